@@ -1,0 +1,1 @@
+"""Files in the field's own formats to `perception` types."""

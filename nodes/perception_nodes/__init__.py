@@ -1,0 +1,1 @@
+"""Streams to answers: what runs inside a robot. Imports neither data sets nor tools."""

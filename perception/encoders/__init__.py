@@ -1,0 +1,1 @@
+"""One file an architecture: raw measurements to tokens. No encoder knows the block."""

@@ -1,0 +1,1 @@
+"""Tokens to answers. A head declares which token rows it reads."""

@@ -1,0 +1,1 @@
+"""Benchmark numbers, bit-equal to the official devkits."""

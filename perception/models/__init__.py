@@ -1,0 +1,1 @@
+"""Encoder, frozen block and head composed into what people train."""

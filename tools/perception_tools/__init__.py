@@ -1,0 +1,1 @@
+"""What people run: the `perception` command, training, evaluation, reports and benchmarks."""

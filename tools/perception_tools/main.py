@@ -1,0 +1,68 @@
+"""The `perception` command: one table of sub-commands, each imported only when it is run, so that help is instant."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("perception_tools.train:train", "train a recipe on a data set folder"),
+    "evaluate": ("perception_tools.evaluate:evaluate", "score a checkpoint: metrics.json and an HTML report"),
+    "sample argoverse2": ("perception_tools.sample:sample_argoverse2", "make synthetic scenarios in Argoverse 2's format"),
+    "block fetch": ("perception_tools.block:fetch", "download the pretrained SmolLM2 block, check its hash, cache it"),
+    "block slice": ("perception_tools.block:slice_block", "cut one block out of a checkpoint into a small file"),
+    "block inspect": ("perception_tools.block:inspect", "print what a block URI holds, as JSON"),
+    "bench readers": ("perception_tools.bench_readers:bench_readers", "time the scenario readers on real files"),
+    "demo": ("perception_tools.demo:demo", "make scenarios, train two recipes, evaluate, write the report"),
+}
+"""Words on the command line → (function to hand to tyro, one line of help)."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one sub-command; returns the process's exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    name = next((n for n in (" ".join(words[:2]), " ".join(words[:1])) if n in COMMANDS), None)
+    if name is None:
+        return _show_help(words)
+    return _run(name, words[len(name.split()) :])
+
+
+def _show_help(words: list[str]) -> int:
+    """Lists the sub-commands; complains first where the words name none."""
+    asked = not words or words[0] in ("-h", "--help")
+    prefix = [] if asked else [n for n in COMMANDS if n.split()[0] == words[0]]
+    shown = prefix or list(COMMANDS)
+    out = sys.stdout if asked or (prefix and len(words) > 1 and words[1] in ("-h", "--help")) else sys.stderr
+    if out is sys.stderr:
+        print(f"perception: no command {' '.join(words[:2])!r}; the commands are:", file=out)
+    else:
+        print("usage: perception COMMAND [OPTIONS]\n\nEncoders that share one frozen language block. Commands:\n", file=out)
+    for command in shown:
+        print(f"  {command:<20} {COMMANDS[command][1]}", file=out)
+    print("\nperception COMMAND --help shows the options of one.", file=out)
+    return 0 if out is sys.stdout else 2
+
+
+def _run(name: str, words: list[str]) -> int:
+    """Parses the words after the command's name by the function's signature and calls it."""
+    import tyro
+
+    from perception.errors import InputError
+
+    module, function = COMMANDS[name][0].split(":")
+    try:
+        command = getattr(import_module(module), function)
+        result = tyro.cli(command, prog=f"perception {name}", args=words)
+    except InputError as error:
+        print(f"perception {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nperception {name}: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
