@@ -1,0 +1,40 @@
+"""One record of a data set that cannot be read: named, with the reason and the cure, so that the rest can go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from perception.errors import InputError
+
+
+class ScenarioError(InputError):
+    """A scenario file that cannot be used.
+
+    It is built from one string, so that it crosses process borders (DataLoader workers) unchanged.
+    """
+
+
+def bad_file(path: Path, reason: str, cure: str) -> ScenarioError:
+    """The error to raise for a file: where, what was expected and found, what to do."""
+    return ScenarioError(f"{path}: {reason}; {cure}")
+
+
+@contextmanager
+def reading(path: Path, cure: str) -> Iterator[None]:
+    """Turns what parsers raise on a missing, truncated or malformed file into a ScenarioError that names the file.
+
+    KeyError is among them: for a JSON or table reader it means that the file lacks something it must have.
+    """
+    try:
+        yield
+    except ScenarioError:
+        raise
+    except FileNotFoundError as error:
+        raise bad_file(path, "no such file", cure) from error
+    except KeyError as error:
+        raise bad_file(path, f"it lacks {error}", cure) from error
+    except (OSError, ValueError, TypeError, SyntaxError) as error:  # pyarrow's and json's errors are ValueErrors
+        first_line = (str(error) or type(error).__name__).splitlines()[0]
+        raise bad_file(path, f"it cannot be parsed ({first_line})", cure) from error
