@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from perception.metrics.bootstrap import bootstrap_interval
+
+
+def test_the_interval_of_equal_rows_is_a_point():
+    low, high = bootstrap_interval(np.full((10, 2), 3.0), seed=0)
+    assert (low == 3.0).all()
+    assert (high == 3.0).all()
+
+
+def test_the_interval_of_a_normal_mean_is_two_standard_errors_wide_on_either_side():
+    rows = np.random.default_rng(0).normal(size=(2000, 1))
+    low, high = bootstrap_interval(rows, seed=0)
+    standard_error = rows.std() / np.sqrt(len(rows))
+    assert float((high - low)[0]) == pytest.approx(2 * 1.96 * standard_error, rel=0.1)
+    assert low[0] < rows.mean() < high[0]
+
+
+def test_a_higher_level_gives_a_wider_interval():
+    rows = np.random.default_rng(1).exponential(size=(50, 1))
+    narrow, wide = (bootstrap_interval(rows, seed=0, level=level) for level in (0.5, 0.99))
+    assert wide[0] < narrow[0]
+    assert narrow[1] < wide[1]

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perception.geometry import SE2
+from perception.metrics.manoeuvre import MANOEUVRES, manoeuvre, manoeuvre_of
+
+HISTORY, FUTURE = 20, 30
+
+
+def drive(speed_mps: np.ndarray, heading_rad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The path of an agent with these speeds and headings at each step, cut at the present."""
+    step = 0.1 * speed_mps[:, None] * np.stack([np.cos(heading_rad), np.sin(heading_rad)], axis=-1)
+    path = np.cumsum(step, axis=0)
+    return path[:HISTORY], path[HISTORY:]
+
+
+def ramp(start: float, end: float) -> np.ndarray:
+    """A quantity that is `start` until the present and changes evenly to `end` over the future."""
+    return np.concatenate([np.full(HISTORY, start), np.linspace(start, end, FUTURE)])
+
+
+DRIVES = {
+    "stationary": (ramp(0, 0), ramp(0, 0)),
+    "straight": (ramp(10, 10), ramp(0, 0)),
+    "left turn": (ramp(6, 6), ramp(0, np.pi / 2)),
+    "right turn": (ramp(6, 6), ramp(0, -np.pi / 2)),
+    "accelerating": (ramp(5, 9), ramp(0, 0)),
+    "braking": (ramp(9, 1), ramp(0, 0)),
+}
+
+
+@pytest.mark.parametrize("label", MANOEUVRES)
+@given(x=st.floats(-5e3, 5e3), y=st.floats(-5e3, 5e3), heading=st.floats(-np.pi, np.pi), seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_a_manoeuvre_is_named_in_any_frame_and_under_tracking_noise(label, x, y, heading, seed):
+    city_SE2_local = SE2(x, y, heading)
+    noise = np.random.default_rng(seed).normal(scale=0.05, size=(HISTORY + FUTURE, 2))
+    history, future = drive(*DRIVES[label])
+    moved = city_SE2_local.apply(np.concatenate([history, future]) + noise)
+    assert manoeuvre(moved[:HISTORY], moved[HISTORY:]) == label
+
+
+def test_mirroring_swaps_left_and_right():
+    mirror = np.array([1.0, -1.0])
+    history, future = drive(*DRIVES["left turn"])
+    assert manoeuvre(history * mirror, future * mirror) == "right turn"
+
+
+def test_a_gentle_bend_is_straight():
+    history, future = drive(ramp(10, 10), ramp(0, np.deg2rad(15)))
+    assert manoeuvre(history, future) == "straight"
+
+
+def test_an_agent_that_starts_from_rest_and_turns_is_turning():
+    history, future = drive(ramp(0, 6), ramp(0, np.pi / 2))
+    assert manoeuvre(history, future) == "left turn"
+
+
+def test_an_agent_that_starts_from_rest_is_accelerating():
+    history, future = drive(ramp(0, 6), ramp(0.3, 0.3))
+    assert manoeuvre(history, future) == "accelerating"
+
+
+def test_an_agent_seen_only_at_the_present_is_judged_by_its_future():
+    history, future = drive(*DRIVES["right turn"])
+    assert manoeuvre(history[-1:], future) == "right turn"
+
+
+def test_a_future_of_one_step_has_a_manoeuvre():
+    assert manoeuvre(np.zeros((1, 2)), np.array([[3.0, 0.0]])) in MANOEUVRES
+
+
+def test_history_before_a_gap_is_not_judged(make_scenario):
+    history, future = drive(*DRIVES["straight"])
+    position = np.concatenate([history, future])[None]
+    position[0, :10] = 0.0
+    scenario = make_scenario(position=position, history_steps=HISTORY)
+    valid = scenario.agents.valid.copy()
+    valid[0, :10] = False
+    gappy = replace(scenario, agents=replace(scenario.agents, valid=valid))
+    assert manoeuvre_of(gappy, 0) == "straight"
