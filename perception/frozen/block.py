@@ -1,0 +1,164 @@
+"""The frozen language-model block, written plainly: this file defines the values, anything faster must equal it.
+
+Frozen Transformers in Language Models Are Effective Visual Encoder Layers (Pang et al., ICLR 2024, §3),
+https://arxiv.org/abs/2310.12973. A decoder block of a language model is used as an encoder layer: attention is
+bidirectional over all valid tokens, and there is no positional embedding (no rotary embedding in LLaMA).
+
+The state-dict names are our own, the same in every weights file of ours:
+`attention_norm`, `q`, `k`, `v`, `o`, `ffn_norm`, `gate` (LLaMA only), `up`, `down`, each with `.weight`
+and, in OPT blocks, `.bias`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from perception.errors import InputError
+from perception.tokens import Readout
+
+EVERY_ROW = Readout()
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation as LLaMA computes it: in float32 or wider, then cast back, then scaled."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """The normalised rows."""
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return normed.to(x.dtype) * self.weight
+
+
+class LlamaBlock(nn.Module):
+    """One LLaMA decoder block: pre-norm RMSNorm, grouped-query attention, SwiGLU, no biases."""
+
+    def __init__(self, dim: int, heads: int, kv_heads: int, ffn_dim: int, eps: float) -> None:
+        super().__init__()
+        kv_dim = dim // heads * kv_heads
+        self.heads, self.kv_heads = heads, kv_heads
+        self.attention_norm = RMSNorm(dim, eps)
+        self.q = nn.Linear(dim, dim, bias=False)
+        self.k = nn.Linear(dim, kv_dim, bias=False)
+        self.v = nn.Linear(dim, kv_dim, bias=False)
+        self.o = nn.Linear(dim, dim, bias=False)
+        self.ffn_norm = RMSNorm(dim, eps)
+        self.gate = nn.Linear(dim, ffn_dim, bias=False)
+        self.up = nn.Linear(dim, ffn_dim, bias=False)
+        self.down = nn.Linear(ffn_dim, dim, bias=False)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        valid: Bool[Tensor, "batch tokens"] | None,
+        readout: Readout = EVERY_ROW,
+    ) -> Float[Tensor, "batch rows dim"]:
+        """The block's output at the rows that are read; keys and values come from every valid token."""
+        normed = self.attention_norm(x)
+        queries = self.q(readout.gather(normed))
+        attended = attend(queries, self.k(normed), self.v(normed), valid, self.heads, self.kv_heads)
+        hidden = readout.gather(x) + self.o(attended)
+        normed = self.ffn_norm(hidden)
+        return hidden + self.down(F.silu(self.gate(normed)) * self.up(normed))
+
+
+class OptBlock(nn.Module):
+    """One OPT decoder block: LayerNorm before each part (or after each sum: OPT-350M), biases, ReLU."""
+
+    def __init__(self, dim: int, heads: int, ffn_dim: int, pre_norm: bool, eps: float) -> None:
+        super().__init__()
+        self.heads, self.pre_norm = heads, pre_norm
+        self.attention_norm = nn.LayerNorm(dim, eps)
+        self.q = nn.Linear(dim, dim)
+        self.k = nn.Linear(dim, dim)
+        self.v = nn.Linear(dim, dim)
+        self.o = nn.Linear(dim, dim)
+        self.ffn_norm = nn.LayerNorm(dim, eps)
+        self.up = nn.Linear(dim, ffn_dim)
+        self.down = nn.Linear(ffn_dim, dim)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        valid: Bool[Tensor, "batch tokens"] | None,
+        readout: Readout = EVERY_ROW,
+    ) -> Float[Tensor, "batch rows dim"]:
+        """The block's output at the rows that are read; keys and values come from every valid token."""
+        attention_input = self.attention_norm(x) if self.pre_norm else x
+        queries = self.q(readout.gather(attention_input))
+        attended = attend(queries, self.k(attention_input), self.v(attention_input), valid, self.heads, self.heads)
+        hidden = readout.gather(x) + self.o(attended)
+        if not self.pre_norm:
+            hidden = self.attention_norm(hidden)
+        ffn_input = self.ffn_norm(hidden) if self.pre_norm else hidden
+        out = hidden + self.down(F.relu(self.up(ffn_input)))
+        return out if self.pre_norm else self.ffn_norm(out)
+
+
+def attend(
+    queries: Float[Tensor, "batch rows dim"],
+    keys: Float[Tensor, "batch tokens kv_dim"],
+    values: Float[Tensor, "batch tokens kv_dim"],
+    valid: Bool[Tensor, "batch tokens"] | None,
+    heads: int,
+    kv_heads: int,
+) -> Float[Tensor, "batch rows dim"]:
+    """Bidirectional multi-head attention over the valid tokens; zero where a sample has no valid token.
+
+    PyTorch's kernels give zeros, not NaN, for a query whose every key is masked (since 2.5, values and gradients).
+    """
+    q = queries.unflatten(-1, (heads, -1)).transpose(1, 2)
+    k = keys.unflatten(-1, (kv_heads, -1)).transpose(1, 2)
+    v = values.unflatten(-1, (kv_heads, -1)).transpose(1, 2)
+    mask = None if valid is None else valid[:, None, None, :]
+    attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=heads != kv_heads)
+    return attended.transpose(1, 2).flatten(2)
+
+
+@dataclass(frozen=True)
+class BlockConfig:
+    """The shape of a block: everything about it but its weights.
+
+    Attributes:
+        architecture: Which class the block is of.
+        dim: Width of the residual stream, D in the paper.
+        heads: Query heads; each is dim / heads wide.
+        kv_heads: Key/value heads, each shared by heads / kv_heads query heads.
+        ffn_dim: Width inside the feed-forward part.
+        eps: Of the block's norms.
+        pre_norm: Whether norms stand before attention and feed-forward part; False only in OPT-350M.
+    """
+
+    architecture: Literal["llama", "opt"]
+    dim: int
+    heads: int
+    kv_heads: int
+    ffn_dim: int
+    eps: float
+    pre_norm: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.dim, self.heads, self.kv_heads, self.ffn_dim) < 1 or self.dim % self.heads:
+            raise InputError(f"block: expected positive sizes and heads that divide the width, got {self}")
+        if self.heads % self.kv_heads:
+            raise InputError(f"block: expected kv_heads that divide heads, got {self.kv_heads} and {self.heads}")
+        if self.architecture == "opt" and self.kv_heads != self.heads:
+            raise InputError(f"block: OPT has one key/value head a head, got {self.kv_heads} for {self.heads} heads")
+        if self.architecture == "llama" and not self.pre_norm:
+            raise InputError("block: a LLaMA block has its norms in front, got pre_norm=False")
+
+    def build(self) -> LlamaBlock | OptBlock:
+        """A block of this shape with PyTorch's initial weights, to be filled by the caller."""
+        if self.architecture == "opt":
+            return OptBlock(self.dim, self.heads, self.ffn_dim, self.pre_norm, self.eps)
+        return LlamaBlock(self.dim, self.heads, self.kv_heads, self.ffn_dim, self.eps)
