@@ -1,13 +1,17 @@
 """Fixtures for all tests."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from perception.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
+if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    from perception.scenario import MapPolylines, Scenario
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +28,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def make_scenario() -> Callable[..., Scenario]:
     """Makes a small scenario: parallel tracks at constant speeds along a straight road, unless positions are given."""
+    from perception.scenario import AgentKind, AgentTracks, Scenario
 
     def make(
         scenario_id: str = "s1",
@@ -55,6 +60,8 @@ def make_scenario() -> Callable[..., Scenario]:
 
 def _straight_road() -> MapPolylines:
     """Two lanes side by side, the second in an intersection, and a crosswalk over both."""
+    from perception.scenario import MapPolylines
+
     along = np.linspace(-30.0, 60.0, 10)
     lanes = [np.stack([along, np.full(10, y)], axis=-1) for y in (0.0, 4.0)]
     crosswalk = np.stack([np.full(10, 20.0), np.linspace(-3.0, 7.0, 10)], axis=-1)
