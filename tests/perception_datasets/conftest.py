@@ -10,7 +10,7 @@ AV = "00000000-0000-0000-0000-000000000000"
 MAP_NAME = "pruned_argoverse_PIT_10314_vector_map.xml"
 
 
-def scene_rows(seed: int = 0, steps: int = 50) -> list[str]:
+def make_rows(seed: int = 0, steps: int = 50) -> list[str]:
     """A driving AGENT, the AV, one car that stands on the lane, one track that ends after six steps."""
     noise = np.random.default_rng(seed).normal(0, 0.05, (steps, 4, 2))
     rows = []
@@ -62,7 +62,7 @@ def argoverse1(tmp_path: Path) -> Path:
     folder = tmp_path / "argoverse1"
     for split, count in (("train", 2), ("val", 5)):
         for number in range(1, count + 1):
-            write_csv(folder / split / "data" / f"{number}.csv", scene_rows(seed=number))
+            write_csv(folder / split / "data" / f"{number}.csv", make_rows(seed=number))
     write_map(folder / "map_files")
     return folder
 
@@ -75,3 +75,9 @@ def write_scene(argoverse1: Path) -> Callable[..., Path]:
         return write_csv(argoverse1 / "val" / "data" / f"{name}.csv", rows, **kwargs)
 
     return write
+
+
+@pytest.fixture
+def scene_rows() -> list[str]:
+    """The rows of one well-formed scene."""
+    return make_rows()

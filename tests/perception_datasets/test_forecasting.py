@@ -1,0 +1,62 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from perception.errors import InputError
+from perception_datasets.errors import ScenarioError
+from perception_datasets.forecasting import Failures, open_forecasting
+
+
+def test_a_split_is_a_sequence_of_scenarios_in_a_fixed_order(argoverse1: Path) -> None:
+    val = open_forecasting(argoverse1, "val")
+    assert (val.source, val.split, len(val)) == ("argoverse1", "val", 5)
+    assert list(val.ids) == ["1", "2", "3", "4", "5"]
+    assert [val[i].id for i in range(5)] == list(val.ids)
+    assert val.paths[2] == argoverse1 / "val" / "data" / "3.csv"
+    assert list(open_forecasting(argoverse1, "val", limit=2).ids) == ["1", "2"]
+
+
+def test_it_crosses_process_borders(argoverse1: Path) -> None:
+    val = open_forecasting(argoverse1, "val")
+    copy = pickle.loads(pickle.dumps(val))
+    np.testing.assert_array_equal(copy[1].agents.position, val[1].agents.position)
+
+
+def test_one_bad_scenario_of_five_is_reported_and_the_rest_is_read(argoverse1: Path) -> None:
+    path = argoverse1 / "val" / "data" / "3.csv"
+    path.write_text(path.read_text()[:500])
+    val, failures = open_forecasting(argoverse1, "val"), Failures()
+    assert [scenario.id for scenario in val.read_all(failures.add)] == ["1", "2", "4", "5"]
+    assert list(failures.reasons) == ["3"]
+    report = failures.report(len(val))
+    assert report.startswith("1 of 5 scenarios could not be read\n  3: ")
+    assert str(path) in report
+    with pytest.raises(ScenarioError, match=r"3\.csv"):
+        val[2]
+
+
+def test_an_error_keeps_its_kind_across_process_borders(argoverse1: Path) -> None:
+    (argoverse1 / "val" / "data" / "1.csv").write_text("nothing")
+    with pytest.raises(ScenarioError) as raised:
+        open_forecasting(argoverse1, "val")[0]
+    copy = pickle.loads(pickle.dumps(raised.value))
+    assert type(copy) is ScenarioError
+    assert str(copy) == str(raised.value)
+
+
+def test_what_cannot_be_opened_says_what_was_expected(argoverse1: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"expected scenarios of split 'val' .* found an empty folder; give a folder"):
+        open_forecasting(tmp_path / "empty", "val")
+    with pytest.raises(InputError, match="expected a folder with forecasting data, found none"):
+        open_forecasting(tmp_path / "absent", "val")
+    with pytest.raises(InputError, match=r"found 3 entries \(map_files, train, val\)"):
+        open_forecasting(argoverse1, "test")
+
+
+def test_a_data_set_without_its_map_is_refused_at_once(argoverse1: Path) -> None:
+    (argoverse1 / "map_files").rename(argoverse1 / "elsewhere")
+    with pytest.raises(InputError, match=r"expected Argoverse 1's vector maps .* unpack .*hd_maps"):
+        open_forecasting(argoverse1, "val")
