@@ -20,6 +20,7 @@ from perception_datasets.argoverse1_map import MAP_CURE, MAP_FILES, read_city_ma
 from perception_datasets.errors import bad_file, reading
 from perception_datasets.motion import causal_heading, causal_velocity
 from perception_datasets.polylines import MAP_RADIUS_M, lane_heading, last_seen
+from perception_datasets.track_tables import check_columns, encode, observed, spread
 
 HISTORY_STEPS = 20
 FUTURE_STEPS = 30
@@ -96,7 +97,8 @@ def read_argoverse1(path: Path, maps: Path, *, map_radius_m: float = MAP_RADIUS_
         if len(times) not in (HISTORY_STEPS, HISTORY_STEPS + FUTURE_STEPS):
             reason = f"expected 50 time stamps (20 in a test split), found {len(times)}"
             raise bad_file(path, reason, CURE)
-        position, valid = _place(path, table, ids, agent_of_row, step_of_row, len(times))
+        valid = observed(path, ids, agent_of_row, step_of_row, len(times))
+        position = spread([table["X"].to_numpy(), table["Y"].to_numpy()], agent_of_row, step_of_row, valid)
         city = table["CITY_NAME"][0].as_py()
         if city not in MAP_FILES:
             raise bad_file(path, f"expected CITY_NAME in {sorted(MAP_FILES)}, found {city!r}", CURE)
@@ -105,7 +107,7 @@ def read_argoverse1(path: Path, maps: Path, *, map_radius_m: float = MAP_RADIUS_
     present = HISTORY_STEPS - 1
     near = city_map.near(position, valid, 0, present, map_radius_m)
     agents = AgentTracks(
-        ids=ids,
+        ids=tuple(ids),
         kinds=np.array([AgentKind.VEHICLE if a in (0, ego) else AgentKind.UNKNOWN for a in range(len(ids))]),
         position=position,
         heading=_heading(position, valid, near, present),
@@ -123,23 +125,14 @@ def _read_table(path: Path) -> pa.Table:
         read_options=pa_csv.ReadOptions(use_threads=False),
         convert_options=pa_csv.ConvertOptions(column_types=_COLUMNS, strings_can_be_null=True),
     )
-    missing = [name for name in _COLUMNS if name not in table.column_names]
-    if missing:
-        reason = f"expected the columns {', '.join(_COLUMNS)}; {', '.join(missing)} missing"
-        raise bad_file(path, reason, CURE)
-    if table.num_rows == 0:
-        raise bad_file(path, "it has a header but no rows", CURE)
-    for name in _COLUMNS:
-        column = table[name]
-        if column.null_count or (name in "XY" and not np.isfinite(column.to_numpy()).all()):
-            raise bad_file(path, f"column {name} has missing or infinite values", CURE)
+    check_columns(path, table, _COLUMNS, CURE)
     return table
 
 
-def _order_tracks(path: Path, table: pa.Table) -> tuple[tuple[str, ...], Int[np.ndarray, " rows"], int | None]:
+def _order_tracks(path: Path, table: pa.Table) -> tuple[list[str], Int[np.ndarray, " rows"], int | None]:
     """Track ids with the AGENT first and the AV second, the track of each row, and the AV's index."""
-    names, of_row = _encode(table["TRACK_ID"])
-    types, type_of_row = _encode(table["OBJECT_TYPE"])
+    names, of_row = encode(table["TRACK_ID"])
+    types, type_of_row = encode(table["OBJECT_TYPE"])
 
     def tracks_of(object_type: str) -> list[int]:
         if object_type not in types:
@@ -151,39 +144,10 @@ def _order_tracks(path: Path, table: pa.Table) -> tuple[tuple[str, ...], Int[np.
         raise bad_file(path, f"expected one track of OBJECT_TYPE AGENT, found {len(focal)}", CURE)
     if len(ego) > 1:
         raise bad_file(path, f"expected at most one track of OBJECT_TYPE AV, found {len(ego)}", CURE)
-    others = sorted(set(range(len(names))) - {*focal, *ego}, key=names.__getitem__)
-    order = [*focal, *ego, *others]
+    order = [*focal, *ego, *sorted(set(range(len(names))) - {*focal, *ego})]
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
-    return tuple(names[track] for track in order), place[of_row], 1 if ego else None
-
-
-def _encode(column: pa.ChunkedArray) -> tuple[list[str], Int[np.ndarray, " rows"]]:
-    """The distinct texts of a column and, for each row, which of them it holds."""
-    codes = column.combine_chunks().dictionary_encode()
-    return codes.dictionary.to_pylist(), codes.indices.to_numpy()
-
-
-def _place(
-    path: Path,
-    table: pa.Table,
-    ids: tuple[str, ...],
-    agent: Int[np.ndarray, " rows"],
-    step: Int[np.ndarray, " rows"],
-    steps: int,
-) -> tuple[Float[np.ndarray, "agents steps 2"], Bool[np.ndarray, "agents steps"]]:
-    """Positions and mask on the [agents, steps] grid."""
-    valid = np.zeros((len(ids), steps), bool)
-    valid[agent, step] = True
-    if valid.sum() != len(agent):
-        cell, count = np.unique(agent * steps + step, return_counts=True)
-        twice = cell[count > 1][0]
-        reason = f"track {ids[twice // steps]} has {count.max()} rows for one time stamp (step {twice % steps})"
-        raise bad_file(path, reason, "keep one row for each track and time stamp")
-    position = np.zeros((len(ids), steps, 2))
-    position[agent, step, 0] = table["X"].to_numpy()
-    position[agent, step, 1] = table["Y"].to_numpy()
-    return position, valid
+    return [names[track] for track in order], place[of_row], 1 if ego else None
 
 
 def _scored(valid: Bool[np.ndarray, "agents steps"]) -> Bool[np.ndarray, " agents"]:

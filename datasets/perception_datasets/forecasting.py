@@ -10,6 +10,8 @@ from typing import Protocol
 from perception.errors import InputError
 from perception.scenario import Scenario
 from perception_datasets.argoverse1 import find_argoverse1
+from perception_datasets.argoverse2 import find_argoverse2
+from perception_datasets.argoverse2_sensor import find_argoverse2_sensor
 from perception_datasets.errors import ScenarioError
 
 LAYOUTS = """\
@@ -116,7 +118,7 @@ def open_forecasting(folder: Path, split: str, *, limit: int | None = None) -> S
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: expected a folder with forecasting data, found none; check the path")
-    for find in (find_argoverse1,):
+    for find in (find_argoverse1, find_argoverse2, find_argoverse2_sensor):
         files = find(folder, split)
         if files is not None:
             names = files.names()

@@ -1,4 +1,4 @@
-"""Heading and velocity from positions, for data sets that store none (Argoverse 1).
+"""Heading and velocity from positions, for data sets that store none (Argoverse 1; velocity in sensor logs).
 
 Every value is computed from the same and earlier steps only, so that an input never knows what comes after it; only the
 start of a track, where nothing came before, takes the next known value, and never one from after the present.
@@ -20,12 +20,15 @@ LEAST_DISPLACEMENT_M = 1.0
 
 
 def causal_velocity(
-    position: Float[np.ndarray, "agents steps 2"], valid: Bool[np.ndarray, "agents steps"], present: int
+    position: Float[np.ndarray, "agents steps 2"],
+    valid: Bool[np.ndarray, "agents steps"],
+    present: int,
+    over_steps: int = VELOCITY_STEPS,
 ) -> Float[np.ndarray, "agents steps 2"]:
-    """Mean velocity over the last half second (less where the track is shorter), m/s."""
+    """Mean velocity over the last half second (or so many steps; less where the track is shorter), m/s."""
     velocity = np.zeros_like(position)
     known = np.zeros_like(valid)
-    for back in range(min(VELOCITY_STEPS, valid.shape[1] - 1), 0, -1):
+    for back in range(min(over_steps, valid.shape[1] - 1), 0, -1):
         usable = valid[:, back:] & valid[:, :-back] & ~known[:, back:]
         moved = position[:, back:] - position[:, :-back]
         velocity[:, back:][usable] = moved[usable] / (back * STEP_S)
