@@ -132,7 +132,15 @@ def check_forecast(
         )
 
 
-METRICS = ("min_ade", "min_ade_endpoint", "min_fde", "miss_rate", "brier_min_fde", "p_min_ade", "p_min_fde")
+METRICS: tuple[str, ...] = (
+    "min_ade",
+    "min_ade_endpoint",
+    "min_fde",
+    "miss_rate",
+    "brier_min_fde",
+    "p_min_ade",
+    "p_min_fde",
+)
 """Names of the columns of `ScoredAgents.k1` and `.k6`, in order: the fields of `ForecastScores`, misses as 0 and 1."""
 
 
