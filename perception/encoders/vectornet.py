@@ -1,0 +1,164 @@
+"""VectorNet: Encoding HD Maps and Agent Dynamics from Vectorized Representation (https://arxiv.org/abs/2005.04259).
+
+Widths follow the lineage of the frozen-block paper's author (ziqipang/StreamingForecasting): three sub-graph layers,
+separate for agents and lanes, and a global graph 256 wide. Two things differ from the paper. Every polyline enters the
+sub-graph in its own frame and its pose joins after it (`perception.vectorize` says why). And attention is scaled by
+1/√d, which the paper's equation 5 leaves out.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from perception.attention import SelfAttention
+from perception.scenario import AgentKind
+from perception.tokens import Tokens
+from perception.vectorize import AGENT_FEATURES, LANE_FEATURES
+from perception.views import VectorBatch
+
+POSE_WAVELENGTHS_M = (4.0, 10.0, 25.0, 60.0, 150.0)
+"""Of the sines that tell positions apart, from a lane's width to the size of a scene."""
+
+
+class PolylineSubgraph(nn.Module):
+    """Vectors of a polyline to one polyline feature (§3.2, eq. 2-3).
+
+    Each layer encodes every vector, takes the maximum over the polyline and concatenates it to each vector; the last
+    layer ends with the maximum alone.
+
+    Args:
+        features: Of a vector.
+        widths: Of each layer's encoding; the next layer reads twice as many.
+        out_dim: Width of the polyline feature.
+    """
+
+    def __init__(self, features: int, widths: tuple[int, ...], out_dim: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            SubgraphLayer(features if i == 0 else widths[i - 1], width, pooled_features=0 if i == 0 else widths[i - 1])
+            for i, width in enumerate(widths)
+        )
+        self.out = nn.Linear(widths[-1], out_dim)
+
+    def forward(
+        self,
+        vectors: Float[Tensor, "polylines vectors features"],
+        valid: Bool[Tensor, "polylines vectors"] | None = None,
+    ) -> Float[Tensor, "polylines dim"]:
+        """One feature a polyline, the same in whatever order its vectors come. Without valid vectors it is constant."""
+        x, pooled = vectors, None
+        for layer in self.layers:
+            x = layer(x, pooled)
+            if valid is not None:
+                x = x.masked_fill(~valid.unsqueeze(-1), 0)  # after ReLU no value is below 0, so 0 never wins wrongly
+            pooled = x.amax(dim=1)
+        return self.out(pooled)
+
+
+class SubgraphLayer(nn.Module):
+    """Two Linear-LayerNorm-ReLU on [vector; polyline maximum].
+
+    The first linear map of the concatenation is the sum of a map of the vector and a map of the maximum; the latter is
+    computed once a polyline.
+    """
+
+    def __init__(self, features: int, width: int, pooled_features: int) -> None:
+        super().__init__()
+        self.vector = nn.Linear(features, width)
+        self.pooled = nn.Linear(pooled_features, width, bias=False) if pooled_features else None
+        self.rest = nn.Sequential(
+            nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU()
+        )
+
+    def forward(
+        self, x: Float[Tensor, "polylines vectors features"], pooled: Float[Tensor, "polylines pooled_features"] | None
+    ) -> Float[Tensor, "polylines vectors width"]:
+        """One encoding a vector; at least 0."""
+        encoded = self.vector(x)
+        if self.pooled is not None:
+            encoded = encoded + self.pooled(pooled).unsqueeze(1)
+        return self.rest(encoded)
+
+
+class PoseEmbedding(nn.Module):
+    """Where a polyline lies in a view: x, y, cos, sin → a vector to add to its feature."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", 2 * torch.pi / torch.tensor(POSE_WAVELENGTHS_M), persistent=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(5 + 4 * len(POSE_WAVELENGTHS_M), dim // 2), nn.ReLU(), nn.Linear(dim // 2, dim)
+        )
+
+    def forward(self, poses: Float[Tensor, "views tokens 4"]) -> Float[Tensor, "views tokens dim"]:
+        """One embedding a pose."""
+        position = poses[..., :2]
+        phases = (position.unsqueeze(-1) * self.frequencies).flatten(-2)
+        near = torch.log1p(position.norm(dim=-1, keepdim=True))
+        return self.mlp(torch.cat([position / 50, poses[..., 2:], near, phases.sin(), phases.cos()], dim=-1))
+
+
+class GlobalGraphLayer(nn.Module):
+    """One layer of self-attention over all polylines of a view (§3.3, eq. 5), pre-norm, with a residual."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.attention = SelfAttention(dim, heads)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x: Float[Tensor, "views tokens dim"], valid: Bool[Tensor, "views tokens"]
+    ) -> Float[Tensor, "views tokens dim"]:
+        """Tokens that have seen each other."""
+        return x + self.dropout(self.attention(self.norm(x), valid))
+
+
+class VectorNet(nn.Module):
+    """Agents and lanes to one token each, in the view of whoever is predicted.
+
+    Args:
+        dim: Width of the tokens.
+        subgraph_widths: Of the three sub-graph layers.
+        global_layers: Self-attention layers over all polylines; the paper has one.
+        heads: Attention heads of the global graph; the paper has one.
+        dropout: In the global graph.
+    """
+
+    def __init__(
+        self,
+        dim: int = 256,
+        subgraph_widths: tuple[int, ...] = (32, 64, 128),
+        global_layers: int = 1,
+        heads: int = 8,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.agent_subgraph = PolylineSubgraph(AGENT_FEATURES, subgraph_widths, dim)
+        self.lane_subgraph = PolylineSubgraph(LANE_FEATURES, subgraph_widths, dim)
+        self.agent_kind = nn.Embedding(len(AgentKind), dim)
+        self.pose = PoseEmbedding(dim)
+        self.fuse = nn.Sequential(nn.LayerNorm(dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.global_graph = nn.ModuleList(GlobalGraphLayer(dim, heads, dropout) for _ in range(global_layers))
+        self.norm = nn.LayerNorm(dim)
+
+    def encode_polylines(self, batch: VectorBatch) -> Float[Tensor, "polylines dim"]:
+        """Features of all agents and then all lanes: what does not depend on the view."""
+        agents = self.agent_subgraph(batch.agent_vectors, batch.agent_vectors_valid) + self.agent_kind(
+            batch.agent_kinds
+        )
+        return torch.cat([agents, self.lane_subgraph(batch.lane_vectors)])
+
+    def forward(self, batch: VectorBatch) -> Tokens:
+        """Tokens of every view, [agents; lanes]."""
+        return self.contextualize(self.encode_polylines(batch), batch)
+
+    def contextualize(self, polylines: Float[Tensor, "polylines dim"], batch: VectorBatch) -> Tokens:
+        """Polyline features to tokens: the poses of a view join, then the polylines attend to each other."""
+        x = self.fuse(polylines[batch.token_index] + self.pose(batch.token_poses))
+        for layer in self.global_graph:
+            x = layer(x, batch.token_valid)
+        return Tokens(self.norm(x), batch.token_valid)

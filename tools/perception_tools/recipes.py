@@ -1,0 +1,134 @@
+"""Recipes: every number of a training run, as named Python values. Nothing here imports torch, so help stays instant."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from perception.errors import InputError
+
+
+@dataclass(frozen=True)
+class BlockRecipe:
+    """What stands between encoder and decoder.
+
+    Attributes:
+        kind: `language` (weights of a language model), `random` (same shape, seeded), `mlp` (the paper's control: GELU
+            and LayerNorm), or `none`.
+        source: URI of the block; `perception block inspect --help` gives the grammar.
+        frozen: Whether the block's own weights stay as they are.
+        post_norm: After the block: RMSNorm with unit weights as in the paper's released code, the language model's own
+            final norm, or none.
+        bias: Whether the two projections have biases; the released code has none.
+        init: Of the projections: truncated normal with std 0.02 (image code), or PyTorch's default (video, points).
+        learning_rate_multiplier: For the two projections.
+    """
+
+    kind: Literal["language", "random", "mlp", "none"] = "language"
+    source: str = "smollm2"
+    frozen: bool = True
+    post_norm: Literal["unit_rms", "llm_final", "none"] = "unit_rms"
+    bias: bool = False
+    init: Literal["trunc_normal", "default"] = "default"
+    learning_rate_multiplier: float = 1.0
+
+
+@dataclass(frozen=True)
+class ForecastRecipe:
+    """VectorNet on Argoverse.
+
+    Attributes:
+        block: What stands between encoder and decoder.
+        frame: `agent`: every predicted agent sees the scene from its own pose. `scene`: all see it from the focal one's.
+        dim: Width of the tokens.
+        global_layers: Self-attention layers over all polylines.
+        heads: Of that attention.
+        dropout: In the global graph.
+        modes: Futures for each agent, K.
+        max_tokens: Nearest polylines that an agent's view holds.
+        passes: Times that every training scenario is seen.
+        batch_scenarios: Scenarios in a step, over all processes.
+        targets_per_scenario: Agents predicted in a training scenario: the focal agent and randomly chosen others whose
+            future is complete, those that move first.
+        learning_rate: Peak, after linear warm-up; cosine to 1 % of it.
+        warmup_steps: Of the learning rate.
+        weight_decay: For matrices; none for biases, norms and embeddings of one axis.
+        gradient_clip: Largest norm of the gradient.
+        score_temperature_m: Of the soft targets that the mode probabilities learn; 0 teaches the winner alone.
+        mirror_probability: Chance that a training scenario is mirrored.
+        turn_std_rad: Spread of the random turn of every training view.
+        average_decay: Of the exponential moving average of the weights, which is what is validated and kept.
+        validate_every: Training segments (`perception_tools.forecast_data`) between validations.
+        patience: Validations without improvement before training stops early, keeping the best; 0 never stops.
+        precision: Lightning's name: `32-true`, `bf16-mixed`, `16-mixed`.
+        seed: Of initialisation, order, augmentation and dropout.
+    """
+
+    block: BlockRecipe = BlockRecipe()
+    frame: Literal["agent", "scene"] = "agent"
+    dim: int = 256
+    global_layers: int = 1
+    heads: int = 8
+    dropout: float = 0.1
+    modes: int = 6
+    max_tokens: int = 80
+    passes: int = 40
+    batch_scenarios: int = 8
+    targets_per_scenario: int = 4
+    learning_rate: float = 1e-3
+    warmup_steps: int = 300
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    score_temperature_m: float = 0.0
+    mirror_probability: float = 0.5
+    turn_std_rad: float = 0.1
+    average_decay: float = 0.999
+    validate_every: int = 2
+    patience: int = 0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    seed: int = 0
+
+    def to_json(self) -> dict:
+        """Nested plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict) -> ForecastRecipe:
+        """The recipe that `to_json` wrote.
+
+        Raises:
+            InputError: A field is unknown to this version.
+        """
+        try:
+            return cls(**{**values, "block": BlockRecipe(**values["block"])})
+        except (TypeError, KeyError) as error:
+            raise InputError(
+                f"recipe: expected the fields of this version's ForecastRecipe, {error}; "
+                "evaluate with the version that trained the model"
+            ) from error
+
+
+RECIPES: dict[str, ForecastRecipe] = {
+    "forecast/vectornet": ForecastRecipe(block=BlockRecipe(kind="none")),
+    "forecast/vectornet-llama": ForecastRecipe(),
+    "forecast/vectornet-mlp": ForecastRecipe(block=BlockRecipe(kind="mlp")),
+    "forecast/vectornet-random": ForecastRecipe(block=BlockRecipe(kind="random")),
+}
+"""Word on the command line → recipe. Rows of Pang et al., Table 4 and Table B (there: AdamW, 5e-4, batch 32, 60 epochs)."""
+
+DESCRIPTIONS = {
+    "forecast/vectornet": "VectorNet without any block",
+    "forecast/vectornet-llama": "VectorNet with a frozen, pretrained language block (SmolLM2's last by default)",
+    "forecast/vectornet-mlp": "control: GELU and LayerNorm in place of the block",
+    "forecast/vectornet-random": "control: a frozen block of the same shape with seeded random weights",
+}
+
+
+def write_json(path: Path, values: dict) -> None:
+    """Writes under a temporary name and renames, so that a file is whole or not there."""
+    temporary = path.with_suffix(path.suffix + ".part")
+    temporary.write_text(json.dumps(values, indent=2) + "\n")
+    temporary.replace(path)

@@ -1,0 +1,78 @@
+"""An exponential moving average of the trainable weights.
+
+Lightning's own `EMAWeightAveraging` copies and averages the whole module, frozen language block included: 0.8 GB and a
+pass over 202 M numbers a step for LLaMA-7B. This one follows the trainable weights only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+
+class WeightAverage(pl.Callback):
+    """Averages after every step; puts the average into the model for validation, and for good when training ends.
+
+    The average starts short, decay (1 + step) / (10 + step) until that exceeds `decay`, so that it never drags the
+    random initial weights along.
+
+    Args:
+        decay: Of the average, a step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.average: dict[str, Tensor] = {}
+        self._own: dict[str, Tensor] = {}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts from the weights at hand, or goes on from the checkpoint's average."""
+        trainable = _trainable(pl_module)
+        self.average = {
+            name: self.average.get(name, parameter.detach()).clone().to(parameter.device)
+            for name, parameter in trainable.items()
+        }
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        """One step of the average."""
+        decay = min(self.decay, (1 + trainer.global_step) / (10 + trainer.global_step))
+        weights = [parameter.detach() for parameter in _trainable(pl_module).values()]
+        get_ema_multi_avg_fn(decay)(list(self.average.values()), weights, 0)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validation sees the average."""
+        if self.average:
+            self._own = {name: parameter.detach().clone() for name, parameter in _trainable(pl_module).items()}
+            _assign(pl_module, self.average)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Training goes on with its own weights."""
+        if self._own:
+            _assign(pl_module, self._own)
+            self._own = {}
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The average is the result."""
+        _assign(pl_module, self.average)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"average": self.average}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.average = state_dict["average"]
+
+
+def _trainable(module: pl.LightningModule) -> dict[str, torch.nn.Parameter]:
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+@torch.no_grad()
+def _assign(module: pl.LightningModule, weights: dict[str, Tensor]) -> None:
+    for name, parameter in _trainable(module).items():
+        parameter.copy_(weights[name])
