@@ -1,0 +1,167 @@
+"""The part that stands between an encoder and its head: project_in → block(s) → post-norm → project_out.
+
+Frozen Transformers in Language Models Are Effective Visual Encoder Layers (Pang et al., ICLR 2024, eq. 2 and §5.1),
+https://arxiv.org/abs/2310.12973. As in the released code nothing normalises before `project_in`, no residual goes
+around the block, and a second RMSNorm of unit gain follows it, which the paper does not mention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from perception.errors import InputError
+from perception.frozen.block import EVERY_ROW, RMSNorm
+from perception.frozen.weights import LoadedBlocks, load_blocks, random_like, read_config
+from perception.tokens import Readout, Tokens
+
+Kind = Literal["language", "random", "mlp", "none"]
+PostNorm = Literal["unit_rms", "llm_final", "none"]
+Init = Literal["trunc_normal", "default"]
+
+
+class FrozenBlockAdapter(nn.Module):
+    """Encoder tokens through a language model's block(s), at the encoder's width on both sides.
+
+    Attributes:
+        project_in: Encoder width → block width.
+        blocks: Run in full but for the last, which computes only the rows that are read.
+        post_norm: Applied to the rows that are read.
+        project_out: Block width → encoder width.
+        source: URI of the blocks' first weights; None where there is no block.
+        fingerprint: Of those weights (`LoadedBlocks.fingerprint`); None where there is no block.
+    """
+
+    def __init__(
+        self,
+        project_in: nn.Module,
+        blocks: Sequence[nn.Module],
+        post_norm: nn.Module,
+        project_out: nn.Module,
+        source: str | None = None,
+        fingerprint: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.project_in = project_in
+        self.blocks = nn.ModuleList(blocks)
+        self.post_norm = post_norm
+        self.project_out = project_out
+        self.source = source
+        self.fingerprint = fingerprint
+
+    def forward(self, tokens: Tokens, readout: Readout = EVERY_ROW) -> Float[Tensor, "batch rows dim"]:
+        """The rows that the head reads, in the type that the encoder gave."""
+        x = self.project_in(tokens.values)
+        *early, last = self.blocks
+        for block in early:
+            x = block(x, tokens.valid)
+        read = last(x, tokens.valid, readout)
+        return self.project_out(self.post_norm(read)).to(tokens.values.dtype)
+
+    def extra_repr(self) -> str:
+        """Says where the block came from when the module is printed."""
+        return f"source={self.source!r}, fingerprint={(self.fingerprint or 'none')[:12]}"
+
+
+class MlpControl(nn.Module):
+    """Stands in the block's place in the paper's MLP control (§5.1): GELU, then LayerNorm, each row for itself."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        _valid: Bool[Tensor, "batch tokens"] | None,
+        readout: Readout = EVERY_ROW,
+    ) -> Float[Tensor, "batch rows dim"]:
+        """The rows that are read."""
+        return self.norm(F.gelu(readout.gather(x)))
+
+
+class NoBlock(nn.Module):
+    """Stands in the block's place in a baseline: the rows that are read, as they are."""
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        _valid: Bool[Tensor, "batch tokens"] | None,
+        readout: Readout = EVERY_ROW,
+    ) -> Float[Tensor, "batch rows dim"]:
+        """The rows that are read."""
+        return readout.gather(x)
+
+
+def build_adapter(
+    dim: int,
+    *,
+    kind: Kind = "language",
+    source: str = "smollm2",
+    frozen: bool = True,
+    post_norm: PostNorm = "unit_rms",
+    bias: bool = False,
+    init: Init = "trunc_normal",
+    seed: int = 0,
+) -> FrozenBlockAdapter:
+    """An adapter for an encoder of width `dim`.
+
+    Args:
+        dim: Width of the encoder's tokens.
+        kind: `language` takes the source's weights; `random` a block of the same shape with seeded random weights;
+            `mlp` the paper's control, as wide as the source's block; `none` is the baseline, which changes nothing.
+        source: Block URI, see `perception.frozen.weights`. Only its configuration is read for `random` and `mlp`.
+        frozen: Whether the block keeps its weights. Gradients reach the encoder through it in either case. The paper's
+            `language` block is frozen, its `random` one (§B.2) is trained.
+        post_norm: `unit_rms` is the released code's RMSNorm of gain 1 and the block's eps; `llm_final` the model's own
+            norm after its last block. Neither is trained.
+        bias: Whether the projections have one; in the released code they do not.
+        init: Of the projections: `trunc_normal` (std 0.02) in the released image code, PyTorch's `default` in the
+            video and point-cloud code.
+        seed: Of the random block; the projections draw from PyTorch's global generator.
+
+    Raises:
+        WeightsError: The source cannot be used.
+    """
+    if kind == "none":
+        return FrozenBlockAdapter(nn.Identity(), [NoBlock()], nn.Identity(), nn.Identity())
+    if kind == "mlp":
+        width = read_config(source)[0].dim
+        project_in, project_out = _projection(dim, width, bias, init), _projection(width, dim, bias, init)
+        return FrozenBlockAdapter(project_in, [MlpControl(width)], nn.Identity(), project_out)
+    if kind not in ("language", "random"):
+        raise InputError(f"adapter: expected kind language, random, mlp or none, got {kind!r}")
+    loaded = load_blocks(source if kind == "language" else random_like(source, seed))
+    width = loaded.config.dim
+    return FrozenBlockAdapter(
+        _projection(dim, width, bias, init),
+        [block.requires_grad_(not frozen) for block in loaded.build()],
+        _post_norm(loaded, post_norm),
+        _projection(width, dim, bias, init),
+        loaded.source,
+        loaded.fingerprint,
+    )
+
+
+def _post_norm(loaded: LoadedBlocks, kind: PostNorm) -> nn.Module:
+    if kind == "none":
+        return nn.Identity()
+    if kind not in ("unit_rms", "llm_final"):
+        raise InputError(f"adapter: expected post_norm unit_rms, llm_final or none, got {kind!r}")
+    norm = RMSNorm(loaded.config.dim, loaded.config.eps) if kind == "unit_rms" else loaded.build_final_norm()
+    return norm.requires_grad_(False)
+
+
+def _projection(dim_in: int, dim_out: int, bias: bool, init: Init) -> nn.Linear:
+    linear = nn.Linear(dim_in, dim_out, bias)
+    if init == "trunc_normal":
+        nn.init.trunc_normal_(linear.weight, std=0.02)
+        if bias:
+            nn.init.zeros_(linear.bias)
+    elif init != "default":
+        raise InputError(f"adapter: expected init trunc_normal or default, got {init!r}")
+    return linear

@@ -1,0 +1,78 @@
+"""Saving a model without the frozen blocks in it, and never loading it around other blocks than it was trained with.
+
+A checkpoint holds `trainable_state_dict(model)` beside `fingerprints(model)`. To a Lightning module, whose checkpoint
+already holds a full state dict, the two hooks are
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint["state_dict"] = trainable_state_dict(self)
+        checkpoint["blocks"] = fingerprints(self)
+
+    def on_load_checkpoint(self, checkpoint):
+        check_fingerprints(self, checkpoint["blocks"])
+        checkpoint["state_dict"] |= frozen_block_weights(self)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from perception.frozen.adapter import FrozenBlockAdapter
+from perception.frozen.weights import WeightsError
+
+
+def frozen_block_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The entries of `model.state_dict()` that are weights of frozen blocks."""
+    weights = {}
+    for path, adapter in _adapters(model).items():
+        for name, parameter in adapter.blocks.named_parameters():
+            if not parameter.requires_grad:
+                weights[f"{path}blocks.{name}"] = parameter.detach()
+    return weights
+
+
+def trainable_state_dict(model: nn.Module) -> dict[str, Tensor]:
+    """`model.state_dict()` without the weights of frozen blocks; everything else is kept, trained or not."""
+    left_out = frozen_block_weights(model)
+    return {name: value for name, value in model.state_dict().items() if name not in left_out}
+
+
+def fingerprints(model: nn.Module) -> dict[str, dict[str, str | None]]:
+    """Source and fingerprint of the block(s) of every adapter, by its path in the model."""
+    return {path: {"source": a.source, "fingerprint": a.fingerprint} for path, a in _adapters(model).items()}
+
+
+def check_fingerprints(model: nn.Module, saved: Mapping[str, Mapping[str, str | None]]) -> None:
+    """Refuses a checkpoint of a model around other blocks.
+
+    Raises:
+        WeightsError: The model has other adapters, or other blocks in them, than when it was saved.
+    """
+    present = fingerprints(model)
+    if present.keys() != saved.keys():
+        raise WeightsError(f"checkpoint: expected adapters at {sorted(present)} as in the model, got {sorted(saved)}")
+    for path, block in present.items():
+        if block["fingerprint"] != saved[path]["fingerprint"]:
+            raise WeightsError(
+                f"checkpoint: it was trained around the block {saved[path]['source']} "
+                f"(fingerprint {saved[path]['fingerprint']}), but the model holds {block['source']} "
+                f"(fingerprint {block['fingerprint']}); build the model with the former"
+            )
+
+
+def load_trainable_state_dict(
+    model: nn.Module, state: Mapping[str, Tensor], saved: Mapping[str, Mapping[str, str | None]]
+) -> None:
+    """Loads what `trainable_state_dict` and `fingerprints` gave; strict in both.
+
+    Raises:
+        WeightsError: The model is built around other blocks.
+    """
+    check_fingerprints(model, saved)
+    model.load_state_dict({**state, **frozen_block_weights(model)}, strict=True)
+
+
+def _adapters(model: nn.Module) -> dict[str, FrozenBlockAdapter]:
+    """Every adapter of a model, by its path with a dot at the end."""
+    return {f"{p}." if p else "": m for p, m in model.named_modules() if isinstance(m, FrozenBlockAdapter)}

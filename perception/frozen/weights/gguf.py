@@ -1,0 +1,94 @@
+"""llama.cpp's GGUF files of LLaMA models, dequantised tensor by tensor.
+
+llama.cpp permutes the rows of q and k inside each head for its form of rotary embedding. Both get the same permutation,
+so without rotary embedding QKᵀ, and with it the block, is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from gguf import GGUFReader
+from gguf.quants import dequantize
+
+from perception.frozen.block import BlockConfig
+from perception.frozen.weights.blocks import WeightsError
+from perception.frozen.weights.checkpoint import Checkpoint, Naming, StoredTensor
+
+NAMING = Naming(
+    layer="blk.{layer}.",
+    block={
+        "attention_norm.weight": "attn_norm.weight",
+        "q.weight": "attn_q.weight",
+        "k.weight": "attn_k.weight",
+        "v.weight": "attn_v.weight",
+        "o.weight": "attn_output.weight",
+        "ffn_norm.weight": "ffn_norm.weight",
+        "gate.weight": "ffn_gate.weight",
+        "up.weight": "ffn_up.weight",
+        "down.weight": "ffn_down.weight",
+    },
+    final_norm={"weight": "output_norm.weight"},
+    ignored=("attn_rot_embd.weight", "rope_freqs.weight"),
+)
+
+
+class GgufCheckpoint(Checkpoint):
+    """A GGUF file."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            reader = GGUFReader(path)
+        except (ValueError, IndexError, KeyError, OSError, OverflowError) as error:
+            raise WeightsError(
+                f"{path}: not a readable GGUF file ({error}); if it was cut short, download it again"
+            ) from error
+        super().__init__(str(path), *_read_config(path, reader))
+        self._path = path
+        self._tensors = {tensor.name: tensor for tensor in reader.tensors}
+
+    @property
+    def naming(self) -> Naming:
+        """How such files name tensors."""
+        return NAMING
+
+    @property
+    def names(self) -> Collection[str]:
+        """All stored tensors."""
+        return self._tensors.keys()
+
+    def read(self, name: str) -> StoredTensor:
+        """One tensor, dequantised."""
+        tensor = self._tensors[name]
+        try:
+            values = dequantize(tensor.data, tensor.tensor_type)
+        except NotImplementedError as error:
+            kind = tensor.tensor_type.name
+            raise WeightsError(f"{self._path}: the gguf package cannot decode {name!r}, which is {kind}") from error
+        return StoredTensor(torch.from_numpy(np.array(values, np.float32)), tensor.tensor_type.name, (self._path,))
+
+
+def _read_config(path: Path, reader: GGUFReader) -> tuple[BlockConfig, int]:
+    def field(key: str, default: Any = None) -> Any:
+        found = reader.get_field(key)
+        if found is None and default is None:
+            raise WeightsError(f"{path}: expected the metadata of a LLaMA model, {key!r} is missing")
+        return default if found is None else found.contents()
+
+    architecture = field("general.architecture")
+    if architecture != "llama":
+        raise WeightsError(f"{path}: expected a model of architecture llama, got {architecture!r}")
+    dim, heads = field("llama.embedding_length"), field("llama.attention.head_count")
+    head_dim = field("llama.attention.key_length", dim // heads)
+    if head_dim != dim // heads:
+        raise WeightsError(f"{path}: expected heads of width {dim // heads} (width / heads), got {head_dim}")
+    # Stored as float32; its shortest decimal is the number that the model was trained with.
+    eps = float(str(np.float32(field("llama.attention.layer_norm_rms_epsilon"))))
+    kv_heads = field("llama.attention.head_count_kv", heads)
+    return BlockConfig("llama", dim, heads, kv_heads, field("llama.feed_forward_length"), eps), field(
+        "llama.block_count"
+    )

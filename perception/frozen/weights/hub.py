@@ -1,0 +1,43 @@
+"""Models on huggingface.co, fetched file by file into Hugging Face's own cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from perception.frozen.weights.blocks import WeightsError
+from perception.frozen.weights.checkpoint import Checkpoint
+from perception.frozen.weights.hugging_face import HuggingFaceCheckpoint
+
+
+def open_hub(repository: str) -> Checkpoint:
+    """A model by its `org/name`; of its weights only the files that hold the wanted tensors are downloaded."""
+    return HuggingFaceCheckpoint(repository, lambda name: _locate(repository, name))
+
+
+def _locate(repository: str, name: str) -> Path | None:
+    """The file's path in the cache; None where the model has no such file.
+
+    What is cached is used as it is, so a run does not change when somebody pushes to the model.
+    """
+    import huggingface_hub as hub
+    from huggingface_hub import errors
+
+    cached = hub.try_to_load_from_cache(repository, name)
+    if cached is hub._CACHED_NO_EXIST:
+        return None
+    if isinstance(cached, str):
+        return Path(cached)
+    try:
+        return Path(hub.hf_hub_download(repository, name))
+    except errors.RemoteEntryNotFoundError:
+        return None
+    except errors.RepositoryNotFoundError as error:
+        raise WeightsError(
+            f"{repository}: there is no such folder here, and no such model on huggingface.co that you may read; "
+            "a gated one needs its licence accepted and `hf auth login`"
+        ) from error
+    except OSError as error:
+        raise WeightsError(
+            f"{repository}: there is no such folder here, and {name} is neither in Hugging Face's cache nor can it be "
+            "fetched from huggingface.co; go online once, or give a local folder"
+        ) from error

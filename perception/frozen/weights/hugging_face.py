@@ -1,0 +1,177 @@
+"""Models in Hugging Face's layout, from a folder or from huggingface.co: LLaMA and OPT."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from perception.frozen.block import BlockConfig
+from perception.frozen.weights.blocks import WeightsError
+from perception.frozen.weights.checkpoint import Checkpoint, Naming, StoredTensor
+from perception.frozen.weights.pickled import open_pickled
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""In the order in which transformers looks for them, so that a cache filled by it serves us offline."""
+
+LLAMA_BLOCK = {
+    "attention_norm.weight": "input_layernorm.weight",
+    "q.weight": "self_attn.q_proj.weight",
+    "k.weight": "self_attn.k_proj.weight",
+    "v.weight": "self_attn.v_proj.weight",
+    "o.weight": "self_attn.o_proj.weight",
+    "ffn_norm.weight": "post_attention_layernorm.weight",
+    "gate.weight": "mlp.gate_proj.weight",
+    "up.weight": "mlp.up_proj.weight",
+    "down.weight": "mlp.down_proj.weight",
+}
+OPT_PARTS = {
+    "attention_norm": "self_attn_layer_norm",
+    "q": "self_attn.q_proj",
+    "k": "self_attn.k_proj",
+    "v": "self_attn.v_proj",
+    "o": "self_attn.out_proj",
+    "ffn_norm": "final_layer_norm",
+    "up": "fc1",
+    "down": "fc2",
+}
+OPT_BLOCK = {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in OPT_PARTS.items() for kind in ("weight", "bias")}
+
+Locate = Callable[[str], Path | None]
+"""Gives the local path of a model's file, downloading it where needed; None where the model has no such file."""
+
+
+def open_folder(folder: Path) -> Checkpoint:
+    """A model in a folder of this machine."""
+    return HuggingFaceCheckpoint(str(folder), lambda name: folder / name if (folder / name).is_file() else None)
+
+
+class HuggingFaceCheckpoint(Checkpoint):
+    """A Hugging Face model; which files hold it is found out when the first tensor is asked for."""
+
+    def __init__(self, source: str, locate: Locate) -> None:
+        config, layers = _read_config(source, _read_json(source, "config.json", locate))
+        super().__init__(source, config, layers)
+        self._locate = locate
+        self._open: dict[str, Any] = {}
+
+    @property
+    def names(self) -> Collection[str]:
+        """All stored tensors."""
+        return self._file_of.keys()
+
+    @cached_property
+    def naming(self) -> Naming:
+        """The prefix differs between a causal model and the bare stack that some checkpoints hold."""
+        is_llama = self.config.architecture == "llama"
+        stems = ("model.", "") if is_llama else ("model.decoder.", "decoder.", "")
+        stem = next((s for s in stems if any(n.startswith(f"{s}layers.") for n in self.names)), stems[0])
+        if is_llama:
+            norm = {"weight": f"{stem}norm.weight"}
+            return Naming(stem + "layers.{layer}.", LLAMA_BLOCK, norm, ignored=("rotary_emb.inv_freq",))
+        norm = {kind: f"{stem}final_layer_norm.{kind}" for kind in ("weight", "bias")}
+        return Naming(stem + "layers.{layer}.", OPT_BLOCK, norm)
+
+    def read(self, name: str) -> StoredTensor:
+        """One tensor."""
+        file, path = self._open_file(self._file_of[name])
+        try:
+            value: Tensor = file.get_tensor(name) if path.suffix == ".safetensors" else file[name]
+        except (KeyError, SafetensorError) as error:
+            raise WeightsError(f"{path}: expected a readable tensor {name!r} here, as the index says") from error
+        return StoredTensor(value, str(value.dtype).removeprefix("torch."), (path,))
+
+    @cached_property
+    def _file_of(self) -> dict[str, str]:
+        """Tensor name → file name."""
+        found = next((name for name in WEIGHT_FILES if self._locate(name)), None)
+        if found is None:
+            raise WeightsError(
+                f"{self.source}: expected one of {', '.join(WEIGHT_FILES)} beside config.json, found none"
+            )
+        if found.endswith(".index.json"):
+            return dict(_read_json(self.source, found, self._locate).get("weight_map", {}))
+        return dict.fromkeys(self._open_file(found)[0].keys(), found)
+
+    def _open_file(self, name: str) -> tuple[Any, Path]:
+        """A mapped file, opened once."""
+        path = self._locate(name)
+        if path is None:
+            raise WeightsError(f"{self.source}: the index names {name!r}, but there is no such file; download it again")
+        if name not in self._open:
+            self._open[name] = _open_safetensors(path) if path.suffix == ".safetensors" else open_pickled(path)
+        return self._open[name], path
+
+
+def _open_safetensors(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path}: not a readable safetensors file ({error}); if it was cut short, download it again"
+        ) from error
+
+
+def _read_json(source: str, name: str, locate: Locate) -> dict[str, Any]:
+    path = locate(name)
+    if path is None:
+        raise WeightsError(f"{source}: expected {name} in a Hugging Face model, found none")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{path}: not valid JSON ({error}); download it again") from error
+
+
+def _read_config(source: str, config: dict[str, Any]) -> tuple[BlockConfig, int]:
+    """The block's shape and the number of blocks; refuses whatever would change the block's arithmetic."""
+    kind = config.get("model_type")
+    if kind not in ("llama", "opt"):
+        raise WeightsError(f"{source}: expected a model of type llama or opt, config.json says {kind!r}")
+    if "quantization_config" in config:
+        raise WeightsError(
+            f"{source}: its weights are quantised; expected plain ones: use the original model or a .gguf"
+        )
+    try:
+        return _read_llama(source, config) if kind == "llama" else _read_opt(source, config)
+    except KeyError as error:
+        raise WeightsError(f"{source}: config.json lacks {error}, which a model of type {kind} has") from None
+
+
+def _read_llama(source: str, config: dict[str, Any]) -> tuple[BlockConfig, int]:
+    dim, heads = config["hidden_size"], config["num_attention_heads"]
+    _require(source, config, "hidden_act", "silu")
+    _require(source, config, "attention_bias", False)
+    _require(source, config, "mlp_bias", False)
+    _require(source, config, "head_dim", dim // heads)
+    kv_heads = config.get("num_key_value_heads") or heads
+    shape = BlockConfig("llama", dim, heads, kv_heads, config["intermediate_size"], config["rms_norm_eps"])
+    return shape, config["num_hidden_layers"]
+
+
+def _read_opt(source: str, config: dict[str, Any]) -> tuple[BlockConfig, int]:
+    _require(source, config, "activation_function", "relu")
+    _require(source, config, "enable_bias", True)
+    _require(source, config, "layer_norm_elementwise_affine", True)
+    heads, pre_norm = config["num_attention_heads"], config.get("do_layer_norm_before", True)
+    # OPT keeps PyTorch's LayerNorm epsilon; its configuration has no field for it.
+    shape = BlockConfig("opt", config["hidden_size"], heads, heads, config["ffn_dim"], 1e-5, pre_norm)
+    return shape, config["num_hidden_layers"]
+
+
+def _require(source: str, config: dict[str, Any], key: str, value: object) -> None:
+    """An absent key has the wanted value by transformers' default."""
+    found = config.get(key)
+    if found is not None and found != value:
+        raise WeightsError(
+            f"{source}: this block has no such variant: expected {key}={value!r} in config.json, got {found!r}"
+        )

