@@ -47,7 +47,7 @@ def draw_map(axes: Axes, lanes: MapPolylines, picture_SE2_city: SE2, points_per_
     ribbon(seen & bikeway, "kerb", BIKE_LANE_WIDTH_M + 2 * KERB_M, 0.0)
     ribbon(road, "road", LANE_WIDTH_M, 0.1)
     ribbon(road & lanes.is_intersection, "junction", LANE_WIDTH_M, 0.2, cap="butt")
-    ribbon(seen & bikeway, "bikeway", BIKE_LANE_WIDTH_M, 0.3)
+    ribbon(seen & bikeway, "bikeway", BIKE_LANE_WIDTH_M, 0.3, cap="butt")
     _draw_stripes(axes, lines[seen & crosswalk], points_per_m)
     _draw_centrelines(axes, lines[road])
 
