@@ -1,0 +1,88 @@
+"""Makes scenarios by number: the same seed, split and number always give the same scenario."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from perception.geometry import SE2
+from perception_datasets.argoverse2 import SYNTHETIC_MARKER
+from perception_datasets.procedural.lane_graph import LaneGraph, make_lane_graph
+from perception_datasets.procedural.pedestrians import Pedestrians
+from perception_datasets.procedural.recording import STEPS, Recording, Unusable, check_plausible, record, true_motion
+from perception_datasets.procedural.routes import NearTable
+from perception_datasets.procedural.traffic import STEP_S, Traffic, make_vehicles
+from perception_datasets.procedural.writer import write_scenario
+
+_WARM_UP_STEPS = 30
+_TRAFFIC_STEPS = _WARM_UP_STEPS + round(STEPS * 0.1 / STEP_S)
+_ATTEMPTS = 50
+_UNFINISHED = ".unfinished"
+
+
+def scenario_id(seed: int, split: str, number: int) -> str:
+    """The name of a scenario, known before it is made."""
+    return str(uuid.UUID(bytes=_random(seed, split, number, 0).bytes(16), version=4))
+
+
+def make_scenario(seed: int, split: str, number: int) -> tuple[LaneGraph, Recording, SE2]:
+    """One scenario: its map and its tracks, both in a frame of their own, and that frame in the city."""
+    for attempt in range(1, _ATTEMPTS):
+        rng = _random(seed, split, number, attempt)
+        try:
+            graph, recording = _try(rng)
+        except Unusable:
+            continue
+        x_m, y_m = rng.uniform(-5000.0, 5000.0, 2)
+        return graph, recording, SE2(float(x_m), float(y_m), float(rng.uniform(-np.pi, np.pi)))
+    raise RuntimeError(f"no usable traffic in {_ATTEMPTS} attempts for seed {seed}, {split} {number}")
+
+
+def _random(seed: int, split: str, number: int, attempt: int) -> np.random.Generator:
+    return np.random.default_rng([seed, number, attempt, *split.encode()])
+
+
+def _try(rng: np.random.Generator) -> tuple[LaneGraph, Recording]:
+    graph = make_lane_graph(rng)
+    table = NearTable(graph)
+    vehicles = make_vehicles(graph, table, int(rng.integers(12, 32)), rng)
+    pedestrians = Pedestrians(graph, int(rng.integers(0, 9)), rng)
+    motion = Traffic(graph, table, vehicles, pedestrians, rng).run(_TRAFFIC_STEPS, rng)
+    truth = true_motion(graph, table, vehicles, pedestrians, motion, rng)
+    check_plausible(truth)
+    return graph, record(truth, len(vehicles.routes), rng)
+
+
+def make_split(out: Path, split: str, *, count: int, seed: int, processes: int | None = None) -> Iterator[Path]:
+    """Writes scenarios number 0 to `count` of a split, in parallel, and yields each folder once it is complete.
+
+    A scenario is written to a hidden folder and then renamed, and one that is there already is kept: the same call
+    continues what was interrupted.
+    """
+    folder = out / split
+    folder.mkdir(parents=True, exist_ok=True)
+    marker = {"made_by": "perception sample argoverse2", "seed": seed, "note": "synthetic traffic, not recorded"}
+    (out / SYNTHETIC_MARKER).write_text(json.dumps(marker) + "\n")
+    write = partial(_write, folder, split, seed)
+    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        yield from pool.map(write, range(count), chunksize=4)
+    shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)
+
+
+def _write(folder: Path, split: str, seed: int, number: int) -> Path:
+    name = scenario_id(seed, split, number)
+    if not (folder / name).exists():
+        unfinished = folder / _UNFINISHED / str(os.getpid()) / name
+        shutil.rmtree(unfinished, ignore_errors=True)
+        write_scenario(unfinished, *make_scenario(seed, split, number))
+        unfinished.rename(folder / name)
+    return folder / name

@@ -1,0 +1,150 @@
+"""Who may enter a junction: signals, stop signs, priority, and claims that keep crossing paths apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from perception_datasets.procedural.lane_graph import LaneGraph, Rule
+from perception_datasets.procedural.routes import Control, NearTable
+
+if TYPE_CHECKING:
+    from perception_datasets.procedural.pedestrians import Pedestrians
+    from perception_datasets.procedural.traffic import Traffic
+
+_LOOK_AHEAD_S = 4.0
+_MERGE_MARGIN_M = 12.0
+_ALL_RED_S = 2.5
+
+
+class RightOfWay:
+    """The claims of vehicles on controlled segments.
+
+    A vehicle claims a segment before it enters and gives it back when its tail has left. A claim is granted when the
+    signal is green, a stop was made where one is due, no crossing path is claimed, nobody with priority is about to
+    come, no pedestrian is on a crosswalk of the segment, and there is room behind the junction.
+    """
+
+    def __init__(
+        self, graph: LaneGraph, table: NearTable, controls: list[tuple[Control, ...]], rng: np.random.Generator
+    ) -> None:
+        self._rules = graph.rules
+        self._conflicts = table.conflicts(graph)
+        self._crosswalks = {
+            segment: [i for i, walk in enumerate(graph.crosswalks) if segment in walk.crossed_by]
+            for segment in graph.segments
+        }
+        self._green_s = rng.uniform(8.0, 18.0, len(graph.rules))
+        self._phase_s = rng.uniform(0.0, 40.0, len(graph.rules))
+        self._controls = controls
+        self._next = [0] * len(controls)
+        self._stopped = [False] * len(controls)
+        self.claims: dict[int, set[int]] = {}
+
+    def skip_passed(self, vehicle: int, along_m: float) -> None:
+        """Forgets the controls behind a vehicle that appears in the middle of its route."""
+        controls = self._controls[vehicle]
+        while self._next[vehicle] < len(controls) and controls[self._next[vehicle]].end_m < along_m:
+            self._next[vehicle] += 1
+
+    def crosswalk_claimed(self, crosswalk: int) -> bool:
+        """Whether a vehicle has the right to drive over a crosswalk."""
+        return any(crosswalk in self._crosswalks[segment] for segment, holders in self.claims.items() if holders)
+
+    def step(self, time_s: float, traffic: Traffic, pedestrians: Pedestrians) -> Float[np.ndarray, " vehicles"]:
+        """Grants and takes back claims; gives each vehicle's distance to the line where it must stop, or infinity."""
+        gap = np.full(len(self._controls), np.inf)
+        coming = self._coming(traffic)
+        for vehicle, control in sorted(coming.items(), key=lambda item: item[1].start_m - traffic.along[item[0]]):
+            front = traffic.along[vehicle] + traffic.vehicles.length_m[vehicle] / 2
+            distance = control.start_m - front
+            speed = traffic.speed[vehicle]
+            holders = self.claims.setdefault(control.segment.id, set())
+            if vehicle in holders or distance > speed**2 / 3.0 + 12.0:
+                continue
+            self._stopped[vehicle] |= distance < 4.0 and speed < 0.4
+            if distance < -2.0 or self._may_claim(vehicle, control, time_s, traffic, coming, pedestrians):
+                holders.add(vehicle)
+            else:
+                gap[vehicle] = max(distance, 0.1) + 1.0
+        return gap
+
+    def _coming(self, traffic: Traffic) -> dict[int, Control]:
+        """The next control of every vehicle; gives claims back on the way."""
+        coming = {}
+        for vehicle in np.flatnonzero(traffic.present | (np.array(self._next) > 0)).tolist():
+            controls = self._controls[vehicle]
+            index = self._next[vehicle]
+            if index == len(controls):
+                continue
+            tail = traffic.along[vehicle] - traffic.vehicles.length_m[vehicle] / 2
+            if tail > controls[index].end_m or not traffic.present[vehicle]:
+                self.claims.get(controls[index].segment.id, set()).discard(vehicle)
+                self._next[vehicle] += 1
+                self._stopped[vehicle] = False
+            else:
+                coming[vehicle] = controls[index]
+        return coming
+
+    def _may_claim(
+        self,
+        vehicle: int,
+        control: Control,
+        time_s: float,
+        traffic: Traffic,
+        coming: dict[int, Control],
+        pedestrians: Pedestrians,
+    ) -> bool:
+        segment = control.segment
+        junction = segment.junction
+        assert junction is not None
+        rule = self._rules[junction]
+        if rule is Rule.SIGNAL and not self._green(junction, segment.arm, time_s):
+            return False
+        if rule is Rule.ALL_WAY_STOP and segment.is_intersection and not self._stopped[vehicle]:
+            return False
+        if any(pedestrians.blocks(crosswalk) for crosswalk in self._crosswalks[segment.id]):
+            return False
+        if not self._has_room_behind(vehicle, control, traffic):
+            return False
+        conflicts = self._conflicts[segment.id]
+        for other, other_control in coming.items():
+            crossing = other_control.segment
+            if other == vehicle or crossing.id not in conflicts:
+                continue
+            to_end = other_control.end_m - traffic.along[other]
+            merges = crossing.successors == segment.successors
+            if merges and to_end < control.end_m - traffic.along[vehicle] - _MERGE_MARGIN_M:
+                continue
+            if other in self.claims.get(crossing.id, ()):
+                return False
+            if crossing.priority > segment.priority and self._arrives_soon(other, other_control, time_s, traffic):
+                return False
+        return True
+
+    def _arrives_soon(self, vehicle: int, control: Control, time_s: float, traffic: Traffic) -> bool:
+        junction = control.segment.junction
+        assert junction is not None
+        if self._rules[junction] is Rule.ALL_WAY_STOP:
+            return False
+        if self._rules[junction] is Rule.SIGNAL and not self._green(junction, control.segment.arm, time_s):
+            return False
+        distance = control.start_m - traffic.along[vehicle]
+        return distance < max(traffic.speed[vehicle], 2.0) * _LOOK_AHEAD_S
+
+    def _has_room_behind(self, vehicle: int, control: Control, traffic: Traffic) -> bool:
+        """Whether a vehicle that stands or crawls just behind the segment would leave this one inside the junction."""
+        exit_point = traffic.vehicles.routes[vehicle].xy
+        point = exit_point[min(int((control.end_m + 5.0) / 0.5), len(exit_point) - 1)]
+        near = np.linalg.norm(traffic.here - point, axis=1) < 6.0
+        near[vehicle] = False
+        return not (near & traffic.present & (traffic.speed < 2.0)).any()
+
+    def _green(self, junction: int, arm: int, time_s: float) -> bool:
+        """Two phases, for the arms of even and of odd number, with all red between them."""
+        half = self._green_s[junction] + _ALL_RED_S
+        phase = (time_s + self._phase_s[junction]) % (2 * half)
+        start = 0.0 if arm % 2 == 0 else half
+        return bool(start <= phase < start + self._green_s[junction])

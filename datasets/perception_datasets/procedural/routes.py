@@ -1,0 +1,144 @@
+"""Ways through a lane graph, sampled so that a whole traffic step is a few array look-ups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from perception_datasets.procedural.curves import length_of
+from perception_datasets.procedural.lane_graph import LaneGraph, LaneSegment
+
+FINE_M = 0.5
+COARSE_M = 2.0
+NEAR_M = 2.7
+"""Closer than this, one vehicle's path is another's: under a lane's width, over a car's."""
+
+LATERAL_ACCELERATION_MPS2 = 2.0
+COMFORTABLE_BRAKING_MPS2 = 1.6
+
+
+@dataclass(frozen=True)
+class Control:
+    """A segment on a route that needs the right of way, by where it starts and ends along the route."""
+
+    segment: LaneSegment
+    start_m: float
+    end_m: float
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way from an entry to the edge of the map.
+
+    Attributes:
+        xy: Points every `FINE_M`.
+        heading: The tangent at these points, unwrapped.
+        speed_mps: The fastest that curves and limits allow at these points, with room to brake for what comes.
+        cells: For points every `COARSE_M`, the map point (of `NearTable`) that stands for them.
+        controls: Where right of way is needed, in order.
+    """
+
+    xy: Float[np.ndarray, "points 2"]
+    heading: Float[np.ndarray, " points"]
+    speed_mps: Float[np.ndarray, " points"]
+    cells: Int[np.ndarray, " cells"]
+    controls: tuple[Control, ...]
+
+    @property
+    def length_m(self) -> float:
+        """Length of the route."""
+        return (len(self.xy) - 1) * FINE_M
+
+
+class NearTable:
+    """Which map points are near which: points every `COARSE_M` on all segments, and one that is near nothing."""
+
+    def __init__(self, graph: LaneGraph) -> None:
+        self.cells: dict[int, slice] = {}
+        points = []
+        count = 0
+        for segment in graph.segments.values():
+            sampled = _sample(segment.centerline, COARSE_M)
+            self.cells[segment.id] = slice(count, count + len(sampled))
+            count += len(sampled)
+            points.append(sampled)
+        self.points: Float[np.ndarray, "cells 2"] = np.concatenate(points)
+        self.nowhere = count
+        self.near: Bool[np.ndarray, "cells_and_one cells_and_one"] = np.zeros((count + 1, count + 1), bool)
+        x, y = self.points.T.astype(np.float32)
+        self.near[:-1, :-1] = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 < NEAR_M**2
+
+    def conflicts(self, graph: LaneGraph) -> dict[int, frozenset[int]]:
+        """For each controlled segment the controlled segments that come near it from another lane."""
+        controlled = [segment for segment in graph.segments.values() if segment.junction is not None]
+        return {
+            one.id: frozenset(
+                other.id
+                for other in controlled
+                if one.junction == other.junction
+                and one.predecessors[0] != other.predecessors[0]
+                and self.near[self.cells[one.id], self.cells[other.id]].any()
+            )
+            for one in controlled
+        }
+
+
+def make_way(graph: LaneGraph, start: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """Segments from one to the edge of the map, with a random choice wherever the road divides."""
+    way = [start]
+    while graph.segments[way[-1]].successors:
+        way.append(int(rng.choice(graph.segments[way[-1]].successors)))
+    return tuple(way)
+
+
+def make_route(graph: LaneGraph, table: NearTable, segments: tuple[int, ...]) -> Route:
+    """The route along these segments."""
+    way = [graph.segments[segment] for segment in segments]
+    lengths = np.array([length_of(segment.centerline) for segment in way])
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    xy = _sample(np.concatenate([way[0].centerline[:1], *(segment.centerline[1:] for segment in way)]), FINE_M)
+    along = np.arange(len(xy)) * FINE_M
+    on = np.minimum(np.searchsorted(ends, along, side="right"), len(way) - 1)
+
+    tangent = np.gradient(xy, axis=0)
+    heading = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
+    curvature = np.abs(np.gradient(heading, FINE_M))
+    limit = np.array([segment.speed_limit_mps for segment in way])[on]
+    speed = np.minimum(limit, np.sqrt(LATERAL_ACCELERATION_MPS2 / np.maximum(curvature, 1e-3)))
+    controls = tuple(
+        Control(segment, float(start), float(end))
+        for segment, start, end in zip(way, starts, ends, strict=True)
+        if segment.junction is not None
+    )
+    coarse = slice(None, None, round(COARSE_M / FINE_M))
+    share = (along[coarse] - starts[on[coarse]]) / lengths[on[coarse]]
+    cells = _cells(table, way, on[coarse], share)
+    return Route(xy, heading, _with_room_to_brake(speed, along), cells, controls)
+
+
+def _cells(
+    table: NearTable, way: list[LaneSegment], on: Int[np.ndarray, " cells"], share: Float[np.ndarray, " cells"]
+) -> Int[np.ndarray, " cells"]:
+    """The map points that stand for points on the segments of a way, given as shares of the segments' lengths."""
+    first = np.array([table.cells[segment.id].start for segment in way])[on]
+    last = np.array([table.cells[segment.id].stop for segment in way])[on] - 1
+    return np.clip(first + np.rint(share * (last - first)).astype(int), first, last)
+
+
+def _with_room_to_brake(
+    speed: Float[np.ndarray, " points"], along: Float[np.ndarray, " points"]
+) -> Float[np.ndarray, " points"]:
+    """Lowers a speed profile so that every later bound can be met with comfortable braking."""
+    energy = speed**2 + 2 * COMFORTABLE_BRAKING_MPS2 * along
+    reachable = np.minimum.accumulate(energy[::-1])[::-1]
+    return np.sqrt(np.maximum(reachable - 2 * COMFORTABLE_BRAKING_MPS2 * along, 0.25))
+
+
+def _sample(line: Float[np.ndarray, "points 2"], spacing_m: float) -> Float[np.ndarray, "samples 2"]:
+    """Points at equal distances along a line, from its start on."""
+    travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    wanted = np.arange(int(travelled[-1] / spacing_m) + 1) * spacing_m
+    return np.stack([np.interp(wanted, travelled, line[:, axis]) for axis in range(2)], axis=1)
