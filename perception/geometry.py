@@ -1,4 +1,4 @@
-"""Planar frames. A pose `a_SE2_b` takes points of frame b to frame a, so that `a_SE2_b` after `b_SE2_c` is `a_SE2_c`."""
+"""Planar frames: a pose `a_SE2_b` takes points of frame b to frame a, so `a_SE2_b @ b_SE2_c` is `a_SE2_c`."""
 
 from __future__ import annotations
 

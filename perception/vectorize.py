@@ -1,9 +1,9 @@
 """Scenarios to vectors: every agent and lane a polyline in its own frame, and where that frame lies in the scene.
 
-VectorNet (https://arxiv.org/abs/2005.04259, §3.1) writes all polylines in the target agent's frame. Here each polyline is
-written in its *own* frame, and only the pose of that frame depends on who looks. What the sub-graph network makes of a
-polyline is then the same for every viewer, so it is computed once for all predicted agents of a scene, and may be
-kept while the map stays the same. A *view* adds the poses: one view for the whole scene, or one for each predicted agent.
+VectorNet (https://arxiv.org/abs/2005.04259, §3.1) writes all polylines in the target agent's frame. Here each is written
+in its *own* frame, and only the pose of that frame depends on who looks. What the sub-graph network makes of a polyline
+is then the same for every viewer, so it is computed once for all predicted agents of a scene, and may be kept while the
+map stays the same. A *view* (`perception.views`) adds the poses.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from perception.errors import InputError
 from perception.geometry import SE2
-from perception.scenario import PolylineKind, Scenario, Turn
+from perception.scenario import STEP_S, PolylineKind, Scenario, Turn
 
 AGENT_FEATURES = 6
 """Of an agent's vector: start x, y and displacement x, y in the agent's present frame, time of its end, speed."""
@@ -24,6 +24,8 @@ LANE_FEATURES = 12
 control, four kinds."""
 POSITION_SCALE = 0.1
 """Decametres, so that positions and displacements reach the first layer at about unit size."""
+VELOCITY_STEPS = 5
+"""An agent's present velocity is its mean over so many steps, which evens out the noise of tracked positions."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class VectorizedScenario:
         agent_vectors_valid: True where both ends of a vector were observed.
         agent_kinds: `AgentKind` values.
         agent_poses: x, y (metres), cos, sin of each agent's present pose in the scene frame.
-        agent_speeds: Present speed, m/s.
+        agent_velocities: Mean over the last `VELOCITY_STEPS` in each agent's present frame, m/s.
         lane_vectors: Between consecutive points of a polyline, see `LANE_FEATURES`.
         lane_poses: The lane frames (middle point, direction there) in the scene frame.
         lane_points: Scene frame, metres: for choosing which lanes a view sees.
@@ -57,7 +59,7 @@ class VectorizedScenario:
     agent_vectors_valid: Bool[np.ndarray, "agents history_vectors"]
     agent_kinds: Int[np.ndarray, " agents"]
     agent_poses: Float32[np.ndarray, "agents 4"]
-    agent_speeds: Float32[np.ndarray, " agents"]
+    agent_velocities: Float32[np.ndarray, "agents 2"]
     lane_vectors: Float32[np.ndarray, "lanes lane_vectors lane_features"]
     lane_poses: Float32[np.ndarray, "lanes 4"]
     lane_points: Float32[np.ndarray, "lanes lane_points 2"]
@@ -100,7 +102,7 @@ def vectorize(scenario: Scenario) -> VectorizedScenario:
         agent_vectors_valid=valid[:, :present] & valid[:, 1 : present + 1],
         agent_kinds=tracks.kinds[agents].astype(np.int64),
         agent_poses=_poses(position[:, present], heading),
-        agent_speeds=np.linalg.norm(tracks.velocity[agents, present], axis=-1).astype(np.float32),
+        agent_velocities=_mean_velocities(local[:, : present + 1], valid[:, : present + 1]),
         lane_vectors=lane_vectors,
         lane_poses=lane_poses,
         lane_points=lane_points.astype(np.float32),
@@ -114,7 +116,7 @@ def vectorize(scenario: Scenario) -> VectorizedScenario:
 def mirror(scenario: VectorizedScenario) -> VectorizedScenario:
     """The scenario with left and right exchanged, for augmentation. `city_SE2_scene` no longer leads to the city."""
     y_of = {"agent_vectors": (1, 3), "agent_poses": (1, 3), "lane_vectors": (1, 3), "lane_poses": (1, 3),
-            "lane_points": (1,), "futures": (1,)}  # fmt: skip
+            "lane_points": (1,), "agent_velocities": (1,), "futures": (1,)}  # fmt: skip
     mirrored = {}
     for name, columns in y_of.items():
         mirrored[name] = getattr(scenario, name).copy()
@@ -143,6 +145,17 @@ def _agent_vectors(
     speed = np.linalg.norm(displacement, axis=-1)
     vectors = np.dstack([local[:, :-1] * POSITION_SCALE, displacement, time, speed])
     return np.where((valid[:, :-1] & valid[:, 1:])[..., None], vectors, 0).astype(np.float32)
+
+
+def _mean_velocities(
+    local: Float[np.ndarray, "agents history 2"], valid: Bool[np.ndarray, "agents history"]
+) -> Float32[np.ndarray, "agents 2"]:
+    """From the first step observed in the window to the present; 0 for an agent first seen at the present."""
+    window = min(VELOCITY_STEPS, local.shape[1] - 1)
+    first = local.shape[1] - 1 - window + valid[:, -window - 1 :].argmax(axis=1)
+    elapsed_s = (local.shape[1] - 1 - first) * STEP_S
+    displacement = local[:, -1] - np.take_along_axis(local, first[:, None, None], axis=1)[:, 0]
+    return (displacement / np.maximum(elapsed_s, STEP_S)[:, None]).astype(np.float32)
 
 
 def _vectorize_lanes(

@@ -1,7 +1,7 @@
-"""Views of vectorised scenarios, batched: which polylines a viewer sees, from which pose, and whose futures it is asked.
+"""Views of vectorised scenarios: which polylines a viewer sees, from where, and whose futures it is asked.
 
-In the `agent` frame every predicted agent is a view of its own, with one row to read. In the `scene` frame a scenario is
-one view, from the focal agent's pose, with a row for every predicted agent. The network is the same for both.
+In the `agent` frame every predicted agent is a view of its own, with one row to read. In the `scene` frame a scenario
+is one view, from the focal agent's pose, with a row for every predicted agent. The network is the same for both.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int
+from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
 from perception.tokens import Readout
@@ -27,7 +27,7 @@ LOOK_AHEAD_S = 1.5
 class VectorBatch:
     """Scenarios and views as tensors.
 
-    Polylines are ragged: those of all scenarios that any view sees stand one after another, all agents before all lanes.
+    Polylines are ragged: those that any view sees stand one after another, all agents before all lanes.
     Only the views are padded, to the most tokens and the most rows among them.
 
     Attributes:
@@ -40,6 +40,7 @@ class VectorBatch:
         token_valid: False where a view has fewer tokens.
         rows: Tokens of the predicted agents.
         rows_valid: False where a view has fewer predicted agents.
+        row_velocities: Present velocity of the predicted agents, each in its own frame, m/s.
         futures: Future of the predicted agents, each in its own present frame, metres.
         futures_valid: Where it is labelled.
         view_scenario: Which scenario of the batch a view is of.
@@ -55,6 +56,7 @@ class VectorBatch:
     token_valid: Bool[Tensor, "views tokens"]
     rows: Int[Tensor, "views rows"]
     rows_valid: Bool[Tensor, "views rows"]
+    row_velocities: Float32[Tensor, "views rows 2"]
     futures: Float32[Tensor, "views rows future_steps 2"]
     futures_valid: Bool[Tensor, "views rows future_steps"]
     view_scenario: Int[Tensor, " views"]
@@ -84,7 +86,7 @@ class _View:
 
 def make_batch(
     scenarios: Sequence[VectorizedScenario],
-    targets: Sequence[Int[np.ndarray, " targets"]],
+    targets: Sequence[Int[np.ndarray, "_"]],
     *,
     frame: Frame = "agent",
     max_tokens: int = 96,
@@ -120,7 +122,7 @@ def _scene_view(scenario: VectorizedScenario, targets: Int[np.ndarray, " targets
 
 def _agent_view(scenario: VectorizedScenario, agent: int, turn_rad: float, max_tokens: int) -> _View:
     x, y, cos, sin = pose = scenario.agent_poses[agent]
-    ahead = scenario.agent_speeds[agent] * LOOK_AHEAD_S
+    ahead = float(np.linalg.norm(scenario.agent_velocities[agent])) * LOOK_AHEAD_S
     centre = np.array([x + ahead * cos, y + ahead * sin], np.float32)
     to_agents = ((scenario.agent_poses[:, :2] - centre) ** 2).sum(-1)
     to_agents[agent] = -1.0  # the agent itself is always the first token
@@ -159,6 +161,7 @@ def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Vi
     row_index = np.zeros((len(views), rows), np.int64)
     row_agents = np.zeros((len(views), rows), np.int64)
     rows_valid = np.zeros((len(views), rows), bool)
+    velocities = np.zeros((len(views), rows, 2), np.float32)
     futures = np.zeros((len(views), rows, future_steps, 2), np.float32)
     futures_valid = np.zeros((len(views), rows, future_steps), bool)
     for i, (scenario_index, view) in enumerate(views):
@@ -168,6 +171,7 @@ def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Vi
         )
         token_poses[i, :count], token_valid[i, :count] = view.poses, True
         row_index[i, :asked], row_agents[i, :asked], rows_valid[i, :asked] = view.rows, view.row_agents, True
+        velocities[i, :asked] = scenario.agent_velocities[view.row_agents]
         futures[i, :asked] = scenario.futures[view.row_agents]
         futures_valid[i, :asked] = scenario.futures_valid[view.row_agents]
     seen = np.zeros(first_lane[-1], bool)
@@ -190,6 +194,7 @@ def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Vi
         token_valid=torch.from_numpy(token_valid),
         rows=torch.from_numpy(row_index),
         rows_valid=torch.from_numpy(rows_valid),
+        row_velocities=torch.from_numpy(velocities),
         futures=torch.from_numpy(futures),
         futures_valid=torch.from_numpy(futures_valid),
         view_scenario=torch.tensor([index for index, _ in views]),

@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from perception.scenario import STEP_S
+from perception.vectorize import POSITION_SCALE
+
 
 @dataclass(frozen=True)
 class TrajectoryModes:
@@ -41,7 +44,10 @@ class ResidualMLP(nn.Module):
 
 
 class TrajectoryDecoder(nn.Module):
-    """Regresses K futures from an agent's token, then scores each by where it ends.
+    """Regresses K deviations from going on at the present velocity, then scores each future by where it ends.
+
+    Constant velocity is where every agent's best guess starts; a network that has to find it first spends most of a
+    short training on that.
 
     Args:
         dim: Width of the token.
@@ -56,11 +62,18 @@ class TrajectoryDecoder(nn.Module):
         self.regress = nn.Sequential(ResidualMLP(dim), nn.Linear(dim, 2 * steps))
         self.endpoint = nn.Sequential(nn.Linear(2, dim), nn.ReLU(), nn.Linear(dim, dim))
         self.score = nn.Sequential(ResidualMLP(dim), nn.Linear(dim, 1))
+        self.register_buffer("elapsed_s", STEP_S * torch.arange(1, steps + 1).unsqueeze(-1), persistent=False)
 
-    def forward(self, agents: Float[Tensor, "*agents dim"]) -> TrajectoryModes:
-        """K futures for every row."""
+    def forward(self, agents: Float[Tensor, "*agents dim"], velocities: Float[Tensor, "*agents 2"]) -> TrajectoryModes:
+        """K futures for every row.
+
+        Args:
+            agents: Tokens.
+            velocities: Present velocity of each agent in its own frame, m/s.
+        """
         x = agents.unsqueeze(-2) + self.mode
-        trajectories = self.regress(x).unflatten(-1, (self.steps, 2)).float() * 10
-        ends = trajectories[..., -1, :].detach() / 10
+        deviations = self.regress(x).unflatten(-1, (self.steps, 2)).float() / POSITION_SCALE
+        trajectories = velocities[..., None, None, :] * self.elapsed_s + deviations
+        ends = trajectories[..., -1, :].detach() * POSITION_SCALE
         logits = self.score(x + self.endpoint(ends)).squeeze(-1)
         return TrajectoryModes(trajectories, logits)

@@ -50,11 +50,11 @@ class Forecaster(nn.Module):
 
     def forward(self, batch: VectorBatch) -> TrajectoryModes:
         """Futures of the rows that the batch asks about: leading axes [views, rows]."""
-        return self.head(self.block(self.encoder(batch), batch.readout))
+        return self.head(self.block(self.encoder(batch), batch.readout), batch.row_velocities)
 
     @torch.inference_mode()
     def forecast(
-        self, scenarios: Sequence[VectorizedScenario], agents: Sequence[Int[np.ndarray, " wanted"]]
+        self, scenarios: Sequence[VectorizedScenario], agents: Sequence[Int[np.ndarray, "_"]]
     ) -> list[Forecast]:
         """Futures in the city frame, of the wanted agents of each scenario, all in one call.
 

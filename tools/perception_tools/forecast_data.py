@@ -13,13 +13,13 @@ from functools import partial
 import numpy as np
 import torch
 from jaxtyping import Int
-from perception_datasets.errors import ScenarioError
-from perception_datasets.forecasting import ScenarioFolder
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from perception.errors import InputError
 from perception.vectorize import UnusableScenario, VectorizedScenario, mirror, vectorize
 from perception.views import VectorBatch, make_batch
+from perception_datasets.errors import ScenarioError
+from perception_datasets.forecasting import ScenarioFolder
 from perception_tools.recipes import ForecastRecipe
 
 SEGMENT_BATCHES = 500
@@ -222,7 +222,7 @@ def validation_loader(
     Scenarios that cannot be used are left out here; `perception evaluate` names them.
     """
     usable: list[VectorizedScenario] = []
-    for scenario in folder.read_all(lambda name, error: None):
+    for scenario in folder.read_all(lambda _name, _error: None):
         try:
             vectors = vectorize(scenario)
         except UnusableScenario:

@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from typing_extensions import override
 
 from perception.encoders.vectornet import VectorNet
 from perception.frozen.adapter import build_adapter
@@ -38,9 +39,7 @@ def build_forecaster(recipe: ForecastRecipe, future_steps: int) -> Forecaster:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        encoder = VectorNet(
-            recipe.dim, global_layers=recipe.global_layers, heads=recipe.heads, dropout=recipe.dropout
-        )
+        encoder = VectorNet(recipe.dim, global_layers=recipe.global_layers, heads=recipe.heads, dropout=recipe.dropout)
         head = TrajectoryDecoder(recipe.dim, recipe.modes, future_steps)
         block = build_adapter(
             recipe.dim,
@@ -93,10 +92,12 @@ class ForecastTask(pl.LightningModule):
         self.model = build_forecaster(recipe, future_steps)
         self.failures: dict[str, str] = {}
 
+    @override
     def on_train_epoch_start(self) -> None:
         """Seeds dropout by epoch, so that a resumed run draws what an unbroken run draws."""
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.current_epoch * 1_009 + self.global_rank)
 
+    @override
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Float[Tensor, ""]:
         """Winner-takes-all loss of every predicted agent of every process, each with the same weight."""
         self.failures |= batch.failures
@@ -106,7 +107,11 @@ class ForecastTask(pl.LightningModule):
         loss = trajectory_loss(modes, views.futures, asked, self.recipe.score_temperature_m)
         agents = asked.any(-1).sum()
         self.log_dict(
-            {"train/loss": loss.total, "train/regression": loss.regression, "train/classification": loss.classification},
+            {
+                "train/loss": loss.total,
+                "train/regression": loss.regression,
+                "train/classification": loss.classification,
+            },
             prog_bar=False,
             batch_size=int(agents),
         )
@@ -119,6 +124,7 @@ class ForecastTask(pl.LightningModule):
         everywhere = self.all_gather(agents).sum()
         return agents * self.trainer.world_size / everywhere
 
+    @override
     def validation_step(self, batch: VectorBatch, batch_idx: int) -> None:
         """The benchmark's numbers of the focal agents."""
         modes = self.model(batch)
@@ -137,6 +143,7 @@ class ForecastTask(pl.LightningModule):
         self.log_dict(numbers, batch_size=len(best), sync_dist=True)
         self.log("min_fde", numbers["val/min_fde"], prog_bar=True, logger=False, batch_size=len(best), sync_dist=True)
 
+    @override
     def configure_optimizers(self) -> dict:
         """AdamW (Pang et al., §C.4) under warm-up and cosine, by step."""
         optimizer = torch.optim.AdamW(parameter_groups(self.model, self.recipe))
@@ -146,11 +153,13 @@ class ForecastTask(pl.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    @override
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Leaves frozen blocks out: their fingerprints are enough to find them again."""
         checkpoint["state_dict"] = trainable_state_dict(self)
         checkpoint["blocks"] = fingerprints(self)
 
+    @override
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Puts the frozen blocks back, so that loading stays strict."""
         check_fingerprints(self, checkpoint["blocks"])

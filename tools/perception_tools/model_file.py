@@ -76,7 +76,7 @@ def load_model(path: Path) -> TrainedForecaster:
     try:
         with safe_open(file, "pt") as opened:
             metadata = opened.metadata() or {}
-            weights = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+            weights = {name: opened.get_tensor(name) for name in opened.keys()}
     except SafetensorError as error:
         raise InputError(f"{file}: expected a whole safetensors file, got {error}; copy or train it again") from error
     if metadata.get("format") != FORMAT:

@@ -1,4 +1,4 @@
-"""Recipes: every number of a training run, as named Python values. Nothing here imports torch, so help stays instant."""
+"""Recipes: every number of a training run, as named Python values. Nothing here imports torch: help is instant."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ForecastRecipe:
 
     Attributes:
         block: What stands between encoder and decoder.
-        frame: `agent`: every predicted agent sees the scene from its own pose. `scene`: all see it from the focal one's.
+        frame: `agent`: every predicted agent sees the scene from its own pose; `scene`: all from the focal one's.
         dim: Width of the tokens.
         global_layers: Self-attention layers over all polylines.
         heads: Of that attention.
@@ -117,7 +117,7 @@ RECIPES: dict[str, ForecastRecipe] = {
     "forecast/vectornet-mlp": ForecastRecipe(block=BlockRecipe(kind="mlp")),
     "forecast/vectornet-random": ForecastRecipe(block=BlockRecipe(kind="random")),
 }
-"""Word on the command line → recipe. Rows of Pang et al., Table 4 and Table B (there: AdamW, 5e-4, batch 32, 60 epochs)."""
+"""Word on the command line → recipe. Rows of Pang et al., Tables 4 and B (there: AdamW, 5e-4, batch 32, 60 epochs)."""
 
 DESCRIPTIONS = {
     "forecast/vectornet": "VectorNet without any block",

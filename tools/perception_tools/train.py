@@ -46,7 +46,10 @@ class TrainingRun:
 
 
 CHOICES = tyro.extras.subcommand_type_from_defaults(
-    {name: TrainingRun(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, name=name) for name, recipe in RECIPES.items()},
+    {
+        name: TrainingRun(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, name=name)
+        for name, recipe in RECIPES.items()
+    },
     descriptions=DESCRIPTIONS,
     prefix_names=False,
 )

@@ -11,11 +11,11 @@ from pathlib import Path
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
-from perception_datasets.errors import ScenarioError
-from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 
 from perception.errors import InputError
 from perception.scenario import Scenario
+from perception_datasets.errors import ScenarioError
+from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 from perception_tools.forecast_data import SegmentSampler, training_loader, validation_loader
 from perception_tools.forecast_task import ForecastTask
 from perception_tools.model_file import MODEL_FILE, Training, save_model
@@ -83,6 +83,7 @@ class ExportModel(Callback):
         self.path, self.training, self.keep_best = path, training, keep_best
         self.best = float("inf")
 
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes, if there is something better to write."""
         score = float(trainer.callback_metrics[MONITOR])
@@ -90,15 +91,18 @@ class ExportModel(Callback):
             self.best = min(score, self.best)
             self._write(trainer, pl_module)
 
+    @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the result; by then the averaged weights are the model's own."""
         if not self.keep_best:
             self._write(trainer, pl_module)
 
+    @override
     def state_dict(self) -> dict:
         """For the checkpoint."""
         return {"best": self.best}
 
+    @override
     def load_state_dict(self, state_dict: dict) -> None:
         """From the checkpoint."""
         self.best = state_dict["best"]

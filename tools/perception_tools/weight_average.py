@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+from typing_extensions import override
 
 
 class WeightAverage(pl.Callback):
@@ -29,6 +30,7 @@ class WeightAverage(pl.Callback):
         self.average: dict[str, Tensor] = {}
         self._own: dict[str, Tensor] = {}
 
+    @override
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts from the weights at hand, or goes on from the checkpoint's average."""
         trainable = _trainable(pl_module)
@@ -37,32 +39,38 @@ class WeightAverage(pl.Callback):
             for name, parameter in trainable.items()
         }
 
+    @override
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
         """One step of the average."""
         decay = min(self.decay, (1 + trainer.global_step) / (10 + trainer.global_step))
         weights = [parameter.detach() for parameter in _trainable(pl_module).values()]
         get_ema_multi_avg_fn(decay)(list(self.average.values()), weights, 0)
 
+    @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validation sees the average."""
         if self.average:
             self._own = {name: parameter.detach().clone() for name, parameter in _trainable(pl_module).items()}
             _assign(pl_module, self.average)
 
+    @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Training goes on with its own weights."""
         if self._own:
             _assign(pl_module, self._own)
             self._own = {}
 
+    @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The average is the result."""
         _assign(pl_module, self.average)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint."""
         return {"average": self.average}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From the checkpoint."""
         self.average = state_dict["average"]

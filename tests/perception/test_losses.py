@@ -1,0 +1,51 @@
+"""The forecasting loss, by hand."""
+
+import math
+
+import torch
+
+from perception.heads.trajectory import TrajectoryModes
+from perception.losses import trajectory_loss
+
+
+def two_modes() -> tuple[TrajectoryModes, torch.Tensor]:
+    """One agent; mode 0 ends 3 m from the truth, mode 1 ends 0.5 m from it."""
+    truth = torch.tensor([[[1.0, 0.0], [2.0, 0.0]]])
+    trajectories = torch.tensor([[[[1.0, 0.0], [5.0, 0.0]], [[1.0, 2.0], [2.0, 0.5]]]])
+    return TrajectoryModes(trajectories, torch.zeros(1, 2)), truth
+
+
+def test_only_the_mode_that_ends_nearest_is_regressed() -> None:
+    modes, truth = two_modes()
+    trajectories = modes.trajectories.clone().requires_grad_()
+    loss = trajectory_loss(TrajectoryModes(trajectories, modes.logits), truth, torch.ones(1, 2, dtype=torch.bool))
+    torch.testing.assert_close(loss.regression, torch.tensor((1.5 + 0.125) / 2))
+    torch.testing.assert_close(loss.classification, torch.tensor(math.log(2)))
+    (gradient,) = torch.autograd.grad(loss.total, trajectories)
+    assert (gradient[:, 0] == 0).all()
+    assert (gradient[:, 1] != 0).any()
+
+
+def test_steps_without_a_label_have_no_weight_and_the_last_label_decides() -> None:
+    modes, truth = two_modes()
+    valid = torch.tensor([[True, False]])  # at step 0 mode 0 is exact
+    loss = trajectory_loss(modes, truth, valid)
+    assert loss.regression == 0
+
+
+def test_agents_without_labels_have_no_weight() -> None:
+    modes, truth = two_modes()
+    doubled = TrajectoryModes(modes.trajectories.repeat(2, 1, 1, 1), modes.logits.repeat(2, 1))
+    valid = torch.tensor([[True, True], [False, False]])
+    alone = trajectory_loss(modes, truth, valid[:1])
+    together = trajectory_loss(doubled, torch.cat([truth, truth + 100]), valid)
+    torch.testing.assert_close(together.total, alone.total)
+
+
+def test_soft_targets_become_the_winner_as_the_temperature_falls() -> None:
+    modes, truth = two_modes()
+    modes = TrajectoryModes(modes.trajectories, torch.tensor([[0.3, -0.2]]))
+    valid = torch.ones(1, 2, dtype=torch.bool)
+    hard = trajectory_loss(modes, truth, valid).classification
+    torch.testing.assert_close(trajectory_loss(modes, truth, valid, 1e-3).classification, hard)
+    assert trajectory_loss(modes, truth, valid, 10.0).classification < hard
