@@ -8,13 +8,12 @@ around the block, and a second RMSNorm of unit gain follows it, which the paper 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, assert_never
 
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from perception.errors import InputError
 from perception.frozen.block import EVERY_ROW, RMSNorm
 from perception.frozen.weights import LoadedBlocks, load_blocks, random_like, read_config
 from perception.tokens import Readout, Tokens
@@ -133,9 +132,12 @@ def build_adapter(
         width = read_config(source)[0].dim
         project_in, project_out = _projection(dim, width, bias, init), _projection(width, dim, bias, init)
         return FrozenBlockAdapter(project_in, [MlpControl(width)], nn.Identity(), project_out)
-    if kind not in ("language", "random"):
-        raise InputError(f"adapter: expected kind language, random, mlp or none, got {kind!r}")
-    loaded = load_blocks(source if kind == "language" else random_like(source, seed))
+    if kind == "language":
+        loaded = load_blocks(source)
+    elif kind == "random":
+        loaded = load_blocks(random_like(source, seed))
+    else:
+        assert_never(kind)
     width = loaded.config.dim
     return FrozenBlockAdapter(
         _projection(dim, width, bias, init),
@@ -148,12 +150,13 @@ def build_adapter(
 
 
 def _post_norm(loaded: LoadedBlocks, kind: PostNorm) -> nn.Module:
+    if kind == "unit_rms":
+        return RMSNorm(loaded.config.dim, loaded.config.eps).requires_grad_(False)
+    if kind == "llm_final":
+        return loaded.build_final_norm().requires_grad_(False)
     if kind == "none":
         return nn.Identity()
-    if kind not in ("unit_rms", "llm_final"):
-        raise InputError(f"adapter: expected post_norm unit_rms, llm_final or none, got {kind!r}")
-    norm = RMSNorm(loaded.config.dim, loaded.config.eps) if kind == "unit_rms" else loaded.build_final_norm()
-    return norm.requires_grad_(False)
+    assert_never(kind)
 
 
 def _projection(dim_in: int, dim_out: int, bias: bool, init: Init) -> nn.Linear:
@@ -163,5 +166,5 @@ def _projection(dim_in: int, dim_out: int, bias: bool, init: Init) -> nn.Linear:
         if bias:
             nn.init.zeros_(linear.bias)
     elif init != "default":
-        raise InputError(f"adapter: expected init trunc_normal or default, got {init!r}")
+        assert_never(init)
     return linear

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
+
+Uri = Annotated[str, Positional, arg(metavar="URI")]
 
 
 def fetch() -> None:
@@ -22,7 +24,7 @@ def fetch() -> None:
 
 
 def slice_block(
-    source: Positional[str],
+    source: Uri,
     out: Positional[Path],
     dtype: Literal["stored", "float16", "bfloat16", "float32"] = "stored",
 ) -> None:
@@ -43,12 +45,10 @@ def slice_block(
 
     blocks = load_blocks(source, dtype=None if dtype == "stored" else getattr(torch, dtype))
     write_slice(blocks, out)
-    print(
-        f"{out}: block {', '.join(map(str, blocks.layers))} of {blocks.source_layers}, fingerprint {blocks.fingerprint}"
-    )
+    print(f"{out} holds {blocks.source}, fingerprint {blocks.fingerprint}")
 
 
-def inspect(uri: Positional[str]) -> None:
+def inspect(uri: Uri) -> None:
     """Print what a block URI holds, as JSON: shape, layers, parameters, storage type, files, fingerprint.
 
     Args:

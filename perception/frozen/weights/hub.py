@@ -29,15 +29,20 @@ def _locate(repository: str, name: str) -> Path | None:
         return Path(cached)
     try:
         return Path(hub.hf_hub_download(repository, name))
-    except errors.RemoteEntryNotFoundError:
-        return None
     except errors.RepositoryNotFoundError as error:
         raise WeightsError(
             f"{repository}: there is no such folder here, and no such model on huggingface.co that you may read; "
             "a gated one needs its licence accepted and `hf auth login`"
         ) from error
+    except errors.EntryNotFoundError as error:
+        if not isinstance(error, errors.LocalEntryNotFoundError):
+            return None
+        raise WeightsError(_UNREACHABLE.format(repository=repository, name=name)) from error
     except OSError as error:
-        raise WeightsError(
-            f"{repository}: there is no such folder here, and {name} is neither in Hugging Face's cache nor can it be "
-            "fetched from huggingface.co; go online once, or give a local folder"
-        ) from error
+        raise WeightsError(_UNREACHABLE.format(repository=repository, name=name)) from error
+
+
+_UNREACHABLE = (
+    "{repository}: there is no such folder here, and {name} is neither in Hugging Face's cache nor can it be fetched "
+    "from huggingface.co; go online once, or give a local folder"
+)

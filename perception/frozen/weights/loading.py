@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from perception.errors import InputError
 from perception.frozen.block import BlockConfig
 from perception.frozen.weights import smollm2
 from perception.frozen.weights.blocks import LoadedBlocks, WeightsError, resolve_layers
@@ -105,7 +106,17 @@ def _parse(uri: str) -> _Address:
 
 
 def _open(place: str) -> Checkpoint:
-    """A whole model's files, recognised by what lies at the place."""
+    """A whole model's files; whatever is wrong with them is said with the place's name."""
+    try:
+        return _recognise(place)
+    except WeightsError:
+        raise
+    except InputError as error:
+        raise WeightsError(f"{place}: {error}") from error
+
+
+def _recognise(place: str) -> Checkpoint:
+    """A whole model's files, by what lies at the place."""
     path = Path(place)
     if path.is_dir():
         if (path / "config.json").is_file():

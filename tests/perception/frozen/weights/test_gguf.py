@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from gguf import GGMLQuantizationType
+from transformers import LlamaForCausalLM
+
+from perception.frozen.weights import WeightsError, load_blocks
+
+Check = Callable[[dict[str, torch.Tensor], int], None]
+
+
+def test_gguf_gives_the_same_block(
+    write_gguf: Callable[..., Path], assert_same_block: Check, llama: LlamaForCausalLM
+) -> None:
+    blocks = load_blocks(f"{write_gguf()}#1")
+    assert_same_block(blocks.states[0], 1)
+    assert torch.equal(blocks.final_norm["weight"], llama.model.norm.weight)
+    assert (blocks.config.eps, blocks.config.kv_heads, blocks.source_layers) == (1e-5, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [(GGMLQuantizationType.F16, 1e-3), (GGMLQuantizationType.Q8_0, 0.01), (GGMLQuantizationType.Q4_1, 0.15)],
+)
+def test_quantised_weights_come_back_to_their_step(
+    write_gguf: Callable[..., Path], llama: LlamaForCausalLM, kind: GGMLQuantizationType, error: float
+) -> None:
+    blocks = load_blocks(f"{write_gguf(kind)}#0")
+    assert set(blocks.stored_dtype.split(", ")) == {"F32", kind.name}
+    difference = blocks.states[0]["q.weight"] - llama.state_dict()["model.layers.0.self_attn.q_proj.weight"]
+    assert difference.abs().max() < error
+
+
+def test_rows_permuted_inside_the_heads_give_the_same_block(write_gguf: Callable[..., Path]) -> None:
+    """llama.cpp's converter permutes q and k for its rotary embedding, which the block does not have."""
+    blocks = load_blocks(str(write_gguf()))
+    state = dict(blocks.states[0])
+    for name, heads in (("q.weight", 4), ("k.weight", 2)):
+        rows = state[name].unflatten(0, (heads, 2, -1))
+        state[name] = rows.transpose(1, 2).reshape(state[name].shape).contiguous()
+    permuted = blocks.config.build()
+    permuted.load_state_dict(state)
+    x = torch.randn(2, 5, 32)
+    torch.testing.assert_close(permuted(x, None), blocks.build()[0](x, None))
+
+
+def test_other_architecture_is_named(write_gguf: Callable[..., Path]) -> None:
+    with pytest.raises(WeightsError, match="expected a model of architecture llama, got 'qwen2'"):
+        load_blocks(str(write_gguf(architecture="qwen2")))
+
+
+@pytest.mark.parametrize("kept", [0, 3, 100, 2000, 20_000])
+def test_cut_short_file_is_named(write_gguf: Callable[..., Path], kept: int) -> None:
+    path = write_gguf()
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(WeightsError, match=r"model\.gguf: not a readable GGUF file"):
+        load_blocks(str(path))
+
+
+def test_missing_layer_is_named(write_gguf: Callable[..., Path]) -> None:
+    with pytest.raises(WeightsError, match="has no block 7"):
+        load_blocks(f"{write_gguf()}#7")

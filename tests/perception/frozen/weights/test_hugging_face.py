@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import LlamaForCausalLM, OPTForCausalLM
+
+from perception.frozen.weights import WeightsError, load_blocks, read_config
+
+Check = Callable[[dict[str, torch.Tensor], int], None]
+
+
+def test_sharded_safetensors_give_the_named_blocks(hugging_face_folder: Path, assert_same_block: Check) -> None:
+    assert len(list(hugging_face_folder.glob("*.safetensors"))) > 1
+    blocks = load_blocks(f"{hugging_face_folder}#0,-1")
+    assert blocks.layers == (0, 2)
+    assert blocks.source == f"{hugging_face_folder}#0,2"
+    assert_same_block(blocks.states[0], 0)
+    assert_same_block(blocks.states[1], 2)
+    assert (blocks.config.kv_heads, blocks.config.eps, blocks.source_layers) == (2, 1e-5, 3)
+
+
+def test_built_block_equals_the_models_own_layer(llama: LlamaForCausalLM, hugging_face_folder: Path) -> None:
+    (block,) = load_blocks(str(hugging_face_folder)).build()
+    x = torch.randn(2, 5, 32)
+    ones = torch.ones(2, 5, 8)
+    mask = torch.zeros(2, 1, 5, 5)
+    theirs = llama.model.layers[2](x, attention_mask=mask, position_embeddings=(ones, torch.zeros_like(ones)))
+    torch.testing.assert_close(block(x, None), theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_final_norm_is_the_models_own(llama: LlamaForCausalLM, hugging_face_folder: Path) -> None:
+    norm = load_blocks(str(hugging_face_folder)).build_final_norm()
+    x = torch.randn(2, 3, 32)
+    torch.testing.assert_close(norm(x), llama.model.norm(x))
+
+
+@pytest.mark.parametrize("prefix", ["model.", ""])
+def test_single_bin_file_is_read_whatever_the_prefix(
+    llama: LlamaForCausalLM, tmp_path: Path, assert_same_block: Check, prefix: str
+) -> None:
+    llama.config.save_pretrained(tmp_path)
+    state = {name.replace("model.", prefix, 1): value for name, value in llama.state_dict().items()}
+    state[f"{prefix}layers.1.self_attn.rotary_emb.inv_freq"] = torch.ones(4)
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    assert_same_block(load_blocks(f"{tmp_path}#1").states[0], 1)
+
+
+def test_sharded_bin_files_are_read(llama: LlamaForCausalLM, tmp_path: Path, assert_same_block: Check) -> None:
+    llama.config.save_pretrained(tmp_path)
+    files = {name: f"pytorch_model-{index % 2}.bin" for index, name in enumerate(llama.state_dict())}
+    for file in set(files.values()):
+        torch.save({n: v for n, v in llama.state_dict().items() if files[n] == file}, tmp_path / file)
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": files}))
+    blocks = load_blocks(f"{tmp_path}#1")
+    assert_same_block(blocks.states[0], 1)
+    assert len(blocks.files) == 2
+
+
+@pytest.mark.parametrize("pre_norm", [True, False])
+@pytest.mark.parametrize("stem", ["model.decoder.", "decoder."])
+def test_opt_block_equals_the_models_own_layer(
+    make_opt: Callable[[bool], OPTForCausalLM], tmp_path: Path, pre_norm: bool, stem: str
+) -> None:
+    model = make_opt(pre_norm).eval()
+    model.config.save_pretrained(tmp_path)
+    state = model.model.decoder.state_dict()
+    save_file({f"{stem}{name}": value for name, value in state.items()}, tmp_path / "model.safetensors")
+    blocks = load_blocks(str(tmp_path))
+    assert blocks.config.pre_norm is pre_norm
+    x = torch.randn(2, 5, 24)
+    theirs = model.model.decoder.layers[1](x, attention_mask=torch.zeros(2, 1, 5, 5))
+    torch.testing.assert_close(blocks.build()[0](x, None), theirs, rtol=1e-5, atol=1e-5)
+    if pre_norm:
+        final = model.model.decoder.final_layer_norm
+        assert final is not None
+        torch.testing.assert_close(blocks.build_final_norm()(x), final(x))
+    else:
+        with pytest.raises(WeightsError, match="has no final norm"):
+            blocks.build_final_norm()
+
+
+def test_half_precision_is_widened_unless_the_stored_type_is_asked_for(llama: LlamaForCausalLM, tmp_path: Path) -> None:
+    llama.config.save_pretrained(tmp_path)
+    save_file({n: v.half() for n, v in llama.state_dict().items()}, tmp_path / "model.safetensors")
+    wide, stored = load_blocks(str(tmp_path)), load_blocks(str(tmp_path), dtype=None)
+    assert wide.states[0]["q.weight"].dtype is torch.float32
+    assert stored.states[0]["q.weight"].dtype is torch.float16
+    assert wide.stored_dtype == stored.stored_dtype == "float16"
+    assert wide.fingerprint == stored.fingerprint
+
+
+def test_configuration_alone_is_enough_for_the_shape(hugging_face_folder: Path) -> None:
+    for file in hugging_face_folder.glob("*.safetensors*"):
+        file.unlink()
+    config, layers = read_config(f"{hugging_face_folder}#-2")
+    assert (config.dim, config.ffn_dim, layers) == (32, 64, (1,))
+    with pytest.raises(WeightsError, match=r"expected beside|expected one of model\.safetensors"):
+        load_blocks(str(hugging_face_folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_type": "qwen2"}, "expected a model of type llama or opt, config.json says 'qwen2'"),
+        ({"model_type": "gpt2"}, "config.json says 'gpt2'"),
+        ({"attention_bias": True}, "expected attention_bias=False"),
+        ({"hidden_act": "gelu"}, "expected hidden_act='silu'"),
+        ({"head_dim": 16}, "expected head_dim=8"),
+        ({"quantization_config": {"bits": 4}}, "its weights are quantised"),
+        ({"hidden_size": None}, "config.json lacks 'hidden_size'"),
+        ({"intermediate_size": 65}, r"'model.layers.2.mlp.gate_proj.weight' should have shape \(65, 32\).*\(64, 32\)"),
+        ({"num_hidden_layers": 4}, "expected tensor 'model.layers.3.input_layernorm.weight' of a llama block"),
+    ],
+)
+def test_configuration_that_does_not_fit_is_named(
+    hugging_face_folder: Path, change_config: Callable[..., None], changes: dict[str, Any], message: str
+) -> None:
+    change_config(hugging_face_folder / "config.json", **changes)
+    with pytest.raises(WeightsError, match=message):
+        load_blocks(str(hugging_face_folder))
+
+
+def test_bias_that_a_llama_block_does_not_have_is_refused(llama: LlamaForCausalLM, tmp_path: Path) -> None:
+    llama.config.save_pretrained(tmp_path)
+    state = {**llama.state_dict(), "model.layers.2.self_attn.q_proj.bias": torch.zeros(32)}
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match="which a llama block does not have"):
+        load_blocks(str(tmp_path))
+    load_blocks(f"{tmp_path}#1")
+
+
+def test_missing_layer_is_named(hugging_face_folder: Path) -> None:
+    with pytest.raises(WeightsError, match=r"has no block 3: it has 3, 0 to 2 \(or -3 to -1\)"):
+        load_blocks(f"{hugging_face_folder}#3")
+
+
+def test_truncated_shard_is_named(hugging_face_folder: Path) -> None:
+    for shard in hugging_face_folder.glob("*.safetensors"):
+        shard.write_bytes(shard.read_bytes()[:-10])
+    with pytest.raises(WeightsError, match=r"\.safetensors: not a readable safetensors file .*download it again"):
+        load_blocks(str(hugging_face_folder))
+
+
+def test_missing_shard_is_named(hugging_face_folder: Path) -> None:
+    for shard in hugging_face_folder.glob("*.safetensors"):
+        shard.unlink()
+    with pytest.raises(WeightsError, match=r"the index names 'model-0000.*there is no such file"):
+        load_blocks(str(hugging_face_folder))
+
+
+def test_shard_that_the_index_lies_about_is_named(hugging_face_folder: Path) -> None:
+    for shard in hugging_face_folder.glob("*.safetensors"):
+        kept = {name: value for name, value in load_file(shard).items() if "q_proj" not in name}
+        save_file(kept, shard)
+    with pytest.raises(WeightsError, match=r"expected a readable tensor 'model.layers.2.self_attn.q_proj.weight'"):
+        load_blocks(str(hugging_face_folder))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.full((32, 32), float("nan")), "not finite"),
+        (torch.zeros(32, 32, dtype=torch.int8), "stored as int8; expected plain floating-point"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(
+    llama: LlamaForCausalLM, tmp_path: Path, value: torch.Tensor, message: str
+) -> None:
+    llama.config.save_pretrained(tmp_path)
+    save_file({**llama.state_dict(), "model.layers.2.self_attn.q_proj.weight": value}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match=message):
+        load_blocks(str(tmp_path))
+
+
+def test_overflow_in_half_precision_is_refused(llama: LlamaForCausalLM, tmp_path: Path) -> None:
+    llama.config.save_pretrained(tmp_path)
+    state = {**llama.state_dict(), "model.layers.2.self_attn.q_proj.weight": torch.full((32, 32), 1e6)}
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"not finite as torch\.float16; bfloat16 or float32 hold wider ones"):
+        load_blocks(str(tmp_path), torch.float16)
+    load_blocks(str(tmp_path), torch.bfloat16)
+
+
+def test_broken_json_is_named(hugging_face_folder: Path) -> None:
+    (hugging_face_folder / "config.json").write_text("{")
+    with pytest.raises(WeightsError, match=r"config\.json: not valid JSON"):
+        load_blocks(str(hugging_face_folder))

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from perception.frozen.weights import WeightsError
+from perception.frozen.weights.pickled import open_pickled
+
+
+class Attack:
+    """What a malicious file would hold: unpickling it runs a command."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch attacked",)
+
+
+def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": Attack()}, "model.bin")
+    with pytest.raises(WeightsError, match="refused, it holds more than tensors"):
+        open_pickled(Path("model.bin"))
+    assert not Path("attacked").exists()
+
+
+def test_cut_short_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    torch.save({"weight": torch.ones(100, 100)}, path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(WeightsError, match=r"model\.bin: not a readable PyTorch file .*download it again"):
+        open_pickled(path)
+
+
+def test_file_of_the_old_format_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    torch.save({"weight": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(WeightsError, match="not a readable PyTorch file"):
+        open_pickled(path)
+
+
+@pytest.mark.parametrize("content", [torch.ones(2), {"model": {"weight": torch.ones(2)}}])
+def test_anything_but_a_flat_dict_of_tensors_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "model.bin")
+    with pytest.raises(WeightsError, match="expected a flat dict of tensors"):
+        open_pickled(tmp_path / "model.bin")
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="there is none"):
+        open_pickled(tmp_path / "model.bin")
