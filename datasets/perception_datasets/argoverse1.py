@@ -50,7 +50,7 @@ class Argoverse1Files:
 
     def names(self) -> list[str]:
         """Sequence numbers in numerical order."""
-        names = [entry.name[:-4] for entry in os.scandir(self.data) if entry.name.endswith(".csv")]
+        names = [name[:-4] for name in os.listdir(self.data) if name.endswith(".csv")]
         return sorted(names, key=lambda name: (len(name), name))
 
     def path(self, name: str) -> Path:

@@ -5,7 +5,6 @@ Wilson et al., Argoverse 2: Next Generation Datasets for Self-Driving Perception
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from perception.scenario import AgentKind, AgentTracks, Scenario
 from perception_datasets.argoverse2_map import read_map
 from perception_datasets.errors import bad_file, reading
+from perception_datasets.folders import find_records, record_folders
 from perception_datasets.polylines import MAP_RADIUS_M
 from perception_datasets.track_tables import check_columns, encode, observed, spread
 
@@ -47,8 +47,7 @@ class Argoverse2Files:
 
     def names(self) -> list[str]:
         """Scenario ids in alphabetical order."""
-        entries = os.scandir(self.folder)
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+        return record_folders(self.folder)
 
     def path(self, name: str) -> Path:
         """Where a scenario's tracks are stored."""
@@ -61,11 +60,11 @@ class Argoverse2Files:
 
 def find_argoverse2(folder: Path, split: str) -> Argoverse2Files | None:
     """The scenarios of a split, or None where the folder is not laid out like Argoverse 2 motion forecasting."""
-    for root in (folder / split, folder):
-        if root.is_dir() and any((root / e.name / f"scenario_{e.name}.parquet").is_file() for e in os.scandir(root)):
-            made = any((place / SYNTHETIC_MARKER).is_file() for place in (root, root.parent))
-            return Argoverse2Files(root, "synthetic" if made else "argoverse2")
-    return None
+    root = find_records((folder / split, folder), "scenario_{name}.parquet")
+    if root is None:
+        return None
+    made = any((place / SYNTHETIC_MARKER).is_file() for place in (root, root.parent))
+    return Argoverse2Files(root, "synthetic" if made else "argoverse2")
 
 
 def read_argoverse2(folder: Path, *, source: str = "argoverse2", map_radius_m: float = MAP_RADIUS_M) -> Scenario:

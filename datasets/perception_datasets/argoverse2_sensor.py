@@ -5,7 +5,6 @@ Boxes are annotated in the moving ego frame at the LiDAR's 10 Hz; the ego poses 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from perception.scenario import AgentKind, AgentTracks, Scenario
 from perception_datasets.argoverse2 import EGO_ID, FUTURE_STEPS, HISTORY_STEPS
 from perception_datasets.argoverse2_map import read_map
 from perception_datasets.errors import ScenarioError, bad_file, reading
+from perception_datasets.folders import find_records, record_folders
 from perception_datasets.motion import causal_velocity
 from perception_datasets.polylines import MAP_RADIUS_M, MapIndex
 from perception_datasets.track_tables import check_columns, encode, observed, spread
@@ -119,7 +119,7 @@ class SensorLogFiles:
         A log that is too short or cannot be read has one name all the same, so that reading it reports it.
         """
         names = []
-        for log in sorted(e.name for e in os.scandir(self.folder) if e.is_dir() and not e.name.startswith(".")):
+        for log in record_folders(self.folder):
             try:
                 windows = int(read_steps(self.folder / log)[-1]) + 2 - WINDOW_STEPS
             except ScenarioError:
@@ -138,10 +138,8 @@ class SensorLogFiles:
 
 def find_argoverse2_sensor(folder: Path, split: str) -> SensorLogFiles | None:
     """The logs of a split, or None where the folder is not laid out like the Argoverse 2 sensor data set."""
-    for root in (folder / split, folder):
-        if root.is_dir() and any((root / e.name / _POSES).is_file() for e in os.scandir(root)):
-            return SensorLogFiles(root)
-    return None
+    root = find_records((folder / split, folder), _POSES)
+    return None if root is None else SensorLogFiles(root)
 
 
 def read_steps(log: Path) -> Int[np.ndarray, " frames"]:

@@ -1,5 +1,6 @@
-"""A tiny Argoverse 1 data set, written by the tests themselves."""
+"""Tiny data sets, written by the tests themselves."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,3 +82,22 @@ def write_scene(argoverse1: Path) -> Callable[..., Path]:
 def scene_rows() -> list[str]:
     """The rows of one well-formed scene."""
     return make_rows()
+
+
+@pytest.fixture(scope="session")
+def made_argoverse2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six synthetic train and four val scenarios. Tests must not change them."""
+    from perception_datasets.procedural.maker import make_split
+
+    out = tmp_path_factory.mktemp("made")
+    for split, count in (("train", 6), ("val", 4)):
+        assert len(list(make_split(out, split, count=count, seed=5, processes=1))) == count
+    return out
+
+
+@pytest.fixture
+def argoverse2(made_argoverse2: Path, tmp_path: Path) -> Path:
+    """A copy of the four synthetic val scenarios, to be broken at will."""
+    folder = tmp_path / "argoverse2"
+    shutil.copytree(made_argoverse2 / "val", folder / "val")
+    return folder

@@ -90,7 +90,7 @@ FAULTS = {
     "a NaN": (lambda rows: [*rows[:-1], rows[-1].replace("49.0", "NaN")], HEADER, "column X has missing or infinite"),
     "an infinity": (lambda rows: [*rows[:-1], rows[-1].replace("49.0", "inf")], HEADER, "column X has missing or inf"),
     "text for a number": (lambda rows: [*rows[:-1], rows[-1].replace("49.0", "x")], HEADER, "cannot be parsed"),
-    "duplicated rows": (lambda rows: [*rows, rows[30]], HEADER, "has 2 rows for one time stamp"),
+    "duplicated rows": (lambda rows: [*rows, rows[30]], HEADER, "has 2 rows for step"),
     "no AGENT": (lambda rows: [r for r in rows if "AGENT" not in r], HEADER, "one track of OBJECT_TYPE AGENT, found 0"),
     "two AGENTs": (lambda rows: [r.replace("OTHERS", "AGENT") for r in rows], HEADER, "OBJECT_TYPE AGENT, found 3"),
     "a truncated end": (lambda rows: rows[: len(rows) // 2], HEADER, "expected 50 time stamps (20 in a test split)"),

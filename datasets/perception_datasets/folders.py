@@ -1,0 +1,20 @@
+"""Data sets that keep one folder for each record."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def record_folders(folder: Path) -> list[str]:
+    """Names of the folders in a folder, in alphabetical order; hidden ones are unfinished or the system's."""
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def find_records(places: tuple[Path, ...], file: str) -> Path | None:
+    """The first place with a folder that holds the given file; `{name}` in it stands for the folder's name."""
+    for place in places:
+        if place.is_dir() and any((place / name / file.format(name=name)).is_file() for name in record_folders(place)):
+            return place
+    return None

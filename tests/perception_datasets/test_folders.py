@@ -1,0 +1,18 @@
+from pathlib import Path
+
+from perception_datasets.folders import find_records, record_folders
+
+
+def test_record_folders_are_sorted_and_leave_out_files_and_hidden_ones(tmp_path: Path) -> None:
+    for name in ("b", "a", ".hidden"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "file").touch()
+    assert record_folders(tmp_path) == ["a", "b"]
+
+
+def test_records_are_found_at_the_first_place_that_has_any(tmp_path: Path) -> None:
+    split, flat = tmp_path / "val", tmp_path
+    (split / "x").mkdir(parents=True)
+    assert find_records((split, flat), "{name}.txt") is None
+    (split / "x" / "x.txt").touch()
+    assert find_records((tmp_path / "absent", split, flat), "{name}.txt") == split
