@@ -58,7 +58,7 @@ CHOICES = tyro.extras.subcommand_type_from_defaults(
 def train(run: tyro.conf.OmitArgPrefixes[CHOICES]) -> None:  # pyright: ignore[reportInvalidTypeForm]
     """Trains a recipe; run the same command again after a stop and it goes on where it was.
 
-    Writes to OUT: model.safetensors (the averaged weights, at every validation), recipe.json, last.ckpt (for resuming)
+    Writes to OUT: model.safetensors (the averaged weights, at every validation), run.json, last.ckpt (for resuming)
     and TensorBoard events.
     """
     from perception_tools.training import fit
