@@ -1,0 +1,148 @@
+"""The layout of the house: what may import what, and that it stays light to enter."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PACKAGES = {
+    "perception": CHECKOUT / "perception",
+    "perception_datasets": CHECKOUT / "datasets" / "perception_datasets",
+    "perception_nodes": CHECKOUT / "nodes" / "perception_nodes",
+    "perception_tools": CHECKOUT / "tools" / "perception_tools",
+}
+MAY_IMPORT = {
+    "perception": set(),
+    "perception_datasets": {"perception"},
+    "perception_nodes": {"perception"},
+    "perception_tools": {"perception", "perception_datasets", "perception_nodes"},
+}
+VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
+WITHOUT_A_TEST_FILE = {
+    "perception/errors.py": "one exception class",
+    "perception/scenario.py": "types without behaviour; every reader's test checks what it puts into them",
+    "perception_datasets/errors.py": "tested through each reader's broken files",
+    "perception_datasets/track_tables.py": "what both Argoverse readers share; tested through them",
+}
+EXTRAS = {"open3d", "onnxruntime", "zenoh", "rosbags", "mcap", "prometheus_client", "av", "av2", "transformers"}
+
+
+def sources(package: str) -> list[Path]:
+    return sorted(PACKAGES[package].rglob("*.py"))
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Every module that a file imports anywhere in it, also inside functions and under TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the direction"
+            yield node.module or ""
+
+
+def run_python(code: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True, cwd="/", check=False)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_point_one_way(package: str) -> None:
+    allowed = MAY_IMPORT[package] | {package}
+    wrong = [
+        f"{path.relative_to(CHECKOUT)} imports {module}"
+        for path in sources(package)
+        for module in imported_modules(path)
+        if (root := module.split(".")[0]) in PACKAGES and root not in allowed
+    ]
+    assert wrong == []
+
+
+def test_every_source_file_has_a_test_file_at_the_same_place() -> None:
+    names = {
+        f"{package}/{path.relative_to(folder).as_posix()}"
+        for package, folder in PACKAGES.items()
+        for path in sources(package)
+        if path.name != "__init__.py"
+    }
+    untested = {n for n in names if not (CHECKOUT / "tests" / n).with_name(f"test_{n.rsplit('/')[-1]}").exists()}
+    assert sorted(untested - WITHOUT_A_TEST_FILE.keys()) == []
+    assert sorted(WITHOUT_A_TEST_FILE.keys() - untested) == [], "no exception any more; take it from the list"
+
+
+def test_every_test_file_is_of_a_source_file() -> None:
+    tests = CHECKOUT / "tests"
+    orphans = []
+    for path in tests.rglob("test_*.py"):
+        package, *rest = path.relative_to(tests).parts
+        if not rest:
+            continue  # of the whole house
+        module = PACKAGES[package].joinpath(*rest).with_name(path.name.removeprefix("test_"))
+        if not module.exists() and not module.with_suffix("").is_dir():
+            orphans.append(path.relative_to(tests).as_posix())
+    assert orphans == []
+
+
+def test_no_module_hides_behind_a_vague_name() -> None:
+    parts = {part for package in PACKAGES for path in sources(package) for part in path.with_suffix("").parts}
+    assert parts & VAGUE_NAMES == set()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_says_what_it_is(package: str) -> None:
+    undocumented = [
+        path.relative_to(CHECKOUT).as_posix()
+        for path in sources(package)
+        if not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert undocumented == []
+
+
+def test_core_readers_and_the_command_import_without_the_extras() -> None:
+    code = f"""
+import importlib, pkgutil, sys
+
+class WithoutExtras:  # a finder that does not find them, as where they are not installed
+    def __init__(self, finder):
+        self.finder = finder
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+    def find_spec(self, name, path=None, target=None):
+        return None if name.split(".")[0] in {EXTRAS!r} else self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [WithoutExtras(finder) for finder in sys.meta_path]
+import perception
+for module in pkgutil.walk_packages(perception.__path__, "perception."):
+    importlib.import_module(module.name)
+import perception_datasets.forecasting, perception_tools.main
+"""
+    finished = run_python(code)
+    assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["train", "--help"], ["train", "forecast/vectornet-llama", "--help"], ["evaluate", "--help"]]
+)
+def test_help_starts_within_a_second_and_without_torch(words: list[str]) -> None:
+    code = f"""
+import sys, time
+from perception_tools.main import main
+try:
+    status = main({words!r})
+except SystemExit as stop:
+    status = stop.code
+assert not status, status
+print("CPU", time.process_time(), sorted(sys.modules.keys() & {{"torch", "lightning", "pyarrow", "matplotlib"}}))
+"""
+    finished = run_python(code)
+    assert finished.returncode == 0, finished.stderr
+    word, seconds, heavy = finished.stdout.splitlines()[-1].split(maxsplit=2)
+    assert (word, heavy) == ("CPU", "[]")
+    assert float(seconds) < 1.0
