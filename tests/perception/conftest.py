@@ -1,0 +1,69 @@
+"""Random scenarios, and the same ones elsewhere or in a mirror."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    from perception.geometry import SE2
+    from perception.scenario import Scenario
+
+
+@pytest.fixture(scope="session")
+def random_scenario(make_scenario: Callable[..., Scenario]) -> Callable[[int], Scenario]:
+    """A scenario of a seed: agents that wander and are sometimes unobserved, lanes and crosswalks of every kind."""
+
+    def make(seed: int) -> Scenario:
+        rng = np.random.default_rng(seed)
+        agents, lanes = int(rng.integers(2, 6)), int(rng.integers(1, 8))
+        walk = rng.normal(0, 20, (agents, 1, 2)) + np.cumsum(rng.normal(0.5, 0.3, (agents, 15, 2)), axis=1)
+        scenario = make_scenario(position=walk, kinds=rng.integers(0, 10, agents))
+        valid = rng.random((agents, 15)) < 0.8
+        valid[scenario.focal, scenario.present] = True
+        start, step = rng.normal(0, 30, (lanes, 1, 2)), rng.normal(0, 3, (lanes, 9, 2))
+        return replace(
+            scenario,
+            agents=replace(
+                scenario.agents,
+                position=np.where(valid[..., None], walk, 0.0),
+                heading=rng.uniform(-np.pi, np.pi, (agents, 15)),
+                valid=valid,
+                scored=rng.random(agents) < 0.5,
+            ),
+            map=replace(
+                scenario.map,
+                ids=np.arange(lanes),
+                points=np.cumsum(np.concatenate([start, step], axis=1), axis=1),
+                kinds=rng.integers(0, 4, lanes),
+                turns=rng.integers(0, 3, lanes),
+                is_intersection=rng.random(lanes) < 0.5,
+                has_traffic_control=rng.random(lanes) < 0.5,
+            ),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def moved() -> Callable[[Scenario, SE2], Scenario]:
+    """The same scenario with another origin and north of its city frame."""
+
+    def move(scenario: Scenario, new_SE2_old: SE2) -> Scenario:
+        tracks = scenario.agents
+        return replace(
+            scenario,
+            agents=replace(
+                tracks,
+                position=new_SE2_old.apply(tracks.position),
+                heading=tracks.heading + new_SE2_old.heading_rad,
+                velocity=new_SE2_old.rotate(tracks.velocity),
+            ),
+            map=replace(scenario.map, points=new_SE2_old.apply(scenario.map.points)),
+        )
+
+    return move

@@ -1,0 +1,119 @@
+"""The forecaster as a whole: the same futures however the question is put."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from perception.encoders.vectornet import VectorNet
+from perception.frozen.adapter import build_adapter
+from perception.geometry import SE2
+from perception.heads.trajectory import TrajectoryDecoder
+from perception.models.constant_velocity import constant_velocity
+from perception.models.forecaster import Forecaster
+from perception.scenario import Forecast, Scenario
+from perception.vectorize import vectorize
+from perception.views import Frame, make_batch
+
+both_frames = pytest.mark.parametrize("frame", get_args(Frame))
+SEEDS = (3, 4, 5)
+
+
+def tiny(frame: Frame = "agent", **options) -> Forecaster:
+    torch.manual_seed(0)
+    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2)
+    block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
+    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10), frame=frame, **options).eval()
+
+
+def seen(scenario: Scenario) -> np.ndarray:
+    return np.flatnonzero(scenario.agents.valid[:, scenario.present])
+
+
+def assert_same(left: Forecast, right: Forecast, atol: float = 1e-3) -> None:
+    np.testing.assert_array_equal(left.agents, right.agents)
+    np.testing.assert_allclose(left.trajectories, right.trajectories, rtol=0, atol=atol)
+    np.testing.assert_allclose(left.probabilities, right.probabilities, rtol=0, atol=1e-4)
+
+
+@both_frames
+def test_many_scenarios_in_one_call_are_forecast_as_one_by_one(random_scenario, frame: Frame) -> None:
+    scenarios = [random_scenario(seed) for seed in SEEDS]
+    model = tiny(frame)
+    together = model.forecast([vectorize(s) for s in scenarios], [seen(s) for s in scenarios])
+    for scenario, forecast in zip(scenarios, together, strict=True):
+        (alone,) = model.forecast([vectorize(scenario)], [seen(scenario)])
+        assert_same(forecast, alone)
+        assert forecast.trajectories.shape == (len(seen(scenario)), 3, 10, 2)
+        np.testing.assert_allclose(forecast.probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+@both_frames
+def test_agents_may_be_asked_in_any_order(random_scenario, frame: Frame) -> None:
+    scenario = random_scenario(4)
+    agents = seen(scenario)
+    assert len(agents) > 2
+    order = np.roll(np.arange(len(agents)), 1)
+    model, vectors = tiny(frame), vectorize(scenario)
+    (sorted_agents,), (rolled,) = model.forecast([vectors], [agents]), model.forecast([vectors], [agents[order]])
+    expected = Forecast(agents[order], sorted_agents.trajectories[order], sorted_agents.probabilities[order])
+    assert_same(rolled, expected)
+
+
+@both_frames
+def test_forecasts_move_with_the_city(random_scenario, moved, frame: Frame) -> None:
+    scenario, elsewhere = random_scenario(5), SE2(2500.0, -900.0, 2.0)
+    model = tiny(frame)
+    (here,) = model.forecast([vectorize(scenario)], [seen(scenario)])
+    (there,) = model.forecast([vectorize(moved(scenario, elsewhere))], [seen(scenario)])
+    assert_same(there, replace(here, trajectories=elsewhere.apply(here.trajectories)))
+
+
+def test_both_frames_agree_about_the_focal_agent(random_scenario) -> None:
+    scenario = random_scenario(5)
+    vectors, focal = [vectorize(scenario)], [np.array([scenario.focal])]
+    assert_same(tiny("agent").forecast(vectors, focal)[0], tiny("scene").forecast(vectors, focal)[0])
+
+
+@both_frames
+def test_agents_that_are_not_seen_at_the_present_are_refused(
+    make_scenario: Callable[..., Scenario], frame: Frame
+) -> None:
+    scenario = make_scenario(agents=3)
+    valid = scenario.agents.valid.copy()
+    valid[1, scenario.present] = False
+    vectors = vectorize(replace(scenario, agents=replace(scenario.agents, valid=valid)))
+    for wanted in ([1], [0, 1], [3], []):
+        with pytest.raises(ValueError, match=r"expected agents observed at the present step, \[0, 2\], got \["):
+            tiny(frame).forecast([vectors], [np.array(wanted, dtype=np.int64)])
+
+
+@both_frames
+def test_a_decoder_of_zeros_is_constant_velocity(make_scenario: Callable[..., Scenario], moved, frame: Frame) -> None:
+    model = tiny(frame)
+    last = model.head.regress[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    scenario = moved(make_scenario(agents=3), SE2(800.0, 400.0, 1.1))
+    agents = np.array([2, 0, 1])
+    (forecast,) = model.forecast([vectorize(scenario)], [agents])
+    expected = constant_velocity(scenario, agents).trajectories
+    np.testing.assert_allclose(forecast.trajectories, np.repeat(expected, 3, axis=1), atol=1e-4)
+
+
+def test_gradients_reach_every_trained_parameter_through_the_frozen_block(
+    make_scenario: Callable[..., Scenario],
+) -> None:
+    model = tiny().train()
+    modes = model(make_batch([vectorize(make_scenario(agents=3))], [np.array([0, 2])]))
+    (modes.trajectories.square().mean() + (modes.logits * torch.arange(3)).mean()).backward()
+    silent = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert silent == []
+    assert all(p.grad is None for p in model.block.blocks.parameters())
