@@ -73,3 +73,79 @@ def _straight_road() -> MapPolylines:
         is_intersection=np.array([False, True, False]),
         has_traffic_control=np.zeros(3, dtype=bool),
     )
+
+
+@pytest.fixture(scope="session")
+def write_argoverse1() -> Callable[..., Path]:
+    """Writes a folder in Argoverse 1's layout: so many scenes of each split, and the map of one city."""
+
+    def write(folder: Path, **scenes_of_split: int) -> Path:
+        for split, count in scenes_of_split.items():
+            for number in range(1, count + 1):
+                _write_csv(folder / split / "data" / f"{number}.csv", _make_rows(seed=number))
+        _write_map(folder / "map_files")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_argoverse1_csv() -> Callable[..., Path]:
+    """Writes one scene of given rows (and header)."""
+    return _write_csv
+
+
+@pytest.fixture(scope="session")
+def make_argoverse1_rows() -> Callable[..., list[str]]:
+    """The rows of one well-formed scene."""
+    return _make_rows
+
+
+_AV = "00000000-0000-0000-0000-000000000000"
+_MAP_NAME = "pruned_argoverse_PIT_10314_vector_map.xml"
+
+
+def _make_rows(seed: int = 0, steps: int = 50) -> list[str]:
+    """A driving AGENT, the AV, one car that stands on the lane, one track that ends after six steps."""
+    noise = np.random.default_rng(seed).normal(0, 0.05, (steps, 4, 2))
+    rows = []
+    for step in range(steps):
+        tracks = [
+            (_AV, "AV", (0.5 * step - 20.0, 0.0)),
+            ("agent", "AGENT", (1.0 * step, 0.0)),
+            ("parked", "OTHERS", (30.0, 4.0)),
+            ("short", "OTHERS", (0.8 * step, 8.0)),
+        ]
+        for column, (track, kind, (x, y)) in enumerate(tracks):
+            if track != "short" or step < 6:
+                dx, dy = noise[step, column] * (track != "agent")
+                rows.append(f"{315968000.0 + 0.1 * step},{track},{kind},{x + dx},{y + dy},PIT")
+    return rows
+
+
+def _write_csv(path: Path, rows: list[str], header: str = "TIMESTAMP,TRACK_ID,OBJECT_TYPE,X,Y,CITY_NAME") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def _write_map(maps: Path) -> Path:
+    """Two lanes eastwards (y = 0 and y = 4; the second turns right in an intersection), one 2 km away, all straight."""
+    lanes = {11: (0.0, 0.0, 10), 12: (0.0, 4.0, 10), 13: (2000.0, 0.0, 10), 14: (50.0, -4.0, 3)}
+    nodes, ways = [], []
+    for lane, (x, y, count) in lanes.items():
+        refs = []
+        for point in range(count):
+            refs.append(f'<nd ref="{len(nodes)}"/>')
+            nodes.append(f'<node id="{len(nodes)}" x="{x + 7.3 * point}" y="{y}"/>')
+        tags = {
+            "has_traffic_control": lane == 11,
+            "turn_direction": "RIGHT" if lane == 12 else "NONE",
+            "is_intersection": lane == 12,
+        }
+        written = "".join(f'<tag k="{k}" v="{v}"/>' for k, v in tags.items())
+        ways.append(f'<way lane_id="{lane}">{written}{"".join(refs)}</way>')
+    maps.mkdir(parents=True, exist_ok=True)
+    path = maps / _MAP_NAME
+    path.write_text(f'<?xml version="1.0"?><ArgoverseVectorMap>{"".join(nodes + ways)}</ArgoverseVectorMap>')
+    return path
