@@ -8,7 +8,14 @@ from importlib import import_module
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("perception_tools.train:train", "train a recipe on a data set folder"),
     "evaluate": ("perception_tools.evaluate:evaluate", "score a checkpoint: metrics.json and an HTML report"),
-    "sample argoverse2": ("perception_tools.sample:sample_argoverse2", "make synthetic scenarios in Argoverse 2's format"),
+    "prepare forecasting": (
+        "perception_tools.prepare:prepare_forecasting",
+        "write scenarios to a store for repeated training",
+    ),
+    "sample argoverse2": (
+        "perception_tools.sample:sample_argoverse2",
+        "make synthetic scenarios in Argoverse 2's format",
+    ),
     "block fetch": ("perception_tools.block:fetch", "download the pretrained SmolLM2 block, check its hash, cache it"),
     "block slice": ("perception_tools.block:slice_block", "cut one block out of a checkpoint into a small file"),
     "block inspect": ("perception_tools.block:inspect", "print what a block URI holds, as JSON"),
@@ -36,7 +43,10 @@ def _show_help(words: list[str]) -> int:
     if out is sys.stderr:
         print(f"perception: no command {' '.join(words[:2])!r}; the commands are:", file=out)
     else:
-        print("usage: perception COMMAND [OPTIONS]\n\nEncoders that share one frozen language block. Commands:\n", file=out)
+        print(
+            "usage: perception COMMAND [OPTIONS]\n\nEncoders that share one frozen language block. Commands:\n",
+            file=out,
+        )
     for command in shown:
         print(f"  {command:<20} {COMMANDS[command][1]}", file=out)
     print("\nperception COMMAND --help shows the options of one.", file=out)

@@ -1,0 +1,158 @@
+"""Scenarios in a prepared store (`perception_datasets.store`)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Generator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from perception.errors import InputError
+from perception.scenario import AgentTracks, MapPolylines, Scenario
+from perception_datasets import store
+from perception_datasets.errors import reading
+from perception_datasets.scenario_folder import Failures, ScenarioFolder
+
+SCHEMA = store.Schema(
+    (
+        ("kinds", "<i8", 1),
+        ("position", "<f8", 3),
+        ("heading", "<f8", 2),
+        ("velocity", "<f8", 3),
+        ("lane_ids", "<i8", 1),
+        ("lane_points", "<f8", 3),
+        ("lane_kinds", "<i8", 1),
+        ("lane_turns", "<i8", 1),
+        ("valid", "|b1", 2),
+        ("scored", "|b1", 1),
+        ("lane_is_intersection", "|b1", 1),
+        ("lane_has_traffic_control", "|b1", 1),
+        ("text", "|u1", 1),
+    )
+)
+"""`text` is JSON: the ids, the city, and the few single numbers."""
+
+KIND = "forecasting"
+
+
+def to_record(scenario: Scenario) -> dict[str, np.ndarray]:
+    """A scenario as the arrays of `SCHEMA`."""
+    agents, lanes = scenario.agents, scenario.map
+    names = ("id", "source", "city", "history_steps", "focal", "ego")
+    text = {**{name: getattr(scenario, name) for name in names}, "agents": agents.ids}
+    return {
+        "text": np.frombuffer(json.dumps(text).encode(), np.uint8),
+        "kinds": agents.kinds,
+        "position": agents.position,
+        "heading": agents.heading,
+        "velocity": agents.velocity,
+        "valid": agents.valid,
+        "scored": agents.scored,
+        "lane_ids": lanes.ids,
+        "lane_points": lanes.points,
+        "lane_kinds": lanes.kinds,
+        "lane_turns": lanes.turns,
+        "lane_is_intersection": lanes.is_intersection,
+        "lane_has_traffic_control": lanes.has_traffic_control,
+    }
+
+
+def from_record(record: store.Record) -> Scenario:
+    """The scenario that `to_record` was given."""
+    text = json.loads(record["text"].tobytes())
+    agents = AgentTracks(
+        ids=tuple(text.pop("agents")),
+        kinds=record["kinds"],
+        position=record["position"],
+        heading=record["heading"],
+        velocity=record["velocity"],
+        valid=record["valid"],
+        scored=record["scored"],
+    )
+    lanes = MapPolylines(
+        ids=record["lane_ids"],
+        points=record["lane_points"],
+        kinds=record["lane_kinds"],
+        turns=record["lane_turns"],
+        is_intersection=record["lane_is_intersection"],
+        has_traffic_control=record["lane_has_traffic_control"],
+    )
+    return Scenario(agents=agents, map=lanes, **text)
+
+
+@dataclass(frozen=True)
+class StoredScenarios:
+    """The scenarios of one split of a store."""
+
+    folder: Path
+    split: str
+    source: str
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        """Part and row of each scenario."""
+        parts = store.read_names(self.folder, self.split)
+        return {name: (part, row) for part, names in enumerate(parts) for row, name in enumerate(names)}
+
+    def names(self) -> list[str]:
+        """Scenario names in the order in which they were prepared."""
+        return list(self._places)
+
+    def path(self, name: str) -> Path:
+        """The part of the store that holds a scenario."""
+        return store.part_path(self.folder, self.split, self._places[name][0])
+
+    def read(self, name: str) -> Scenario:
+        """One scenario."""
+        path = self.path(name)
+        with reading(path, f"delete the folder and {store.CURE}"):
+            return from_record(store.read_record(path, self._places[name][1], SCHEMA))
+
+
+def find_store(folder: Path, split: str) -> StoredScenarios | None:
+    """The scenarios of a split, or None where the folder is no store of scenarios."""
+    info = store.read_info(folder)
+    if info is None:
+        return None
+    if (info.kind, info.schema) != (KIND, SCHEMA):
+        raise InputError(
+            f"{folder}: expected a store of {KIND} records, found {info.kind} or an old schema; prepare it again"
+        )
+    return StoredScenarios(folder, split, info.source)
+
+
+def prepare(
+    raw: ScenarioFolder, folder: Path, *, processes: int | None = None
+) -> Generator[tuple[int, Failures], None, None]:
+    """Writes a split to a store, part by part in parallel, and continues what an earlier run left.
+
+    Yields, as each part is complete, how many scenarios were looked at and which of them could not be read. A part that
+    lost scenarios is done again in a later run, since the files may have been mended.
+    """
+    store.create_store(folder, store.StoreInfo(KIND, raw.source, SCHEMA))
+    size = store.PART_RECORDS
+    parts = [list(raw.ids[start : start + size]) for start in range(0, len(raw), size)]
+    paths = [store.part_path(folder, raw.split, part) for part in range(len(parts))]
+    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for names, failures in zip(parts, pool.map(partial(_prepare_part, raw), paths, parts), strict=True):
+            yield len(names), failures
+    for left_over in (folder / raw.split).iterdir():
+        if left_over.is_dir() and left_over not in paths:
+            shutil.rmtree(left_over)
+    store.finish_split(folder, raw.split, len(parts))
+
+
+def _prepare_part(raw: ScenarioFolder, path: Path, names: list[str]) -> Failures:
+    failures = Failures()
+    if not store.part_is_done(path, names):
+        part = ScenarioFolder(raw.files, raw.split, names)
+        records = {name: to_record(scenario) for name, scenario in part.read_named(failures.add)}
+        store.write_part(path, SCHEMA, records, failures.reasons)
+    return failures

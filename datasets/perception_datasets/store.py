@@ -1,0 +1,187 @@
+"""Prepared records for repeated training: a few large files, one short read for each record.
+
+A store is a Zarr v3 hierarchy: a group for each split, in it a group for each part (some hundred records), in it
+
+    bytes     all records of the part, one after the other, compressed in small chunks inside one shard (one file)
+    offsets   where each record starts and the last one ends
+    shapes    the shape of every field of every record
+
+A record is a fixed list of named arrays (its schema); they follow each other in `bytes` in the order and with the types
+that the store's attributes state. They are not Zarr arrays of their own, since one Zarr read takes about a millisecond
+however little it reads, and a scenario has a dozen fields.
+
+A part is written to a hidden folder and renamed when it is complete, so that an interrupted run is continued by doing
+the parts that are missing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from jaxtyping import Int
+from zarr.codecs import BloscCodec
+
+from perception.errors import InputError
+
+FORMAT = "perception-records"
+VERSION = 1
+PART_RECORDS = 256
+
+_CHUNK_BYTES = 1 << 17
+CURE = "run `perception prepare` again; it continues where it stopped"
+
+Record = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The fields of a record: their names, NumPy types (`<f8`) and numbers of axes, in the order of storage.
+
+    Those of eight bytes come first, so that they stay aligned.
+    """
+
+    fields: tuple[tuple[str, str, int], ...]
+
+    def pack(self, record: Record) -> tuple[bytes, list[int]]:
+        """A record as bytes and its fields' shapes, one after the other."""
+        shapes: list[int] = []
+        pieces = []
+        for name, kind, axes in self.fields:
+            values = record[name]
+            if values.ndim != axes or values.dtype != np.dtype(kind):
+                raise ValueError(f"{name}: expected {axes} axes of {kind}, got {values.ndim} of {values.dtype.str}")
+            shapes += values.shape
+            pieces.append(np.ascontiguousarray(values).tobytes())
+        data = b"".join(pieces)
+        return data + bytes(-len(data) % 8), shapes
+
+    def unpack(self, data: bytearray, shapes: Sequence[int]) -> dict[str, np.ndarray]:
+        """The record that was packed; its arrays are views of the bytes."""
+        record, at, axis = {}, 0, 0
+        for name, kind, axes in self.fields:
+            shape = tuple(shapes[axis : axis + axes])
+            count = int(np.prod(shape, dtype=np.int64))
+            record[name] = np.frombuffer(data, kind, count, at).reshape(shape)
+            at += count * np.dtype(kind).itemsize
+            axis += axes
+        return record
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """What a store says about itself.
+
+    Attributes:
+        kind: What its records are (`forecasting`).
+        source: The data set that they come from.
+    """
+
+    kind: str
+    source: str
+    schema: Schema
+
+
+def create_store(folder: Path, info: StoreInfo) -> None:
+    """Makes an empty store, or checks that the one which is there is of the same make."""
+    found = read_info(folder)
+    if found is None:
+        if folder.exists() and any(folder.iterdir()):
+            raise InputError(f"{folder}: expected a store or an empty folder, found other files; choose another folder")
+        attributes = {
+            "format": FORMAT,
+            "version": VERSION,
+            "kind": info.kind,
+            "source": info.source,
+            "schema": [list(f) for f in info.schema.fields],
+        }
+        zarr.create_group(folder, attributes=attributes)
+    elif found != info:
+        raise InputError(
+            f"{folder}: expected a store of {info.kind} records from {info.source}, found one of {found.kind} records "
+            f"from {found.source} (or of another schema); choose another folder"
+        )
+
+
+def read_info(folder: Path) -> StoreInfo | None:
+    """What a store says about itself; None where the folder is no store."""
+    attributes = _attributes(folder)
+    if attributes.get("format") != FORMAT:
+        return None
+    if attributes["version"] != VERSION:
+        raise InputError(f"{folder}: expected store version {VERSION}, found {attributes['version']}; prepare it again")
+    schema = Schema(tuple((str(name), str(kind), int(axes)) for name, kind, axes in attributes["schema"]))
+    return StoreInfo(attributes["kind"], attributes["source"], schema)
+
+
+def part_path(folder: Path, split: str, part: int) -> Path:
+    """Where a part of a split is stored."""
+    return folder / split / f"part-{part:05d}"
+
+
+def write_part(path: Path, schema: Schema, records: Mapping[str, Record], failures: Mapping[str, str]) -> None:
+    """Writes the records of a part by their names, with the reasons why others are missing from it."""
+    packed = [schema.pack(record) for record in records.values()]
+    unfinished = path.parent / f".{path.name}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    group = zarr.create_group(unfinished, attributes={"names": list(records), "failures": dict(failures)})
+    data = np.frombuffer(b"".join(piece for piece, _ in packed), np.uint8)
+    if packed:
+        shard = -(-len(data) // _CHUNK_BYTES) * _CHUNK_BYTES
+        compressor = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=8)
+        group.create_array("bytes", data=data, chunks=(_CHUNK_BYTES,), shards=(shard,), compressors=compressor)
+        group.create_array("offsets", data=np.cumsum([0, *(len(piece) for piece, _ in packed)]))
+        group.create_array("shapes", data=np.array([shapes for _, shapes in packed], dtype=np.int64))
+    shutil.rmtree(path, ignore_errors=True)
+    unfinished.rename(path)
+
+
+def part_is_done(path: Path, names: Sequence[str]) -> bool:
+    """Whether a part is there, holds just these records, and lost none."""
+    return _attributes(path).get("names") == list(names)
+
+
+def finish_split(folder: Path, split: str, parts: int) -> None:
+    """Marks a split as complete."""
+    zarr.open_group(folder / split, mode="a").attrs.update({"parts": parts})
+
+
+def read_names(folder: Path, split: str) -> list[list[str]]:
+    """The names of the records in each part of a complete split."""
+    parts = _attributes(folder / split).get("parts")
+    if parts is None:
+        found = sorted(p.parent.name for p in folder.glob("*/zarr.json"))
+        raise InputError(f"{folder}: expected a complete split {split!r}, found {', '.join(found) or 'none'}; {CURE}")
+    return [_attributes(part_path(folder, split, part))["names"] for part in range(parts)]
+
+
+def read_record(path: Path, row: int, schema: Schema) -> dict[str, np.ndarray]:
+    """One record of a part."""
+    data, offsets, shapes = _open_part(path)
+    packed = np.asarray(data[int(offsets[row]) : int(offsets[row + 1])])
+    return schema.unpack(bytearray(packed), shapes[row].tolist())
+
+
+@lru_cache(maxsize=1024)
+def _open_part(path: Path) -> tuple[zarr.Array, Int[np.ndarray, " ends"], Int[np.ndarray, "records axes"]]:
+    """A part's arrays; no file stays open between reads."""
+    data, offsets, shapes = (zarr.open_array(path / name, mode="r") for name in ("bytes", "offsets", "shapes"))
+    return data, np.asarray(offsets[:]), np.asarray(shapes[:])
+
+
+def _attributes(folder: Path) -> dict[str, Any]:
+    """The attributes of a Zarr group; none where there is no group."""
+    path = folder / "zarr.json"
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text()).get("attributes", {})
+    except ValueError as error:
+        raise InputError(f"{path}: it cannot be parsed ({error}); {CURE}") from error
