@@ -88,7 +88,7 @@ def read_blocks(checkpoint: Checkpoint, layers: Sequence[int], dtype: torch.dtyp
     total = len(chosen) * sum(math.prod(shape) for shape in shapes.values())
     with tqdm(total=total, unit=" weights", unit_scale=True, delay=0.5, leave=False, disable=None) as bar:
         for layer in chosen:
-            bar.set_description(f"block {layer}")
+            bar.set_description(f"block {layer}", refresh=False)
             names = _block_names(checkpoint, layer)
             state = {}
             for ours, theirs in names.items():
