@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -18,9 +18,10 @@ from perception.geometry import SE2
 from perception_datasets.argoverse2 import SYNTHETIC_MARKER
 from perception_datasets.procedural.lane_graph import LaneGraph, make_lane_graph
 from perception_datasets.procedural.pedestrians import Pedestrians
-from perception_datasets.procedural.recording import STEPS, Recording, Unusable, check_plausible, record, true_motion
+from perception_datasets.procedural.recording import Recording, record
 from perception_datasets.procedural.routes import NearTable
 from perception_datasets.procedural.traffic import STEP_S, Traffic, make_vehicles
+from perception_datasets.procedural.truth import STEPS, Unusable, check_plausible, true_motion
 from perception_datasets.procedural.writer import write_scenario
 
 _WARM_UP_STEPS = 30
@@ -62,7 +63,9 @@ def _try(rng: np.random.Generator) -> tuple[LaneGraph, Recording]:
     return graph, record(truth, len(vehicles.routes), rng)
 
 
-def make_split(out: Path, split: str, *, count: int, seed: int, processes: int | None = None) -> Iterator[Path]:
+def make_split(
+    out: Path, split: str, *, count: int, seed: int, processes: int | None = None
+) -> Generator[Path, None, None]:
     """Writes scenarios number 0 to `count` of a split, in parallel, and yields each folder once it is complete.
 
     A scenario is written to a hidden folder and then renamed, and one that is there already is kept: the same call

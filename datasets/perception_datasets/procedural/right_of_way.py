@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from perception_datasets.procedural.pedestrians import Pedestrians
     from perception_datasets.procedural.traffic import Traffic
 
-_LOOK_AHEAD_S = 4.0
+_CREEPING_MPS = 5.0  # the mean speed of a crossing from standstill
+_MARGIN_S = 1.0
 _MERGE_MARGIN_M = 12.0
 _ALL_RED_S = 2.5
 
@@ -109,6 +110,8 @@ class RightOfWay:
             return False
         if not self._has_room_behind(vehicle, control, traffic):
             return False
+        to_clear_m = control.end_m + traffic.vehicles.length_m[vehicle] / 2 - traffic.along[vehicle]
+        to_clear_s = to_clear_m / max(traffic.speed[vehicle], _CREEPING_MPS)
         conflicts = self._conflicts[segment.id]
         for other, other_control in coming.items():
             crossing = other_control.segment
@@ -120,11 +123,14 @@ class RightOfWay:
                 continue
             if other in self.claims.get(crossing.id, ()):
                 return False
-            if crossing.priority > segment.priority and self._arrives_soon(other, other_control, time_s, traffic):
+            if crossing.priority > segment.priority and self._arrives_within(
+                to_clear_s + _MARGIN_S, other, other_control, time_s, traffic
+            ):
                 return False
         return True
 
-    def _arrives_soon(self, vehicle: int, control: Control, time_s: float, traffic: Traffic) -> bool:
+    def _arrives_within(self, wait_s: float, vehicle: int, control: Control, time_s: float, traffic: Traffic) -> bool:
+        """Whether another vehicle that need not stop would be at its own line so soon."""
         junction = control.segment.junction
         assert junction is not None
         if self._rules[junction] is Rule.ALL_WAY_STOP:
@@ -132,7 +138,7 @@ class RightOfWay:
         if self._rules[junction] is Rule.SIGNAL and not self._green(junction, control.segment.arm, time_s):
             return False
         distance = control.start_m - traffic.along[vehicle]
-        return distance < max(traffic.speed[vehicle], 2.0) * _LOOK_AHEAD_S
+        return distance < max(traffic.speed[vehicle], 2.0) * wait_s
 
     def _has_room_behind(self, vehicle: int, control: Control, traffic: Traffic) -> bool:
         """Whether a vehicle that stands or crawls just behind the segment would leave this one inside the junction."""

@@ -15,7 +15,8 @@ from perception.geometry import SE2
 from perception_datasets.argoverse2 import HISTORY_STEPS
 from perception_datasets.procedural.curves import offset
 from perception_datasets.procedural.lane_graph import Crosswalk, LaneGraph, LaneSegment
-from perception_datasets.procedural.recording import STEPS, Recording
+from perception_datasets.procedural.recording import Recording
+from perception_datasets.procedural.truth import STEPS
 
 CITY = "synthetic"
 _START_NS = 315_966_000_000_000_000.0
