@@ -89,6 +89,27 @@ def write_argoverse1() -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture
+def argoverse1(write_argoverse1: Callable[..., Path], tmp_path: Path) -> Path:
+    """Five val scenes, two train scenes and the map of one city."""
+    return write_argoverse1(tmp_path / "argoverse1", train=2, val=5)
+
+
+@pytest.fixture(scope="session")
+def made_argoverse2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six synthetic train and four val scenarios in Argoverse 2's format. Tests must not change them."""
+    from perception_datasets.argoverse2 import SYNTHETIC_MARKER
+    from perception_datasets.procedural.maker import make_scenario, scenario_id
+    from perception_datasets.procedural.writer import write_scenario
+
+    out = tmp_path_factory.mktemp("made")
+    for split, count in (("train", 6), ("val", 4)):
+        for number in range(count):
+            write_scenario(out / split / scenario_id(5, split, number), *make_scenario(5, split, number))
+    (out / SYNTHETIC_MARKER).write_text("{}")
+    return out
+
+
 @pytest.fixture(scope="session")
 def write_argoverse1_csv() -> Callable[..., Path]:
     """Writes one scene of given rows (and header)."""

@@ -8,12 +8,6 @@ import pytest
 
 
 @pytest.fixture
-def argoverse1(write_argoverse1: Callable[..., Path], tmp_path: Path) -> Path:
-    """Five val scenes, two train scenes and the map of one city."""
-    return write_argoverse1(tmp_path / "argoverse1", train=2, val=5)
-
-
-@pytest.fixture
 def write_scene(argoverse1: Path, write_argoverse1_csv: Callable[..., Path]) -> Callable[..., Path]:
     """Writes one more val scene of given rows (and header)."""
 
@@ -27,17 +21,6 @@ def write_scene(argoverse1: Path, write_argoverse1_csv: Callable[..., Path]) -> 
 def scene_rows(make_argoverse1_rows: Callable[..., list[str]]) -> list[str]:
     """The rows of one well-formed scene."""
     return make_argoverse1_rows()
-
-
-@pytest.fixture(scope="session")
-def made_argoverse2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six synthetic train and four val scenarios. Tests must not change them."""
-    from perception_datasets.procedural.maker import make_split
-
-    out = tmp_path_factory.mktemp("made")
-    for split, count in (("train", 6), ("val", 4)):
-        assert len(list(make_split(out, split, count=count, seed=5, processes=1))) == count
-    return out
 
 
 @pytest.fixture

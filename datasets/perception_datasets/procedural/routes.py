@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from perception_datasets.polylines import resample
 from perception_datasets.procedural.curves import length_of
 from perception_datasets.procedural.lane_graph import LaneGraph, LaneSegment
 
@@ -53,14 +54,15 @@ class Route:
 
 
 class NearTable:
-    """Which map points are near which: points every `COARSE_M` on all segments, and one that is near nothing."""
+    """Which map points are near which: points about every `COARSE_M` on all segments, and one that is near nothing."""
 
     def __init__(self, graph: LaneGraph) -> None:
         self.cells: dict[int, slice] = {}
         points = []
         count = 0
         for segment in graph.segments.values():
-            sampled = _sample(segment.centerline, COARSE_M)
+            pieces = max(1, round(length_of(segment.centerline) / COARSE_M))
+            sampled = resample(segment.centerline, np.array([len(segment.centerline)]), pieces + 1)[0]
             self.cells[segment.id] = slice(count, count + len(sampled))
             count += len(sampled)
             points.append(sampled)
@@ -99,7 +101,7 @@ def make_route(graph: LaneGraph, table: NearTable, segments: tuple[int, ...]) ->
     lengths = np.array([length_of(segment.centerline) for segment in way])
     ends = np.cumsum(lengths)
     starts = ends - lengths
-    xy = _sample(np.concatenate([way[0].centerline[:1], *(segment.centerline[1:] for segment in way)]), FINE_M)
+    xy = _sample(np.concatenate([way[0].centerline[:1], *(segment.centerline[1:] for segment in way)]))
     along = np.arange(len(xy)) * FINE_M
     on = np.minimum(np.searchsorted(ends, along, side="right"), len(way) - 1)
 
@@ -137,8 +139,8 @@ def _with_room_to_brake(
     return np.sqrt(np.maximum(reachable - 2 * COMFORTABLE_BRAKING_MPS2 * along, 0.25))
 
 
-def _sample(line: Float[np.ndarray, "points 2"], spacing_m: float) -> Float[np.ndarray, "samples 2"]:
-    """Points at equal distances along a line, from its start on."""
+def _sample(line: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "samples 2"]:
+    """Points every `FINE_M` along a line, from its start on."""
     travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    wanted = np.arange(int(travelled[-1] / spacing_m) + 1) * spacing_m
+    wanted = np.arange(int(travelled[-1] / FINE_M) + 1) * FINE_M
     return np.stack([np.interp(wanted, travelled, line[:, axis]) for axis in range(2)], axis=1)

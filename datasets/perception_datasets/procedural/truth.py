@@ -117,7 +117,7 @@ def check_plausible(truth: Truth) -> None:
     discs, radius = _discs(truth)
     middle = truth.position
     pedestrian = np.array(truth.kinds) == "pedestrian"
-    for agent in np.flatnonzero(~pedestrian)[:-1]:
+    for agent in np.flatnonzero(~pedestrian):
         others = slice(agent + 1, None)
         together = truth.present[agent] & truth.present[others]
         reach = (truth.size[agent, 0] + truth.size[others, 0]) / 2 + 0.5

@@ -141,4 +141,5 @@ def test_an_interrupted_run_is_continued_and_leaves_no_rest(tmp_path: Path) -> N
     folders = list(make_split(tmp_path, "train", count=3, seed=0, processes=1))
     assert first.stat().st_mtime_ns == written
     assert sorted(p.name for p in (tmp_path / "train").iterdir()) == sorted(f.name for f in folders)
+    assert open_forecasting(tmp_path, "train").source == "synthetic"
     assert [f.name for f in folders] == [scenario_id(0, "train", number) for number in range(3)]
