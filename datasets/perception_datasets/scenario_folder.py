@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from perception.scenario import Scenario
 from perception_datasets.errors import ScenarioError
 
 
+@runtime_checkable  # the shape checks of the test run look at it
 class ScenarioFiles(Protocol):
     """The scenarios of one split on disk, whatever their format."""
 

@@ -33,7 +33,7 @@ def offset(line: Float[np.ndarray, "points 2"], to_left_m: float) -> Float[np.nd
     return line + to_left_m * np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
 
 
-def split(line: Float[np.ndarray, "points 2"], about_m: float) -> list[Float[np.ndarray, "points 2"]]:
+def split(line: Float[np.ndarray, "points 2"], about_m: float) -> list[Float[np.ndarray, "_ 2"]]:
     """Consecutive pieces of about that length; neighbours share a point."""
     count = max(1, round(length_of(line) / about_m))
     cuts = np.linspace(0, len(line) - 1, count + 1).round().astype(int)

@@ -66,7 +66,7 @@ class Pedestrians:
 
     def on_road(self, row: int) -> bool:
         """Whether someone is between the kerbs."""
-        entered = self.walked[row] - _APPROACH_M
+        entered = float(self.walked[row]) - _APPROACH_M
         return self.crosswalk[row] >= 0 and -_WAIT_AT_M + 0.05 < entered < self._road_m[row] + 0.3
 
     def blocks(self, crosswalk: int) -> bool:

@@ -138,7 +138,7 @@ class RightOfWay:
         if self._rules[junction] is Rule.SIGNAL and not self._green(junction, control.segment.arm, time_s):
             return False
         distance = control.start_m - traffic.along[vehicle]
-        return distance < max(traffic.speed[vehicle], 2.0) * wait_s
+        return bool(distance < max(traffic.speed[vehicle], 2.0) * wait_s)
 
     def _has_room_behind(self, vehicle: int, control: Control, traffic: Traffic) -> bool:
         """Whether a vehicle that stands or crawls just behind the segment would leave this one inside the junction."""
@@ -146,7 +146,7 @@ class RightOfWay:
         point = exit_point[min(int((control.end_m + 5.0) / 0.5), len(exit_point) - 1)]
         near = np.linalg.norm(traffic.here - point, axis=1) < 6.0
         near[vehicle] = False
-        return not (near & traffic.present & (traffic.speed < 2.0)).any()
+        return not bool((near & traffic.present & (traffic.speed < 2.0)).any())
 
     def _green(self, junction: int, arm: int, time_s: float) -> bool:
         """Two phases, for the arms of even and of odd number, with all red between them."""

@@ -39,7 +39,7 @@ def _table(scenario: str, recording: Recording, city_SE2_made: SE2) -> pa.Table:
     heading = recording.heading[agent, step] + city_SE2_made.heading_rad
     rows = len(agent)
 
-    def constant(value: str | float, kind: pa.DataType) -> pa.Array:
+    def constant(value: str | float | int, kind: pa.DataType) -> pa.Array:
         return pa.repeat(pa.scalar(value, kind), rows)
 
     return pa.table(
