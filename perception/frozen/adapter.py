@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.frozen.block import EVERY_ROW, RMSNorm
+from perception.frozen.readout import Regime, read_rows
 from perception.frozen.weights import LoadedBlocks, load_blocks, random_like, read_config
 from perception.tokens import Readout, Tokens
 
@@ -33,7 +34,11 @@ class FrozenBlockAdapter(nn.Module):
         project_out: Block width → encoder width.
         source: URI of the blocks' first weights; None where there is no block.
         fingerprint: Of those weights (`LoadedBlocks.fingerprint`); None where there is no block.
+        regime: How the block behind `project_in` is evaluated, see `perception.frozen.readout`; None chooses the
+            cheapest way for each batch. All give the same values.
     """
+
+    regime: Regime | None = None
 
     def __init__(
         self,
@@ -54,11 +59,11 @@ class FrozenBlockAdapter(nn.Module):
 
     def forward(self, tokens: Tokens, readout: Readout = EVERY_ROW) -> Float[Tensor, "batch rows dim"]:
         """The rows that the head reads, in the type that the encoder gave."""
-        x = self.project_in(tokens.values)
         *early, last = self.blocks
+        x, project = tokens, self.project_in
         for block in early:
-            x = block(x, tokens.valid)
-        read = last(x, tokens.valid, readout)
+            x, project = x.replace(read_rows(block, project, x, regime=self.regime)), nn.Identity()
+        read = read_rows(last, project, x, readout, self.regime)
         return self.project_out(self.post_norm(read)).to(tokens.values.dtype)
 
     def extra_repr(self) -> str:

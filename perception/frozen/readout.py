@@ -1,0 +1,249 @@
+"""The frozen block at the cost of what is read: the values of `block.py` without a D-wide vector for every token.
+
+To be computed is `block(project_in(z), valid, readout)`. Two facts make most of that avoidable, with no approximation.
+Heads read few rows, and no other row of the last block affects them. And `project_in` is linear, d → D with d ≪ D:
+everything that attention does with a token depends on d numbers, so keys and values need not exist in D dimensions.
+
+The algebra, with the names of the code (h is one of H heads of size e; they share G key/value heads in groups):
+
+    z      [N, d]   the encoder's tokens; the block's input would be x = z·W1ᵀ
+    r      [N, 1]   1/rms(x), without x: mean(x²) = z·(W1ᵀ·W1)·zᵀ / D
+    latent [N, d]   ẑ = r·z
+    A      [D, d]   diag(g)·W1, with g the gain of the attention norm: the normalised input would be ẑ·Aᵀ
+    Q_h    [M, e]   ẑ[rows]·Aᵀ·Wq_hᵀ, the queries of the rows that are read
+    U_h    [M, d]   Q_h·Wk_h·A, because Q·Kᵀ = Q·(ẑ·Aᵀ·Wkᵀ)ᵀ = (Q·Wk·A)·ẑᵀ
+    P_h    [M, N]   softmax(S_h) over the valid tokens, with scores S_h = U_h·ẑᵀ/√e
+    C_h    [M, d]   P_h·ẑ, the pooled latent
+    O_h    [M, e]   C_h·Aᵀ·Wv_hᵀ, because P·V = P·(ẑ·Aᵀ·Wvᵀ) = (P·ẑ)·Aᵀ·Wvᵀ
+    out    [M, D]   on the rows that are read: x[rows] + O·Woᵀ, then the feed-forward part
+
+Biases and LayerNorm (OPT) are the same algebra in homogeneous coordinates: latents get a column of ones, matrices a
+column of biases; and LayerNorm is the RMS norm of centred vectors, that is, of W1 with centred columns.
+
+The regimes are the same product with the brackets in other places:
+
+    absorbed   as above: for every token d² + 2·M·H·d multiply-adds
+    folded     K = ẑ·(Aᵀ·Wkᵀ), V = ẑ·(Aᵀ·Wvᵀ), then plain attention: d² + 2·G·e·d, and the folding once a call
+    full       the plain block: d·D + 2·G·e·D
+
+All of it is differentiable tensor arithmetic: gradients to z, W1 and a block in training are exact in each regime, and
+frozen weights get no gradient buffers.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from perception.frozen.block import EVERY_ROW, LlamaBlock, OptBlock, attend
+from perception.tokens import Readout, Tokens
+
+Regime = Literal["absorbed", "folded", "full"]
+
+logger = logging.getLogger(__name__)
+
+
+def read_rows(
+    block: nn.Module,
+    project_in: nn.Module,
+    tokens: Tokens,
+    readout: Readout = EVERY_ROW,
+    regime: Regime | None = None,
+) -> Float[Tensor, "batch rows width"]:
+    """`block(project_in(tokens.values), tokens.valid, readout)`, computed in the cheapest of the exact ways.
+
+    Args:
+        block: A language block. Anything else is simply called, as is a block behind anything but a linear layer.
+        project_in: The encoder's width to the block's.
+        tokens: What the encoder gave.
+        readout: The rows that are wanted.
+        regime: Forces the way; None takes the one with the fewest multiply-adds.
+    """
+    z, valid = tokens.values, tokens.valid
+    if not isinstance(block, LlamaBlock | OptBlock) or type(project_in) is not nn.Linear:
+        return block(project_in(z), valid, readout)
+    if regime is None:
+        regime = _choose(block, z, readout)
+    if regime == "full":
+        return block(project_in(z), valid, readout)
+    latent, A = _latent(block, project_in, z)
+    rows = readout.gather(latent)
+    queries = _product(rows.flatten(0, 1), A.mT, _matrix(block.q).mT).unflatten(0, rows.shape[:2])
+    attend_latent = _attend_absorbed if regime == "absorbed" else _attend_folded
+    attended = attend_latent(block, queries, latent, A, valid)
+    return _finish(block, project_in(readout.gather(z)) + block.o(attended))
+
+
+def _latent(
+    block: LlamaBlock | OptBlock, project_in: nn.Linear, z: Float[Tensor, "batch tokens dim"]
+) -> tuple[Float[Tensor, "batch tokens latent_dim"], Float[Tensor, "in_dim latent_dim"]]:
+    """ẑ and A: the input of the block's query, key and value layers is ẑ·Aᵀ (and a last 1, where they have a bias)."""
+    norm, wide = block.attention_norm, torch.promote_types(z.dtype, torch.float32)
+    latent, A = z.to(wide), _matrix(project_in).to(wide)
+    if project_in.bias is not None:
+        latent = _with_ones(latent)
+    if isinstance(block, OptBlock) and block.pre_norm:
+        A = A - A.mean(0)
+    if isinstance(block, LlamaBlock) or block.pre_norm:
+        latent, A = _inverse_rms(latent, A, norm.eps) * latent, norm.weight.unsqueeze(1) * A
+    if isinstance(norm, nn.LayerNorm):
+        shift = norm.bias if block.pre_norm else torch.zeros_like(norm.bias)
+        one = F.pad(A.new_ones(1, 1), (A.shape[1], 0))
+        latent, A = _with_ones(latent), torch.cat([torch.cat([A, shift.unsqueeze(1)], 1), one])
+    return latent.to(z.dtype), A.to(project_in.weight.dtype)
+
+
+def _inverse_rms(
+    z: Float[Tensor, "batch tokens dim"], W1: Float[Tensor, "width dim"], eps: float
+) -> Float[Tensor, "batch tokens 1"]:
+    """r, the inverse root mean square of z·W1ᵀ."""
+    with torch.autocast(z.device.type, enabled=False):
+        square = ((z @ (W1.mT @ W1)) * z).sum(-1, keepdim=True)
+    # Rounding may leave a square a little below zero.
+    return torch.rsqrt(square.clamp_min(0) / W1.shape[0] + eps)
+
+
+def _attend_absorbed(
+    block: LlamaBlock | OptBlock,
+    queries: Float[Tensor, "batch rows inner"],
+    latent: Float[Tensor, "batch tokens latent_dim"],
+    A: Float[Tensor, "in_dim latent_dim"],
+    valid: Bool[Tensor, "batch tokens"],
+) -> Float[Tensor, "batch rows inner"]:
+    """Attention to the latents themselves: the key and value matrices are applied on the side of the queries."""
+    batch, rows, _ = queries.shape
+    groups = _kv_heads(block)
+    Wk, Wv = (_matrix(linear).unflatten(0, (groups, -1)) for linear in (block.k, block.v))
+    Q = queries.unflatten(-1, (groups, block.heads // groups, -1)).permute(2, 0, 1, 3, 4).flatten(1, 3)
+    U = _product(Q, Wk, A)
+    # All heads and rows of a sample are queries over one set of keys, the latents, which are the values too.
+    U = U.unflatten(1, (batch, -1)).transpose(0, 1).flatten(1, 2)
+    keys, mask, scale = latent.unsqueeze(1), valid[:, None, None, :], Q.shape[-1] ** -0.5
+    C = F.scaled_dot_product_attention(U.unsqueeze(1), keys, keys, attn_mask=mask, scale=scale).squeeze(1)
+    C = C.unflatten(1, (groups, -1)).transpose(0, 1).flatten(1, 2)
+    O = _product(C, A.mT, Wv.mT)  # noqa: E741
+    return O.unflatten(1, (batch, rows, -1)).permute(1, 2, 0, 3, 4).flatten(2)
+
+
+def _attend_folded(
+    block: LlamaBlock | OptBlock,
+    queries: Float[Tensor, "batch rows inner"],
+    latent: Float[Tensor, "batch tokens latent_dim"],
+    A: Float[Tensor, "in_dim latent_dim"],
+    valid: Bool[Tensor, "batch tokens"],
+) -> Float[Tensor, "batch rows inner"]:
+    """Plain attention, its keys and values made from the latents by folded matrices."""
+    keys, values = (latent @ (A.mT @ _matrix(linear).mT) for linear in (block.k, block.v))
+    return attend(queries, keys, values, valid, block.heads, _kv_heads(block))
+
+
+def _finish(
+    block: LlamaBlock | OptBlock, hidden: Float[Tensor, "batch rows width"]
+) -> Float[Tensor, "batch rows width"]:
+    """What follows the first residual sum, as in `block.py`."""
+    if isinstance(block, LlamaBlock):
+        normed = block.ffn_norm(hidden)
+        return hidden + block.down(F.silu(block.gate(normed)) * block.up(normed))
+    if block.pre_norm:
+        return hidden + block.down(F.relu(block.up(block.ffn_norm(hidden))))
+    hidden = block.attention_norm(hidden)
+    return block.ffn_norm(hidden + block.down(F.relu(block.up(hidden))))
+
+
+def _product(
+    rows: Float[Tensor, "... rows dim_in"],
+    first: Float[Tensor, "... dim_in between"],
+    second: Float[Tensor, "... between dim_out"],
+) -> Float[Tensor, "... rows dim_out"]:
+    """rows·first·second, with the brackets where they cost less."""
+    one_by_one, folded = _product_costs(rows.shape[-2], rows.shape[-1], first.shape[-1], second.shape[-1])
+    return rows @ first @ second if one_by_one <= folded else rows @ (first @ second)
+
+
+def _product_costs(rows: int, dim_in: int, between: int, dim_out: int) -> tuple[int, int]:
+    """Multiply-adds of (rows·first)·second and of rows·(first·second)."""
+    return rows * between * (dim_in + dim_out), dim_in * dim_out * (between + rows)
+
+
+def _matrix(linear: nn.Linear) -> Float[Tensor, "dim_out dim_in"]:
+    """A linear layer's weight; its bias, if any, as one more column."""
+    return linear.weight if linear.bias is None else torch.cat([linear.weight, linear.bias.unsqueeze(1)], 1)
+
+
+def _with_ones(x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim+1"]:
+    return F.pad(x, (0, 1), value=1.0)
+
+
+def _kv_heads(block: LlamaBlock | OptBlock) -> int:
+    return block.kv_heads if isinstance(block, LlamaBlock) else block.heads
+
+
+@dataclass(frozen=True)
+class Work:
+    """The sizes that decide what an evaluation costs.
+
+    Attributes:
+        batch: B, samples.
+        tokens: N, tokens of a sample, padding included.
+        rows: M, rows read of a sample.
+        dim: d, the encoder's width.
+        width: D, the block's width.
+        heads: H.
+        kv_heads: G.
+        ffn: Weights of the feed-forward part; each row that is read meets every one.
+    """
+
+    batch: int
+    tokens: int
+    rows: int
+    dim: int
+    width: int
+    heads: int
+    kv_heads: int
+    ffn: int
+
+
+def multiply_adds(work: Work, regime: Regime) -> int:
+    """Multiply-adds of one forward evaluation; the backward pass takes about twice as many in every regime."""
+    every, read = work.batch * work.tokens, work.batch * work.rows
+    d, D, size = work.dim, work.width, work.width // work.heads
+    kv_dim = size * work.kv_heads
+    attention = 2 * read * D * work.tokens
+    output_and_ffn = read * (D * D + work.ffn)
+    if regime == "full":
+        return every * D * (d + 2 * kv_dim) + read * D * D + attention + output_and_ffn
+    rms = d * d * (D + every)
+    queries_and_residual = min(_product_costs(read, d, D, D)) + read * d * D
+    if regime == "folded":
+        return rms + queries_and_residual + 2 * d * kv_dim * (D + every) + attention + output_and_ffn
+    queries_of_group = read * work.heads // work.kv_heads
+    to_and_from_latent = 2 * work.kv_heads * min(_product_costs(queries_of_group, size, D, d))
+    latent_attention = 2 * read * work.heads * d * work.tokens
+    return rms + queries_and_residual + to_and_from_latent + latent_attention + output_and_ffn
+
+
+def _choose(block: LlamaBlock | OptBlock, z: Float[Tensor, "batch tokens dim"], readout: Readout) -> Regime:
+    """The regime with the fewest multiply-adds."""
+    batch, tokens, dim = z.shape
+    rows = tokens if readout.rows is None else readout.rows.shape[1]
+    ffn = sum(part.weight.numel() for part in (block.up, block.down))
+    if isinstance(block, LlamaBlock):
+        ffn += block.gate.weight.numel()
+    work = Work(batch, tokens, rows, dim, block.o.out_features, block.heads, _kv_heads(block), ffn)
+    regime = min(get_args(Regime), key=lambda r: multiply_adds(work, r))
+    if not torch.compiler.is_compiling():
+        _log_choice(regime, dim, work.width, work.heads, work.kv_heads)
+    return regime
+
+
+@functools.cache
+def _log_choice(regime: Regime, dim: int, width: int, heads: int, kv_heads: int) -> None:
+    """Once for each shape of block and encoder and each regime: batches of other sizes may call for another."""
+    logger.info("block %d wide, %d/%d heads, behind %d: %s readout", width, heads, kv_heads, dim, regime)
