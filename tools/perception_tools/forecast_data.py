@@ -229,8 +229,11 @@ def validation_loader(
             continue
         if vectors.futures_valid[vectors.focal].all() and vectors.futures_valid.shape[1]:
             usable.append(vectors)
-    if not usable:
-        raise InputError(f"validation split of {folder.source}: expected a focal agent with a future, got none")
+    if len(usable) < processes:
+        raise InputError(
+            f"validation split of {folder.source}: expected at least {processes} scenarios (one a process) whose "
+            f"focal agent has a complete future, got {len(usable)} of {len(folder)}; validate on a split with labels"
+        )
     return DataLoader(usable[rank::processes], batch_size=32, collate_fn=partial(make_validation_batch, recipe=recipe))
 
 

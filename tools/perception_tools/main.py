@@ -66,8 +66,8 @@ def _run(name: str, words: list[str]) -> int:
     except InputError as error:
         print(f"perception {name}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\nperception {name}: stopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"\nperception {name}: {stop or 'stopped'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 0

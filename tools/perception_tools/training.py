@@ -11,6 +11,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from typing_extensions import override
 
 from perception.errors import InputError
@@ -42,16 +43,16 @@ def fit(run: TrainingRun) -> Path:
     _quiet_lightning()
     task = ForecastTask(recipe, scenario.future_steps)
     export = ExportModel(run.out / MODEL_FILE, training, keep_best=recipe.patience > 0)
-    segments = SegmentSampler(len(train_folder), recipe.batch_scenarios, recipe.seed).segments_per_pass
+    segments = SegmentSampler(len(train_folder), recipe.batch_scenarios, recipe.seed)
     trainer = pl.Trainer(
         accelerator=run.accelerator,
         devices=run.devices,
         num_nodes=run.nodes,
         precision=recipe.precision,
-        max_epochs=recipe.passes * segments,
+        max_epochs=recipe.passes * segments.segments_per_pass,
         check_val_every_n_epoch=recipe.validate_every,
         gradient_clip_val=recipe.gradient_clip,
-        log_every_n_steps=50,
+        log_every_n_steps=min(50, segments.batches),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         logger=TensorBoardLogger(run.out, name="", version=""),
@@ -63,7 +64,12 @@ def fit(run: TrainingRun) -> Path:
         train_folder, recipe, rank=trainer.global_rank, processes=trainer.world_size, workers=run.workers
     )
     val_loader = validation_loader(val_folder, recipe, rank=trainer.global_rank, processes=trainer.world_size)
-    trainer.fit(task, train_loader, val_loader, ckpt_path=resume_from, weights_only=True)
+    try:
+        trainer.fit(task, train_loader, val_loader, ckpt_path=resume_from, weights_only=True)
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        if trainer.interrupted:
+            raise KeyboardInterrupt("stopped; the same command goes on from the last finished segment") from None
+        raise
     if trainer.is_global_zero:
         _report(task, train_folder, export)
     return export.path
@@ -83,6 +89,7 @@ class ExportModel(Callback):
     def __init__(self, path: Path, training: Training, keep_best: bool) -> None:
         self.path, self.training, self.keep_best = path, training, keep_best
         self.best = float("inf")
+        self.trained = False
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -93,9 +100,14 @@ class ExportModel(Callback):
             self._write(trainer, pl_module)
 
     @override
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remembers that there was something to train: for a run that was finished before, nobody calls this."""
+        self.trained = True
+
+    @override
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the result; by then the averaged weights are the model's own."""
-        if not self.keep_best:
+        if self.trained and not self.keep_best:
             self._write(trainer, pl_module)
 
     @override
@@ -139,12 +151,13 @@ def _callbacks(run: TrainingRun, export: ExportModel) -> list[Callback]:
 
 
 def _prepare_folder(run: TrainingRun) -> Path | None:
-    """Makes the run's folder; gives the checkpoint to go on from, if it holds an unfinished run of the same kind."""
+    """Makes the run's folder; gives the checkpoint to go on from, if it holds an unfinished run of the same kind.
+
+    Every process calls this, the first one alone writes.
+    """
     described = {"name": run.name, "recipe": run.recipe.to_json(), "data": str(run.data.resolve()), "limit": run.limit}
-    described_before = run.out / RUN_FILE
-    if run.restart and run.out.exists():
-        shutil.rmtree(run.out)
-    if described_before.exists():
+    described_before, checkpoint = run.out / RUN_FILE, run.out / RESUME_FILE
+    if described_before.exists() and not run.restart:
         before = json.loads(described_before.read_text())
         if before != described:
             changed = [key for key in described if before.get(key) != described[key]]
@@ -152,10 +165,12 @@ def _prepare_folder(run: TrainingRun) -> Path | None:
                 f"{run.out}: it holds another run (different {', '.join(changed)}); "
                 "choose another --out, or give --restart to replace it"
             )
-    run.out.mkdir(parents=True, exist_ok=True)
-    write_json(described_before, described)
-    checkpoint = run.out / RESUME_FILE
-    if not checkpoint.exists():
+    if rank_zero_only.rank == 0:
+        if run.restart and described_before.exists():  # whatever else a folder holds is not ours to delete
+            shutil.rmtree(run.out)
+        run.out.mkdir(parents=True, exist_ok=True)
+        write_json(described_before, described)
+    if run.restart or not checkpoint.exists():
         return None
     print(f"going on with the run in {run.out}")
     return checkpoint
@@ -163,7 +178,9 @@ def _prepare_folder(run: TrainingRun) -> Path | None:
 
 def _quiet_lightning() -> None:
     """Leaves the progress bar alone on the screen: no hints about hardware, workers or the server's plugins."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # Lightning 2.6 on PyTorch 2.13
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
 
