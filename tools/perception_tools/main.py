@@ -67,7 +67,7 @@ def _run(name: str, words: list[str]) -> int:
         print(f"perception {name}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"\nperception {name}: {stop or 'stopped'}", file=sys.stderr)
+        print(f"\nperception {name}: {str(stop) or 'stopped'}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 0
