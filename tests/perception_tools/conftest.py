@@ -63,8 +63,6 @@ def make_run(data: Path, tiny_recipe: ForecastRecipe) -> Callable[..., TrainingR
     def make(out: Path, recipe: dict | None = None, **options) -> TrainingRun:
         given = {"data": data, "out": out, "recipe": replace(tiny_recipe, **(recipe or {}))}
         return TrainingRun(**{**given, "name": "forecast/vectornet-llama", **options})
-            **{"data": data, "out": out, "recipe": changed, "name": "forecast/vectornet-llama"} | options
-        )
 
     return make
 
