@@ -146,7 +146,9 @@ def read_steps(log: Path) -> Int[np.ndarray, " frames"]:
     """The 10 Hz step of every annotated frame, starting at 0; a frame that is missing leaves a gap."""
     path = _annotations(log)
     with reading(path, CURE):
-        times = np.unique(feather.read_table(path, columns=["timestamp_ns"])["timestamp_ns"].to_numpy())
+        times = np.unique(
+            feather.read_table(path, columns=["timestamp_ns"], use_threads=False)["timestamp_ns"].to_numpy()
+        )
         if times.size == 0:
             raise bad_file(path, "it has no annotations", CURE)
     return _steps_of(times)
@@ -157,7 +159,7 @@ def read_log(log: Path) -> SensorLog:
     """All tracks of a log and its map; the last few logs are kept, since each gives some fifty scenarios."""
     path = _annotations(log)
     with reading(path, CURE):
-        boxes = feather.read_table(path)
+        boxes = feather.read_table(path, use_threads=False)
         check_columns(path, boxes, _BOX_COLUMNS, CURE)
     frames = np.unique(boxes["timestamp_ns"].to_numpy())
     steps = _steps_of(frames)
@@ -227,7 +229,7 @@ def _planar(poses: _Poses) -> list[Float[np.ndarray, " poses"]]:
 def _read_poses(path: Path, frames_ns: Int[np.ndarray, " frames"]) -> _Poses:
     """city_SE3_ego at every annotated frame."""
     with reading(path, CURE):
-        table = feather.read_table(path)
+        table = feather.read_table(path, use_threads=False)
         check_columns(path, table, _POSE_COLUMNS, CURE)
     times, first = np.unique(table["timestamp_ns"].to_numpy(), return_index=True)
     lost = np.setdiff1d(frames_ns, times)

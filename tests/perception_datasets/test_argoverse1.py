@@ -1,13 +1,17 @@
+import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from perception.scenario import AgentKind, Scenario
 from perception_datasets.argoverse1 import read_argoverse1
 from perception_datasets.errors import ScenarioError
+from perception_datasets.forecasting import Failures, open_forecasting
 
 WriteScene = Callable[..., Path]
 
@@ -136,3 +140,26 @@ def test_native_scenes_hold_every_row_of_their_file(real_data: Path, argoverse1:
             where = agents.ids.index(row["f1"]), np.searchsorted(times, row["f0"])
             assert agents.valid[where]
             assert agents.position[where].tolist() == [row["f3"], row["f4"]]
+
+
+def test_unpacked_scenes_hold_the_positions_of_their_table(real_data: Path, tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("unpack_argoverse1", real_data / "unpack_argoverse1.py")
+    assert spec is not None
+    assert spec.loader is not None
+    unpack = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(unpack)
+    assert unpack.write_split("val", tmp_path, 8) == 8
+    for city in ("PIT", "MIA"):
+        unpack.write_map(city, tmp_path)
+    table = pq.read_table(real_data / "argoverse1" / "scenes" / "val_tracks.parquet")
+    val, failures = open_forecasting(tmp_path, "val"), Failures()
+    scenarios = list(val.read_all(failures.add))
+    assert (len(scenarios), len(failures)) == (8, 0)
+    for scenario in scenarios:
+        rows = table.filter(pc.field("seq_id") == int(scenario.id))
+        assert scenario.agents.valid.sum() == rows.num_rows
+        agent = rows.filter(pc.field("track") == 0).sort_by("step")
+        np.testing.assert_array_equal(scenario.agents.position[0, :, 0], agent["x_mm"].to_numpy() / 1000)
+        np.testing.assert_array_equal(scenario.agents.position[0, :, 1], agent["y_mm"].to_numpy() / 1000)
+        assert scenario.agents.scored[0]
+        assert len(scenario.map) > 5

@@ -1,4 +1,4 @@
-import sys
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +41,12 @@ def test_a_broken_map_is_named_with_the_reason(argoverse1: Path, old: str, new: 
 def test_the_real_maps_hold_the_centrelines_of_their_table(real_data: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    sys.path.insert(0, str(real_data))
-    try:
-        import unpack_argoverse1  # pyright: ignore[reportMissingImports]
-    finally:
-        sys.path.remove(str(real_data))
-    count = unpack_argoverse1.write_map("PIT", tmp_path)
+    spec = importlib.util.spec_from_file_location("unpack_argoverse1", real_data / "unpack_argoverse1.py")
+    assert spec is not None
+    assert spec.loader is not None
+    unpack = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(unpack)
+    count = unpack.write_map("PIT", tmp_path)
     lanes = read_city_map(tmp_path / "map_files", "PIT").polylines
     table = pq.read_table(real_data / "argoverse1" / "maps" / "av1_PIT_lanes.parquet")
     assert len(lanes) == count == table.num_rows

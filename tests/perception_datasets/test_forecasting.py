@@ -1,4 +1,5 @@
 import pickle
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 
 from perception.errors import InputError
 from perception_datasets.errors import ScenarioError
-from perception_datasets.forecasting import Failures, open_forecasting
+from perception_datasets.forecasting import Failures, ScenarioFolder, open_forecasting
 
 
 def test_a_split_is_a_sequence_of_scenarios_in_a_fixed_order(argoverse1: Path) -> None:
@@ -60,3 +61,26 @@ def test_a_data_set_without_its_map_is_refused_at_once(argoverse1: Path) -> None
     (argoverse1 / "map_files").rename(argoverse1 / "elsewhere")
     with pytest.raises(InputError, match=r"expected Argoverse 1's vector maps .* unpack .*hd_maps"):
         open_forecasting(argoverse1, "val")
+
+
+def test_argoverse1s_official_folders_are_recognised(argoverse1: Path) -> None:
+    (argoverse1 / "val").rename(argoverse1 / "test_obs")
+    assert len(open_forecasting(argoverse1, "test")) == 5
+    sample = argoverse1.parent / "forecasting_sample"
+    (argoverse1 / "test_obs").rename(sample)  # data/ lies in it; the maps are in a folder beside it
+    assert len(open_forecasting(sample, "val")) == 5
+    (argoverse1 / "map_files").rename(argoverse1.parent / "map_files")
+    assert open_forecasting(sample, "val")[0].id == "1"
+
+
+def fetch(folder: ScenarioFolder, index: int) -> str:
+    return folder[index].id
+
+
+@pytest.mark.parametrize("layout", ["argoverse1", "made_argoverse2"])
+def test_forked_workers_read_what_their_parent_has_read_before(layout: str, request: pytest.FixtureRequest) -> None:
+    """As DataLoader workers do; a reader that leaves threads behind would hang here."""
+    folder = open_forecasting(request.getfixturevalue(layout), "val")
+    assert folder[0].id == folder.ids[0]
+    with get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(fetch, (folder, 1)).get(timeout=60) == folder.ids[1]

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from perception_datasets.procedural.curves import bezier, offset, road_axis, split
 
 LANE_WIDTH_M = 3.5
-BIKE_WIDTH_M = 1.6
 SPLIT_LENGTH_M = 40.0
 
 
@@ -38,7 +37,6 @@ class LaneSegment:
 
     Attributes:
         centerline: Points in driving direction, about a metre apart.
-        lane_type: `VEHICLE` or `BIKE`.
         speed_limit_mps: What drivers aim at where curvature allows it.
         junction: Index of the junction whose right of way governs the entry to this segment, or None.
         arm: Which arm of that junction it comes from.
@@ -47,8 +45,6 @@ class LaneSegment:
 
     id: int
     centerline: Float[np.ndarray, "points 2"]
-    width_m: float = LANE_WIDTH_M
-    lane_type: str = "VEHICLE"
     speed_limit_mps: float = 13.0
     is_intersection: bool = False
     predecessors: list[int] = field(default_factory=list)

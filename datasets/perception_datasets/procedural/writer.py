@@ -14,7 +14,7 @@ from jaxtyping import Float
 from perception.geometry import SE2
 from perception_datasets.argoverse2 import HISTORY_STEPS
 from perception_datasets.procedural.curves import offset
-from perception_datasets.procedural.lane_graph import Crosswalk, LaneGraph, LaneSegment
+from perception_datasets.procedural.lane_graph import LANE_WIDTH_M, Crosswalk, LaneGraph, LaneSegment
 from perception_datasets.procedural.recording import Recording
 from perception_datasets.procedural.truth import STEPS
 
@@ -87,12 +87,12 @@ def _lane(segment: LaneSegment, city_SE2_made: SE2) -> dict[str, Any]:
         "centerline": _points(line[keep]),
         "id": segment.id,
         "is_intersection": segment.is_intersection,
-        "lane_type": segment.lane_type,
-        "left_lane_boundary": _points(offset(line, segment.width_m / 2)[keep]),
+        "lane_type": "VEHICLE",
+        "left_lane_boundary": _points(offset(line, LANE_WIDTH_M / 2)[keep]),
         "left_lane_mark_type": segment.left_mark,
         "left_neighbor_id": segment.left_neighbor,
         "predecessors": segment.predecessors,
-        "right_lane_boundary": _points(offset(line, -segment.width_m / 2)[keep]),
+        "right_lane_boundary": _points(offset(line, -LANE_WIDTH_M / 2)[keep]),
         "right_lane_mark_type": segment.right_mark,
         "right_neighbor_id": segment.right_neighbor,
         "successors": segment.successors,
