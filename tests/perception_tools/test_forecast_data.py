@@ -1,0 +1,245 @@
+"""Training data: every scenario once a pass, however many processes share it; all randomness a function of its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perception.errors import InputError
+from perception.scenario import Scenario
+from perception.vectorize import VectorizedScenario, vectorize
+from perception.views import VectorBatch
+from perception_datasets.forecasting import open_forecasting
+from perception_tools import forecast_data
+from perception_tools.forecast_data import (
+    Key,
+    SegmentSampler,
+    TrainingScenarios,
+    choose_targets,
+    make_training_batch,
+    training_loader,
+    validation_loader,
+)
+from perception_tools.recipes import ForecastRecipe
+
+
+def keys_of_pass(scenarios: int, batch: int, seed: int, data_pass: int, processes: int = 1) -> list[list[Key]]:
+    """What each step of a pass over the data sees, over all processes together."""
+    steps: list[list[Key]] = []
+    samplers = [SegmentSampler(scenarios, batch, seed, rank, processes) for rank in range(processes)]
+    share = batch // processes
+    for part in range(samplers[0].segments_per_pass):
+        for sampler in samplers:
+            sampler.set_epoch(data_pass * sampler.segments_per_pass + part)
+        drawn = [list(sampler) for sampler in samplers]
+        assert all(len(keys) == len(sampler) for keys, sampler in zip(drawn, samplers, strict=True))
+        for step in range(samplers[0].batches):
+            steps.append([key for keys in drawn for key in keys[step * share : (step + 1) * share]])
+    return steps
+
+
+def same_vectors(left: VectorizedScenario, right: VectorizedScenario) -> bool:
+    return all(np.array_equal(getattr(left, f.name), getattr(right, f.name)) for f in fields(left))
+
+
+def same_views(left: VectorBatch, right: VectorBatch) -> bool:
+    return all(torch.equal(getattr(left, f.name), getattr(right, f.name)) for f in fields(left))
+
+
+@pytest.fixture
+def folder_of(data: Path):
+    """The tiny data set's scenarios of a split."""
+    return lambda split: open_forecasting(data, split)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    scenarios=st.integers(8, 60),
+    share=st.integers(1, 4),
+    processes=st.sampled_from([1, 2]),
+    segment=st.integers(1, 10),
+    data_pass=st.integers(0, 3),
+)
+def test_a_pass_sees_every_scenario_once_but_for_the_rest_that_fills_no_step(
+    scenarios: int, share: int, processes: int, segment: int, data_pass: int
+) -> None:
+    batch = share * processes
+    with mock.patch.object(forecast_data, "SEGMENT_BATCHES", segment):
+        steps = keys_of_pass(scenarios, batch, seed=0, data_pass=data_pass, processes=processes)
+        segments = SegmentSampler(scenarios, batch, 0).segments_per_pass
+    seen = [key.index for step in steps for key in step]
+    assert len(seen) == len(set(seen))
+    assert set(seen) <= set(range(scenarios))
+    assert scenarios - len(seen) < batch * segments
+    assert {key.data_pass for step in steps for key in step} == {data_pass}
+    assert all(len(step) == batch for step in steps)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_together_take_the_steps_of_one(processes: int) -> None:
+    assert keys_of_pass(19, 4, seed=3, data_pass=1, processes=processes) == keys_of_pass(19, 4, seed=3, data_pass=1)
+
+
+def test_the_order_is_a_function_of_seed_and_pass() -> None:
+    first = keys_of_pass(40, 4, seed=1, data_pass=2)
+    assert keys_of_pass(40, 4, seed=1, data_pass=2) == first
+    for other in (keys_of_pass(40, 4, seed=1, data_pass=3), keys_of_pass(40, 4, seed=2, data_pass=2)):
+        assert [k.index for s in other for k in s] != [k.index for s in first for k in s]
+
+
+def test_a_long_pass_is_cut_into_segments_of_bounded_length() -> None:
+    sampler = SegmentSampler(scenarios=200_000, batch=8, seed=0)
+    assert sampler.batches <= forecast_data.SEGMENT_BATCHES
+    assert sampler.segments_per_pass * sampler.batches == 25_000
+    assert SegmentSampler(scenarios=100, batch=8, seed=0).segments_per_pass == 1
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "batch", "processes", "said"),
+    [(100, 9, 2, "a multiple of the 2 processes, got 9"), (7, 8, 1, "at least batch_scenarios=8 scenarios, got 7")],
+)
+def test_a_batch_that_cannot_be_filled_or_shared_is_refused(
+    scenarios: int, batch: int, processes: int, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        SegmentSampler(scenarios, batch, 0, processes=processes)
+
+
+def test_a_sample_is_a_function_of_its_key_whatever_was_drawn_before(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    folder, keys = folder_of("train"), [Key(index, data_pass) for index in (0, 4) for data_pass in (0, 1, 2)]
+    once, again = TrainingScenarios(folder, tiny_recipe), TrainingScenarios(folder, tiny_recipe, keep=0)
+    samples = {key: once[key] for key in keys}
+    for key in reversed(keys):
+        sample = again[key]
+        assert same_vectors(sample.vectors, samples[key].vectors)
+        assert np.array_equal(sample.targets, samples[key].targets)
+        assert sample.turn_rad == samples[key].turn_rad
+    assert len({sample.turn_rad for sample in samples.values()}) == len(keys)
+    other_seed = TrainingScenarios(folder, replace(tiny_recipe, seed=1))
+    assert other_seed[keys[0]].turn_rad != samples[keys[0]].turn_rad
+
+
+@pytest.mark.parametrize(("probability", "expected"), [(0.0, {False}), (1.0, {True}), (0.5, {True, False})])
+def test_scenarios_are_mirrored_as_often_as_the_recipe_says(
+    folder_of, tiny_recipe: ForecastRecipe, probability: float, expected: set[bool]
+) -> None:
+    recipe = replace(tiny_recipe, mirror_probability=probability)
+    scenarios = TrainingScenarios(folder_of("train"), recipe)
+    plain = vectorize(folder_of("train")[0])
+    samples = [scenarios[Key(0, data_pass)].vectors for data_pass in range(12)]
+    assert {not same_vectors(sample, plain) for sample in samples} == expected
+
+
+def test_turns_have_the_recipes_spread(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    scenarios = TrainingScenarios(folder_of("train"), replace(tiny_recipe, turn_std_rad=0.2))
+    turns = [scenarios[Key(0, data_pass)].turn_rad for data_pass in range(300)]
+    assert np.std(turns) == pytest.approx(0.2, rel=0.15)
+    assert np.mean(turns) == pytest.approx(0, abs=0.05)
+    straight = TrainingScenarios(folder_of("train"), replace(tiny_recipe, turn_std_rad=0.0))
+    assert straight[Key(0, 0)].turn_rad == 0
+
+
+def test_a_broken_file_is_named_and_the_next_scenario_takes_its_place(
+    write_data: Callable[[Path], Path], tmp_path: Path, tiny_recipe: ForecastRecipe
+) -> None:
+    data = write_data(tmp_path / "argoverse1")
+    (data / "train" / "data" / "8.csv").write_text("nonsense\n")
+    folder = open_forecasting(data, "train")
+    scenarios = TrainingScenarios(folder, replace(tiny_recipe, mirror_probability=0.0))
+    last, first = scenarios[Key(7, 0)], scenarios[Key(0, 0)]
+    assert last.vectors.id == folder.ids[0], "after the last scenario comes the first"
+    assert list(last.failures) == ["8"]
+    assert "8.csv" in last.failures["8"]
+    assert first.failures == {}
+    assert scenarios[Key(7, 1)].failures == last.failures, "it is named in every pass"
+    batch = make_training_batch([last, first], tiny_recipe)
+    assert batch.failures == last.failures
+
+
+def test_data_without_anything_to_learn_is_refused(
+    write_argoverse1_csv, make_argoverse1_rows, data: Path, tmp_path: Path, tiny_recipe: ForecastRecipe
+) -> None:
+    observed = [row for row in make_argoverse1_rows() if float(row.split(",")[0]) < 315968001.95]
+    write_argoverse1_csv(tmp_path / "train" / "data" / "1.csv", observed)
+    (tmp_path / "map_files").symlink_to(data / "map_files")
+    scenarios = TrainingScenarios(open_forecasting(tmp_path, "train"), tiny_recipe)
+    with pytest.raises(InputError, match="expected a usable scenario, got none; the last: no agent has a labelled"):
+        scenarios[Key(0, 0)]
+
+
+@pytest.fixture(scope="session")
+def crowd(make_scenario: Callable[..., Scenario]) -> Callable[..., VectorizedScenario]:
+    """Six agents: 0 and 1 drive, 2 and 3 stand, 4 drives and is lost at the end, 5 drives. One of them is focal."""
+
+    def make(focal: int, focal_future: int = 10) -> VectorizedScenario:
+        speed = np.array([1.0, 0.8, 0.0, 0.0, 1.0, 0.6])
+        position = np.stack([speed[:, None] * np.arange(15), np.tile(4.0 * np.arange(6)[:, None], 15)], axis=-1)
+        scenario = make_scenario(position=position)
+        valid = scenario.agents.valid.copy()
+        valid[4, -1] = False
+        valid[focal, scenario.history_steps + focal_future :] = False
+        return vectorize(replace(scenario, agents=replace(scenario.agents, valid=valid), focal=focal))
+
+    return make
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 1000), count=st.integers(1, 8))
+def test_targets_are_the_focal_agent_then_moving_ones_then_one_that_stands(crowd, seed: int, count: int) -> None:
+    chosen = choose_targets(crowd(focal=1), count, np.random.default_rng(seed)).tolist()
+    assert chosen[0] == 1
+    assert set(chosen[1:3]) <= {0, 5}
+    assert set(chosen[3:]) <= {2, 3}
+    assert len(chosen) == len(set(chosen)) == min(count, 4)
+
+
+def test_chance_decides_among_the_others(crowd) -> None:
+    draws = {tuple(choose_targets(crowd(focal=1), 4, np.random.default_rng(seed))) for seed in range(40)}
+    assert draws == {(1, a, b, still) for a, b in ((0, 5), (5, 0)) for still in (2, 3)}
+
+
+def test_the_focal_agent_is_asked_with_part_of_a_future_but_not_with_none(crowd) -> None:
+    def chosen(**options) -> list[int]:
+        return choose_targets(crowd(**options), 1, np.random.default_rng(0)).tolist()
+
+    assert chosen(focal=2, focal_future=3) == [2]
+    assert chosen(focal=2, focal_future=0)[0] in {0, 1, 5}
+    assert chosen(focal=4) == [4]
+
+
+def test_in_the_scene_frame_everybody_with_a_complete_future_is_asked(crowd) -> None:
+    rng = np.random.default_rng(0)
+    assert choose_targets(crowd(focal=1), 2, rng, everybody=True).tolist() == [0, 1, 2, 3, 5]
+
+
+def test_workers_give_the_batches_of_one_process(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    def views(workers: int) -> list[VectorBatch]:
+        return [batch.views for batch in training_loader(folder_of("train"), tiny_recipe, workers=workers)]
+
+    here, there = views(0), views(1)
+    assert len(here) == 4
+    assert all(same_views(left, right) for left, right in zip(here, there, strict=True))
+
+
+def test_validation_asks_every_focal_agent_once_over_all_processes(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    whole = list(validation_loader(folder_of("val"), tiny_recipe))
+    parts = [list(validation_loader(folder_of("val"), tiny_recipe, rank=rank, processes=2)) for rank in (0, 1)]
+    (everything,), ((even,), (odd,)) = whole, parts
+    assert len(everything.rows) == 5
+    assert torch.equal(even.futures, everything.futures[::2])
+    assert torch.equal(odd.futures, everything.futures[1::2])
+    assert everything.rows_valid.all()
+    assert everything.futures_valid.all()
+
+
+def test_validation_needs_a_labelled_scenario_for_each_process(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    with pytest.raises(InputError, match=r"at least 6 scenarios \(one a process\).* got 5 of 5"):
+        validation_loader(folder_of("val"), tiny_recipe, processes=6)
