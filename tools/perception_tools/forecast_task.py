@@ -93,9 +93,12 @@ class ForecastTask(pl.LightningModule):
         self.failures: dict[str, str] = {}
 
     @override
-    def on_train_epoch_start(self) -> None:
-        """Seeds dropout by epoch, so that a resumed run draws what an unbroken run draws."""
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.current_epoch * 1_009 + self.global_rank)
+    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
+        """Seeds dropout by step, so that a resumed run draws what an unbroken run draws.
+
+        Once an epoch would not do: Lightning does not call `on_train_epoch_start` after a resume.
+        """
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step * 1_009 + self.global_rank)
 
     @override
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Float[Tensor, ""]:
@@ -104,18 +107,20 @@ class ForecastTask(pl.LightningModule):
         views = batch.views
         asked = views.futures_valid & views.rows_valid.unsqueeze(-1)
         modes = self.model(views)
-        loss = trajectory_loss(modes, views.futures, asked, self.recipe.score_temperature_m)
+        loss = trajectory_loss(modes, views.futures, asked)
+        total = loss.total(self.recipe.expected_error_weight)
         agents = asked.any(-1).sum()
         self.log_dict(
             {
-                "train/loss": loss.total,
+                "train/loss": total,
                 "train/regression": loss.regression,
                 "train/classification": loss.classification,
+                "train/expected_end_error": loss.expected_end_error,
             },
             prog_bar=False,
             batch_size=int(agents),
         )
-        return loss.total * self._share(agents)
+        return total * self._share(agents)
 
     def _share(self, agents: Tensor) -> Tensor | float:
         """What makes the mean over processes (DDP's gradient) the mean over all agents."""

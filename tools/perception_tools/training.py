@@ -183,6 +183,7 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")  # Lightning 2.6 on PyTorch 2.13
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    warnings.filterwarnings("ignore", message="The dirpath has changed")  # a run's folder may be moved
 
 
 def _report(task: ForecastTask, folder: ScenarioFolder, export: ExportModel) -> None:
