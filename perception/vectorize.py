@@ -17,13 +17,16 @@ from perception.errors import InputError
 from perception.geometry import SE2
 from perception.scenario import STEP_S, PolylineKind, Scenario, Turn
 
-AGENT_FEATURES = 6
-"""Of an agent's vector: start x, y and displacement x, y in the agent's present frame, time of its end, speed."""
+AGENT_FEATURES = 10
+"""Of an agent's vector, in the agent's present frame: start x, y; displacement x, y; how far start and displacement
+deviate from a past at the present velocity, x, y each; time of its end; speed."""
 LANE_FEATURES = 12
 """Of a lane's vector: start x, y, displacement x, y in the lane's frame, turn left, turn right, intersection, traffic
 control, four kinds."""
 POSITION_SCALE = 0.1
 """Decametres, so that positions and displacements reach the first layer at about unit size."""
+CHANGE_SCALE = 5.0
+"""A displacement changes by decimetres a step; this brings the change to about unit size."""
 VELOCITY_STEPS = 5
 """An agent's present velocity is its mean over so many steps, which evens out the noise of tracked positions."""
 
@@ -92,17 +95,18 @@ def vectorize(scenario: Scenario) -> VectorizedScenario:
     heading = tracks.heading[agents, present] - city_SE2_scene.heading_rad
     local = _rotate(position - position[:, None, present], -heading[:, None])
     valid = tracks.valid[agents]
+    velocities = _mean_velocities(local[:, : present + 1], valid[:, : present + 1])
     lane_points = scene_SE2_city.apply(scenario.map.points)
     lane_vectors, lane_poses = _vectorize_lanes(scenario, lane_points)
     return VectorizedScenario(
         id=scenario.id,
         city_SE2_scene=city_SE2_scene,
         agents=agents,
-        agent_vectors=_agent_vectors(local[:, : present + 1], valid[:, : present + 1]),
+        agent_vectors=_agent_vectors(local[:, : present + 1], valid[:, : present + 1], velocities),
         agent_vectors_valid=valid[:, :present] & valid[:, 1 : present + 1],
         agent_kinds=tracks.kinds[agents].astype(np.int64),
         agent_poses=_poses(position[:, present], heading),
-        agent_velocities=_mean_velocities(local[:, : present + 1], valid[:, : present + 1]),
+        agent_velocities=velocities.astype(np.float32),
         lane_vectors=lane_vectors,
         lane_poses=lane_poses,
         lane_points=lane_points.astype(np.float32),
@@ -115,7 +119,7 @@ def vectorize(scenario: Scenario) -> VectorizedScenario:
 
 def mirror(scenario: VectorizedScenario) -> VectorizedScenario:
     """The scenario with left and right exchanged, for augmentation. `city_SE2_scene` no longer leads to the city."""
-    y_of = {"agent_vectors": (1, 3), "agent_poses": (1, 3), "lane_vectors": (1, 3), "lane_poses": (1, 3),
+    y_of = {"agent_vectors": (1, 3, 5, 7), "agent_poses": (1, 3), "lane_vectors": (1, 3), "lane_poses": (1, 3),
             "lane_points": (1,), "agent_velocities": (1,), "futures": (1,)}  # fmt: skip
     mirrored = {}
     for name, columns in y_of.items():
@@ -137,25 +141,31 @@ def _poses(position: Float[np.ndarray, "n 2"], heading: Float[np.ndarray, " n"])
 
 
 def _agent_vectors(
-    local: Float[np.ndarray, "agents history 2"], valid: Bool[np.ndarray, "agents history"]
+    local: Float[np.ndarray, "agents history 2"],
+    valid: Bool[np.ndarray, "agents history"],
+    velocities: Float[np.ndarray, "agents 2"],
 ) -> Float32[np.ndarray, "agents vectors features"]:
     displacement = np.diff(local, axis=1)
-    steps = local.shape[1]
-    time = np.broadcast_to(np.arange(2 - steps, 1) / (steps - 1), displacement.shape[:2])
+    elapsed_s = STEP_S * np.arange(1 - local.shape[1], 0)
+    start_deviation = local[:, :-1] - velocities[:, None] * elapsed_s[:, None]
+    change = displacement - velocities[:, None] * STEP_S
+    time = np.broadcast_to(elapsed_s + STEP_S, displacement.shape[:2])
     speed = np.linalg.norm(displacement, axis=-1)
-    vectors = np.dstack([local[:, :-1] * POSITION_SCALE, displacement, time, speed])
+    vectors = np.dstack(
+        [local[:, :-1] * POSITION_SCALE, displacement, start_deviation, change * CHANGE_SCALE, time, speed]
+    )
     return np.where((valid[:, :-1] & valid[:, 1:])[..., None], vectors, 0).astype(np.float32)
 
 
 def _mean_velocities(
     local: Float[np.ndarray, "agents history 2"], valid: Bool[np.ndarray, "agents history"]
-) -> Float32[np.ndarray, "agents 2"]:
+) -> Float[np.ndarray, "agents 2"]:
     """From the first step observed in the window to the present; 0 for an agent first seen at the present."""
     window = min(VELOCITY_STEPS, local.shape[1] - 1)
     first = local.shape[1] - 1 - window + valid[:, -window - 1 :].argmax(axis=1)
     elapsed_s = (local.shape[1] - 1 - first) * STEP_S
     displacement = local[:, -1] - np.take_along_axis(local, first[:, None, None], axis=1)[:, 0]
-    return (displacement / np.maximum(elapsed_s, STEP_S)[:, None]).astype(np.float32)
+    return displacement / np.maximum(elapsed_s, STEP_S)[:, None]
 
 
 def _vectorize_lanes(

@@ -21,7 +21,7 @@ def test_only_the_mode_that_ends_nearest_is_regressed() -> None:
     loss = trajectory_loss(TrajectoryModes(trajectories, modes.logits), truth, torch.ones(1, 2, dtype=torch.bool))
     torch.testing.assert_close(loss.regression, torch.tensor((1.5 + 0.125) / 2))
     torch.testing.assert_close(loss.classification, torch.tensor(math.log(2)))
-    (gradient,) = torch.autograd.grad(loss.total, trajectories)
+    (gradient,) = torch.autograd.grad(loss.total(1.0), trajectories)
     assert (gradient[:, 0] == 0).all()
     assert (gradient[:, 1] != 0).any()
 
@@ -39,13 +39,15 @@ def test_agents_without_labels_have_no_weight() -> None:
     valid = torch.tensor([[True, True], [False, False]])
     alone = trajectory_loss(modes, truth, valid[:1])
     together = trajectory_loss(doubled, torch.cat([truth, truth + 100]), valid)
-    torch.testing.assert_close(together.total, alone.total)
+    torch.testing.assert_close(together.total(1.0), alone.total(1.0))
 
 
-def test_soft_targets_become_the_winner_as_the_temperature_falls() -> None:
+def test_the_expected_end_error_teaches_probabilities_but_not_trajectories() -> None:
     modes, truth = two_modes()
-    modes = TrajectoryModes(modes.trajectories, torch.tensor([[0.3, -0.2]]))
-    valid = torch.ones(1, 2, dtype=torch.bool)
-    hard = trajectory_loss(modes, truth, valid).classification
-    torch.testing.assert_close(trajectory_loss(modes, truth, valid, 1e-3).classification, hard)
-    assert trajectory_loss(modes, truth, valid, 10.0).classification < hard
+    trajectories = modes.trajectories.clone().requires_grad_()
+    logits = torch.zeros(1, 2, requires_grad=True)
+    loss = trajectory_loss(TrajectoryModes(trajectories, logits), truth, torch.ones(1, 2, dtype=torch.bool))
+    torch.testing.assert_close(loss.expected_end_error, torch.tensor((3.0 + 0.5) / 2))
+    (gradient,) = torch.autograd.grad(loss.expected_end_error, logits, retain_graph=True)
+    assert gradient[0, 0] > 0 > gradient[0, 1]  # away from the mode that is 3 m off
+    assert torch.autograd.grad(loss.expected_end_error, trajectories, allow_unused=True) == (None,)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from perception.geometry import SE2
 from perception.scenario import PolylineKind, Scenario, Turn
 from perception.vectorize import (
+    CHANGE_SCALE,
     POSITION_SCALE,
     UnusableScenario,
     VectorizedScenario,
@@ -137,12 +138,14 @@ def test_futures_lead_back_to_the_city(random_scenario, seed) -> None:
 def test_vectors_of_an_agent_by_hand(make_scenario: Callable[..., Scenario]) -> None:
     north = np.stack([np.zeros(6), np.array([0.0, 1.0, 3.0, 4.0, 6.0, 9.0])], axis=-1)[None]
     vectors = vectorize(make_scenario(position=north, history_steps=4))
-    x, dx, time, speed = (vectors.agent_vectors[0, :, i] for i in (0, 2, 4, 5))
+    x, dx, deviation, change, time, speed = (vectors.agent_vectors[0, :, i] for i in (0, 2, 4, 6, 8, 9))
     np.testing.assert_allclose(x, POSITION_SCALE * np.array([-4.0, -3.0, -1.0]), atol=1e-6)
     np.testing.assert_allclose(dx, [1.0, 2.0, 1.0], atol=1e-6)
-    np.testing.assert_allclose(time, [-2 / 3, -1 / 3, 0.0], atol=1e-6)
+    np.testing.assert_allclose(deviation, [0.0, -1 / 3, 1 / 3], atol=1e-6)  # from 4 m in 0.3 s
+    np.testing.assert_allclose(change, CHANGE_SCALE * np.array([-1 / 3, 2 / 3, -1 / 3]), atol=1e-6)
+    np.testing.assert_allclose(time, [-0.2, -0.1, 0.0], atol=1e-6)
     np.testing.assert_allclose(speed, [1.0, 2.0, 1.0], atol=1e-6)
-    np.testing.assert_allclose(vectors.agent_vectors[0, :, [1, 3]], 0, atol=1e-6)
+    np.testing.assert_allclose(vectors.agent_vectors[0, :, [1, 3, 5, 7]], 0, atol=1e-6)
     np.testing.assert_allclose(vectors.agent_poses[0], [0, 0, 1, 0], atol=1e-6)
     np.testing.assert_allclose(vectors.futures[0], [[2, 0], [5, 0]], atol=1e-6)
 

@@ -57,7 +57,7 @@ class ForecastRecipe:
         warmup_steps: Of the learning rate.
         weight_decay: For matrices; none for biases, norms and embeddings of one axis.
         gradient_clip: Largest norm of the gradient.
-        score_temperature_m: Of the soft targets that the mode probabilities learn; 0 teaches the winner alone.
+        expected_error_weight: Of the expected end error, which teaches the probabilities by how much modes are wrong.
         mirror_probability: Chance that a training scenario is mirrored.
         turn_std_rad: Spread of the random turn of every training view.
         average_decay: Of the exponential moving average of the weights, which is what is validated and kept.
@@ -82,7 +82,7 @@ class ForecastRecipe:
     warmup_steps: int = 300
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
-    score_temperature_m: float = 0.0
+    expected_error_weight: float = 0.3
     mirror_probability: float = 0.5
     turn_std_rad: float = 0.1
     average_decay: float = 0.999
