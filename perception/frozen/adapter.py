@@ -38,8 +38,6 @@ class FrozenBlockAdapter(nn.Module):
             cheapest way for each batch. All give the same values.
     """
 
-    regime: Regime | None = None
-
     def __init__(
         self,
         project_in: nn.Module,
@@ -56,6 +54,7 @@ class FrozenBlockAdapter(nn.Module):
         self.project_out = project_out
         self.source = source
         self.fingerprint = fingerprint
+        self.regime: Regime | None = None
 
     def forward(self, tokens: Tokens, readout: Readout = EVERY_ROW) -> Float[Tensor, "batch rows dim"]:
         """The rows that the head reads, in the type that the encoder gave."""

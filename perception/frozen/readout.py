@@ -35,7 +35,7 @@ from __future__ import annotations
 import functools
 import logging
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -163,13 +163,19 @@ def _product(
     second: Float[Tensor, "... between dim_out"],
 ) -> Float[Tensor, "... rows dim_out"]:
     """rows·first·second, with the brackets where they cost less."""
-    one_by_one, folded = _product_costs(rows.shape[-2], rows.shape[-1], first.shape[-1], second.shape[-1])
+    dim_in, between = first.shape[-2:]
+    one_by_one, folded = _product_costs(_example(rows.shape[-2]), dim_in, between, second.shape[-1])
     return rows @ first @ second if one_by_one <= folded else rows @ (first @ second)
 
 
 def _product_costs(rows: int, dim_in: int, between: int, dim_out: int) -> tuple[int, int]:
     """Multiply-adds of (rows·first)·second and of rows·(first·second)."""
     return rows * between * (dim_in + dim_out), dim_in * dim_out * (between + rows)
+
+
+def _example(size: int) -> int:
+    """A size, or where `torch.export` leaves it open, that of the example: it decides the way, not the values."""
+    return size.node.hint if isinstance(size, torch.SymInt) and not torch.compiler.is_dynamo_compiling() else size
 
 
 def _matrix(linear: nn.Linear) -> Float[Tensor, "dim_out dim_in"]:
@@ -229,15 +235,25 @@ def multiply_adds(work: Work, regime: Regime) -> int:
     return rms + queries_and_residual + to_and_from_latent + latent_attention + output_and_ffn
 
 
+def cheapest(work: Work) -> Regime:
+    """The regime with the fewest multiply-adds (written as a loop because `torch.compile` knows no `min(key=...)`)."""
+    best: Regime = "full"
+    others: tuple[Regime, ...] = ("folded", "absorbed")
+    for other in others:
+        if multiply_adds(work, other) < multiply_adds(work, best):
+            best = other
+    return best
+
+
 def _choose(block: LlamaBlock | OptBlock, z: Float[Tensor, "batch tokens dim"], readout: Readout) -> Regime:
-    """The regime with the fewest multiply-adds."""
-    batch, tokens, dim = z.shape
-    rows = tokens if readout.rows is None else readout.rows.shape[1]
+    """The cheapest regime for these sizes, logged."""
+    batch, tokens, dim = map(_example, z.shape)
+    rows = tokens if readout.rows is None else _example(readout.rows.shape[1])
     ffn = sum(part.weight.numel() for part in (block.up, block.down))
     if isinstance(block, LlamaBlock):
         ffn += block.gate.weight.numel()
     work = Work(batch, tokens, rows, dim, block.o.out_features, block.heads, _kv_heads(block), ffn)
-    regime = min(get_args(Regime), key=lambda r: multiply_adds(work, r))
+    regime = cheapest(work)
     if not torch.compiler.is_compiling():
         _log_choice(regime, dim, work.width, work.heads, work.kv_heads)
     return regime

@@ -1,20 +1,35 @@
 from __future__ import annotations
 
+import copy
+import json
+import logging
+import subprocess
+import sys
+import textwrap
 from dataclasses import dataclass
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
+from torch.utils.flop_counter import FlopCounterMode
 
-from perception.frozen.block import EVERY_ROW, BlockConfig, LlamaBlock, OptBlock
-from perception.frozen.readout import Regime, read_rows
+from perception.frozen.adapter import FrozenBlockAdapter
+from perception.frozen.block import EVERY_ROW, BlockConfig, LlamaBlock, OptBlock, RMSNorm
+from perception.frozen.readout import Regime, Work, cheapest, multiply_adds, read_rows
 from perception.tokens import Readout, Tokens
 
 few = settings(deadline=None, max_examples=25)
 regimes = pytest.mark.parametrize("regime", get_args(Regime))
+LLAMA = BlockConfig("llama", 32, 8, 2, 48, 1e-5)
+OPT = BlockConfig("opt", 32, 4, 4, 48, 1e-5)
+POST_LN = BlockConfig("opt", 32, 4, 4, 48, 1e-5, pre_norm=False)
 
 
 @dataclass
@@ -51,7 +66,7 @@ def make_case(
     rows: int | None = 3,
     seed: int = 0,
 ) -> Case:
-    """A float64 case, every weight random, norms and biases too; some rows pad, some tokens (perhaps all) are not valid."""
+    """A float64 case, every weight random, norms and biases too; rows may pad, and tokens (even all) be invalid."""
     torch.manual_seed(seed)
     block, project_in = config.build().double(), nn.Linear(dim, config.dim, bias).double()
     for parameter in [*block.parameters(), *project_in.parameters()]:
@@ -87,6 +102,16 @@ def cases(draw: st.DrawFn) -> Case:
     )
 
 
+def make_adapter(case: Case, regime: Regime | None) -> FrozenBlockAdapter:
+    """The case's block, frozen, between two projections."""
+    width, dim = case.project_in.weight.shape
+    post_norm, project_out = RMSNorm(width, 1e-5).requires_grad_(False), nn.Linear(width, dim)
+    block = case.block.requires_grad_(False)
+    adapter = FrozenBlockAdapter(case.project_in, [block], post_norm, project_out).to(case.tokens.values.dtype)
+    adapter.regime = regime
+    return adapter
+
+
 def assert_same(ours: Tensor, plain: Tensor, tolerance: float) -> None:
     assert ours.isfinite().all()
     assert ours.dtype is plain.dtype
@@ -109,3 +134,268 @@ def test_float64_values_and_all_gradients_are_the_plain_blocks(regime: Regime, c
     ours, plain = case.read(regime), case.plain()
     assert_same(ours, plain, 1e-10)
     assert_same_gradients(case, ours, plain, 1e-10)
+
+
+@regimes
+@pytest.mark.parametrize("config", [LLAMA, OPT, POST_LN], ids=str)
+def test_float32_equals_the_plain_block_to_its_rounding(regime: Regime, config: BlockConfig) -> None:
+    case = make_case(config, dim=16, bias=True, batch=3, tokens=20).to(torch.float32)
+    ours, plain = case.read(regime), case.plain()
+    assert_same(ours, plain, 1e-5)
+    assert_same_gradients(case, ours, plain, 1e-5)
+
+
+@regimes
+@pytest.mark.parametrize("mode", ["weights", "autocast"])
+@pytest.mark.parametrize("config", [LLAMA, OPT, POST_LN], ids=str)
+def test_bfloat16_is_no_further_from_the_exact_values_than_the_plain_block(
+    regime: Regime, mode: str, config: BlockConfig
+) -> None:
+    exact = make_case(config, dim=16, bias=True, batch=16, tokens=20)
+    half = copy.deepcopy(exact).to(torch.bfloat16 if mode == "weights" else torch.float32)
+    with torch.autocast("cpu", torch.bfloat16, enabled=mode == "autocast"):
+        errors = [results_apart(half, ours, exact, exact.plain()) for ours in (half.read(regime), half.plain())]
+    for ours, plain in zip(*errors, strict=True):
+        assert ours < 1.5 * plain + 1e-3
+
+
+def results_apart(case: Case, out: Tensor, exact_case: Case, exact_out: Tensor) -> list[float]:
+    """Relative distances of an output and its gradients from the exact ones."""
+    results = [out, *torch.autograd.grad(out.float().sin().sum(), case.inputs())]
+    exact = [exact_out, *torch.autograd.grad(exact_out.sin().sum(), exact_case.inputs())]
+    return [((a.double() - b).norm() / b.norm()).item() for a, b in zip(results, exact, strict=True)]
+
+
+@pytest.mark.parametrize("regime", ["absorbed", "folded"])
+def test_gradcheck_accepts_the_whole_adapter(regime: Regime) -> None:
+    case = make_case(BlockConfig("llama", 4, 2, 1, 3, 1e-5), dim=3, bias=True, tokens=4, rows=2)
+    adapter = make_adapter(case, regime)
+    names = [name for name, parameter in adapter.named_parameters() if parameter.requires_grad]
+
+    def evaluate(values: Tensor, *parameters: Tensor) -> Tensor:
+        arguments = (case.tokens.replace(values), case.readout)
+        return torch.func.functional_call(adapter, dict(zip(names, parameters, strict=True)), arguments)
+
+    assert torch.autograd.gradcheck(evaluate, (case.tokens.values, *(adapter.get_parameter(n) for n in names)))
+
+
+@regimes
+def test_frozen_blocks_get_no_gradient_buffers_and_everything_else_does(regime: Regime) -> None:
+    case = make_case(LLAMA, bias=True)
+    adapter = make_adapter(case, regime)
+    adapter(case.tokens, case.readout).square().sum().backward()
+    without = {name for name, parameter in adapter.named_parameters() if parameter.grad is None}
+    assert without == {f"blocks.0.{name}" for name, _ in case.block.named_parameters()} | {"post_norm.weight"}
+
+
+@few
+@given(case=cases(), order=st.randoms(use_true_random=False))
+def test_order_of_tokens_and_values_of_padding_do_not_matter(case: Case, order: Any) -> None:
+    values, valid, readout = case.tokens.values.detach(), case.tokens.valid, Readout.first(case.tokens)
+    moved = torch.tensor([0, *order.sample(range(1, values.shape[1]), values.shape[1] - 1)])
+    other = values.where(valid.unsqueeze(-1), 7.0)
+    other[:, 0] = values[:, 0]
+    for regime in get_args(Regime):
+        expected = read_rows(case.block, case.project_in, Tokens(values, valid), readout, regime)
+        tokens = Tokens(other[:, moved], valid[:, moved])
+        assert_same(read_rows(case.block, case.project_in, tokens, readout, regime), expected, 1e-10)
+
+
+def test_tokens_that_the_projection_cancels_are_finite() -> None:
+    """z·(W1ᵀ·W1)·zᵀ is then rounding noise around zero, eps is all that is left, and it may be less than the noise."""
+    case = make_case(BlockConfig("llama", 32, 4, 4, 8, 1e-12), dim=8, batch=1, tokens=200).to(torch.float32)
+    with torch.no_grad():
+        case.project_in.weight[:, 1] = -case.project_in.weight[:, 0]
+    values = torch.zeros_like(case.tokens.values)
+    values[..., :2] = 1e3 * torch.rand(1, 200, 1)
+    case.tokens = case.tokens.replace(values.requires_grad_())
+    for regime in ("absorbed", "folded"):
+        out = case.read(regime)
+        assert out.isfinite().all()
+        assert all(g.isfinite().all() for g in torch.autograd.grad(out.sum(), case.inputs()))
+
+
+@regimes
+@pytest.mark.parametrize("config", [LLAMA, OPT, POST_LN], ids=str)
+def test_several_blocks_equal_the_plain_ones_one_after_another(regime: Regime, config: BlockConfig) -> None:
+    case, other = make_case(config), make_case(config, seed=1)
+    adapter = make_adapter(case, regime)
+    adapter.blocks.append(other.block)
+    ours = adapter(case.tokens, case.readout)
+    x = other.block(case.block(case.project_in(case.tokens.values), case.tokens.valid), case.tokens.valid, case.readout)
+    assert_same(ours, adapter.project_out(adapter.post_norm(x)), 1e-10)
+
+
+class WidestTensor(TorchDispatchMode):
+    """Remembers how many numbers the largest tensor holds that is made while the mode is on."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        del types
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else [out]:
+            self.numel = max(self.numel, tensor.numel() if isinstance(tensor, Tensor) else 0)
+        return out
+
+
+def test_absorbed_readout_makes_no_tensor_as_large_as_the_plain_blocks_input() -> None:
+    case = make_case(BlockConfig("llama", 64, 4, 2, 96, 1e-5), dim=4, batch=8, tokens=40, rows=1)
+    case.block.requires_grad_(False)
+    largest = {}
+    for regime in get_args(Regime):
+        with WidestTensor() as widest:
+            case.read(regime).square().sum().backward()
+        largest[regime] = widest.numel
+    assert largest["full"] >= 8 * 40 * 64
+    assert largest["folded"] <= 8 * 40 * 32
+    assert largest["absorbed"] <= 64 * 96, "nothing should be larger than a transposed view of the largest weight"
+
+
+@pytest.mark.parametrize("config", [LLAMA, OPT, POST_LN], ids=str)
+def test_less_is_kept_for_the_backward_pass_than_by_the_plain_block(config: BlockConfig) -> None:
+    case = make_case(config, dim=4, bias=True, batch=4, tokens=50, rows=2)
+    case.block.requires_grad_(False)
+    own = {tensor.untyped_storage().data_ptr() for tensor in case.inputs()}
+    kept = {}
+    for regime in get_args(Regime):
+        storages = {}
+
+        def keep(tensor: Tensor, storages: dict[int, int] = storages) -> Tensor:
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            out = case.read(regime)
+        kept[regime] = sum(size for pointer, size in storages.items() if pointer not in own)
+        assert out.requires_grad
+    assert kept["absorbed"] < kept["folded"] < kept["full"]
+
+
+@regimes
+def test_activation_checkpointing_changes_nothing(regime: Regime) -> None:
+    case = make_case(LLAMA, bias=True)
+    adapter = make_adapter(case, regime)
+    parameters = [parameter for parameter in adapter.parameters() if parameter.requires_grad]
+    plain = adapter(case.tokens, case.readout)
+    again = checkpoint(adapter, case.tokens, case.readout, use_reentrant=False)
+    torch.testing.assert_close(again, plain, rtol=0, atol=0)
+    gradients = [torch.autograd.grad(out.square().sum(), parameters) for out in (again, plain)]
+    torch.testing.assert_close(*gradients, rtol=0, atol=0)
+
+
+COMPILED_AND_EXPORTED = """
+    import torch
+    from torch import nn
+    from perception.frozen.adapter import build_adapter
+    from perception.tokens import Readout, Tokens
+
+    class Model(nn.Module):
+        def __init__(self, regime):
+            super().__init__()
+            self.adapter = build_adapter(8, source="random:32x48x4x2?seed=1", bias=True)
+            self.adapter.regime = regime
+
+        def forward(self, values, valid, rows):
+            return self.adapter(Tokens(values, valid), Readout(rows))
+
+    def inputs(batch, tokens):
+        return torch.randn(batch, tokens, 8), torch.rand(batch, tokens) < 0.7, torch.randint(tokens, (batch, 2))
+
+    for regime in ("absorbed", "folded", "full", None):
+        model, small, large = Model(regime), inputs(2, 6), inputs(40, 9)
+        weight = model.adapter.project_in.weight
+        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+        gradients = [torch.autograd.grad(m(*small).square().sum(), weight)[0] for m in (compiled, model)]
+        torch.testing.assert_close(*gradients)
+        batch, tokens = torch.export.Dim("batch", max=64), torch.export.Dim("tokens", max=64)
+        shapes = ({0: batch, 1: tokens}, {0: batch, 1: tokens}, {0: batch})
+        exported = torch.export.export(model, small, dynamic_shapes=shapes).module()
+        for sizes in (small, large):
+            torch.testing.assert_close(compiled(*sizes), model(*sizes))
+            torch.testing.assert_close(exported(*sizes), model(*sizes))
+"""
+
+
+@pytest.mark.slow
+def test_adapter_compiles_without_graph_breaks_and_exports_with_open_sizes() -> None:
+    run(COMPILED_AND_EXPORTED, [])
+
+
+DISTRIBUTED = """
+    import sys
+    import torch
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+    from perception.frozen.adapter import build_adapter
+    from perception.tokens import Readout, Tokens
+
+    rank, rendezvous = int(sys.argv[1]), sys.argv[2]
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    values, valid, rows = torch.randn(4, 6, 8), torch.rand(4, 6) < 0.7, torch.randint(6, (4, 2))
+    for regime in ("absorbed", "folded", "full"):
+        adapter = build_adapter(8, source="random:32x48x4x2?seed=1", bias=True)
+        adapter.regime = regime
+        adapter(Tokens(values, valid), Readout(rows)).square().mean().backward()
+        alone = adapter.project_in.weight.grad.clone()
+        adapter.zero_grad()
+        mine = slice(2 * rank, 2 * rank + 2)
+        distributed = DistributedDataParallel(adapter)
+        distributed(Tokens(values[mine], valid[mine]), Readout(rows[mine])).square().mean().backward()
+        torch.testing.assert_close(adapter.project_in.weight.grad, alone)
+    dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_get_the_gradient_of_one(tmp_path: Path) -> None:
+    rendezvous = str(tmp_path / "rendezvous")
+    run(DISTRIBUTED, ["0", rendezvous], ["1", rendezvous])
+
+
+def run(program: str, *processes: list[str]) -> None:
+    """Runs a program outside this process, whose shape checks torch's tracers cannot see through."""
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    running = [subprocess.Popen([*command, *a], stderr=subprocess.PIPE, text=True) for a in processes]
+    errors = [process.communicate(timeout=300)[1] for process in running]
+    assert all(process.returncode == 0 for process in running), "\n".join(errors)
+
+
+@settings(few, max_examples=8)
+@given(
+    heads_a_group=st.integers(1, 3),
+    sizes=st.tuples(*[st.integers(1, 40)] * 3),
+    dims=st.tuples(st.integers(1, 24), st.integers(1, 12)),
+)
+def test_cost_model_counts_the_multiply_adds_that_torch_counts(
+    heads_a_group: int, sizes: tuple[int, int, int], dims: tuple[int, int]
+) -> None:
+    (batch, tokens, rows), (dim, ffn_dim), kv_heads = sizes, dims, 2
+    width = 4 * kv_heads * heads_a_group
+    config = BlockConfig("llama", width, kv_heads * heads_a_group, kv_heads, ffn_dim, 1e-5)
+    case = make_case(config, dim=dim, batch=batch, tokens=tokens, rows=rows)
+    work = Work(batch, tokens, rows, dim, width, config.heads, kv_heads, 3 * width * ffn_dim)
+    for regime in get_args(Regime):
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+            case.read(regime)
+        assert 2 * multiply_adds(work, regime) == counter.get_total_flops()
+
+
+def test_cost_model_picks_the_fastest_regime_of_the_recorded_table_or_one_nearly_as_fast() -> None:
+    table = json.loads(Path(__file__).with_name("readout_times.json").read_text())
+    picked = set()
+    for entry in table:
+        regime, milliseconds = cheapest(Work(*entry["work"])), entry["milliseconds"]
+        assert milliseconds[regime] <= 1.2 * min(milliseconds.values()), entry
+        picked.add(regime)
+    assert picked == set(get_args(Regime))
+
+
+def test_choice_is_logged_once_for_each_regime(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "perception")
+    config = BlockConfig("llama", 40, 4, 4, 60, 1e-5)  # no other test has this shape
+    for tokens, rows in [(50, 1), (60, 1), (1, 1), (50, 1), (2, 2)]:
+        make_case(config, tokens=tokens, rows=rows).read(None)
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == ["absorbed readout", "full readout"]
