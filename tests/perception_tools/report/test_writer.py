@@ -192,3 +192,8 @@ def test_the_headline_says_what_the_block_changed_and_whether_the_scenes_can_tel
     worse = findings([baseline, plain, with_min_fde(llama, 3.0, 2.8, 3.2)])
     assert worse[1].startswith("vectornet-llama against vectornet: +1.000 m")
     assert "do not overlap" in worse[1]
+
+
+def test_the_headline_makes_no_percentage_of_a_faultless_baseline(evaluations):
+    baseline, plain, _ = evaluations
+    assert findings([with_min_fde(baseline, 0.0, 0.0, 0.0), plain]) == []

@@ -84,8 +84,8 @@ def findings(evaluations: Sequence[Evaluation]) -> list[str]:
     models = [e for e in evaluations if e.trained]
     baselines = [e for e in evaluations if not e.trained]
     sentences = []
-    if models and baselines:
-        best, baseline = min(models, key=_min_fde), min(baselines, key=_min_fde)
+    best, baseline = min(models, key=_min_fde, default=None), min(baselines, key=_min_fde, default=None)
+    if best and baseline and _min_fde(baseline) > 0:  # a few standing cars are forecast without any error
         change = 100 * (_min_fde(best) / _min_fde(baseline) - 1)
         sentences.append(
             f"{best.name} has the lowest minFDE of six modes, {_min_fde(best):.3f} m: {abs(change):.0f} % "
