@@ -38,10 +38,10 @@ def trajectory_loss(
 ) -> TrajectoryLoss:
     """Winner takes all: only the mode that ends nearest to the truth is regressed; the scores learn which that is.
 
-    Which mode wins is mostly noise (who knows whether a car will brake?), so the winner's cross-entropy alone leaves the
-    *most probable* mode far off: it does not matter to it whether a wrong mode is wrong by one metre or by ten. The
-    expected end error does tell the probabilities; it has no gradient to the trajectories. On AV1-mini (no map, 1,500
-    steps) it brings minFDE of the most probable mode from 5.31 to 4.91 m and leaves that of six where it was.
+    Which mode wins is mostly noise (will that car brake?), and to the winner's cross-entropy a wrong mode
+    is wrong, be it by one metre or by ten: it leaves the *most probable* mode far off. The expected end error tells the
+    probabilities; it has no gradient to the trajectories. On AV1-mini (no map, 1,500 steps) it brings minFDE of the
+    most probable mode from 5.31 to 4.91 m and leaves that of six where it was.
 
     Args:
         modes: Predicted futures.

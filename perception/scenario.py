@@ -112,7 +112,7 @@ class Scenario:
         map: Polylines near the agents.
         history_steps: Observed steps; the present step is `history_steps - 1`, the rest of the axis the future.
             A record without labels (a test split) has no steps after the present.
-        focal: Index of the agent that the benchmark asks about first (AGENT, focal track), or of the ego in sensor logs.
+        focal: Index of the agent that the benchmark asks about first (AGENT, focal track); of the ego in sensor logs.
         ego: Index of the recording vehicle, or None where it has no track.
     """
 

@@ -1,9 +1,9 @@
 """Scenarios to vectors: every agent and lane a polyline in its own frame, and where that frame lies in the scene.
 
-VectorNet (https://arxiv.org/abs/2005.04259, §3.1) writes all polylines in the target agent's frame. Here each is written
-in its *own* frame, and only the pose of that frame depends on who looks. What the sub-graph network makes of a polyline
-is then the same for every viewer, so it is computed once for all predicted agents of a scene, and may be kept while the
-map stays the same. A *view* (`perception.views`) adds the poses.
+VectorNet (https://arxiv.org/abs/2005.04259, §3.1) writes all polylines in the target agent's frame. Here each is
+written in its *own* frame, and only the pose of that frame depends on who looks. What the sub-graph network makes of a
+polyline is then the same for every viewer, so it is computed once for all predicted agents of a scene, and may be kept
+while the map stays the same. A *view* (`perception.views`) adds the poses.
 """
 
 from __future__ import annotations

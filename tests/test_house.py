@@ -27,8 +27,6 @@ VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager"
 WITHOUT_A_TEST_FILE = {
     "perception/errors.py": "one exception class",
     "perception/scenario.py": "types without behaviour; every reader's test checks what it puts into them",
-    "perception_datasets/errors.py": "tested through each reader's broken files",
-    "perception_datasets/track_tables.py": "what both Argoverse readers share; tested through them",
 }
 EXTRAS = {"open3d", "onnxruntime", "zenoh", "rosbags", "mcap", "prometheus_client", "av", "av2", "transformers"}
 

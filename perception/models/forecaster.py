@@ -53,9 +53,7 @@ class Forecaster(nn.Module):
         return self.head(self.block(self.encoder(batch), batch.readout), batch.row_velocities)
 
     @torch.inference_mode()
-    def forecast(
-        self, scenarios: Sequence[VectorizedScenario], agents: Sequence[Int[np.ndarray, "_"]]
-    ) -> list[Forecast]:
+    def forecast(self, scenarios: Sequence[VectorizedScenario], agents: Sequence[Int[np.ndarray, _]]) -> list[Forecast]:
         """Futures in the city frame, of the wanted agents of each scenario, all in one call.
 
         Args:

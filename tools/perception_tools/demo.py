@@ -39,9 +39,9 @@ def demo(out: Path = Path("out/demo"), data: Path | None = None, steps: int = 90
     for name in DEMO_RECIPES:
         print(f"\ntraining {name}")
         recipe = _shortened(RECIPES[name], scenarios, steps, source)
-        run = TrainingRun(data=data, out=out / name.replace("/", "-"), recipe=recipe, name=name, val_limit=VAL_SCENARIOS)
-        fit(run)
-        runs.append(run.out)
+        folder = out / name.replace("/", "-")
+        fit(TrainingRun(data=data, out=folder, recipe=recipe, name=name, val_limit=VAL_SCENARIOS))
+        runs.append(folder)
     what = "synthetic scenarios" if data == out / "data" else str(data)
     evaluate_models(runs, data, out, limit=None, data_name=f"{what}, {steps} steps")
     print(f"open {(out / 'report.html').resolve().as_uri()}")
@@ -54,7 +54,7 @@ def _block() -> str:
     try:
         load_blocks(BLOCK)
     except WeightsError as error:
-        print(f"\n!!! {error}\n!!! Going on with RANDOM weights of the same shape: numbers say nothing about language.\n")
+        print(f"\n!!! {error}\n!!! Going on with RANDOM weights of the same shape: it is no language block.\n")
         return STAND_IN
     return BLOCK
 
@@ -62,4 +62,5 @@ def _block() -> str:
 def _shortened(recipe: ForecastRecipe, scenarios: int, steps: int, source: str) -> ForecastRecipe:
     """The recipe for about so many steps."""
     passes = max(1, round(steps * recipe.batch_scenarios / scenarios))
-    return replace(recipe, passes=passes, validate_every=max(1, passes // 4), block=replace(recipe.block, source=source))
+    block = replace(recipe.block, source=source)
+    return replace(recipe, passes=passes, validate_every=max(1, passes // 4), block=block)

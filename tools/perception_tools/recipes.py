@@ -78,7 +78,7 @@ class ForecastRecipe:
     passes: int = 40
     batch_scenarios: int = 8
     targets_per_scenario: int = 4
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     warmup_steps: int = 300
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
@@ -86,7 +86,7 @@ class ForecastRecipe:
     mirror_probability: float = 0.5
     turn_std_rad: float = 0.1
     average_decay: float = 0.999
-    validate_every: int = 2
+    validate_every: int = 4
     patience: int = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     seed: int = 0
