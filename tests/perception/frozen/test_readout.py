@@ -201,18 +201,28 @@ def test_order_of_tokens_and_values_of_padding_do_not_matter(case: Case, order: 
         assert_same(read_rows(case.block, case.project_in, tokens, readout, regime), expected, 1e-10)
 
 
-def test_tokens_that_the_projection_cancels_are_finite() -> None:
-    """z·(W1ᵀ·W1)·zᵀ is then rounding noise around zero, eps is all that is left, and it may be less than the noise."""
-    case = make_case(BlockConfig("llama", 32, 4, 4, 8, 1e-12), dim=8, batch=1, tokens=200).to(torch.float32)
+@pytest.mark.parametrize("regime", ["absorbed", "folded"])
+def test_tokens_that_the_projection_cancels_are_finite(regime: Regime) -> None:
+    """z·(W1ᵀ·W1)·zᵀ is then rounding noise around zero, which may be further below zero than eps is above it."""
+    case = make_case(LLAMA, dim=8, batch=1, tokens=200).to(torch.float32)
+    cancelling = torch.cat([torch.randn(7), torch.ones(1)])
     with torch.no_grad():
-        case.project_in.weight[:, 1] = -case.project_in.weight[:, 0]
-    values = torch.zeros_like(case.tokens.values)
-    values[..., :2] = 1e3 * torch.rand(1, 200, 1)
-    case.tokens = case.tokens.replace(values.requires_grad_())
-    for regime in ("absorbed", "folded"):
-        out = case.read(regime)
-        assert out.isfinite().all()
-        assert all(g.isfinite().all() for g in torch.autograd.grad(out.sum(), case.inputs()))
+        weight = case.project_in.weight
+        weight[:, 7] = -weight[:, :7] @ cancelling[:7]
+    case.tokens = case.tokens.replace((1e3 * torch.rand(1, 200, 1) * cancelling).requires_grad_())
+    out = case.read(regime)
+    assert out.isfinite().all()
+    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(out.sum(), case.inputs()))
+
+
+@pytest.mark.parametrize("regime", ["absorbed", "folded"])
+def test_squares_that_overflow_float16_do_not_matter(regime: Regime) -> None:
+    case = make_case(LLAMA, dim=16)
+    case.tokens = case.tokens.replace(case.tokens.values * 300)
+    exact, half = case.plain(), copy.deepcopy(case.project_in).half()(case.tokens.values.half())
+    assert half.isfinite().all()
+    assert half.square().isinf().any()
+    assert_same(case.to(torch.float16).read(regime).double(), exact, 1e-2)
 
 
 @regimes
