@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, assert_never
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -36,7 +37,10 @@ class FrozenBlockAdapter(nn.Module):
         fingerprint: Of those weights (`LoadedBlocks.fingerprint`); None where there is no block.
         regime: How the block behind `project_in` is evaluated, see `perception.frozen.readout`; None chooses the
             cheapest way for each batch. All give the same values.
+        input_gain: Of the tokens before `project_in`; 1 but for `match_residual`. Not trained.
     """
+
+    input_gain: Tensor
 
     def __init__(
         self,
@@ -55,11 +59,27 @@ class FrozenBlockAdapter(nn.Module):
         self.source = source
         self.fingerprint = fingerprint
         self.regime: Regime | None = None
+        self.register_buffer("input_gain", torch.ones(()), persistent=source is not None)
+
+    @torch.no_grad()
+    def match_residual(self, dim: int) -> None:
+        """Raises `input_gain` until the first block's input is as large as what the block adds to it.
+
+        A language model's last blocks add vectors of size 10 to a residual stream that is as large. Behind a freshly
+        initialised projection the stream is of size 0.6: what a token was is then lost among what the block adds, and
+        the encoder has to learn through a scramble. The norms inside the block see no difference; only the residual
+        connection does. Where the block adds less than the input (random blocks), the gain stays 1.
+        """
+        generator = torch.Generator().manual_seed(0)
+        z = torch.randn(4, 64, dim, generator=generator)
+        x = self.project_in(z)
+        added = self.blocks[0](x, None) - x
+        self.input_gain.fill_((added.square().mean() / x.square().mean()).sqrt().clamp_min(1))
 
     def forward(self, tokens: Tokens, readout: Readout = EVERY_ROW) -> Float[Tensor, "batch rows dim"]:
         """The rows that the head reads, in the type that the encoder gave."""
         *early, last = self.blocks
-        x, project = tokens, self.project_in
+        x, project = tokens.replace(tokens.values * self.input_gain.to(tokens.values.dtype)), self.project_in
         for block in early:
             x, project = x.replace(read_rows(block, project, x, regime=self.regime)), nn.Identity()
         read = read_rows(last, project, x, readout, self.regime)
@@ -109,6 +129,7 @@ def build_adapter(
     post_norm: PostNorm = "unit_rms",
     bias: bool = False,
     init: Init = "trunc_normal",
+    matched: bool = False,
     seed: int = 0,
 ) -> FrozenBlockAdapter:
     """An adapter for an encoder of width `dim`.
@@ -125,6 +146,8 @@ def build_adapter(
         bias: Whether the projections have one; in the released code they do not.
         init: Of the projections: `trunc_normal` (std 0.02) in the released image code, PyTorch's `default` in the
             video and point-cloud code.
+        matched: Whether the block's input starts as large as what the block adds to it
+            (`FrozenBlockAdapter.match_residual`); the released code does not do that.
         seed: Of the random block; the projections draw from PyTorch's global generator.
 
     Raises:
@@ -143,7 +166,7 @@ def build_adapter(
     else:
         assert_never(kind)
     width = loaded.config.dim
-    return FrozenBlockAdapter(
+    adapter = FrozenBlockAdapter(
         _projection(dim, width, bias, init),
         [block.requires_grad_(not frozen) for block in loaded.build()],
         _post_norm(loaded, post_norm),
@@ -151,6 +174,9 @@ def build_adapter(
         loaded.source,
         loaded.fingerprint,
     )
+    if matched:
+        adapter.match_residual(dim)
+    return adapter
 
 
 def _post_norm(loaded: LoadedBlocks, kind: PostNorm) -> nn.Module:

@@ -49,6 +49,7 @@ def build_forecaster(recipe: ForecastRecipe, future_steps: int) -> Forecaster:
             post_norm=recipe.block.post_norm,
             bias=recipe.block.bias,
             init=recipe.block.init,
+            matched=recipe.block.matched,
             seed=recipe.seed,
         )
     return Forecaster(encoder, block, head, frame=recipe.frame, max_tokens=recipe.max_tokens)

@@ -24,6 +24,8 @@ class BlockRecipe:
             final norm, or none.
         bias: Whether the two projections have biases; the released code has none.
         init: Of the projections: truncated normal with std 0.02 (image code), or PyTorch's default (video, points).
+        matched: Whether the block's input starts as large as what the block adds to it; the released code does not do
+            that. Without it VectorNet learns far more slowly through SmolLM2's block.
         learning_rate_multiplier: For the two projections.
     """
 
@@ -33,6 +35,7 @@ class BlockRecipe:
     post_norm: Literal["unit_rms", "llm_final", "none"] = "unit_rms"
     bias: bool = False
     init: Literal["trunc_normal", "default"] = "default"
+    matched: bool = True
     learning_rate_multiplier: float = 1.0
 
 

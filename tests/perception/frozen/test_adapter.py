@@ -10,6 +10,7 @@ from torch import nn
 
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.frozen.block import RMSNorm
+from perception.frozen.checkpoint import trainable_state_dict
 from perception.frozen.weights import WeightsError, load_blocks, write_slice
 from perception.tokens import Readout, Tokens
 
@@ -45,7 +46,7 @@ def test_frozen_block_stays_bit_identical_while_encoder_and_projections_learn() 
     assert encoder.weight.grad.abs().min() > 0
     optimizer.step()
     for name, value in model.state_dict().items():
-        frozen = name.startswith(("1.blocks", "1.post_norm"))
+        frozen = name.startswith(("1.blocks", "1.post_norm", "1.input_gain"))
         assert torch.equal(value, before[name]) is frozen, name
 
 
@@ -189,3 +190,25 @@ def test_printed_adapter_says_where_its_block_came_from() -> None:
     text = repr(build_adapter(DIM, source=SOURCE))
     assert "random:16x24x4x2?seed=1#0" in text
     assert isinstance(build_adapter(DIM, source=SOURCE), FrozenBlockAdapter)
+
+
+def test_a_matched_input_is_as_large_as_what_the_block_adds_and_is_saved_with_the_projections() -> None:
+    source = "random:32x48x4?seed=0"
+    adapter = build_adapter(8, source=source, matched=True)
+    assert adapter.input_gain == 1  # a random block adds little
+    with torch.no_grad():
+        adapter.blocks[0].o.weight *= 300
+    adapter.match_residual(8)
+    x = adapter.project_in(torch.randn(64, 64, 8))
+    added = adapter.blocks[0](x, None) - x
+    torch.testing.assert_close(adapter.input_gain * x.std(), added.std(), rtol=0.5, atol=0)
+    assert adapter.input_gain > 1
+    assert "input_gain" in trainable_state_dict(adapter)
+
+
+def test_the_gain_is_applied_to_what_enters_the_projection() -> None:
+    adapter = build_adapter(8, source="random:32x48x4?seed=0")
+    tokens = Tokens(torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool))
+    larger = adapter(tokens.replace(3 * tokens.values))
+    adapter.input_gain.fill_(3)
+    torch.testing.assert_close(adapter(tokens), larger)
