@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -50,6 +51,7 @@ def build_forecaster(recipe: ForecastRecipe, future_steps: int) -> Forecaster:
             bias=recipe.block.bias,
             init=recipe.block.init,
             matched=recipe.block.matched,
+            residual=recipe.block.residual,
             seed=recipe.seed,
         )
     return Forecaster(encoder, block, head, frame=recipe.frame, max_tokens=recipe.max_tokens)
@@ -127,7 +129,7 @@ class ForecastTask(pl.LightningModule):
         """What makes the mean over processes (DDP's gradient) the mean over all agents."""
         if self.trainer.world_size == 1:
             return 1.0
-        everywhere = self.all_gather(agents).sum()
+        everywhere = cast(Tensor, self.all_gather(agents)).sum()
         return agents * self.trainer.world_size / everywhere
 
     @override
@@ -146,8 +148,10 @@ class ForecastTask(pl.LightningModule):
             "val/miss_rate": (best > MISS_RADIUS_M).float().mean(),
             "val/min_fde_k1": likely.mean(),
         }
-        self.log_dict(numbers, batch_size=len(best), sync_dist=True)
-        self.log("min_fde", numbers["val/min_fde"], prog_bar=True, logger=False, batch_size=len(best), sync_dist=True)
+        # A float, since Lightning averages this weight over the processes in its own type: of 3 and 2 it would make 2.
+        weight: Any = float(len(best))
+        self.log_dict(numbers, batch_size=weight, sync_dist=True)
+        self.log("min_fde", numbers["val/min_fde"], prog_bar=True, logger=False, batch_size=weight, sync_dist=True)
 
     @override
     def configure_optimizers(self) -> dict:
