@@ -35,6 +35,7 @@ class FrozenBlockAdapter(nn.Module):
         project_out: Block width → encoder width.
         source: URI of the blocks' first weights; None where there is no block.
         fingerprint: Of those weights (`LoadedBlocks.fingerprint`); None where there is no block.
+        residual: Whether the tokens are added to what comes out.
         regime: How the block behind `project_in` is evaluated, see `perception.frozen.readout`; None chooses the
             cheapest way for each batch. All give the same values.
         input_gain: Of the tokens before `project_in`; 1 but for `match_residual`. Not trained.
@@ -50,6 +51,7 @@ class FrozenBlockAdapter(nn.Module):
         project_out: nn.Module,
         source: str | None = None,
         fingerprint: str | None = None,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.project_in = project_in
@@ -58,6 +60,7 @@ class FrozenBlockAdapter(nn.Module):
         self.project_out = project_out
         self.source = source
         self.fingerprint = fingerprint
+        self.residual = residual
         self.regime: Regime | None = None
         self.register_buffer("input_gain", torch.ones(()), persistent=source is not None)
 
@@ -83,7 +86,8 @@ class FrozenBlockAdapter(nn.Module):
         for block in early:
             x, project = x.replace(read_rows(block, project, x, regime=self.regime)), nn.Identity()
         read = read_rows(last, project, x, readout, self.regime)
-        return self.project_out(self.post_norm(read)).to(tokens.values.dtype)
+        out = self.project_out(self.post_norm(read)).to(tokens.values.dtype)
+        return readout.gather(tokens.values) + out if self.residual else out
 
     def extra_repr(self) -> str:
         """Says where the block came from when the module is printed."""
@@ -130,6 +134,7 @@ def build_adapter(
     bias: bool = False,
     init: Init = "trunc_normal",
     matched: bool = False,
+    residual: bool = False,
     seed: int = 0,
 ) -> FrozenBlockAdapter:
     """An adapter for an encoder of width `dim`.
@@ -148,6 +153,9 @@ def build_adapter(
             video and point-cloud code.
         matched: Whether the block's input starts as large as what the block adds to it
             (`FrozenBlockAdapter.match_residual`); the released code does not do that.
+        residual: Whether the tokens are added to what comes out, as in R-LLM (https://arxiv.org/abs/2403.17343).
+            `project_out` then starts at zero, so that training starts from the baseline. The released image, video and
+            point-cloud code adds nothing; for motion forecasting, never released, the paper does not say.
         seed: Of the random block; the projections draw from PyTorch's global generator.
 
     Raises:
@@ -158,7 +166,8 @@ def build_adapter(
     if kind == "mlp":
         width = read_config(source)[0].dim
         project_in, project_out = _projection(dim, width, bias, init), _projection(width, dim, bias, init)
-        return FrozenBlockAdapter(project_in, [MlpControl(width)], nn.Identity(), project_out)
+        adapter = FrozenBlockAdapter(project_in, [MlpControl(width)], nn.Identity(), project_out, residual=residual)
+        return _started_from_baseline(adapter)
     if kind == "language":
         loaded = load_blocks(source)
     elif kind == "random":
@@ -173,9 +182,18 @@ def build_adapter(
         _projection(width, dim, bias, init),
         loaded.source,
         loaded.fingerprint,
+        residual,
     )
     if matched:
         adapter.match_residual(dim)
+    return _started_from_baseline(adapter)
+
+
+def _started_from_baseline(adapter: FrozenBlockAdapter) -> FrozenBlockAdapter:
+    """With a residual connection, nothing is added to the tokens at first."""
+    if adapter.residual:
+        for parameter in adapter.project_out.parameters():
+            nn.init.zeros_(parameter)
     return adapter
 
 

@@ -26,6 +26,7 @@ class BlockRecipe:
         init: Of the projections: truncated normal with std 0.02 (image code), or PyTorch's default (video, points).
         matched: Whether the block's input starts as large as what the block adds to it; the released code does not do
             that. Without it VectorNet learns far more slowly through SmolLM2's block.
+        residual: Whether the tokens are added to what comes out of the block, which then starts from nothing.
         learning_rate_multiplier: For the two projections.
     """
 
@@ -36,6 +37,7 @@ class BlockRecipe:
     bias: bool = False
     init: Literal["trunc_normal", "default"] = "default"
     matched: bool = True
+    residual: bool = True
     learning_rate_multiplier: float = 1.0
 
 

@@ -197,7 +197,7 @@ def test_a_matched_input_is_as_large_as_what_the_block_adds_and_is_saved_with_th
     adapter = build_adapter(8, source=source, matched=True)
     assert adapter.input_gain == 1  # a random block adds little
     with torch.no_grad():
-        adapter.blocks[0].o.weight *= 300
+        weight(adapter, "blocks.0.o").mul_(300)
     adapter.match_residual(8)
     x = adapter.project_in(torch.randn(64, 64, 8))
     added = adapter.blocks[0](x, None) - x
@@ -212,3 +212,16 @@ def test_the_gain_is_applied_to_what_enters_the_projection() -> None:
     larger = adapter(tokens.replace(3 * tokens.values))
     adapter.input_gain.fill_(3)
     torch.testing.assert_close(adapter(tokens), larger)
+
+
+@pytest.mark.parametrize("kind", ["language", "random", "mlp"])
+def test_with_a_residual_connection_training_starts_from_the_baseline(kind: str) -> None:
+    adapter = build_adapter(8, kind=kind, source="random:32x48x4?seed=0", residual=True)
+    tokens = Tokens(torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool))
+    readout = Readout(torch.tensor([[4], [1]]))
+    assert torch.equal(adapter(tokens, readout), readout.gather(tokens.values))
+    with torch.no_grad():
+        weight(adapter, "project_out").normal_()
+    with_tokens = adapter(tokens, readout)
+    adapter.residual = False
+    torch.testing.assert_close(with_tokens - readout.gather(tokens.values), adapter(tokens, readout))
