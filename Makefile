@@ -42,7 +42,7 @@ types: install
 
 wheel: install
 	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist . >/dev/null
-	.ci/check-wheel dist/*.whl
+	PYTHON="$(PYTHON)" TORCH="$(TORCH)" .ci/check-wheel dist/*.whl
 
 clean:
 	rm -rf $(VENV) dist out .pytest_cache .ruff_cache .hypothesis
