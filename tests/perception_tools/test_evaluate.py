@@ -23,7 +23,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def test_the_contracts_words_are_understood(asked: dict[str, Any]) -> None:
-    assert main("evaluate runs/a --data in --split val --out out".split()) == 0
+    assert main([*"evaluate runs/a --data in --split val --out out".split()]) == 0
     assert asked == {
         "checkpoints": (Path("runs/a"),), "data": Path("in"), "out": Path("out"), "split": "val",
         "limit": None, "data_name": None, "batch": 8, "device": "cpu",

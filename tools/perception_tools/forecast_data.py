@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import numpy as np
 import torch
@@ -234,7 +235,8 @@ def validation_loader(
             f"validation split of {folder.source}: expected at least {processes} scenarios (one a process) whose "
             f"focal agent has a complete future, got {len(usable)} of {len(folder)}; validate on a split with labels"
         )
-    return DataLoader(usable[rank::processes], batch_size=32, collate_fn=partial(make_validation_batch, recipe=recipe))
+    share = cast(Dataset[VectorizedScenario], usable[rank::processes])  # a list has all that a DataLoader asks of one
+    return DataLoader(share, batch_size=32, collate_fn=partial(make_validation_batch, recipe=recipe))
 
 
 def make_validation_batch(scenarios: Sequence[VectorizedScenario], recipe: ForecastRecipe) -> VectorBatch:
