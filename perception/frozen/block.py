@@ -67,7 +67,10 @@ class LlamaBlock(nn.Module):
         normed = self.attention_norm(x)
         queries = self.q(readout.gather(normed))
         attended = attend(queries, self.k(normed), self.v(normed), valid, self.heads, self.kv_heads)
-        hidden = readout.gather(x) + self.o(attended)
+        return self.finish(readout.gather(x) + self.o(attended))
+
+    def finish(self, hidden: Float[Tensor, "batch rows dim"]) -> Float[Tensor, "batch rows dim"]:
+        """What follows the first residual sum: the feed-forward part, each row for itself."""
         normed = self.ffn_norm(hidden)
         return hidden + self.down(F.silu(self.gate(normed)) * self.up(normed))
 
@@ -97,12 +100,14 @@ class OptBlock(nn.Module):
         attention_input = self.attention_norm(x) if self.pre_norm else x
         queries = self.q(readout.gather(attention_input))
         attended = attend(queries, self.k(attention_input), self.v(attention_input), valid, self.heads, self.heads)
-        hidden = readout.gather(x) + self.o(attended)
-        if not self.pre_norm:
-            hidden = self.attention_norm(hidden)
-        ffn_input = self.ffn_norm(hidden) if self.pre_norm else hidden
-        out = hidden + self.down(F.relu(self.up(ffn_input)))
-        return out if self.pre_norm else self.ffn_norm(out)
+        return self.finish(readout.gather(x) + self.o(attended))
+
+    def finish(self, hidden: Float[Tensor, "batch rows dim"]) -> Float[Tensor, "batch rows dim"]:
+        """What follows the first residual sum, each row for itself."""
+        if self.pre_norm:
+            return hidden + self.down(F.relu(self.up(self.ffn_norm(hidden))))
+        hidden = self.attention_norm(hidden)
+        return self.ffn_norm(hidden + self.down(F.relu(self.up(hidden))))
 
 
 def attend(

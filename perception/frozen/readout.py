@@ -78,7 +78,7 @@ def read_rows(
     queries = _product(rows.flatten(0, 1), A.mT, _matrix(block.q).mT).unflatten(0, rows.shape[:2])
     attend_latent = _attend_absorbed if regime == "absorbed" else _attend_folded
     attended = attend_latent(block, queries, latent, A, valid)
-    return _finish(block, project_in(readout.gather(z)) + block.o(attended))
+    return block.finish(project_in(readout.gather(z)) + block.o(attended))
 
 
 def _latent(
@@ -142,19 +142,6 @@ def _attend_folded(
     """Plain attention, its keys and values made from the latents by folded matrices."""
     keys, values = (latent @ (A.mT @ _matrix(linear).mT) for linear in (block.k, block.v))
     return attend(queries, keys, values, valid, block.heads, _kv_heads(block))
-
-
-def _finish(
-    block: LlamaBlock | OptBlock, hidden: Float[Tensor, "batch rows width"]
-) -> Float[Tensor, "batch rows width"]:
-    """What follows the first residual sum, as in `block.py`."""
-    if isinstance(block, LlamaBlock):
-        normed = block.ffn_norm(hidden)
-        return hidden + block.down(F.silu(block.gate(normed)) * block.up(normed))
-    if block.pre_norm:
-        return hidden + block.down(F.relu(block.up(block.ffn_norm(hidden))))
-    hidden = block.attention_norm(hidden)
-    return block.ffn_norm(hidden + block.down(F.relu(block.up(hidden))))
 
 
 def _product(
