@@ -143,7 +143,7 @@ class Scenario:
     @cached_property
     def has_complete_future(self) -> Bool[np.ndarray, " agents"]:
         """Agents seen at the present step and at every step after it."""
-        return self.agents.valid[:, self.present :].all(axis=1) & (self.future_steps > 0)
+        return np.logical_and(self.agents.valid[:, self.present :].all(axis=1), self.future_steps > 0)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,8 @@ def vectorize(scenario: Scenario) -> VectorizedScenario:
             f"{tracks.ids[scenario.focal]} is not; leave the scenario out"
         )
     agents = np.flatnonzero(tracks.valid[:, present])
-    city_SE2_scene = SE2(*tracks.position[scenario.focal, present], tracks.heading[scenario.focal, present])
+    x_m, y_m = tracks.position[scenario.focal, present].tolist()
+    city_SE2_scene = SE2(x_m, y_m, float(tracks.heading[scenario.focal, present]))
     scene_SE2_city = city_SE2_scene.inverse()
     position = scene_SE2_city.apply(tracks.position[agents])
     heading = tracks.heading[agents, present] - city_SE2_scene.heading_rad

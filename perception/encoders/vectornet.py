@@ -112,6 +112,8 @@ class NewestVectors(nn.Module):
 class PoseEmbedding(nn.Module):
     """Where a polyline lies in a view: x, y, cos, sin → a vector to add to its feature."""
 
+    frequencies: Tensor
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.register_buffer("frequencies", 2 * torch.pi / torch.tensor(POSE_WAVELENGTHS_M), persistent=False)

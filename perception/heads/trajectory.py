@@ -55,6 +55,8 @@ class TrajectoryDecoder(nn.Module):
         steps: Future steps.
     """
 
+    elapsed_s: Tensor
+
     def __init__(self, dim: int, modes: int = 6, steps: int = 30) -> None:
         super().__init__()
         self.modes, self.steps = modes, steps

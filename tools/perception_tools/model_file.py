@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from perception.errors import InputError
 from perception.frozen.checkpoint import fingerprints, load_trainable_state_dict, trainable_state_dict
@@ -60,7 +60,7 @@ def save_model(path: Path, model: Forecaster, recipe: ForecastRecipe, training: 
     }
     temporary = path.with_suffix(".part")
     weights = {name: value.detach().contiguous().cpu() for name, value in trainable_state_dict(model).items()}
-    save_file(weights, temporary, metadata)
+    temporary.write_bytes(save(weights, metadata))  # save_file would let nobody but the owner read it
     temporary.replace(path)
 
 

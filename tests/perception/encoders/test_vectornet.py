@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from perception.encoders.vectornet import PolylineSubgraph, VectorNet
+from perception.encoders.vectornet import PolylineSubgraph, SubgraphLayer, VectorNet
 from perception.scenario import Scenario
 from perception.vectorize import vectorize
 from perception.views import VectorBatch, make_batch
@@ -37,7 +37,8 @@ def test_a_polylines_feature_ignores_the_order_of_its_vectors_and_what_is_not_va
 
 
 def test_the_split_linear_map_equals_the_papers_concatenation() -> None:
-    layer = PolylineSubgraph(3, (4, 8), 5).layers[1]
+    layer = SubgraphLayer(4, 8, pooled_features=4)
+    assert layer.pooled is not None
     x, pooled = torch.randn(2, 6, 4), torch.randn(2, 4)
     weight = torch.cat([layer.vector.weight, layer.pooled.weight], dim=1)
     concatenated = torch.cat([x, pooled[:, None].expand(-1, 6, -1)], dim=-1)

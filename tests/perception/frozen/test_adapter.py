@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
+from perception.frozen.adapter import FrozenBlockAdapter, Kind, build_adapter
 from perception.frozen.block import RMSNorm
 from perception.frozen.checkpoint import trainable_state_dict
 from perception.frozen.weights import WeightsError, load_blocks, write_slice
@@ -215,7 +215,7 @@ def test_the_gain_is_applied_to_what_enters_the_projection() -> None:
 
 
 @pytest.mark.parametrize("kind", ["language", "random", "mlp"])
-def test_with_a_residual_connection_training_starts_from_the_baseline(kind: str) -> None:
+def test_with_a_residual_connection_training_starts_from_the_baseline(kind: Kind) -> None:
     adapter = build_adapter(8, kind=kind, source="random:32x48x4?seed=0", residual=True)
     tokens = Tokens(torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool))
     readout = Readout(torch.tensor([[4], [1]]))

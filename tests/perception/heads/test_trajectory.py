@@ -8,8 +8,8 @@ from perception.scenario import STEP_S
 
 def test_without_deviation_every_mode_goes_on_at_constant_velocity() -> None:
     decoder = TrajectoryDecoder(8, modes=3, steps=4)
-    torch.nn.init.zeros_(decoder.regress[1].weight)
-    torch.nn.init.zeros_(decoder.regress[1].bias)
+    for parameter in ("regress.1.weight", "regress.1.bias"):
+        torch.nn.init.zeros_(decoder.get_parameter(parameter))
     modes = decoder(torch.randn(2, 5, 8), torch.tensor([3.0, -1.0]).expand(2, 5, 2))
     assert modes.trajectories.shape == (2, 5, 3, 4, 2)
     torch.testing.assert_close(modes.trajectories[1, 2, 0, -1], torch.tensor([12.0, -4.0]) * STEP_S)
