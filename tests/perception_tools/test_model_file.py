@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 from perception.errors import InputError
 from perception.scenario import Scenario
 from perception.vectorize import vectorize
-from perception_tools import model_file
 from perception_tools.forecast_task import build_forecaster
 from perception_tools.model_file import FORMAT, MODEL_FILE, Training, load_model, save_model
 from perception_tools.recipes import BlockRecipe, ForecastRecipe
@@ -106,11 +105,11 @@ def test_a_failed_write_leaves_the_former_file(
 ) -> None:
     before = saved.read_bytes()
 
-    def full_disk(_weights: dict, path: Path, _metadata: dict) -> None:
-        path.write_bytes(b"half a file")
+    def full_disk(path: Path, data: bytes) -> None:
+        path.write_text(str(data[: len(data) // 2]))
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(model_file, "save_file", full_disk)
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
     recipe = replace(tiny_recipe, block=BlockRecipe(kind="none"))
     with pytest.raises(OSError, match="No space"):
         save_model(saved, build_forecaster(recipe, 10), recipe, TRAINING)
