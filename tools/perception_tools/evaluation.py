@@ -37,7 +37,7 @@ class Scored:
         run: Its run folder, for the learning curves.
         trained: The model.
         table: Its scores so far.
-        seconds: Spent in vectorising and forecasting.
+        seconds: Spent in forecasting, from vectorised scenarios to futures in the city frame.
     """
 
     name: str
@@ -82,10 +82,11 @@ def evaluate_models(
             baseline.add(scenario, constant_velocity(scenario, asked_agents(scenario)))
     if baseline.scenarios == 0:
         raise InputError(f"{data}: expected scenarios to evaluate, got none\n{scenes.failures.report(len(folder))}")
-    metrics = _metrics(models, baseline, scenes)
+    by_name = {model.name: model.table.as_json() for model in models} | {BASELINE: baseline.as_json()}
+    metrics = _metrics(models, by_name, scenes)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "metrics.json", metrics)
-    _report(models, baseline, scenes, out, data_name or f"{folder.source} {split} of {data}")
+    _report(models, by_name, scenes, out, data_name or f"{folder.source} {split} of {data}")
     _print_table(metrics)
     if len(scenes.failures):
         print(scenes.failures.report(len(folder)))
@@ -160,9 +161,8 @@ class Split:
         return self.folder[self._index[scenario_id]]
 
 
-def _metrics(models: Sequence[Scored], baseline: ForecastTable, scenes: Split) -> dict:
+def _metrics(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split) -> dict:
     """The contract's numbers of the first model, and everybody else's beside them."""
-    by_name = {model.name: model.table.as_json() for model in models} | {BASELINE: baseline.as_json()}
     first, *others = by_name
     return by_name[first] | {
         "name": first,
@@ -174,15 +174,15 @@ def _metrics(models: Sequence[Scored], baseline: ForecastTable, scenes: Split) -
     }
 
 
-def _report(models: Sequence[Scored], baseline: ForecastTable, scenes: Split, out: Path, data_name: str) -> None:
-    evaluations = [_evaluation(model, scenes) for model in models]
-    evaluations.append(Evaluation(BASELINE, {}, baseline.as_json()))
+def _report(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split, out: Path, data_name: str) -> None:
+    evaluations = [_evaluation(model, by_name[model.name], scenes) for model in models]
+    evaluations.append(Evaluation(BASELINE, {}, by_name[BASELINE]))
     folder = scenes.folder
     notes = [scenes.failures.report(len(folder))] if len(scenes.failures) else []
     write_report(out, evaluations, data_name=data_name, synthetic=folder.source == "synthetic", notes=notes)
 
 
-def _evaluation(model: Scored, scenes: Split) -> Evaluation:
+def _evaluation(model: Scored, metrics: dict, scenes: Split) -> Evaluation:
     def recall(scenario_id: str) -> tuple[Scenario, Forecast]:
         scenario = scenes.recall(scenario_id)
         return scenario, model.forecast([(scenario, vectorize(scenario))])[0]
@@ -193,7 +193,7 @@ def _evaluation(model: Scored, scenes: Split) -> Evaluation:
     return Evaluation(
         name=model.name,
         recipe=model.trained.recipe.to_json(),
-        metrics=model.table.as_json(),
+        metrics=metrics,
         curves=read_curves(model.run),
         examples=choose_examples(model.table, recall),
         seconds_per_scene=model.seconds / model.table.scenarios,
