@@ -47,11 +47,11 @@ class Viewpoint:
             The person looks along their own -x axis, as measured on SQA3D's situations; z is up.
     """
 
-    position: Float64[np.ndarray, "3"]
-    rotation: Float64[np.ndarray, "4"]
+    position: Float64[np.ndarray, " 3"]
+    rotation: Float64[np.ndarray, " 4"]
 
     @property
-    def forward(self) -> Float64[np.ndarray, "3"]:
+    def forward(self) -> Float64[np.ndarray, " 3"]:
         """The direction of the gaze in the scene frame, a unit vector."""
         x, y, z, w = self.rotation
         return -np.array([1 - 2 * (y * y + z * z), 2 * (x * y + z * w), 2 * (x * z - y * w)])
