@@ -1,11 +1,11 @@
-"""Planar frames: a pose `a_SE2_b` takes points of frame b to frame a, so `a_SE2_b @ b_SE2_c` is `a_SE2_c`."""
+"""Frames: a pose `a_SE2_b` or `a_SE3_b` takes points of frame b to frame a, so `a_SE2_b @ b_SE2_c` is `a_SE2_c`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 
 
 def wrap_angle(angle_rad: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -50,3 +50,63 @@ class SE2:
         """`a_SE2_b @ b_SE2_c` is `a_SE2_c`."""
         x_m, y_m = self.apply(np.array([other.x_m, other.y_m]))
         return SE2(float(x_m), float(y_m), self.heading_rad + other.heading_rad)
+
+
+@dataclass(frozen=True)
+class SE3:
+    """A rigid transform of space x ↦ R·x + translation.
+
+    Attributes:
+        rotation: The matrix R, from the source frame to the target frame.
+        translation_m: The source frame's origin, in the target frame.
+    """
+
+    rotation: Float64[np.ndarray, "3 3"]
+    translation_m: Float64[np.ndarray, " 3"]
+
+    @classmethod
+    def from_matrix(cls, matrix: Float64[np.ndarray, "4 4"]) -> SE3:
+        """From a homogeneous matrix; ValueError where it is no rigid transform (within four digits, as files have)."""
+        rotation = matrix[:3, :3]
+        rigid = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) and np.linalg.det(rotation) > 0
+        if not (rigid and np.allclose(matrix[3], (0, 0, 0, 1)) and np.isfinite(matrix).all()):
+            raise ValueError(f"expected a rigid transform, got the matrix {matrix.round(4).tolist()}")
+        return cls(rotation, matrix[:3, 3])
+
+    def apply(self, points: Float64[np.ndarray, "*points 3"]) -> Float64[np.ndarray, "*points 3"]:
+        """Points of the source frame, in the target frame."""
+        return points @ self.rotation.T + self.translation_m
+
+    def inverse(self) -> SE3:
+        """The transform from the target frame back to the source frame."""
+        return SE3(self.rotation.T, -self.rotation.T @ self.translation_m)
+
+    def __matmul__(self, other: SE3) -> SE3:
+        """`a_SE3_b @ b_SE3_c` is `a_SE3_c`."""
+        return SE3(self.rotation @ other.rotation, self.apply(other.translation_m))
+
+
+def rotation_matrix(quaternion: Float64[np.ndarray, " 4"]) -> Float64[np.ndarray, "3 3"]:
+    """The rotation of a unit quaternion x, y, z, w."""
+    x, y, z, w = quaternion
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + 2 * w * cross + 2 * cross @ cross
+
+
+def unit_quaternion(rotation: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, " 4"]:
+    """The quaternion x, y, z, w of a rotation, w at least 0.
+
+    It is the first eigenvector of a symmetric matrix, for every rotation (Bar-Itzhack, 2000): the usual formulas
+    divide by numbers that vanish for some.
+    """
+    r = rotation
+    twisted = np.array(
+        [
+            [r[0, 0] - r[1, 1] - r[2, 2], r[1, 0] + r[0, 1], r[2, 0] + r[0, 2], r[2, 1] - r[1, 2]],
+            [r[1, 0] + r[0, 1], r[1, 1] - r[0, 0] - r[2, 2], r[2, 1] + r[1, 2], r[0, 2] - r[2, 0]],
+            [r[2, 0] + r[0, 2], r[2, 1] + r[1, 2], r[2, 2] - r[0, 0] - r[1, 1], r[1, 0] - r[0, 1]],
+            [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], r[0, 0] + r[1, 1] + r[2, 2]],
+        ]
+    )
+    quaternion = np.linalg.eigh(twisted)[1][:, -1]
+    return quaternion if quaternion[3] >= 0 else -quaternion

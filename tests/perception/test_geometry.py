@@ -1,10 +1,12 @@
-"""Planar frames."""
+"""Planar and spatial frames."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
-from perception.geometry import SE2, wrap_angle
+from perception.geometry import SE2, SE3, rotation_matrix, unit_quaternion, wrap_angle
 
 METRES = st.floats(-1e4, 1e4)
 RADIANS = st.floats(-10, 10)
@@ -37,3 +39,40 @@ def test_wrapped_angles_point_the_same_way(angle: float) -> None:
     wrapped = wrap_angle(np.array([angle]))
     assert -np.pi <= wrapped[0] < np.pi
     np.testing.assert_allclose(np.exp(1j * wrapped), np.exp(1j * np.array([angle])), atol=1e-12)
+
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def random_pose(rng: np.random.Generator) -> SE3:
+    return SE3(Rotation.random(rng=rng).as_matrix(), rng.normal(0, 10, 3))
+
+
+@given(SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_poses_of_space_compose_and_cancel(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a_SE3_b, b_SE3_c = random_pose(rng), random_pose(rng)
+    points = rng.normal(0, 10, (4, 3))
+    np.testing.assert_allclose((a_SE3_b @ b_SE3_c).apply(points), a_SE3_b.apply(b_SE3_c.apply(points)), atol=1e-9)
+    np.testing.assert_allclose(a_SE3_b.inverse().apply(a_SE3_b.apply(points)), points, atol=1e-9)
+
+
+@given(SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_quaternions_are_those_of_scipy(seed: int) -> None:
+    rotation = Rotation.random(rng=np.random.default_rng(seed))
+    np.testing.assert_allclose(rotation_matrix(rotation.as_quat()), rotation.as_matrix(), atol=1e-12)
+    np.testing.assert_allclose(unit_quaternion(rotation.as_matrix()), rotation.as_quat(canonical=True), atol=1e-7)
+
+
+@pytest.mark.parametrize("axis", np.eye(3))
+def test_a_half_turn_has_a_quaternion(axis: np.ndarray) -> None:
+    half_turn = Rotation.from_rotvec(np.pi * axis).as_matrix()
+    np.testing.assert_allclose(rotation_matrix(unit_quaternion(half_turn)), half_turn, atol=1e-12)
+
+
+@pytest.mark.parametrize("broken", [2 * np.eye(4), np.diag([-1.0, 1.0, 1.0, 1.0]), np.zeros((4, 4))])
+def test_a_matrix_that_is_no_pose_is_refused(broken: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="expected a rigid transform"):
+        SE3.from_matrix(broken)
