@@ -32,6 +32,10 @@ class AgentKind(IntEnum):
     UNKNOWN = 9
 
 
+ROAD_USERS = (AgentKind.VEHICLE, AgentKind.PEDESTRIAN, AgentKind.MOTORCYCLIST, AgentKind.CYCLIST, AgentKind.BUS)
+"""Argoverse 2's five moving types: whom a node forecasts, and whom sensor logs score."""
+
+
 class PolylineKind(IntEnum):
     """What a map polyline is."""
 

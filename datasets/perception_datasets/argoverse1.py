@@ -15,11 +15,12 @@ import pyarrow.csv as pa_csv
 from jaxtyping import Bool, Float, Int
 
 from perception.errors import InputError
+from perception.map_index import MAP_RADIUS_M, last_seen
+from perception.motion import causal_heading, causal_velocity
 from perception.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
 from perception_datasets.argoverse1_map import MAP_CURE, MAP_FILES, read_city_map
 from perception_datasets.errors import bad_file, reading
-from perception_datasets.motion import causal_heading, causal_velocity
-from perception_datasets.polylines import MAP_RADIUS_M, lane_heading, last_seen
+from perception_datasets.polylines import lane_heading
 from perception_datasets.track_tables import check_columns, encode, observed, spread
 
 HISTORY_STEPS = 20

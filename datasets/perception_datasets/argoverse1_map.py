@@ -8,9 +8,10 @@ from xml.parsers import expat
 
 import numpy as np
 
+from perception.map_index import MapIndex
 from perception.scenario import MapPolylines, PolylineKind, Turn
 from perception_datasets.errors import bad_file, reading
-from perception_datasets.polylines import POLYLINE_POINTS, MapIndex, resample
+from perception_datasets.polylines import POLYLINE_POINTS, resample
 
 MAP_FILES = {
     "PIT": "pruned_argoverse_PIT_10314_vector_map.xml",

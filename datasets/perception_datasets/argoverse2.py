@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from perception.map_index import MAP_RADIUS_M
 from perception.scenario import AgentKind, AgentTracks, Scenario
 from perception_datasets.argoverse2_map import read_map
 from perception_datasets.errors import bad_file, reading
 from perception_datasets.folders import find_records, record_folders
-from perception_datasets.polylines import MAP_RADIUS_M
 from perception_datasets.track_tables import check_columns, encode, observed, spread
 
 HISTORY_STEPS = 50

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from perception.map_index import MapIndex
 from perception.scenario import MapPolylines, PolylineKind, Turn
 from perception_datasets.errors import reading
-from perception_datasets.polylines import MapIndex, concatenate, resample
+from perception_datasets.polylines import concatenate, resample
 
 MAP_CURE = "take the scenario's folder again from Argoverse 2's archive"
 

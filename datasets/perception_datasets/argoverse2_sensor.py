@@ -15,13 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.feather as feather
 from jaxtyping import Bool, Float, Int
 
-from perception.scenario import AgentKind, AgentTracks, Scenario
+from perception.map_index import MAP_RADIUS_M, MapIndex
+from perception.motion import causal_velocity
+from perception.scenario import ROAD_USERS, AgentKind, AgentTracks, Scenario
 from perception_datasets.argoverse2 import EGO_ID, FUTURE_STEPS, HISTORY_STEPS
 from perception_datasets.argoverse2_map import read_map
 from perception_datasets.errors import ScenarioError, bad_file, reading
 from perception_datasets.folders import find_records, record_folders
-from perception_datasets.motion import causal_velocity
-from perception_datasets.polylines import MAP_RADIUS_M, MapIndex
 from perception_datasets.track_tables import check_columns, encode, observed, spread
 
 WINDOW_STEPS = HISTORY_STEPS + FUTURE_STEPS
@@ -30,11 +30,19 @@ CURE = "take the log again from Argoverse 2's sensor archive"
 _ANNOTATIONS = ("annotations_with_ego.feather", "annotations.feather")
 _POSES = "city_SE3_egovehicle.feather"
 _EGO_CATEGORY = "EGO_VEHICLE"
+EGO_SIZE_M = (4.877, 2.0, 1.473)
+"""As the logs that list the ego among the boxes say."""
 _NS_PER_STEP = 100_000_000
 
 _POSE = ("tx_m", "ty_m", "tz_m", "qw", "qx", "qy", "qz")
 _POSE_COLUMNS = {"timestamp_ns": pa.int64(), **dict.fromkeys(_POSE, pa.float64())}
-_BOX_COLUMNS = {"track_uuid": pa.string(), "category": pa.string(), **_POSE_COLUMNS}
+_SIZE = ("length_m", "width_m", "height_m")
+_BOX_COLUMNS = {
+    "track_uuid": pa.string(),
+    "category": pa.string(),
+    **_POSE_COLUMNS,
+    **dict.fromkeys(_SIZE, pa.float64()),
+}
 
 _KIND_CATEGORIES = {
     AgentKind.VEHICLE: "REGULAR_VEHICLE LARGE_VEHICLE BOX_TRUCK TRUCK TRUCK_CAB VEHICULAR_TRAILER RAILED_VEHICLE",
@@ -50,9 +58,6 @@ _KIND_CATEGORIES = {
 _KIND_OF_CATEGORY = {name: kind for kind, names in _KIND_CATEGORIES.items() for name in names.split()}
 """All others (animals, riderless motorcycles and wheeled devices) are UNKNOWN."""
 
-SCORED_KINDS = (AgentKind.VEHICLE, AgentKind.PEDESTRIAN, AgentKind.MOTORCYCLIST, AgentKind.CYCLIST, AgentKind.BUS)
-"""Road users, that is Argoverse 2's five moving types."""
-
 
 @dataclass(frozen=True)
 class SensorLog:
@@ -63,6 +68,8 @@ class SensorLog:
         city: The city as its map file abbreviates it.
         ids: Track ids.
         kinds: `AgentKind` values.
+        size: Length, width and height of the box, metres.
+        stamps_ns: Time of each step's frame; 0 where the frame is missing.
         position: City frame, metres; of the ego its frame's origin (the rear axle), of the others the box centre.
         heading: Of the box, radians.
         valid: Where the track is annotated.
@@ -73,23 +80,33 @@ class SensorLog:
     city: str
     ids: tuple[str, ...]
     kinds: Int[np.ndarray, " agents"]
+    size: Float[np.ndarray, "agents 3"]
+    stamps_ns: Int[np.ndarray, " steps"]
     position: Float[np.ndarray, "agents steps 2"]
     heading: Float[np.ndarray, "agents steps"]
     valid: Bool[np.ndarray, "agents steps"]
     map: MapIndex
 
-    def scenario(self, start: int, *, map_radius_m: float = MAP_RADIUS_M) -> Scenario:
-        """The 11 s that begin at a step, with the tracks that are seen in them.
+    def scenario(
+        self,
+        start: int,
+        *,
+        history_steps: int = HISTORY_STEPS,
+        future_steps: int = FUTURE_STEPS,
+        map_radius_m: float = MAP_RADIUS_M,
+    ) -> Scenario:
+        """The window that begins at a step (11 s unless said otherwise), with the tracks that are seen in it.
 
-        Nobody marked what to forecast: the ego is the focal agent, and road users (`SCORED_KINDS`) that are seen at the
-        present and at every step after it are scored.
+        Nobody marked what to forecast: the ego is the focal agent, and road users (`ROAD_USERS`) that are seen at the
+        present and at every step after it are scored. Without future steps these are all road users seen at the
+        present, which is what a node, who knows no future, forecasts.
         """
-        steps = self.valid.shape[1]
-        if start + WINDOW_STEPS > steps:
-            reason = f"expected {WINDOW_STEPS} frames (11 s) from frame {start} on, found {steps - start}"
-            raise ScenarioError(f"sensor log {self.id}: {reason}; leave the log out")
-        present = HISTORY_STEPS - 1
-        window = slice(start, start + WINDOW_STEPS)
+        steps, window_steps = self.valid.shape[1], history_steps + future_steps
+        if start + window_steps > steps:
+            reason = f"expected {window_steps} frames ({window_steps / 10:g} s) from frame {start} on, found "
+            raise ScenarioError(f"sensor log {self.id}: {reason}{steps - start}; leave the log out")
+        present = history_steps - 1
+        window = slice(start, start + window_steps)
         seen = np.flatnonzero(self.valid[:, window].any(axis=1))
         position, valid, kinds = self.position[seen, window], self.valid[seen, window], self.kinds[seen]
         agents = AgentTracks(
@@ -99,11 +116,11 @@ class SensorLog:
             heading=self.heading[seen, window],
             velocity=causal_velocity(position, valid, present, over_steps=1),
             valid=valid,
-            scored=valid[:, present:].all(axis=1) & np.isin(kinds, SCORED_KINDS),
+            scored=valid[:, present:].all(axis=1) & np.isin(kinds, ROAD_USERS),
         )
         near = self.map.near(position, valid, 0, present, map_radius_m)
         name = f"{self.id}_{start:03d}"
-        return Scenario(name, "argoverse2-sensor", self.city, agents, near, HISTORY_STEPS, focal=0, ego=0)
+        return Scenario(name, "argoverse2-sensor", self.city, agents, near, history_steps, focal=0, ego=0)
 
 
 @dataclass(frozen=True)
@@ -175,12 +192,16 @@ def read_log(log: Path) -> SensorLog:
     ego_valid = np.isin(np.arange(valid.shape[1]), steps)[None]
     ego_grid = spread(_planar(poses), np.zeros_like(steps), steps, ego_valid)
     grid = np.concatenate([ego_grid, grid])
+    stamps_ns = np.zeros(valid.shape[1], np.int64)
+    stamps_ns[steps] = frames
     map_path = _map_file(log)
     return SensorLog(
         id=log.name,
         city=map_path.stem.rpartition("____")[2].partition("_")[0],
         ids=(EGO_ID, *names),
         kinds=np.concatenate([[AgentKind.VEHICLE], _kinds(boxes, agent)]),
+        size=np.concatenate([[EGO_SIZE_M], _sizes(boxes, agent)]),
+        stamps_ns=stamps_ns,
         position=grid[..., :2],
         heading=grid[..., 2],
         valid=np.concatenate([ego_valid, valid]),
@@ -243,6 +264,12 @@ def _kinds(boxes: pa.Table, agent: Int[np.ndarray, " rows"]) -> Int[np.ndarray, 
     categories, category = encode(boxes["category"])
     kinds = np.array([_KIND_OF_CATEGORY.get(name, AgentKind.UNKNOWN) for name in categories], dtype=np.int64)
     return kinds[category[np.unique(agent, return_index=True)[1]]]
+
+
+def _sizes(boxes: pa.Table, agent: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "agents 3"]:
+    """The size of every track, from its first box."""
+    first = np.unique(agent, return_index=True)[1]
+    return np.column_stack([boxes[name].to_numpy()[first] for name in _SIZE])
 
 
 def _annotations(log: Path) -> Path:

@@ -11,6 +11,7 @@ from av2.structures.cuboid import CuboidList
 from av2.utils.io import read_city_SE3_ego
 
 from perception.scenario import AgentKind
+from perception.vectorize import vectorize
 from perception_datasets import argoverse2_sensor
 from perception_datasets.argoverse2_sensor import read_log
 from perception_datasets.errors import ScenarioError
@@ -39,7 +40,8 @@ def sensor_logs(tmp_path: Path) -> Path:
     }
     rows = FRAMES + 60
     pose = {"qw": np.cos(half) * np.ones(rows), "qz": np.sin(half) * np.ones(rows), "tx_m": 10.0 * np.ones(rows)}
-    rest = {name: np.zeros(rows) for name in ("qx", "qy", "ty_m", "tz_m", "length_m", "width_m", "height_m")}
+    rest = {name: np.zeros(rows) for name in ("qx", "qy", "ty_m", "tz_m", "width_m", "height_m")}
+    rest["length_m"] = 4.5 * np.ones(rows)
     feather.write_feather(pa.table({**box, **pose, **rest}), log / "annotations.feather")
     archive = {"lane_segments": {}, "pedestrian_crossings": {}, "drivable_areas": {}}
     (log / "map" / "log_map_archive_log0____PIT_city_1.json").write_text(json.dumps(archive))
@@ -67,6 +69,22 @@ def test_boxes_are_moved_to_the_city_frame(sensor_logs: Path) -> None:
     np.testing.assert_allclose(agents.velocity[:2], np.broadcast_to([0.0, 5.0], (2, 110, 2)), atol=1e-9)
     assert agents.scored.tolist() == [True, True, False]
     assert agents.valid.sum(axis=1).tolist() == [110, 110, 58]
+
+
+def test_a_log_says_when_its_frames_were_and_how_large_its_boxes_are(sensor_logs: Path) -> None:
+    log = read_log(sensor_logs / "val" / "log0")
+    assert log.stamps_ns.tolist() == (1_000_000_000 + 100_300_000 * np.arange(FRAMES)).tolist()
+    assert log.size.tolist() == [list(argoverse2_sensor.EGO_SIZE_M), [4.5, 0.0, 0.0], [4.5, 0.0, 0.0]]
+
+
+def test_a_window_without_a_future_shows_a_network_what_the_labelled_one_shows(sensor_logs: Path) -> None:
+    log = read_log(sensor_logs / "val" / "log0")
+    labelled, unlabelled = log.scenario(1), log.scenario(1, future_steps=0)
+    assert (unlabelled.history_steps, unlabelled.future_steps) == (50, 0)
+    assert unlabelled.agents.scored.tolist() == [True, True, False]
+    seen, known = vectorize(labelled), vectorize(unlabelled)
+    for name in ("agent_vectors", "agent_vectors_valid", "agent_poses", "lane_vectors", "lane_poses"):
+        np.testing.assert_array_equal(getattr(seen, name), getattr(known, name))
 
 
 def test_a_missing_frame_leaves_a_gap(sensor_logs: Path) -> None:

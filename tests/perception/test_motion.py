@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from perception_datasets.motion import causal_heading, causal_velocity
+from perception.motion import causal_heading, causal_velocity
 
 STEPS, PRESENT = 30, 19
 
