@@ -1,0 +1,38 @@
+"""How well a described place was found in a scene: SQA3D's localisation task, Acc@0.5 m, 1 m, 15° and 30°."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float64
+
+from perception.geometry import wrap_angle
+from perception.scene import Viewpoint
+
+THRESHOLDS_M = (0.5, 1.0)
+THRESHOLDS_DEG = (15, 30)
+
+
+def localization_errors(
+    given: Sequence[Viewpoint], true: Sequence[Viewpoint]
+) -> tuple[Float64[np.ndarray, " viewpoints"], Float64[np.ndarray, " viewpoints"]]:
+    """Metres in the floor plane (x, y) and radians about z between where people were put and where they stand.
+
+    Height and tilt are left out, as SQA3D annotates neither. Given and true must be in one frame with z up; which one
+    does not matter. A gaze straight up or down has no direction about z: it counts as opposite.
+    """
+    offset = np.stack([a.position - b.position for a, b in zip(given, true, strict=True)])[:, :2]
+    gaze, truth = (np.stack([viewpoint.forward for viewpoint in viewpoints])[:, :2] for viewpoints in (given, true))
+    turned = np.abs(wrap_angle(np.arctan2(gaze[:, 1], gaze[:, 0]) - np.arctan2(truth[:, 1], truth[:, 0])))
+    vertical = (np.linalg.norm(gaze, axis=1) < 1e-6) | (np.linalg.norm(truth, axis=1) < 1e-6)
+    return np.linalg.norm(offset, axis=1), np.where(vertical, np.pi, turned)
+
+
+def localization_accuracies(
+    distance_m: Float64[np.ndarray, " viewpoints"], angle_rad: Float64[np.ndarray, " viewpoints"]
+) -> dict[str, float]:
+    """The share of viewpoints within each threshold, the threshold itself included."""
+    return {f"acc_{limit:g}m": float((distance_m <= limit).mean()) for limit in THRESHOLDS_M} | {
+        f"acc_{limit}deg": float((np.rad2deg(angle_rad) <= limit).mean()) for limit in THRESHOLDS_DEG
+    }

@@ -1,0 +1,155 @@
+"""Scores of answers to questions about scenes, one row a question; SQA3D's own code averages batches instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from perception.answer_vocabulary import UNKNOWN, AnswerVocabulary
+from perception.errors import InputError
+from perception.metrics.answer_matching import matches_cleaned, matches_lenient, matches_refined
+from perception.metrics.bootstrap import bootstrap_interval
+from perception.scene import SceneQuestion
+
+QUESTION_TYPES = ("what", "is", "how", "can", "which", "other")
+
+TYPE_RULES = ("first_token", "mcan")
+"""Two rules tell a question's type, and published tables use both: see `question_type`."""
+
+METRICS = ("em1", "em10", "em1_cleaned", "refined", "lenient", "em1_unknown", "em10_unknown")
+"""Columns of `AnswerTable.hits`, in order. `perception.metrics.answer_matching` states the first five.
+
+In the last two the answer `unknown` is right where the vocabulary holds no true answer. That is how SQA3D's classifiers
+over 707 classes are scored: an answer that nobody could name counts as found when the model says that it cannot.
+"""
+
+HEADLINE = METRICS[:5]
+
+RANKS = 10
+"""How many ranked answers count for `em10`."""
+
+
+def question_type(question: str, rule: str) -> str:
+    """One of `QUESTION_TYPES`, from the first word in lower case.
+
+    `first_token` takes the text up to the first space: whole counts under this rule give the ScanQA and ClipBERT rows
+    of SQA3D's table. `mcan` (MCAN's loader, and its row) first drops full stops, commas and question marks and cuts
+    `'s` off, so that "What's" is a *what*. On the test split they differ in three questions.
+    """
+    text = question.lower()
+    if rule == "mcan":
+        text = text.translate(str.maketrans("", "", ".,?")).replace("'s", " 's")
+    elif rule != "first_token":
+        raise ValueError(f"question_type: expected a rule of {TYPE_RULES}, got {rule!r}")
+    first = (text.split() or [""])[0]
+    return first if first in QUESTION_TYPES else "other"
+
+
+@dataclass(frozen=True)
+class AnswerTable:
+    """Which questions were answered rightly, by every rule.
+
+    Attributes:
+        questions: One a row.
+        answers: The ranked answers that were given; empty where there was none, which counts as wrong.
+        in_vocabulary: Whether the vocabulary holds a true answer; None where no vocabulary was given.
+        hits: 1 where right; columns as in `METRICS`.
+        seed: Of the bootstrap that gives the intervals.
+    """
+
+    questions: tuple[SceneQuestion, ...]
+    answers: tuple[tuple[str, ...], ...]
+    in_vocabulary: Bool[np.ndarray, " questions"] | None
+    hits: Float64[np.ndarray, "questions metrics"]
+    seed: int = 0
+
+    def column(self, metric: str) -> Float64[np.ndarray, " questions"]:
+        """One metric of every question."""
+        return self.hits[:, METRICS.index(metric)]
+
+    def types(self, rule: str) -> np.ndarray:
+        """The type of every question."""
+        return np.array([question_type(question.question, rule) for question in self.questions])
+
+    def as_json(self) -> dict:
+        """The contract of `metrics.json`: shares in [0, 1] over all questions, then by question type under both rules.
+
+        `out_of_vocabulary` counts the questions that no classifier over the vocabulary can answer, and
+        `unknown_as_class` scores them as SQA3D's code does; both are None without a vocabulary.
+        """
+        outside = None if self.in_vocabulary is None else int((~self.in_vocabulary).sum())
+        means = dict(zip(METRICS, self.hits.mean(axis=0).tolist(), strict=True))
+        unknown = {"em1": means["em1_unknown"], "em10": means["em10_unknown"]}
+        return {
+            "questions": len(self.questions),
+            "scenes": len({question.scene_id for question in self.questions}),
+            "unanswered": sum(not ranked for ranked in self.answers),
+            "most_ranked": max(map(len, self.answers), default=0),
+            **{name: means[name] for name in HEADLINE},
+            "out_of_vocabulary": outside,
+            "unknown_as_class": None if outside is None else unknown,
+            "interval": {"level": 0.95, "seed": self.seed, **self._intervals(np.ones(len(self.hits), dtype=bool))},
+            "by_type": {rule: self._by_type(rule) for rule in TYPE_RULES},
+        }
+
+    def _by_type(self, rule: str) -> dict[str, dict]:
+        """Numbers of every type that occurs."""
+        types = self.types(rule)
+        members = {name: types == name for name in QUESTION_TYPES}
+        return {name: self._group(member) for name, member in members.items() if member.any()}
+
+    def _group(self, member: Bool[np.ndarray, " questions"]) -> dict:
+        means = self.hits[member].mean(axis=0).tolist()
+        return {
+            "questions": int(member.sum()),
+            **dict(zip(HEADLINE, means, strict=False)),
+            "interval": self._intervals(member),
+        }
+
+    def _intervals(self, member: Bool[np.ndarray, " questions"]) -> dict[str, list[float]]:
+        low, high = bootstrap_interval(self.hits[member][:, : len(HEADLINE)], self.seed)
+        return {name: [float(low[i]), float(high[i])] for i, name in enumerate(HEADLINE)}
+
+
+def score_answers(
+    questions: Sequence[SceneQuestion], answers: Mapping[int, Sequence[str]], vocabulary: AnswerVocabulary | None
+) -> AnswerTable:
+    """Scores ranked answers, the best first, by question id; a question without an answer counts as wrong.
+
+    Raises:
+        InputError: There are no questions, or one has no true answer.
+    """
+    if not questions:
+        raise InputError("scoring answers: expected questions, got none; give a split that has some")
+    for question in questions:
+        if not question.answers:
+            raise InputError(
+                f"question {question.id}: expected a true answer to compare with, got none; give annotations"
+            )
+    ranked = tuple(tuple(answers.get(question.id, ()))[:RANKS] for question in questions)
+    known = [vocabulary is None or any(answer in vocabulary for answer in question.answers) for question in questions]
+    rows = [_hits(given, set(question.answers), k) for given, question, k in zip(ranked, questions, known, strict=True)]
+    return AnswerTable(
+        questions=tuple(questions),
+        answers=ranked,
+        in_vocabulary=None if vocabulary is None else np.array(known),
+        hits=np.array(rows, dtype=np.float64),
+    )
+
+
+def _hits(ranked: Sequence[str], true: set[str], in_vocabulary: bool) -> tuple[bool, ...]:
+    """One row of `AnswerTable.hits`."""
+    true_or_unknown = true if in_vocabulary else true | {UNKNOWN}
+    first = ranked[0] if ranked else ""
+    return (
+        first in true,
+        any(answer in true for answer in ranked),
+        matches_cleaned(first, true),
+        matches_refined(first, true),
+        matches_lenient(first, true),
+        first in true_or_unknown,
+        any(answer in true_or_unknown for answer in ranked),
+    )

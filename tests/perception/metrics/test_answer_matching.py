@@ -1,0 +1,75 @@
+"""The three rules of the field, against what the published scripts do."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perception.metrics.answer_matching import clean_answer, matches_cleaned, matches_lenient, matches_refined
+
+PUBLISHED_CLEANING = {
+    "The 2 chairs.": "two chairs",
+    " yes. ": "yes",
+    "yes .": "yes ",
+    "Yes, it is!": "yes, it is",
+    "a the chair": "chair",
+    "a a chair": "a chair",
+    "the": "the",
+    "a TV": "TV",
+    "at 12 o' clock": "at twelve o'clock",
+    "3 oclock": "three o'clock",
+    "None": "zero",
+    "let": "left",
+    "rigth  side": "right side",
+    "mat2": "mat",
+    "x12": "x12",
+    "walk backwards": "walk backward",
+    "21": "21",
+    "23 books": "twenty-three books",
+    "café": "caf",
+    "it's a wasing-machine": "it's washing-machine",
+    "behine me: chai": "behind me: chair",
+    "the 1st": "the 1st",
+}
+"""What SQA3D's LLM/eval_sqa3d_llm.py (equal to LEO's data_utils.py) makes of these, run by us."""
+
+
+@pytest.mark.parametrize("text", PUBLISHED_CLEANING)
+def test_answers_are_cleaned_as_by_the_published_script(text: str) -> None:
+    assert clean_answer(text) == PUBLISHED_CLEANING[text]
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "cleaned", "refined", "lenient"),
+    [
+        ("Yes.", "yes", True, True, True),
+        ("2", "two", True, True, True),
+        ("None", "none", True, True, False),  # only refined and cleaned clean the truth too
+        ("armchair", "arm chair", False, True, True),
+        ("brown chair", "chair", False, True, True),  # contains the truth, and shares a word
+        ("chair", "brown chair", False, True, True),
+        ("wooden table", "wooden desk", False, False, True),
+        ("bookshelf", "book", False, True, False),  # lenient does not ask whether the answer contains the truth
+        ("left", "right", False, False, False),
+        ("TV", "TV", True, True, True),
+    ],
+)
+def test_each_rule_has_its_own_idea_of_right(
+    answer: str, truth: str, cleaned: bool, refined: bool, lenient: bool
+) -> None:
+    rules = (matches_cleaned, matches_refined, matches_lenient)
+    assert tuple(rule(answer, [truth]) for rule in rules) == (cleaned, refined, lenient)
+    assert tuple(rule(answer, ["something else", truth]) for rule in rules) == (cleaned, refined, lenient)
+
+
+@pytest.mark.parametrize("answer", ["", "  ", "?!", "."])
+@pytest.mark.parametrize("rule", [matches_cleaned, matches_refined, matches_lenient])
+def test_an_answer_that_says_nothing_is_wrong_under_every_rule(answer: str, rule) -> None:
+    assert not rule(answer, ["yes", ""])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.text(alphabet="ab 1'.-the", max_size=8), st.text(alphabet="ab 1'.-the", max_size=8))
+def test_what_is_right_after_cleaning_is_right_by_the_refined_rule(answer: str, truth: str) -> None:
+    assert matches_refined(answer, [truth]) or not matches_cleaned(answer, [truth])
