@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from perception.metrics.manoeuvre import MANOEUVRES
 from perception_tools.published import PUBLISHED
 from perception_tools.report.evaluation import Evaluation
+from perception_tools.report.page import Cell, Table
 
 COLUMNS = {
     "min_ade_endpoint": "minADE, endpoint",
@@ -21,38 +21,6 @@ COLUMNS = {
 """Name in `metrics.json` → heading. Metres but for the miss rate, a share."""
 
 HEADLINE = {name: COLUMNS[name] for name in ("min_ade_endpoint", "min_fde", "miss_rate")}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell.
-
-    Attributes:
-        text: What it says; numbers with three digits, as in `metrics.json`.
-        note: Small print below.
-        best: Whether it is the lowest of its column.
-    """
-
-    text: str
-    note: str = ""
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A caption, headings, and rows that begin with a heading of their own.
-
-    Attributes:
-        id: Of the HTML element.
-        caption: What the numbers are over.
-        headings: One a column, the rows' own heading included.
-        rows: Heading and cells.
-    """
-
-    id: str
-    caption: str
-    headings: tuple[str, ...]
-    rows: list[tuple[str, list[Cell]]]
 
 
 def score_tables(evaluations: Sequence[Evaluation]) -> list[Table]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from perception.errors import InputError
 from perception_tools.report.charts import interval_chart, learning_curves
 from perception_tools.report.evaluation import Evaluation
-from perception_tools.report.machine import describe_machine
+from perception_tools.report.page import write_page
 from perception_tools.report.pictures import forecast_svg, legend_svg
 from perception_tools.report.tables import (
     HEADLINE,
@@ -24,7 +22,7 @@ from perception_tools.report.tables import (
     published_table,
     score_tables,
 )
-from perception_tools.report.theme import LINES, css_variables
+from perception_tools.report.theme import LINES
 
 
 def write_report(
@@ -43,14 +41,9 @@ def write_report(
     """
     if not evaluations:
         raise InputError("report: expected at least one evaluation, got none")
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("perception_tools.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    html = environment.get_template("report.html").render(
+    write_page(
+        out / "report.html",
+        "report.html",
         title=f"{', '.join(e.name for e in evaluations if e.trained) or evaluations[0].name} on {data_name}",
         data_name=data_name,
         synthetic=synthetic,
@@ -68,15 +61,8 @@ def write_report(
         counts=count_table(evaluations),
         notes=notes,
         recipes=[(e.name, json.dumps(e.recipe, indent=2, default=str)) for e in evaluations if e.recipe],
-        machine=describe_machine(),
         lines=len(LINES),
-        light=Markup(css_variables(dark=False)),
-        dark=Markup(css_variables(dark=True)),
     )
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / f".report.html.{os.getpid()}"
-    partial.write_text(html, encoding="utf-8")
-    partial.replace(out / "report.html")
 
 
 def findings(evaluations: Sequence[Evaluation]) -> list[str]:
