@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,7 +74,8 @@ def read_rows(
         regime = _choose(block, z, readout)
     if regime == "full":
         return block(project_in(z), valid, readout)
-    latent, A = _latent(block, project_in, z)
+    to_latent, A = latent_of(block, project_in)
+    latent = to_latent(z)
     rows = readout.gather(latent)
     queries = _product(rows.flatten(0, 1), A.mT, _matrix(block.q).mT).unflatten(0, rows.shape[:2])
     attend_latent = _attend_absorbed if regime == "absorbed" else _attend_folded
@@ -81,33 +83,56 @@ def read_rows(
     return block.finish(project_in(readout.gather(z)) + block.o(attended))
 
 
-def _latent(
-    block: LlamaBlock | OptBlock, project_in: nn.Linear, z: Float[Tensor, "batch tokens dim"]
-) -> tuple[Float[Tensor, "batch tokens latent_dim"], Float[Tensor, "in_dim latent_dim"]]:
-    """ẑ and A: the input of the block's query, key and value layers is ẑ·Aᵀ (and a last 1, where they have a bias)."""
-    norm, wide = block.attention_norm, torch.promote_types(z.dtype, torch.float32)
-    latent, A = z.to(wide), _matrix(project_in).to(wide)
-    if project_in.bias is not None:
-        latent = _with_ones(latent)
-    if isinstance(block, OptBlock) and block.pre_norm:
+@dataclass(frozen=True)
+class LatentMap:
+    """From tokens to ẑ, such that ẑ·Aᵀ is the input of a block's query, key and value layers.
+
+    Attributes:
+        ones_before: Whether a column of ones goes before the norm, for the bias of `project_in`.
+        gram: W1ᵀ·W1 of the norm's own input (centred for a LayerNorm); None where no norm stands before attention.
+        width: D.
+        eps: Of the norm.
+        ones_after: Whether a column of ones goes behind the norm, for its bias and those of the layers after it.
+    """
+
+    ones_before: bool
+    gram: Float[Tensor, "latent_dim latent_dim"] | None
+    width: int
+    eps: float
+    ones_after: bool
+
+    def __call__(self, z: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens latent_dim"]:
+        """ẑ."""
+        latent = z if self.gram is None else z.to(self.gram.dtype)
+        if self.ones_before:
+            latent = _with_ones(latent)
+        if self.gram is not None:
+            with torch.autocast(z.device.type, enabled=False):
+                square = ((latent @ self.gram) * latent).sum(-1, keepdim=True)
+            # Rounding may leave a square a little below zero.
+            latent = torch.rsqrt(square.clamp_min(0) / self.width + self.eps) * latent
+        return (_with_ones(latent) if self.ones_after else latent).to(z.dtype)
+
+
+def latent_of(block: LlamaBlock | OptBlock, project_in: nn.Linear) -> tuple[LatentMap, Float[Tensor, "in_dim dim"]]:
+    """The map from tokens to ẑ, and A."""
+    norm, pre_norm = block.attention_norm, isinstance(block, LlamaBlock) or block.pre_norm
+    A = _matrix(project_in)
+    A, gram = A.to(torch.promote_types(A.dtype, torch.float32)), None
+    if isinstance(block, OptBlock) and pre_norm:
         A = A - A.mean(0)
-    if isinstance(block, LlamaBlock) or block.pre_norm:
-        latent, A = _inverse_rms(latent, A, norm.eps) * latent, norm.weight.unsqueeze(1) * A
+    if pre_norm:
+        with torch.autocast(A.device.type, enabled=False):
+            gram = A.mT @ A
+        A = norm.weight.unsqueeze(1) * A
     if isinstance(norm, nn.LayerNorm):
-        shift = norm.bias if block.pre_norm else torch.zeros_like(norm.bias)
+        shift = norm.bias if pre_norm else torch.zeros_like(norm.bias)
         one = F.pad(A.new_ones(1, 1), (A.shape[1], 0))
-        latent, A = _with_ones(latent), torch.cat([torch.cat([A, shift.unsqueeze(1)], 1), one])
-    return latent.to(z.dtype), A.to(project_in.weight.dtype)
-
-
-def _inverse_rms(
-    z: Float[Tensor, "batch tokens dim"], W1: Float[Tensor, "width dim"], eps: float
-) -> Float[Tensor, "batch tokens 1"]:
-    """r, the inverse root mean square of z·W1ᵀ."""
-    with torch.autocast(z.device.type, enabled=False):
-        square = ((z @ (W1.mT @ W1)) * z).sum(-1, keepdim=True)
-    # Rounding may leave a square a little below zero.
-    return torch.rsqrt(square.clamp_min(0) / W1.shape[0] + eps)
+        A = torch.cat([torch.cat([A, shift.unsqueeze(1)], 1), one])
+    to_latent = LatentMap(
+        project_in.bias is not None, gram, project_in.out_features, norm.eps, isinstance(norm, nn.LayerNorm)
+    )
+    return to_latent, A.to(project_in.weight.dtype)
 
 
 def _attend_absorbed(
@@ -118,17 +143,46 @@ def _attend_absorbed(
     valid: Bool[Tensor, "batch tokens"],
 ) -> Float[Tensor, "batch rows inner"]:
     """Attention to the latents themselves: the key and value matrices are applied on the side of the queries."""
-    batch, rows, _ = queries.shape
     groups = _kv_heads(block)
     Wk, Wv = (_matrix(linear).unflatten(0, (groups, -1)) for linear in (block.k, block.v))
-    Q = queries.unflatten(-1, (groups, block.heads // groups, -1)).permute(2, 0, 1, 3, 4).flatten(1, 3)
-    U = _product(Q, Wk, A)
+    return attend_to_latents(
+        queries,
+        latent,
+        lambda Q: _product(Q, Wk, A),
+        lambda C: _product(C, A.mT, Wv.mT),
+        valid,
+        block.heads,
+        groups,
+    )
+
+
+def attend_to_latents(
+    queries: Float[Tensor, "batch rows inner"],
+    latent: Float[Tensor, "batch tokens latent_dim"],
+    to_latent: Callable[[Tensor], Tensor],
+    from_latent: Callable[[Tensor], Tensor],
+    valid: Bool[Tensor, "batch tokens"],
+    heads: int,
+    kv_heads: int,
+) -> Float[Tensor, "batch rows inner"]:
+    """Multi-head attention whose keys and values are the latents, the same for every head.
+
+    Args:
+        queries: Q of all heads.
+        latent: ẑ.
+        to_latent: Q [kv_heads, queries, e] to U [kv_heads, queries, latent_dim], each key head by its own matrix.
+        from_latent: C [kv_heads, queries, latent_dim] to O [kv_heads, queries, e].
+        valid: Of the tokens.
+        heads: H.
+        kv_heads: G.
+    """
+    batch, rows, _ = queries.shape
+    Q = queries.unflatten(-1, (kv_heads, heads // kv_heads, -1)).permute(2, 0, 1, 3, 4).flatten(1, 3)
     # All heads and rows of a sample are queries over one set of keys, the latents, which are the values too.
-    U = U.unflatten(1, (batch, -1)).transpose(0, 1).flatten(1, 2)
+    U = to_latent(Q).unflatten(1, (batch, -1)).transpose(0, 1).flatten(1, 2)
     keys, mask, scale = latent.unsqueeze(1), valid[:, None, None, :], Q.shape[-1] ** -0.5
     C = F.scaled_dot_product_attention(U.unsqueeze(1), keys, keys, attn_mask=mask, scale=scale).squeeze(1)
-    C = C.unflatten(1, (groups, -1)).transpose(0, 1).flatten(1, 2)
-    O = _product(C, A.mT, Wv.mT)  # noqa: E741
+    O = from_latent(C.unflatten(1, (kv_heads, -1)).transpose(0, 1).flatten(1, 2))  # noqa: E741
     return O.unflatten(1, (batch, rows, -1)).permute(1, 2, 0, 3, 4).flatten(2)
 
 
