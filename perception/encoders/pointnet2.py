@@ -1,0 +1,131 @@
+"""PointNet++: Deep Hierarchical Feature Learning on Point Sets in a Metric Space (https://arxiv.org/abs/1706.02413).
+
+The single-scale version that VoteNet and its descendants use: relative coordinates are divided by the radius.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from jaxtyping import Float, Int
+from torch import Tensor, cat, nn
+
+from perception.cloud import ball_query, farthest_points, interpolate, take
+
+
+@dataclass(frozen=True)
+class Level:
+    """One set abstraction.
+
+    Attributes:
+        centres: How many points it keeps.
+        radius: Of the balls around them, metres.
+        neighbours: Points a ball.
+        widths: Of the layers that every point of a ball passes before the maximum.
+    """
+
+    centres: int
+    radius: float
+    neighbours: int
+    widths: tuple[int, ...]
+
+
+class PointMLP(nn.Module):
+    """Linear, BatchNorm and ReLU, several times, on each point for itself: what 1x1 convolutions compute.
+
+    Args:
+        widths: Of the input, then of each layer.
+    """
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        layers = [
+            layer
+            for before, after in pairwise(widths)
+            for layer in (nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True))
+        ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Float[Tensor, "*points features"]) -> Float[Tensor, "*points width"]:
+        """Same points."""
+        return self.layers(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+
+
+class SetAbstraction(nn.Module):
+    """Features of the points around each centre to one feature (§3.2)."""
+
+    def __init__(self, features: int, radius: float, neighbours: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.radius, self.neighbours = radius, neighbours
+        self.mlp = PointMLP((3 + features, *widths))
+
+    def forward(
+        self,
+        centres: Float[Tensor, "batch centres 3"],
+        points: Float[Tensor, "batch points 3"],
+        features: Float[Tensor, "batch points features"],
+    ) -> Float[Tensor, "batch centres width"]:
+        """One feature a centre."""
+        index = ball_query(centres, points, self.radius, self.neighbours)
+        relative = (take(points, index) - centres.unsqueeze(2)) / self.radius
+        return self.mlp(cat([relative, take(features, index)], dim=-1)).max(2).values
+
+
+class FeaturePropagation(nn.Module):
+    """Features of a coarse level carried to the points of a finer one (§3.4)."""
+
+    def __init__(self, coarse: int, fine: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.mlp = PointMLP((coarse + fine, *widths))
+
+    def forward(
+        self,
+        fine_points: Float[Tensor, "batch fine 3"],
+        fine: Float[Tensor, "batch fine fine_features"],
+        coarse_points: Float[Tensor, "batch coarse 3"],
+        coarse: Float[Tensor, "batch coarse coarse_features"],
+    ) -> Float[Tensor, "batch fine width"]:
+        """One feature a fine point."""
+        return self.mlp(cat([interpolate(fine_points, coarse_points, coarse), fine], dim=-1))
+
+
+class PointNet2(nn.Module):
+    """Down through all levels, and up again to the centres of the second: the seeds.
+
+    Args:
+        features: Of a point, beside its coordinates.
+        levels: At least three, each with fewer centres than the one before.
+        widths: Of every feature propagation.
+    """
+
+    def __init__(self, features: int, levels: Sequence[Level], widths: Sequence[int]) -> None:
+        super().__init__()
+        self.centres = [level.centres for level in levels]
+        if len(levels) < 3 or self.centres != sorted(self.centres, reverse=True):
+            raise ValueError(f"PointNet2: expected three or more levels of ever fewer centres, got {self.centres}")
+        out = [level.widths[-1] for level in levels]
+        self.down = nn.ModuleList(
+            SetAbstraction(before, level.radius, level.neighbours, level.widths)
+            for before, level in zip([features, *out[:-1]], levels, strict=True)
+        )
+        skipped = out[-2:0:-1]
+        coarse = [out[-1], *[widths[-1]] * (len(skipped) - 1)]
+        self.up = nn.ModuleList(
+            FeaturePropagation(below, fine, widths) for below, fine in zip(coarse, skipped, strict=True)
+        )
+
+    def forward(
+        self, points: Float[Tensor, "batch points 3"], features: Float[Tensor, "batch points features"]
+    ) -> tuple[Int[Tensor, "batch seeds"], Float[Tensor, "batch seeds 3"], Float[Tensor, "batch seeds width"]]:
+        """Indices of the seeds among the points, their places and features."""
+        chosen = farthest_points(points, self.centres[0])
+        centres = take(points, chosen)  # of every level: the beginning of a sample is a sample
+        levels = [(points, features)]
+        for count, down in zip(self.centres, self.down, strict=True):
+            levels.append((centres[:, :count], down(centres[:, :count], *levels[-1])))
+        seeds, seed_features = levels[-1]
+        for (fine_points, fine), up in zip(levels[-2:1:-1], self.up, strict=True):
+            seeds, seed_features = fine_points, up(fine_points, fine, seeds, seed_features)
+        return chosen[:, : self.centres[1]], seeds, seed_features

@@ -1,0 +1,150 @@
+"""Deep Hough Voting for 3D Object Detection in Point Clouds (VoteNet, https://arxiv.org/abs/1904.09664).
+
+With the sizes of VoteNet's ScanNet model as ScanQA and SQA3D use it: seeds vote for the centre of their object, votes
+are clustered to proposals. What goes on to question answering is a feature of every proposal that is an object.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from perception.cloud import farthest_points, take
+from perception.encoders.pointnet2 import Level, PointMLP, PointNet2, SetAbstraction
+from perception.tokens import Tokens
+
+LEVELS = (
+    Level(2048, 0.2, 64, (64, 64, 128)),
+    Level(1024, 0.4, 32, (128, 128, 256)),
+    Level(512, 0.8, 16, (128, 128, 256)),
+    Level(256, 1.2, 16, (128, 128, 256)),
+)
+"""VoteNet's set abstractions (its appendix)."""
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Votes, and proposals of objects with everything that is predicted of them; scene frame, metres.
+
+    Attributes:
+        seed_index: Which points of the cloud the seeds are.
+        seeds: Where they are.
+        votes: Where each seed thinks the centre of its object is.
+        clusters: Votes around which the proposals gather.
+        features: Of the proposals, for question answering.
+        objectness: Logits of "no object" and "object".
+        centres: Of the boxes.
+        heading: Logit and residual (radians / π) of the one heading bin: ScanNet's boxes are parallel to the axes, so
+            both say nothing; kept so that the layer has VoteNet's shape.
+        size_scores: Logits of the size classes.
+        size_residuals: For each size class, what the size adds to the class's mean, in mean sizes.
+        class_scores: Logits of the object classes.
+        mean_sizes: Of the size classes.
+    """
+
+    seed_index: Int[Tensor, "batch seeds"]
+    seeds: Float[Tensor, "batch seeds 3"]
+    votes: Float[Tensor, "batch seeds 3"]
+    clusters: Float[Tensor, "batch proposals 3"]
+    features: Float[Tensor, "batch proposals dim"]
+    objectness: Float[Tensor, "batch proposals 2"]
+    centres: Float[Tensor, "batch proposals 3"]
+    heading: Float[Tensor, "batch proposals 2"]
+    size_scores: Float[Tensor, "batch proposals classes"]
+    size_residuals: Float[Tensor, "batch proposals classes 3"]
+    class_scores: Float[Tensor, "batch proposals classes"]
+    mean_sizes: Float[Tensor, "classes 3"]
+
+    @property
+    def valid(self) -> Bool[Tensor, "batch proposals"]:
+        """True for proposals that are objects rather than not; for all of a scene where none is.
+
+        SQA3D's masked softmax likewise spreads over all proposals there.
+        """
+        is_object = self.objectness.argmax(-1) == 1
+        return is_object | ~is_object.any(1, keepdim=True)
+
+    @property
+    def tokens(self) -> Tokens:
+        """The proposals' features."""
+        return Tokens(self.features, self.valid)
+
+    @property
+    def boxes(self) -> Float[Tensor, "batch proposals 6"]:
+        """Centre, then full size along the axes (of the likeliest size class)."""
+        sizes = self.mean_sizes * (1 + self.size_residuals)
+        likeliest = self.size_scores.argmax(-1)[..., None, None].expand(-1, -1, 1, 3)
+        return torch.cat([self.centres, sizes.gather(2, likeliest).squeeze(2).clamp_min(0)], dim=-1)
+
+
+class VoteNet(nn.Module):
+    """Points to proposals of objects.
+
+    Args:
+        features: Of a point, beside its coordinates.
+        mean_sizes: Mean full size of each class's boxes, metres; boxes are regressed from it.
+        levels: Of the backbone.
+        seed_dim: Width of the seeds' features.
+        proposals: How many.
+        dim: Width of the proposals' features.
+        radius: Of the balls of votes that make a proposal, metres.
+        neighbours: Votes a proposal.
+    """
+
+    mean_sizes: Tensor
+
+    def __init__(
+        self,
+        features: int,
+        mean_sizes: Float[Tensor, "classes 3"],
+        *,
+        levels: tuple[Level, ...] = LEVELS,
+        seed_dim: int = 256,
+        proposals: int = 256,
+        dim: int = 128,
+        radius: float = 0.3,
+        neighbours: int = 16,
+    ) -> None:
+        super().__init__()
+        self.dim, self.proposals, self.classes = dim, proposals, len(mean_sizes)
+        self.register_buffer("mean_sizes", mean_sizes.float())
+        self.backbone = PointNet2(features, levels, (seed_dim, seed_dim))
+        self.vote = nn.Sequential(PointMLP((seed_dim, seed_dim, seed_dim)), nn.Linear(seed_dim, 3 + seed_dim))
+        self.cluster = SetAbstraction(seed_dim, radius, neighbours, (dim, dim, dim))
+        self.propose = nn.Sequential(PointMLP((dim, dim, dim)), nn.Linear(dim, 2 + 3 + 2 + 5 * self.classes))
+
+    def forward(
+        self, points: Float[Tensor, "batch points 3"], features: Float[Tensor, "batch points features"]
+    ) -> Detections:
+        """Proposals of each scene.
+
+        Args:
+            points: Scene frame, metres.
+            features: As `perception.scene_input.SceneBatch` says.
+        """
+        seed_index, seeds, seed_features = self.backbone(points, features)
+        offset, residual = self.vote(seed_features).split([3, seed_features.shape[-1]], dim=-1)
+        votes, vote_features = seeds + offset, seed_features + residual
+        vote_features = vote_features / vote_features.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        clusters = take(votes, farthest_points(votes, self.proposals))
+        proposals = self.cluster(clusters, votes, vote_features)
+        objectness, centre, heading, size_scores, residuals, class_scores = self.propose(proposals).split(
+            [2, 3, 2, self.classes, 3 * self.classes, self.classes], dim=-1
+        )
+        return Detections(
+            seed_index=seed_index,
+            seeds=seeds,
+            votes=votes,
+            clusters=clusters,
+            features=proposals,
+            objectness=objectness,
+            centres=clusters + centre,
+            heading=heading,
+            size_scores=size_scores,
+            size_residuals=residuals.unflatten(-1, (self.classes, 3)),
+            class_scores=class_scores,
+            mean_sizes=self.mean_sizes,
+        )

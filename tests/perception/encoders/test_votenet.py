@@ -1,0 +1,102 @@
+"""VoteNet: its published sizes, and what follows from its definition."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from perception.encoders.pointnet2 import Level
+from perception.encoders.votenet import VoteNet
+
+LEVELS = (Level(32, 0.5, 8, (6, 8)), Level(16, 0.8, 8, (8, 10)), Level(8, 1.2, 4, (10, 12)))
+
+
+def tiny() -> VoteNet:
+    torch.manual_seed(0)
+    sizes = torch.tensor([[1.0, 2, 3], [0.5, 0.5, 0.5]])
+    return VoteNet(2, sizes, levels=LEVELS, seed_dim=12, proposals=6, dim=8, neighbours=4).eval()
+
+
+@pytest.fixture
+def scenes() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return 2 * torch.rand(2, 150, 3, generator=generator), torch.randn(2, 150, 2, generator=generator)
+
+
+def test_its_layers_have_the_published_widths() -> None:
+    model = VoteNet(4, torch.ones(18, 3))
+    shapes = {
+        part: [tuple(layer.weight.shape)[::-1] for layer in module.modules() if isinstance(layer, nn.Linear)]
+        for part, module in model.named_children()
+    }
+    assert shapes == {
+        "backbone": [
+            *((7, 64), (64, 64), (64, 128)),
+            *((131, 128), (128, 128), (128, 256)),
+            *((259, 128), (128, 128), (128, 256)),
+            *((259, 128), (128, 128), (128, 256)),
+            *((512, 256), (256, 256)),
+            *((512, 256), (256, 256)),
+        ],
+        "vote": [(256, 256), (256, 256), (256, 259)],
+        "cluster": [(259, 128), (128, 128), (128, 128)],
+        "propose": [(128, 128), (128, 128), (128, 97)],
+    }
+
+
+def test_boxes_move_with_the_scene(scenes) -> None:
+    model, shift = tiny(), torch.tensor([16.0, -8.0, 4.0])
+    here, there = model(*scenes), model(scenes[0] + shift, scenes[1])
+    torch.testing.assert_close(there.votes, here.votes + shift, rtol=0, atol=1e-4)
+    torch.testing.assert_close(there.boxes[..., :3], here.boxes[..., :3] + shift, rtol=0, atol=1e-4)
+    torch.testing.assert_close(there.boxes[..., 3:], here.boxes[..., 3:], rtol=1e-4, atol=1e-4)
+
+
+def test_a_scene_is_seen_alike_whatever_stands_beside_it(scenes) -> None:
+    model = tiny()
+    together, alone = model(*scenes), model(scenes[0][1:], scenes[1][1:])
+    for name, value in vars(alone).items():
+        if name != "mean_sizes":
+            torch.testing.assert_close(getattr(together, name)[1:], value, msg=name)
+
+
+def test_proposals_stand_on_votes_and_their_features_are_finite(scenes) -> None:
+    found = tiny()(*scenes)
+    assert (torch.cdist(found.clusters, found.votes).amin(-1) < 1e-5).all()
+    assert found.features.isfinite().all()
+    assert torch.equal(found.seeds, scenes[0].gather(1, found.seed_index[..., None].expand(-1, -1, 3)))
+
+
+def test_a_box_is_its_likeliest_classes_mean_size_and_the_residual(scenes) -> None:
+    found = tiny()(*scenes)
+    boxes, scores = found.boxes.detach().numpy(), found.size_scores.detach().numpy()
+    means, residuals = found.mean_sizes.numpy(), found.size_residuals.detach().numpy()
+    for scene in range(2):
+        for proposal in range(6):
+            kind = int(np.argmax(scores[scene, proposal]))
+            size = means[kind] + residuals[scene, proposal, kind] * means[kind]
+            np.testing.assert_allclose(boxes[scene, proposal, 3:], np.maximum(size, 0), rtol=1e-5)
+
+
+def test_proposals_are_valid_where_an_object_is_likelier_and_all_are_where_none_is(scenes) -> None:
+    found = tiny()(*scenes)
+    objectness = torch.tensor([[[0.0, 1], [1, 0], [0, 2], [1, 0], [1, 0], [1, 0]], [[1.0, 0]] * 6])
+    found = replace(found, objectness=objectness)
+    assert found.valid.tolist() == [[True, False, True, False, False, False], [True] * 6]
+    assert found.tokens.values is found.features
+
+
+def test_every_parameter_learns(scenes) -> None:
+    model = tiny().train()
+    found = model(*scenes)
+    outputs = [found.votes, found.features, found.objectness, found.centres, found.heading, found.size_scores]
+    outputs += [found.size_residuals, found.class_scores]
+    torch.stack([(out * torch.randn_like(out)).sum() for out in outputs]).sum().backward()
+    silent = [
+        n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
+    ]
+    assert silent == []
