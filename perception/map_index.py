@@ -44,7 +44,18 @@ class MapIndex:
         present: int,
         radius_m: float = MAP_RADIUS_M,
     ) -> MapPolylines:
-        """The polylines that matter at the present step.
+        """The polylines of `rows_near`."""
+        return take(self.polylines, self.rows_near(position, valid, focal, present, radius_m))
+
+    def rows_near(
+        self,
+        position: Float[np.ndarray, "agents steps 2"],
+        valid: Bool[np.ndarray, "agents steps"],
+        focal: int,
+        present: int,
+        radius_m: float = MAP_RADIUS_M,
+    ) -> Int[np.ndarray, " near"]:
+        """Which polylines matter at the present step.
 
         A polyline is kept when one of its points lies within `radius_m` (the larger of |Δx| and |Δy|) of the focal
         agent, or within half of that of any other agent that is seen at the present step and is itself within
@@ -59,7 +70,7 @@ class MapIndex:
         others = position[valid[:, present], present]
         others = others[np.abs(others - centre).max(axis=1) <= radius_m]
         near = _within(points, centre[None], radius_m) | _within(points, others, radius_m / 2)
-        return take(self.polylines, rows[near])
+        return rows[near]
 
 
 def _within(

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from perception.errors import InputError
 from perception.geometry import SE2
-from perception.scenario import STEP_S, PolylineKind, Scenario, Turn
+from perception.scenario import STEP_S, MapPolylines, PolylineKind, Scenario, Turn
 
 AGENT_FEATURES = 10
 """Of an agent's vector, in the agent's present frame: start x, y; displacement x, y; how far start and displacement
@@ -98,7 +98,7 @@ def vectorize(scenario: Scenario) -> VectorizedScenario:
     valid = tracks.valid[agents]
     velocities = _mean_velocities(local[:, : present + 1], valid[:, : present + 1])
     lane_points = scene_SE2_city.apply(scenario.map.points)
-    lane_vectors, lane_poses = _vectorize_lanes(scenario, lane_points)
+    lane_vectors, lane_poses = vectorize_lanes(scenario.map, lane_points)
     return VectorizedScenario(
         id=scenario.id,
         city_SE2_scene=city_SE2_scene,
@@ -169,10 +169,17 @@ def _mean_velocities(
     return displacement / np.maximum(elapsed_s, STEP_S)[:, None]
 
 
-def _vectorize_lanes(
-    scenario: Scenario, points: Float[np.ndarray, "lanes points 2"]
+def vectorize_lanes(
+    lanes: MapPolylines, points: Float[np.ndarray, "lanes points 2"]
 ) -> tuple[Float32[np.ndarray, "lanes vectors features"], Float32[np.ndarray, "lanes 4"]]:
-    lanes = scenario.map
+    """Every lane in its own frame, and the pose of that frame where its points are given.
+
+    The vectors are the same in whatever frame the points are, to rounding.
+
+    Args:
+        lanes: What they are.
+        points: Where they are, metres.
+    """
     count, per_lane = points.shape[:2]
     middle = per_lane // 2
     tangent = points[:, middle] - points[:, middle - 1]

@@ -35,6 +35,7 @@ class VectorBatch:
         agent_vectors_valid: True where both ends of a vector were observed.
         agent_kinds: `AgentKind` values.
         lane_vectors: See `perception.vectorize.LANE_FEATURES`.
+        lane_rows: Which of the scenarios' lanes, counted over all scenarios, these are.
         token_index: Which polyline a token is, counted over agents and then lanes. Agents stand first in each view.
         token_poses: x, y (metres), cos, sin of the polyline's frame in the view's frame.
         token_valid: False where a view has fewer tokens.
@@ -51,6 +52,7 @@ class VectorBatch:
     agent_vectors_valid: Bool[Tensor, "agents history_vectors"]
     agent_kinds: Int[Tensor, " agents"]
     lane_vectors: Float32[Tensor, "lanes lane_vectors lane_features"]
+    lane_rows: Int[Tensor, " lanes"]
     token_index: Int[Tensor, "views tokens"]
     token_poses: Float32[Tensor, "views tokens 4"]
     token_valid: Bool[Tensor, "views tokens"]
@@ -189,6 +191,7 @@ def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Vi
     }
     return VectorBatch(
         **stacked,
+        lane_rows=torch.from_numpy(np.flatnonzero(seen_lanes)),
         token_index=torch.from_numpy(position_among_seen[token_index]),
         token_poses=torch.from_numpy(token_poses),
         token_valid=torch.from_numpy(token_valid),

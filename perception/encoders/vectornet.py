@@ -176,18 +176,25 @@ class VectorNet(nn.Module):
         self.global_graph = nn.ModuleList(GlobalGraphLayer(dim, heads, dropout) for _ in range(global_layers))
         self.norm = nn.LayerNorm(dim)
 
-    def encode_polylines(self, batch: VectorBatch) -> Float[Tensor, "polylines dim"]:
-        """Features of all agents and then all lanes: what does not depend on the view."""
+    def encode_polylines(
+        self, batch: VectorBatch, lanes: Float[Tensor, "all_lanes dim"] | None = None
+    ) -> Float[Tensor, "polylines dim"]:
+        """Features of all agents and then all lanes: what does not depend on the view.
+
+        Args:
+            batch: The views.
+            lanes: What `lane_subgraph` gave for every lane of the batch's scenarios, where that is known already.
+        """
         agents = (
             self.agent_subgraph(batch.agent_vectors, batch.agent_vectors_valid)
             + self.newest_vectors(batch.agent_vectors)
             + self.agent_kind(batch.agent_kinds)
         )
-        return torch.cat([agents, self.lane_subgraph(batch.lane_vectors)])
+        return torch.cat([agents, self.lane_subgraph(batch.lane_vectors) if lanes is None else lanes[batch.lane_rows]])
 
-    def forward(self, batch: VectorBatch) -> Tokens:
-        """Tokens of every view, [agents; lanes]."""
-        return self.contextualize(self.encode_polylines(batch), batch)
+    def forward(self, batch: VectorBatch, lanes: Float[Tensor, "all_lanes dim"] | None = None) -> Tokens:
+        """Tokens of every view, [agents; lanes]; `lanes` as in `encode_polylines`."""
+        return self.contextualize(self.encode_polylines(batch, lanes), batch)
 
     def contextualize(self, polylines: Float[Tensor, "polylines dim"], batch: VectorBatch) -> Tokens:
         """Polyline features to tokens: the poses of a view join, then the polylines attend to each other."""

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int
-from torch import nn
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from perception.encoders.vectornet import VectorNet
 from perception.frozen.adapter import FrozenBlockAdapter
 from perception.heads.trajectory import TrajectoryDecoder, TrajectoryModes
-from perception.scenario import Forecast
-from perception.vectorize import VectorizedScenario
+from perception.scenario import Forecast, MapPolylines
+from perception.vectorize import VectorizedScenario, vectorize_lanes
 from perception.views import Frame, VectorBatch, make_batch
 
 
@@ -48,22 +48,39 @@ class Forecaster(nn.Module):
         self.frame: Frame = frame
         self.max_tokens = max_tokens
 
-    def forward(self, batch: VectorBatch) -> TrajectoryModes:
-        """Futures of the rows that the batch asks about: leading axes [views, rows]."""
-        return self.head(self.block(self.encoder(batch), batch.readout), batch.row_velocities)
+    def forward(self, batch: VectorBatch, lanes: Float[Tensor, "all_lanes dim"] | None = None) -> TrajectoryModes:
+        """Futures of the rows that the batch asks about: leading axes [views, rows].
+
+        Args:
+            batch: The views.
+            lanes: Features of every lane of the batch's scenarios, where they are known already (`lane_features`).
+        """
+        return self.head(self.block(self.encoder(batch, lanes), batch.readout), batch.row_velocities)
 
     @torch.inference_mode()
-    def forecast(self, scenarios: Sequence[VectorizedScenario], agents: Sequence[Int[np.ndarray, _]]) -> list[Forecast]:
+    def lane_features(self, lanes: MapPolylines) -> Float[Tensor, "lanes dim"]:
+        """What the network makes of each lane by itself: the same in every scene, so it may be kept with the map."""
+        vectors, _ = vectorize_lanes(lanes, lanes.points)
+        return self.encoder.lane_subgraph(torch.from_numpy(vectors).to(next(self.parameters()).device))
+
+    @torch.inference_mode()
+    def forecast(
+        self,
+        scenarios: Sequence[VectorizedScenario],
+        agents: Sequence[Int[np.ndarray, _]],
+        lanes: Sequence[Float[Tensor, "_ dim"]] | None = None,
+    ) -> list[Forecast]:
         """Futures in the city frame, of the wanted agents of each scenario, all in one call.
 
         Args:
             scenarios: What is known.
             agents: For each scenario, which agents of the *original* scenario are wanted. They must be observed at the
                 present step; at least one a scenario.
+            lanes: For each scenario, the `lane_features` of its map, where they are known already.
         """
         rows = [_rows_of(scenario, wanted) for scenario, wanted in zip(scenarios, agents, strict=True)]
         batch = make_batch(scenarios, rows, frame=self.frame, max_tokens=self.max_tokens)
-        modes = self(batch.to(next(self.parameters()).device))
+        modes = self(batch.to(next(self.parameters()).device), None if lanes is None else torch.cat(list(lanes)))
         asked = batch.rows_valid.numpy()
         trajectories = modes.trajectories.double().cpu().numpy()[asked]
         probabilities = modes.probabilities.double().cpu().numpy()[asked]

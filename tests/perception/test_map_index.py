@@ -16,6 +16,7 @@ def test_near_lanes_are_those_around_the_focal_agent_and_closer_ones_around_the_
     position = np.array([[[0.0, 0.0]], [[0.0, 100.0]], [[0.0, 5000.0]]])
     valid = np.ones((3, 1), bool)
     assert index.near(position, valid, focal=0, present=0, radius_m=100.0).ids.tolist() == [0, 1, 2, 3]
+    assert index.rows_near(position, valid, focal=0, present=0, radius_m=100.0).tolist() == [0, 1, 2, 3]
     valid[1] = False
     assert index.near(position, valid, focal=0, present=0, radius_m=100.0).ids.tolist() == [0, 1]
 

@@ -166,3 +166,12 @@ def test_a_row_carries_the_velocity_and_future_of_its_own_agent(random_scenario,
 def test_every_tensor_goes_along_to_another_device(make_scenario: Callable[..., Scenario]) -> None:
     batch = make_batch([vectorize(make_scenario())], [np.array([0])]).to("meta")
     assert {getattr(batch, f.name).device.type for f in fields(batch)} == {"meta"}
+
+
+@few
+@given(seed=seeds, max_tokens=st.integers(1, 12))
+def test_lanes_are_numbered_over_all_scenarios(random_scenario, seed: int, max_tokens: int) -> None:
+    scenarios = [vectorize(random_scenario(seed + i)) for i in range(3)]
+    batch = make_batch(scenarios, [everybody(s) for s in scenarios], max_tokens=max_tokens)
+    lanes = np.concatenate([s.lane_vectors for s in scenarios])
+    np.testing.assert_array_equal(batch.lane_vectors, lanes[batch.lane_rows])

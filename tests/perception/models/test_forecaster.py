@@ -75,6 +75,20 @@ def test_forecasts_move_with_the_city(random_scenario, moved, frame: Frame) -> N
     assert_same(there, replace(here, trajectories=elsewhere.apply(here.trajectories)))
 
 
+@both_frames
+def test_lane_features_that_are_known_already_change_nothing(random_scenario, frame: Frame) -> None:
+    """Also where the views see only some of the lanes."""
+    scenarios = [random_scenario(seed) for seed in SEEDS]
+    model = tiny(frame, max_tokens=5)
+    vectors, agents = [vectorize(s) for s in scenarios], [seen(s) for s in scenarios]
+    known = [model.lane_features(s.map) for s in scenarios]
+    fresh, kept = model.forecast(vectors, agents), model.forecast(vectors, agents, known)
+    for left, right in zip(fresh, kept, strict=True):
+        assert_same(left, right, atol=1e-5)
+    exchanged = model.forecast(vectors, agents, [torch.roll(features, 1, dims=1) for features in known])
+    assert any(np.abs(a.trajectories - b.trajectories).max() > 1e-3 for a, b in zip(fresh, exchanged, strict=True))
+
+
 def test_both_frames_agree_about_the_focal_agent(random_scenario) -> None:
     scenario = random_scenario(5)
     vectors, focal = [vectorize(scenario)], [np.array([scenario.focal])]
