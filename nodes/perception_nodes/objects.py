@@ -1,0 +1,285 @@
+"""Tracked objects and their predicted paths as arrays: all that `autoware_perception_msgs` say of them.
+
+Ragged lists (an object's classes, footprint and paths, a path's poses) lie flat in one array beside an array of counts,
+so memory is in proportion to the message, whatever it says. Poses are x, y, z and the unit quaternion x, y, z, w in the
+header's frame, metres. As in Autoware, twists (linear, angular) and accelerations are in the object's own frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int, Int64, UInt8
+
+FARTHEST_M = 1e8
+"""Ten times the largest coordinate of any map projection: what lies beyond is an error, not a place."""
+
+
+class Label(IntEnum):
+    """`autoware_perception_msgs/ObjectClassification`'s labels."""
+
+    UNKNOWN = 0
+    CAR = 1
+    TRUCK = 2
+    BUS = 3
+    TRAILER = 4
+    MOTORCYCLE = 5
+    BICYCLE = 6
+    PEDESTRIAN = 7
+    ANIMAL = 8
+    HAZARD = 9
+    OVER_DRIVABLE = 10
+    UNDER_DRIVABLE = 11
+
+
+class OrientationAvailability(IntEnum):
+    """What a tracked object's quaternion means."""
+
+    UNAVAILABLE = 0
+    SIGN_UNKNOWN = 1
+    AVAILABLE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objects:
+    """What tracked and predicted objects share.
+
+    Attributes:
+        stamp_ns: Of the header, nanoseconds since the clock's epoch.
+        frame_id: Of the header.
+        ids: UUIDs.
+        existence: Probability that the object is there.
+        class_counts: How many (label, probability) pairs each object has.
+        class_labels: `Label` values, object after object.
+        class_probabilities: Beside the labels.
+        pose_covariances: Row-major 6 x 6, as are the other two.
+        shape_types: 0 bounding box, 1 cylinder, 2 polygon.
+        footprint_counts: How many corners each object's polygon has.
+        footprints: Corners in the object's frame, object after object.
+        dimensions: Length, width, height, metres.
+    """
+
+    stamp_ns: int
+    frame_id: str
+    ids: UInt8[np.ndarray, "objects 16"]
+    existence: Float32[np.ndarray, " objects"]
+    class_counts: Int64[np.ndarray, " objects"]
+    class_labels: UInt8[np.ndarray, " classes"]
+    class_probabilities: Float32[np.ndarray, " classes"]
+    poses: Float64[np.ndarray, "objects 7"]
+    pose_covariances: Float64[np.ndarray, "objects 36"]
+    twists: Float64[np.ndarray, "objects 6"]
+    twist_covariances: Float64[np.ndarray, "objects 36"]
+    accelerations: Float64[np.ndarray, "objects 6"]
+    acceleration_covariances: Float64[np.ndarray, "objects 36"]
+    shape_types: UInt8[np.ndarray, " objects"]
+    footprint_counts: Int64[np.ndarray, " objects"]
+    footprints: Float32[np.ndarray, "corners 3"]
+    dimensions: Float64[np.ndarray, "objects 3"]
+
+    def __post_init__(self) -> None:
+        _expect_counted("class_labels", self.class_labels, self.class_counts)
+        _expect_counted("class_probabilities", self.class_probabilities, self.class_counts)
+        _expect_counted("footprints", self.footprints, self.footprint_counts)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def labels(self) -> UInt8[np.ndarray, " objects"]:
+        """Each object's most probable `Label`, the first of equals; UNKNOWN where it has none."""
+        owner = np.repeat(np.arange(len(self)), self.class_counts)
+        ascending = np.lexsort((-np.arange(len(owner)), self.class_probabilities))
+        labels = np.full(len(self), Label.UNKNOWN, dtype=np.uint8)
+        labels[owner[ascending]] = self.class_labels[ascending]  # the last assignment to an index stands
+        return labels
+
+    @property
+    def headings(self) -> Float64[np.ndarray, " objects"]:
+        """Yaw in the header's frame, radians."""
+        x, y, z, w = self.poses[:, 3:].T
+        return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+
+    @property
+    def velocities(self) -> Float64[np.ndarray, "objects 2"]:
+        """Planar velocity in the header's frame, m/s."""
+        cos, sin = np.cos(self.headings), np.sin(self.headings)
+        along, left = self.twists[:, 0], self.twists[:, 1]
+        return np.stack([cos * along - sin * left, sin * along + cos * left], axis=1)
+
+    @property
+    def sound(self) -> Bool[np.ndarray, " objects"]:
+        """Objects whose numbers can be used: finite, on this planet, a quaternion of length one, a size.
+
+        One broken object must not cost a frame: a node drops and counts those that are not sound.
+        """
+        numbers = np.concatenate([self.twists, self.accelerations, self.dimensions], axis=1)
+        near = (np.abs(numbers) < FARTHEST_M).all(axis=1)  # false for NaN
+        return near & _are_poses(self.poses) & (self.dimensions >= 0).all(axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedObjects(Objects):
+    """`autoware_perception_msgs/TrackedObjects`.
+
+    Attributes:
+        orientation_availability: `OrientationAvailability` values.
+    """
+
+    orientation_availability: UInt8[np.ndarray, " objects"]
+    is_stationary: Bool[np.ndarray, " objects"]
+
+    @classmethod
+    def planar(
+        cls,
+        stamp_ns: int,
+        frame_id: str,
+        ids: UInt8[np.ndarray, "objects 16"],
+        positions: Float[np.ndarray, "objects 2"],
+        headings: Float[np.ndarray, " objects"],
+        velocities: Float[np.ndarray, "objects 2"],
+        labels: Int[np.ndarray, " objects"],
+        dimensions: Float[np.ndarray, "objects 3"],
+    ) -> TrackedObjects:
+        """Boxes that move on a plane, each of one certain class; velocities are given in the header's frame."""
+        count = len(ids)
+        cos, sin = np.cos(headings), np.sin(headings)
+        east, north = velocities.T
+        twists = np.zeros((count, 6))
+        twists[:, 0], twists[:, 1] = cos * east + sin * north, cos * north - sin * east
+        return cls(
+            stamp_ns=stamp_ns,
+            frame_id=frame_id,
+            ids=ids,
+            existence=np.ones(count, np.float32),
+            class_counts=np.ones(count, np.int64),
+            class_labels=labels.astype(np.uint8),
+            class_probabilities=np.ones(count, np.float32),
+            poses=planar_poses(positions, np.zeros(count), headings),
+            pose_covariances=np.zeros((count, 36)),
+            twists=twists,
+            twist_covariances=np.zeros((count, 36)),
+            accelerations=np.zeros((count, 6)),
+            acceleration_covariances=np.zeros((count, 36)),
+            shape_types=np.zeros(count, np.uint8),
+            footprint_counts=np.zeros(count, np.int64),
+            footprints=np.zeros((0, 3), np.float32),
+            dimensions=dimensions.astype(np.float64),
+            orientation_availability=np.full(count, OrientationAvailability.AVAILABLE, np.uint8),
+            is_stationary=np.zeros(count, bool),
+        )
+
+    def select(self, rows: Int[np.ndarray, " rows"] | Bool[np.ndarray, " objects"]) -> TrackedObjects:
+        """Some of the objects, in the order of the rows."""
+        chosen = np.arange(len(self))[rows]
+        classes = _members(self.class_counts, chosen)
+        return replace(
+            self,
+            **{f.name: getattr(self, f.name)[chosen] for f in fields(self) if f.name not in _NOT_BY_OBJECT},
+            class_labels=self.class_labels[classes],
+            class_probabilities=self.class_probabilities[classes],
+            footprints=self.footprints[_members(self.footprint_counts, chosen)],
+        )
+
+    def predict(
+        self,
+        positions: Float[np.ndarray, "objects modes steps 2"],
+        headings: Float[np.ndarray, "objects modes steps"],
+        confidences: Float[np.ndarray, "objects modes"],
+        time_step_s: float,
+    ) -> PredictedObjects:
+        """The same objects with their futures, at the height of today.
+
+        Args:
+            positions: In the header's frame, metres; step 0 is one time step after the stamp.
+            headings: In the header's frame, radians.
+            confidences: Of each mode.
+            time_step_s: Seconds between two steps.
+        """
+        objects, modes, steps = headings.shape
+        heights = np.broadcast_to(self.poses[:, None, None, 2], headings.shape)
+        own = {f.name: getattr(self, f.name) for f in fields(Objects)}
+        return PredictedObjects(
+            **own,
+            path_counts=np.full(objects, modes),
+            path_time_steps_ns=np.full(objects * modes, round(time_step_s * 1e9)),
+            path_confidences=confidences.reshape(-1).astype(np.float32),
+            pose_counts=np.full(objects * modes, steps),
+            path_poses=planar_poses(positions, heights, headings).reshape(-1, 7),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictedObjects(Objects):
+    """`autoware_perception_msgs/PredictedObjects`.
+
+    Attributes:
+        path_counts: How many futures each object has.
+        path_time_steps_ns: Between two poses of a path.
+        path_confidences: Probability of each path, object after object.
+        pose_counts: How many poses each path has.
+        path_poses: Path after path; the first pose of a path is one time step after the stamp.
+    """
+
+    path_counts: Int64[np.ndarray, " objects"]
+    path_time_steps_ns: Int64[np.ndarray, " paths"]
+    path_confidences: Float32[np.ndarray, " paths"]
+    pose_counts: Int64[np.ndarray, " paths"]
+    path_poses: Float64[np.ndarray, "poses 7"]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _expect_counted("path_time_steps_ns", self.path_time_steps_ns, self.path_counts)
+        _expect_counted("path_confidences", self.path_confidences, self.path_counts)
+        _expect_counted("pose_counts", self.pose_counts, self.path_counts)
+        _expect_counted("path_poses", self.path_poses, self.pose_counts)
+
+    @property
+    def sound(self) -> Bool[np.ndarray, " objects"]:
+        """As for all objects, and all poses of all paths as well; confidences are probabilities."""
+        owner = np.repeat(np.arange(len(self)), self.path_counts)
+        broken_poses = np.repeat(owner, self.pose_counts)[~_are_poses(self.path_poses)]
+        broken_paths = owner[~((self.path_confidences >= 0) & (self.path_confidences <= 1))]
+        return super().sound & ~np.isin(np.arange(len(self)), np.concatenate([broken_poses, broken_paths]))
+
+
+def planar_poses(
+    positions: Float[np.ndarray, "*shape 2"],
+    heights: Float[np.ndarray, "*shape"],
+    headings: Float[np.ndarray, "*shape"],
+) -> Float64[np.ndarray, "*shape 7"]:
+    """Poses whose z axis points up."""
+    poses = np.zeros((*headings.shape, 7))
+    poses[..., :2] = positions
+    poses[..., 2] = heights
+    poses[..., 5] = np.sin(headings / 2)
+    poses[..., 6] = np.cos(headings / 2)
+    return poses
+
+
+def numbers_within(counts: Int64[np.ndarray, " owners"]) -> Int64[np.ndarray, " members"]:
+    """Each member's number within its owner's list: counts 2, 0, 3 give 0, 1, 0, 1, 2."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+_NOT_BY_OBJECT = {"stamp_ns", "frame_id", "class_labels", "class_probabilities", "footprints"}
+
+
+def _members(counts: Int64[np.ndarray, " owners"], rows: Int[np.ndarray, " rows"]) -> Int64[np.ndarray, " members"]:
+    """Where the members of some owners' lists lie in the flat array."""
+    return np.repeat((np.cumsum(counts) - counts)[rows], counts[rows]) + numbers_within(counts[rows])
+
+
+def _are_poses(poses: Float64[np.ndarray, "poses 7"]) -> Bool[np.ndarray, " poses"]:
+    """Whether positions are on this planet and quaternions of length one, to a thousandth. False for NaN."""
+    near = np.all(np.abs(poses) < FARTHEST_M, axis=1)
+    lengths = np.linalg.norm(np.where(near[:, None], poses[:, 3:], 0), axis=1)  # nothing overflows
+    return near & (np.abs(lengths - 1) < 1e-3)
+
+
+def _expect_counted(name: str, members: np.ndarray, counts: np.ndarray) -> None:
+    """Holds a flat array to the counts that cut it into lists."""
+    if len(members) != counts.sum():
+        raise ValueError(f"{name} has {len(members)} members; expected {counts.sum()}, the sum of their counts")

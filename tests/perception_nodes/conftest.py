@@ -1,0 +1,217 @@
+"""A small stream of tracked objects; random objects, as our arrays and as messages of rosbags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    from perception_nodes.frames import TrackedFrame
+    from perception_nodes.objects import Objects, PredictedObjects, TrackedObjects
+
+START_NS = 1_700_000_000_000_000_000
+
+
+@pytest.fixture(scope="session")
+def make_frame() -> Callable[..., TrackedFrame]:
+    """The frame of a step: the ego drives east at 10 m/s, cars beside it at speeds of their own, a cone stands."""
+    from perception.geometry import SE2
+    from perception.scenario import AgentKind
+    from perception_nodes.frames import TrackedFrame
+
+    def make(step: float, *, cars: int = 3, stamp_ns: int | None = None) -> TrackedFrame:
+        time_s = 0.1 * step
+        position = [(5.0 + (8 + i) * time_s, 4.0 * (i + 1)) for i in range(cars)] + [(30.0, -3.0)]
+        return TrackedFrame(
+            stamp_ns=START_NS + round(time_s * 1e9) if stamp_ns is None else stamp_ns,
+            city_SE2_ego=SE2(10.0 * time_s, 0.0, 0.0),
+            ids=(*(f"car{i}" for i in range(cars)), "cone"),
+            kinds=np.array([AgentKind.VEHICLE] * cars + [AgentKind.CONSTRUCTION]),
+            position=np.array(position),
+            heading=np.linspace(-0.1, 0.1, cars + 1),
+            size=np.tile([4.5, 1.9, 1.6], (cars + 1, 1)),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_tracked() -> Callable[..., TrackedObjects]:
+    """Tracked objects with lists of the given lengths, everything in them at random."""
+    from perception_nodes.objects import TrackedObjects
+
+    def make_tracked(
+        seed: int = 0, classes: tuple[int, ...] = (1, 0, 2), corners: tuple[int, ...] = (0, 3, 4), frame_id: str = "map"
+    ) -> TrackedObjects:
+        rng = np.random.default_rng(seed)
+        return TrackedObjects(
+            **_random_objects(rng, classes, corners, frame_id),
+            orientation_availability=rng.integers(0, 3, len(classes), np.uint8),
+            is_stationary=rng.random(len(classes)) < 0.5,
+        )
+
+    return make_tracked
+
+
+@pytest.fixture(scope="session")
+def make_predicted() -> Callable[..., PredictedObjects]:
+    """Predicted objects with lists of the given lengths; `poses` has one tuple an object, one number a path."""
+    from perception_nodes.objects import PredictedObjects
+
+    def make_predicted(
+        seed: int = 0,
+        classes: tuple[int, ...] = (1, 0, 2),
+        corners: tuple[int, ...] = (0, 3, 4),
+        poses: tuple[tuple[int, ...], ...] = ((2, 0), (), (3,)),
+        frame_id: str = "map",
+    ) -> PredictedObjects:
+        rng = np.random.default_rng(seed)
+        pose_counts = np.array([count for paths in poses for count in paths], np.int64)
+        return PredictedObjects(
+            **_random_objects(rng, classes, corners, frame_id),
+            path_counts=np.array([len(paths) for paths in poses], np.int64),
+            path_time_steps_ns=rng.integers(-(10**10), 10**10, len(pose_counts)),
+            path_confidences=rng.random(len(pose_counts), np.float32),
+            pose_counts=pose_counts,
+            path_poses=_random_poses(rng, int(pose_counts.sum())),
+        )
+
+    return make_predicted
+
+
+def _random_objects(
+    rng: np.random.Generator, classes: tuple[int, ...], corners: tuple[int, ...], frame_id: str
+) -> dict[str, Any]:
+    count = len(classes)
+    return {
+        "stamp_ns": int(rng.integers(0, 2**31 * 10**9)),
+        "frame_id": frame_id,
+        "ids": rng.integers(0, 256, (count, 16), np.uint8),
+        "existence": rng.random(count, np.float32),
+        "class_counts": np.array(classes, np.int64),
+        "class_labels": rng.integers(0, 12, sum(classes), np.uint8),
+        "class_probabilities": rng.random(sum(classes), np.float32),
+        "poses": _random_poses(rng, count),
+        "pose_covariances": rng.normal(size=(count, 36)),
+        "twists": rng.normal(size=(count, 6)),
+        "twist_covariances": rng.normal(size=(count, 36)),
+        "accelerations": rng.normal(size=(count, 6)),
+        "acceleration_covariances": rng.normal(size=(count, 36)),
+        "shape_types": rng.integers(0, 3, count, np.uint8),
+        "footprint_counts": np.array(corners, np.int64),
+        "footprints": rng.random((sum(corners), 3), np.float32),
+        "dimensions": rng.random((count, 3)),
+    }
+
+
+def _random_poses(rng: np.random.Generator, count: int) -> np.ndarray:
+    poses = rng.normal(0, 100, (count, 7))
+    poses[:, 3:] /= np.linalg.norm(poses[:, 3:], axis=1, keepdims=True)
+    return poses
+
+
+@pytest.fixture(scope="session")
+def as_rosbags() -> Callable[[Objects], Any]:
+    """The same objects as message objects of rosbags."""
+    from perception_nodes.messages import make
+    from perception_nodes.objects import TrackedObjects
+
+    def as_rosbags(objects: Objects) -> Any:
+        kind = "TrackedObject" if isinstance(objects, TrackedObjects) else "PredictedObject"
+        header = make(
+            "std_msgs/msg/Header",
+            stamp=make("builtin_interfaces/msg/Time", sec=objects.stamp_ns // 10**9, nanosec=objects.stamp_ns % 10**9),
+            frame_id=objects.frame_id,
+        )
+        messages = [_object(make, kind, objects, i) for i in range(len(objects))]
+        return make(f"autoware_perception_msgs/msg/{kind}s", header=header, objects=messages)
+
+    return as_rosbags
+
+
+def _object(make: Callable[..., Any], kind: str, objects: Any, i: int) -> Any:
+    autoware = "autoware_perception_msgs/msg/"
+    of = _slices(objects.class_counts)[i]
+    classes = zip(objects.class_labels[of], objects.class_probabilities[of], strict=True)
+    corners = objects.footprints[_slices(objects.footprint_counts)[i]]
+    points = [make("geometry_msgs/msg/Point32", x=x, y=y, z=z) for x, y, z in corners]
+    shape = {
+        "type": objects.shape_types[i],
+        "footprint": make("geometry_msgs/msg/Polygon", points=points),
+        "dimensions": _vector(make, objects.dimensions[i]),
+    }
+    return make(
+        autoware + kind,
+        object_id=make("unique_identifier_msgs/msg/UUID", uuid=objects.ids[i]),
+        existence_probability=objects.existence[i],
+        classification=[make(autoware + "ObjectClassification", label=label, probability=p) for label, p in classes],
+        kinematics=(_tracked if kind == "TrackedObject" else _predicted)(make, objects, i),
+        shape=make(autoware + "Shape", **shape),
+    )
+
+
+def _tracked(make: Callable[..., Any], objects: Any, i: int) -> Any:
+    pose, twist, acceleration = _moments(make, objects, i)
+    return make(
+        "autoware_perception_msgs/msg/TrackedObjectKinematics",
+        pose_with_covariance=pose,
+        twist_with_covariance=twist,
+        acceleration_with_covariance=acceleration,
+        orientation_availability=objects.orientation_availability[i],
+        is_stationary=bool(objects.is_stationary[i]),
+    )
+
+
+def _predicted(make: Callable[..., Any], objects: Any, i: int) -> Any:
+    pose, twist, acceleration = _moments(make, objects, i)
+    paths = []
+    for path in range(len(objects.pose_counts))[_slices(objects.path_counts)[i]]:
+        seconds, nanoseconds = divmod(int(objects.path_time_steps_ns[path]), 10**9)
+        poses = objects.path_poses[_slices(objects.pose_counts)[path]]
+        fields = {
+            "path": [_pose(make, numbers) for numbers in poses],
+            "time_step": make("builtin_interfaces/msg/Duration", sec=seconds, nanosec=nanoseconds),
+            "confidence": objects.path_confidences[path],
+        }
+        paths.append(make("autoware_perception_msgs/msg/PredictedPath", **fields))
+    return make(
+        "autoware_perception_msgs/msg/PredictedObjectKinematics",
+        initial_pose_with_covariance=pose,
+        initial_twist_with_covariance=twist,
+        initial_acceleration_with_covariance=acceleration,
+        predicted_paths=paths,
+    )
+
+
+def _moments(make: Callable[..., Any], objects: Any, i: int) -> list[Any]:
+    """Pose, twist and acceleration, with covariance."""
+
+    def screw(kind: str, numbers: np.ndarray) -> Any:
+        return make(f"geometry_msgs/msg/{kind}", linear=_vector(make, numbers[:3]), angular=_vector(make, numbers[3:]))
+
+    pose = {"pose": _pose(make, objects.poses[i]), "covariance": objects.pose_covariances[i]}
+    twist = {"twist": screw("Twist", objects.twists[i]), "covariance": objects.twist_covariances[i]}
+    accel = {"accel": screw("Accel", objects.accelerations[i]), "covariance": objects.acceleration_covariances[i]}
+    named = {"PoseWithCovariance": pose, "TwistWithCovariance": twist, "AccelWithCovariance": accel}
+    return [make(f"geometry_msgs/msg/{kind}", **fields) for kind, fields in named.items()]
+
+
+def _pose(make: Callable[..., Any], numbers: np.ndarray) -> Any:
+    x, y, z, *rotation = numbers
+    return make(
+        "geometry_msgs/msg/Pose",
+        position=make("geometry_msgs/msg/Point", x=x, y=y, z=z),
+        orientation=make("geometry_msgs/msg/Quaternion", **dict(zip("xyzw", rotation, strict=True))),
+    )
+
+
+def _vector(make: Callable[..., Any], numbers: np.ndarray) -> Any:
+    return make("geometry_msgs/msg/Vector3", **dict(zip("xyz", numbers, strict=True)))
+
+
+def _slices(counts: np.ndarray) -> list[slice]:
+    ends = np.cumsum(counts)
+    return [slice(int(end - count), int(end)) for end, count in zip(ends, counts, strict=True)]
