@@ -1,0 +1,124 @@
+"""Texts to one token a word: an LSTM over word vectors, as in ScanQA and SQA3D, or a pretrained transformer.
+
+ScanQA (https://arxiv.org/abs/2112.10482), SQA3D (https://arxiv.org/abs/2210.07474).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from perception.errors import InputError
+from perception.tokens import Tokens
+from perception.vocabulary import MAX_WORDS, UNKNOWN, TextBatch, Vocabulary
+
+
+class LstmText(nn.Module):
+    """One layer of LSTM, read from the first word to the last.
+
+    Args:
+        vocabulary: The known words.
+        dim: Width of the tokens.
+        vectors: A row for each number of the vocabulary (`WordVectors.table`), not trained; None trains vectors from
+            scratch, with zeros for unknown words.
+        word_dim: Width of vectors that are trained from scratch.
+        dropout: Of the numbers in word vectors.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        dim: int = 256,
+        *,
+        vectors: Float[Tensor, "numbers word_dim"] | None = None,
+        word_dim: int = 300,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.vocabulary, self.dim = vocabulary, dim
+        if vectors is None:
+            self.words = nn.Embedding(len(vocabulary), word_dim, padding_idx=UNKNOWN)
+        elif len(vectors) != len(vocabulary):
+            raise ValueError(f"LstmText: expected {len(vocabulary)} word vectors, got {len(vectors)}")
+        else:
+            self.words = nn.Embedding.from_pretrained(vectors)
+        self.dropout = nn.Dropout(dropout)
+        self.lstm = nn.LSTM(self.words.embedding_dim, dim, batch_first=True)
+
+    def batch(self, texts: Sequence[str]) -> TextBatch:
+        """Texts as `forward` reads them."""
+        return self.vocabulary.encode(texts).to(self.words.weight.device)
+
+    def forward(self, texts: TextBatch) -> Tokens:
+        """What the LSTM knows after each word; zeros where a text is padded."""
+        words = self.dropout(self.words(texts.ids))
+        packed = pack_padded_sequence(words, texts.valid.sum(1).cpu(), batch_first=True, enforce_sorted=False)
+        read, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=texts.ids.shape[1])
+        return Tokens(read, texts.valid)
+
+
+class TransformerText(nn.Module):
+    """A pretrained text encoder of the transformers library, and a linear map to our width.
+
+    Args:
+        folder: Of a model in the hub's layout, with its tokenizer; nothing is downloaded.
+        dim: Width of the tokens.
+        frozen: Whether the pretrained weights stay as they are.
+
+    Raises:
+        InputError: The folder cannot be used.
+    """
+
+    def __init__(self, folder: Path, dim: int = 256, *, frozen: bool = True) -> None:
+        super().__init__()
+        self.dim, self.frozen = dim, frozen
+        self.tokenizer, encoder = _load_pretrained(folder)
+        self.encoder = encoder.requires_grad_(not frozen).train(not frozen)
+        self.project = nn.Linear(encoder.config.hidden_size, dim)
+        if self.tokenizer.pad_token_id is None or not self.tokenizer("")["input_ids"]:
+            raise InputError(
+                f"{folder}: expected a tokenizer with a padding token that gives an empty text a token too, as those "
+                "of BERT's family do; take such a model"
+            )
+
+    def train(self, mode: bool = True) -> TransformerText:
+        """Keeps a frozen encoder without dropout."""
+        super().train(mode)
+        self.encoder.train(mode and not self.frozen)
+        return self
+
+    def batch(self, texts: Sequence[str]) -> TextBatch:
+        """Texts as `forward` reads them: the first `MAX_WORDS` tokens of each."""
+        options = {"padding": True, "truncation": True, "max_length": MAX_WORDS, "return_tensors": "pt"}
+        tokens = self.tokenizer(list(texts), **options)
+        return TextBatch(tokens["input_ids"], tokens["attention_mask"].bool()).to(self.project.weight.device)
+
+    def forward(self, texts: TextBatch) -> Tokens:
+        """One token for each of the tokenizer's."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            read = self.encoder(input_ids=texts.ids, attention_mask=texts.valid.long()).last_hidden_state
+        return Tokens(self.project(read), texts.valid)
+
+
+TextEncoder = LstmText | TransformerText
+
+
+def _load_pretrained(folder: Path) -> tuple[Any, Any]:
+    """Tokenizer and model of a folder."""
+    try:
+        from transformers import AutoModel, AutoTokenizer
+    except ImportError as error:
+        raise InputError("transformers: expected it to be installed; pip install 'frozen-perception[text]'") from error
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder}: expected a model folder in the hub's layout, found no config.json in it")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return tokenizer, AutoModel.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{folder}: expected a text encoder and its tokenizer, got: {error}") from error

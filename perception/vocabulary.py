@@ -1,0 +1,93 @@
+"""Texts as word numbers: what counts as a word, which words are known, and batches of texts."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+Rule = Literal["plain", "sqa3d"]
+"""`plain`: lower case; a word is letters, digits and apostrophes, and every other sign is a word of its own.
+`sqa3d`: as in SQA3D's code, only `?` and `.` are taken off words and the case stays: "What" and "chair," are then not
+among the lower-case words of GloVe."""
+
+MAX_WORDS = 100
+"""Of a text; the rest of a longer one is left out, as in SQA3D's code."""
+UNKNOWN = 0
+"""Number of every word that is not known; also of an empty text's only word, and of padding."""
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """Texts, padded to the longest.
+
+    Attributes:
+        ids: Numbers of words, or of a tokenizer's tokens.
+        valid: False where a number only pads. Every text has at least one valid one.
+    """
+
+    ids: Int[Tensor, "texts words"]
+    valid: Bool[Tensor, "texts words"]
+
+    def to(self, device: torch.device | str) -> TextBatch:
+        """The same texts on another device."""
+        return TextBatch(self.ids.to(device), self.valid.to(device))
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The known words, numbered from 1.
+
+    Attributes:
+        words: Each once.
+        rule: How texts are split.
+    """
+
+    words: tuple[str, ...]
+    rule: Rule = "plain"
+
+    def __post_init__(self) -> None:
+        twice = [word for word, count in Counter(self.words).items() if count > 1]
+        if twice:
+            raise ValueError(f"Vocabulary: expected every word once, got {twice[:5]} more often")
+
+    @classmethod
+    def of_texts(cls, texts: Iterable[str], rule: Rule = "plain") -> Vocabulary:
+        """All words of some texts, the most frequent first; of equally frequent ones by their letters."""
+        counts = Counter(word for text in texts for word in split_words(text, rule))
+        return cls(tuple(sorted(counts, key=lambda word: (-counts[word], word))), rule)
+
+    def __len__(self) -> int:
+        """Known words and the unknown one: how many rows a table of word vectors needs."""
+        return len(self.words) + 1
+
+    def unknown_words(self, text: str) -> list[str]:
+        """Words of a text that are not known, in their order."""
+        return [word for word in split_words(text, self.rule) if word not in self._number_of]
+
+    def encode(self, texts: Sequence[str]) -> TextBatch:
+        """Numbers of each text's first `MAX_WORDS` words; an empty text is one unknown word."""
+        rows = [[self._number_of.get(w, UNKNOWN) for w in split_words(t, self.rule)[:MAX_WORDS]] for t in texts]
+        rows = [row or [UNKNOWN] for row in rows]
+        longest = max((len(row) for row in rows), default=1)
+        ids = torch.tensor([row + [UNKNOWN] * (longest - len(row)) for row in rows], dtype=torch.long)
+        lengths = torch.tensor([len(row) for row in rows], dtype=torch.long)
+        return TextBatch(ids.view(len(rows), longest), torch.arange(longest) < lengths.unsqueeze(1))
+
+    @cached_property
+    def _number_of(self) -> dict[str, int]:
+        return {word: number for number, word in enumerate(self.words, start=1)}
+
+
+def split_words(text: str, rule: Rule = "plain") -> list[str]:
+    """The words of a text."""
+    if rule == "sqa3d":
+        return text.replace("?", " ?").replace(".", " .").split()
+    return re.findall(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]|_", text.lower())
