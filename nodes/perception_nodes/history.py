@@ -1,4 +1,4 @@
-"""The last seconds of a stream of tracked objects, as the scenario that a log's reader would give for them.
+"""The last seconds of a stream of tracked objects, as the tracks that a log's reader would give for them.
 
 Frames are kept by their stamps, so it does not matter that some were late, out of order or sent twice. A track is no
 more than its objects in the frames that are kept: what vanishes is forgotten by itself, and nothing grows.
@@ -13,9 +13,8 @@ from enum import Enum
 import numpy as np
 from jaxtyping import Float
 
-from perception.map_index import MapIndex
 from perception.motion import causal_velocity
-from perception.scenario import ROAD_USERS, AgentKind, AgentTracks, Scenario
+from perception.scenario import ROAD_USERS, AgentKind, AgentTracks
 from perception_nodes.frames import EGO_ID, TrackedFrame
 from perception_nodes.resampling import NS_PER_STEP, cut_jumps, grid_coordinates, resample
 
@@ -69,7 +68,7 @@ class TrackHistory:
     newer than the one before, mean that the clock was set (a restarted log, a time server): only they are kept.
 
     Args:
-        steps: Observed steps of a scenario, the present one included.
+        steps: Observed steps of a track, the present one included.
     """
 
     def __init__(self, steps: int) -> None:
@@ -111,32 +110,28 @@ class TrackHistory:
             return Arrival.LATE
         return Arrival.HELD_BACK
 
-    def scenario(self, lanes: MapIndex, city: str) -> Scenario:
-        """What is known now: the agents of the newest frame with their past, the ego first, and the lanes near them.
+    def tracks(self) -> AgentTracks:
+        """The agents of the newest frame with their past, the ego first; nothing after the present.
 
-        Its fields are those that `SensorLog.scenario(..., future_steps=0)` gives for the same frames, without the
-        agents that are not seen at the present, who take no part in a forecast either way. Nothing is after the
-        present; all road users are `scored`.
+        These are the tracks that `SensorLog.scenario(..., future_steps=0)` gives for the same frames, without those
+        that are not seen at the present, who take no part in a forecast either way. All road users are `scored`.
         """
-        present, ids = self._frames[-1], (EGO_ID, *self._frames[-1].frame.ids)
+        present, ids = self._frames[-1].frame, (EGO_ID, *self._frames[-1].frame.ids)
         rows = np.array([[kept.row_of.get(name, -1) for kept in self._frames] for name in ids])
         poses = np.stack([kept.poses[rows[:, i]] for i, kept in enumerate(self._frames)], axis=1)
         stamps_ns = np.array([kept.stamp_ns for kept in self._frames])
         seen = cut_jumps(stamps_ns, poses[..., :2], rows >= 0)
         grid, valid = resample(grid_coordinates(stamps_ns), poses, seen, self.steps)
-        position, now = grid[..., :2], self.steps - 1
-        kinds = np.concatenate([[AgentKind.VEHICLE], present.frame.kinds])
-        agents = AgentTracks(
+        kinds = np.concatenate([[AgentKind.VEHICLE], present.kinds])
+        return AgentTracks(
             ids=ids,
             kinds=kinds,
-            position=position,
+            position=grid[..., :2],
             heading=grid[..., 2],
-            velocity=causal_velocity(position, valid, now, over_steps=1),
+            velocity=causal_velocity(grid[..., :2], valid, self.steps - 1, over_steps=1),
             valid=valid,
             scored=np.isin(kinds, ROAD_USERS),
         )
-        near = lanes.near(position, valid, focal=0, present=now)
-        return Scenario(str(present.stamp_ns), "stream", city, agents, near, self.steps, focal=0, ego=0)
 
     @property
     def _length_ns(self) -> int:

@@ -8,15 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.geometry import SE2
-from perception.map_index import MapIndex
-from perception.scenario import MapPolylines, Scenario
 from perception_datasets.argoverse2_sensor import SensorLog, read_log
 from perception_nodes.frames import TrackedFrame
 from perception_nodes.history import FRAMES_PER_STEP, Arrival, TrackHistory
 
 MakeFrame = Callable[..., TrackedFrame]
 STEPS = 8
-NONE, NO = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
+ARRAYS = ("kinds", "position", "heading", "velocity", "valid", "scored")
 
 
 def play(frames: Sequence[TrackedFrame], steps: int = STEPS) -> TrackHistory:
@@ -26,33 +24,29 @@ def play(frames: Sequence[TrackedFrame], steps: int = STEPS) -> TrackHistory:
     return history
 
 
-def scenario(history: TrackHistory) -> Scenario:
-    return history.scenario(MapIndex(MapPolylines(NONE, np.zeros((0, 10, 2)), NONE, NONE, NO, NO)), "")
+def assert_same(one: TrackHistory, other: TrackHistory) -> None:
+    assert one.present.stamp_ns == other.present.stamp_ns
+    left, right = one.tracks(), other.tracks()
+    assert left.ids == right.ids
+    for name in ARRAYS:
+        np.testing.assert_array_equal(getattr(left, name), getattr(right, name))
 
 
-def assert_same(one: Scenario, other: Scenario) -> None:
-    assert (one.id, one.agents.ids) == (other.id, other.agents.ids)
-    for name in ("kinds", "position", "heading", "velocity", "valid", "scored"):
-        np.testing.assert_array_equal(getattr(one.agents, name), getattr(other.agents, name))
-
-
-def test_the_scenario_holds_the_present_agents_with_their_past(make_frame: MakeFrame) -> None:
-    history = play([make_frame(0, cars=2), make_frame(1), make_frame(2)])
-    made = scenario(history)
-    assert made.agents.ids == ("AV", "car0", "car1", "car2", "cone")
-    assert (made.history_steps, made.future_steps, made.focal, made.ego) == (STEPS, 0, 0, 0)
-    assert made.agents.valid.sum(axis=1).tolist() == [3, 3, 3, 2, 3]
-    assert made.agents.scored.tolist() == [True, True, True, True, False]
-    np.testing.assert_allclose(made.agents.position[0, -3:, 0], [0, 1, 2])
-    np.testing.assert_allclose(made.agents.velocity[0, -1], [10, 0])
-    assert history.present.stamp_ns == int(made.id)
+def test_the_tracks_are_of_the_present_agents_with_their_past(make_frame: MakeFrame) -> None:
+    tracks = play([make_frame(0, cars=2), make_frame(1), make_frame(2)]).tracks()
+    assert tracks.ids == ("AV", "car0", "car1", "car2", "cone")
+    assert tracks.valid.sum(axis=1).tolist() == [3, 3, 3, 2, 3]
+    assert tracks.valid[:, -1].all()
+    assert tracks.scored.tolist() == [True, True, True, True, False]
+    np.testing.assert_allclose(tracks.position[0, -3:, 0], [0, 1, 2])
+    np.testing.assert_allclose(tracks.velocity[0, -1], [10, 0])
 
 
 @settings(deadline=None, max_examples=30)
 @given(order=st.permutations(range(6)), twice=st.sets(st.integers(0, 5)))
 def test_late_and_repeated_frames_leave_no_trace(make_frame: MakeFrame, order: list[int], twice: set[int]) -> None:
     """Frames 0-5 come in any order, some twice, between frames that are in time."""
-    expected = scenario(play([make_frame(step) for step in range(8)]))
+    expected = play([make_frame(step) for step in range(8)])
     history = TrackHistory(STEPS)
     history.add(make_frame(6).screened(100))
     for step in order:
@@ -61,7 +55,7 @@ def test_late_and_repeated_frames_leave_no_trace(make_frame: MakeFrame, order: l
         if step in twice:
             assert history.add(make_frame(step).screened(100)) is Arrival.DUPLICATE
     assert history.add(make_frame(7).screened(100)) is Arrival.PRESENT
-    assert_same(scenario(history), expected)
+    assert_same(history, expected)
 
 
 def test_two_late_frames_are_no_clock_step_but_three_in_a_row_are(make_frame: MakeFrame) -> None:
@@ -83,7 +77,7 @@ def test_a_clock_that_was_set_restarts_the_history(make_frame: MakeFrame, set_by
     arrivals = [history.add(frame.screened(100)) for frame in after]
     assert arrivals[2:] == [Arrival.RESTARTED] + [Arrival.PRESENT] * (STEPS - 3)
     assert not any(arrival.is_present for arrival in arrivals[:2])
-    assert_same(scenario(history), scenario(play(after)))
+    assert_same(history, play(after))
 
 
 @pytest.mark.parametrize("stray_step", [-1e6, 1e6, -50.0, 200.0])
@@ -93,7 +87,7 @@ def test_a_single_wild_stamp_costs_nothing(make_frame: MakeFrame, stray_step: fl
     assert history.add(make_frame(stray_step).screened(100)) is Arrival.HELD_BACK
     for frame in frames[5:]:
         assert history.add(frame.screened(100)) is Arrival.PRESENT
-    assert_same(scenario(history), scenario(play(frames)))
+    assert_same(history, play(frames))
 
 
 def test_of_two_frames_with_one_stamp_the_first_stands(make_frame: MakeFrame) -> None:
@@ -101,13 +95,13 @@ def test_of_two_frames_with_one_stamp_the_first_stands(make_frame: MakeFrame) ->
     history = play(frames)
     other = replace(make_frame(40), stamp_ns=frames[3].stamp_ns)
     assert history.add(other.screened(100)) is Arrival.HELD_BACK
-    assert_same(scenario(history), scenario(play(frames)))
+    assert_same(history, play(frames))
 
 
 def test_a_track_that_vanishes_and_reappears_has_a_gap(make_frame: MakeFrame) -> None:
     cars = [3, 3, 2, 2, 3, 3]
-    made = scenario(play([make_frame(step, cars=count) for step, count in enumerate(cars)]))
-    assert made.agents.valid[made.agents.ids.index("car2"), -6:].tolist() == [True, True, False, False, True, True]
+    tracks = play([make_frame(step, cars=count) for step, count in enumerate(cars)]).tracks()
+    assert tracks.valid[tracks.ids.index("car2"), -6:].tolist() == [True, True, False, False, True, True]
 
 
 def test_nothing_grows_in_an_endless_stream_however_fast(make_frame: MakeFrame) -> None:
@@ -148,7 +142,7 @@ def frames_of(log: SensorLog) -> list[TrackedFrame]:
 
 
 @pytest.mark.parametrize("history_steps", [20, 50])
-def test_recorded_logs_give_bit_for_bit_the_readers_scenarios(real_data: Path, history_steps: int) -> None:
+def test_recorded_logs_give_bit_for_bit_the_readers_tracks(real_data: Path, history_steps: int) -> None:
     for folder in sorted((real_data / "argoverse2" / "sensor_logs").iterdir()):
         log = read_log(folder)
         history = TrackHistory(history_steps)
@@ -157,11 +151,9 @@ def test_recorded_logs_give_bit_for_bit_the_readers_scenarios(real_data: Path, h
             start = step + 1 - history_steps
             if start < 0 or step % 5:
                 continue
-            made = history.scenario(log.map, log.city)
-            read = log.scenario(start, history_steps=history_steps, future_steps=0)
-            rows = np.flatnonzero(read.agents.valid[:, read.present])
-            assert made.agents.ids == tuple(read.agents.ids[row] for row in rows)
-            for name in ("kinds", "position", "heading", "velocity", "valid", "scored"):
-                np.testing.assert_array_equal(getattr(made.agents, name), getattr(read.agents, name)[rows])
-            np.testing.assert_array_equal(made.map.ids, read.map.ids)
-            np.testing.assert_array_equal(made.map.points, read.map.points)
+            made = history.tracks()
+            read = log.scenario(start, history_steps=history_steps, future_steps=0).agents
+            rows = np.flatnonzero(read.valid[:, -1])
+            assert made.ids == tuple(read.ids[row] for row in rows)
+            for name in ARRAYS:
+                np.testing.assert_array_equal(getattr(made, name), getattr(read, name)[rows])

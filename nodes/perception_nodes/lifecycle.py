@@ -1,0 +1,65 @@
+"""The states of a node and the ways between them, as ROS 2 names them (https://design.ros2.org, node lifecycle)."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+from perception.errors import InputError
+
+Transition = Literal["configure", "activate", "deactivate", "cleanup", "shutdown"]
+
+
+class LifecycleError(InputError):
+    """A transition or a call that the node's state does not allow."""
+
+
+class State(Enum):
+    """Where a node stands."""
+
+    UNCONFIGURED = "unconfigured"
+    INACTIVE = "inactive"
+    ACTIVE = "active"
+    FINALISED = "finalised"
+
+
+_WAYS: dict[Transition, tuple[tuple[State, ...], State]] = {
+    "configure": ((State.UNCONFIGURED,), State.INACTIVE),
+    "activate": ((State.INACTIVE,), State.ACTIVE),
+    "deactivate": ((State.ACTIVE,), State.INACTIVE),
+    "cleanup": ((State.INACTIVE,), State.UNCONFIGURED),
+    "shutdown": ((State.UNCONFIGURED, State.INACTIVE, State.ACTIVE), State.FINALISED),
+}
+
+
+class Lifecycle:
+    """A node's state."""
+
+    def __init__(self) -> None:
+        self.state = State.UNCONFIGURED
+
+    def check(self, transition: Transition) -> None:
+        """Raises LifecycleError where the transition does not begin at the present state."""
+        starts, _ = _WAYS[transition]
+        if self.state not in starts:
+            raise LifecycleError(
+                f"{transition}: expected a node that is {' or '.join(state.value for state in starts)}, "
+                f"it is {self.state.value}; {_advice(self.state)}"
+            )
+
+    def change(self, transition: Transition) -> None:
+        """Goes over to where the transition leads; LifecycleError where it does not begin here."""
+        self.check(transition)
+        self.state = _WAYS[transition][1]
+
+    def require_active(self, call: str) -> None:
+        """Raises LifecycleError unless the node is active."""
+        if self.state is not State.ACTIVE:
+            raise LifecycleError(f"{call}: expected an active node, it is {self.state.value}; {_advice(self.state)}")
+
+
+def _advice(state: State) -> str:
+    if state is State.FINALISED:
+        return "make a new one"
+    ways = [transition for transition, (starts, _) in _WAYS.items() if state in starts]
+    return f"from here lead: {', '.join(ways)}"
