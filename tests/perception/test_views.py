@@ -79,14 +79,34 @@ def test_a_scene_is_one_view_with_a_row_for_each_target(random_scenario, first, 
     batch = make_batch(scenarios, targets, frame="scene", max_tokens=1)
     assert len(batch.rows) == 2
     for view, (vectors, wanted) in enumerate(zip(scenarios, targets, strict=True)):
-        count = len(vectors.agents) + len(vectors.lane_poses)
-        assert batch.token_valid[view].sum() == count, "the scene frame sees all, whatever max_tokens"
-        expected = np.concatenate([vectors.agent_poses, vectors.lane_poses])
-        np.testing.assert_allclose(batch.token_poses[view, :count], expected, atol=1e-5)
+        count = int(batch.token_valid[view].sum())
+        assert count >= len(vectors.agents), "the scene frame sees all agents, whatever max_tokens"
+        np.testing.assert_allclose(batch.token_poses[view, : len(vectors.agents)], vectors.agent_poses, atol=1e-5)
+        seen_lanes = batch.token_poses[view, len(vectors.agents) : count].numpy()
+        assert all((np.abs(vectors.lane_poses - pose).max(axis=1) < 1e-5).any() for pose in seen_lanes)
         np.testing.assert_array_equal(batch.rows[view, : len(wanted)], wanted)
         np.testing.assert_array_equal(batch.row_agents[view, : len(wanted)], wanted)
         assert batch.rows_valid[view].sum() == len(wanted)
         assert_tokens_are_polylines(batch, view, vectors)
+
+
+def test_a_scene_shows_the_lanes_beside_the_way_of_those_who_move_and_of_the_focal_agent(
+    make_scenario: Callable[..., Scenario],
+) -> None:
+    def seen_lanes(north_of_lane_m: float, speed_m_s: float, *, focal: bool = False) -> int:
+        """How many of a lane and a crosswalk (x = 20) are seen for one agent that drives beside the lane from x = 0."""
+        along = 0.1 * speed_m_s * np.arange(-4, 11)
+        there = np.stack([along, np.full(15, north_of_lane_m)], axis=-1)
+        far = np.stack([np.full(15, 5e3), np.full(15, 5e3)], axis=-1)
+        scenario = make_scenario(position=np.stack([there, far]))
+        vectors = vectorize(replace(scenario, focal=0 if focal else 1))
+        return len(make_batch([vectors], [np.array([0])], frame="scene").lane_vectors)
+
+    assert seen_lanes(14.0, 2.0) == 2, "both lanes; the crosswalk begins 17 m from where the agent starts"
+    assert seen_lanes(14.0, 10.0) == 3, "after two seconds it is there"
+    assert seen_lanes(25.0, 10.0) == 0
+    assert seen_lanes(14.0, 0.0) == 0, "what stands asks for no lane"
+    assert seen_lanes(14.0, 0.0, focal=True) == 2, "but for the focal agent"
 
 
 @few

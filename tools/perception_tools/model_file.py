@@ -17,7 +17,7 @@ from perception_tools.recipes import ForecastRecipe
 
 MODEL_FILE = "model.safetensors"
 """Its name in a run's folder."""
-FORMAT = "frozen-perception forecaster 1"
+FORMAT = "frozen-perception forecaster 2"
 
 
 @dataclass(frozen=True)

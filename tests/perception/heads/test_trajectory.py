@@ -1,8 +1,9 @@
 """The trajectory decoder."""
 
+import pytest
 import torch
 
-from perception.heads.trajectory import TrajectoryDecoder
+from perception.heads.trajectory import CONTROL_POINTS, TrajectoryDecoder, bernstein
 from perception.scenario import STEP_S
 
 
@@ -21,3 +22,22 @@ def test_probabilities_sum_to_one_and_their_gradient_stays_out_of_the_trajectori
     torch.testing.assert_close(modes.probabilities.sum(-1), torch.ones(5))
     modes.logits.square().sum().backward()
     assert decoder.regress[1].weight.grad is None
+
+
+@pytest.mark.parametrize("steps", [30, 60])
+def test_a_deviation_is_the_bezier_curve_of_its_control_points_and_ends_in_the_last(steps: int) -> None:
+    """By de Casteljau's construction, which repeats linear interpolation."""
+    control_points = torch.randn(CONTROL_POINTS, 2, dtype=torch.float64)
+    curve = bernstein(CONTROL_POINTS, steps).double() @ control_points
+    torch.testing.assert_close(curve[-1], control_points[-1], atol=1e-6, rtol=0)
+    for step in (0, steps // 3, steps - 2):
+        points, s = torch.cat([torch.zeros(1, 2, dtype=torch.float64), control_points]), (step + 1) / steps
+        while len(points) > 1:
+            points = (1 - s) * points[:-1] + s * points[1:]
+        torch.testing.assert_close(curve[step], points[0], atol=1e-5, rtol=0)
+
+
+def test_futures_of_a_fresh_decoder_are_smooth() -> None:
+    """A third difference of independent numbers is larger than the numbers; of a curve it all but vanishes."""
+    trajectories = TrajectoryDecoder(8, steps=30)(torch.randn(50, 8), torch.zeros(50, 2)).trajectories.detach()
+    assert trajectories.diff(n=3, dim=-2).abs().max() < 0.02 * trajectories.abs().max()

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from perception import views
 from perception.encoders.vectornet import VectorNet
 from perception.frozen.adapter import build_adapter
 from perception.geometry import SE2
@@ -89,7 +90,10 @@ def test_lane_features_that_are_known_already_change_nothing(random_scenario, fr
     assert any(np.abs(a.trajectories - b.trajectories).max() > 1e-3 for a, b in zip(fresh, exchanged, strict=True))
 
 
-def test_both_frames_agree_about_the_focal_agent(random_scenario) -> None:
+def test_both_frames_agree_about_the_focal_agent_where_both_see_everything(
+    random_scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "REACH_M", 1e6)
     scenario = random_scenario(5)
     vectors, focal = [vectorize(scenario)], [np.array([scenario.focal])]
     assert_same(tiny("agent").forecast(vectors, focal)[0], tiny("scene").forecast(vectors, focal)[0])
