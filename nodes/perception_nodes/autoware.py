@@ -1,0 +1,110 @@
+"""Between the forecasting node and Autoware's messages: tracked objects to frames, results to predicted objects."""
+
+from __future__ import annotations
+
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from perception.geometry import SE2
+from perception.scenario import STEP_S, AgentKind
+from perception_nodes.forecasting import ForecastResult
+from perception_nodes.frames import TrackedFrame
+from perception_nodes.objects import Label, OrientationAvailability, PredictedObjects, TrackedObjects
+
+KIND_OF_LABEL = {
+    Label.CAR: AgentKind.VEHICLE,
+    Label.TRUCK: AgentKind.VEHICLE,
+    Label.TRAILER: AgentKind.VEHICLE,
+    Label.BUS: AgentKind.BUS,
+    Label.MOTORCYCLE: AgentKind.MOTORCYCLIST,
+    Label.BICYCLE: AgentKind.CYCLIST,
+    Label.PEDESTRIAN: AgentKind.PEDESTRIAN,
+    Label.HAZARD: AgentKind.STATIC,
+}
+"""Argoverse 2 has no word for the others, which are UNKNOWN."""
+LABEL_OF_KIND = {
+    AgentKind.VEHICLE: Label.CAR,
+    AgentKind.BUS: Label.BUS,
+    AgentKind.MOTORCYCLIST: Label.MOTORCYCLE,
+    AgentKind.CYCLIST: Label.BICYCLE,
+    AgentKind.PEDESTRIAN: Label.PEDESTRIAN,
+    AgentKind.STATIC: Label.HAZARD,
+    AgentKind.CONSTRUCTION: Label.HAZARD,
+}
+"""All road users come back as they went; Autoware has no word for the other kinds, which are UNKNOWN."""
+
+_KINDS = np.array([KIND_OF_LABEL.get(label, AgentKind.UNKNOWN) for label in Label], dtype=np.int64)
+_LABELS = np.array([LABEL_OF_KIND.get(kind, Label.UNKNOWN) for kind in AgentKind], dtype=np.int64)
+_LEAST_MOVE_M = 0.05
+"""A pose of a path that is nearer to the one before keeps its heading: the direction would be noise."""
+
+
+def frame_of(objects: TrackedObjects, city_SE2_ego: SE2) -> TrackedFrame:
+    """Tracked objects of the map frame as the node wants them.
+
+    Where a tracker does not know front from back, an object faces the way it moves.
+    """
+    backwards = objects.twists[:, 0] < 0
+    unsure = objects.orientation_availability != OrientationAvailability.AVAILABLE
+    labels = np.where(objects.labels < len(Label), objects.labels, Label.UNKNOWN)
+    return TrackedFrame(
+        stamp_ns=objects.stamp_ns,
+        city_SE2_ego=city_SE2_ego,
+        ids=tuple(str(UUID(bytes=bytes(row))) for row in objects.ids),
+        kinds=_KINDS[labels],
+        position=objects.poses[:, :2],
+        heading=objects.headings + np.pi * (backwards & unsure),
+        size=objects.dimensions,
+    )
+
+
+def tracked_objects_of(
+    frame: TrackedFrame, velocity: Float[np.ndarray, "objects 2"], *, frame_id: str = "map"
+) -> TrackedObjects:
+    """A frame as a tracker would send it, at height 0."""
+    return TrackedObjects.planar(
+        frame.stamp_ns,
+        frame_id,
+        _uuids(frame.ids),
+        frame.position,
+        frame.heading,
+        velocity,
+        _LABELS[frame.kinds],
+        frame.size,
+    )
+
+
+def predicted_objects_of(result: ForecastResult, *, frame_id: str = "map") -> PredictedObjects:
+    """A result as Autoware's planners read it; poses face the way they go."""
+    objects = tracked_objects_of(result.objects, result.velocity, frame_id=frame_id)
+    headings = path_headings(result.objects.position, result.objects.heading, result.trajectories)
+    return objects.predict(result.trajectories, headings, result.probabilities, STEP_S)
+
+
+def path_headings(
+    position: Float[np.ndarray, "objects 2"],
+    heading: Float[np.ndarray, " objects"],
+    trajectories: Float[np.ndarray, "objects modes steps 2"],
+) -> Float[np.ndarray, "objects modes steps"]:
+    """Direction of travel along each future; who stands keeps the last one, at first the present heading."""
+    starts = np.broadcast_to(position[:, None, None], (*trajectories.shape[:2], 1, 2))
+    moves = np.diff(np.concatenate([starts, trajectories], axis=2), axis=2)
+    far = np.linalg.norm(moves, axis=-1) >= _LEAST_MOVE_M
+    directions = np.arctan2(moves[..., 1], moves[..., 0])
+    last_far = np.maximum.accumulate(np.where(far, np.arange(far.shape[-1]), -1), axis=-1)
+    held = np.take_along_axis(directions, np.maximum(last_far, 0), axis=-1)
+    return np.where(last_far >= 0, held, heading[:, None, None])
+
+
+def _uuids(ids: tuple[str, ...]) -> UInt8[np.ndarray, "objects 16"]:
+    """Track ids that are UUIDs as they are, of others a UUID that is the same every time."""
+    return np.array([list(_uuid(name).bytes) for name in ids], dtype=np.uint8).reshape(-1, 16)
+
+
+def _uuid(name: str) -> UUID:
+    try:
+        return UUID(name)
+    except ValueError:
+        return uuid5(NAMESPACE_OID, name)
