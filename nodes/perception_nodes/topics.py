@@ -70,8 +70,8 @@ class Received:
 class RosNode:
     """A node's place on a zenoh session: announces the node, its publishers and its subscriptions.
 
-    There is one node a session, as numbers are counted by node. Closing it takes everything back, and leaves the session
-    to its owner.
+    There is one node a session, as entities are numbered by node. Closing it takes everything back, and leaves the
+    session to its owner.
     """
 
     def __init__(self, session: zenoh.Session, wire: Wire) -> None:
