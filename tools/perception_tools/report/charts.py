@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from perception_tools.report.evaluation import Evaluation
-from perception_tools.report.theme import LINES, colour, figure_to_svg
+from perception_tools.report.theme import LINES, colour, figure_to_svg, quiet
 
 PANELS_IN_A_ROW = 3
 
@@ -34,7 +34,7 @@ def interval_chart(evaluations: Sequence[Evaluation], metrics: Mapping[str, str]
             axes.plot(mean, row, color=model_colour(row), marker="o", markersize=6)
         axes.set_xlabel(label)
         axes.margins(x=0.08)
-        _quiet(axes)
+        quiet(axes)
         axes.grid(visible=True, axis="x", color=colour("grid"), linewidth=0.6)
     panels[0].set_yticks(range(len(evaluations)), [evaluation.name for evaluation in evaluations])
     panels[0].set_ylim(len(evaluations) - 0.5, -0.5)
@@ -62,15 +62,6 @@ def learning_curves(evaluations: Sequence[Evaluation]) -> str:
                     axes.plot(steps, values, color=model_colour(index), linewidth=width, alpha=alpha)
         axes.set_title(quantity.replace("_", " "), fontsize=10, color=colour("ink"))
         axes.set_xlabel("step")
-        _quiet(axes)
+        quiet(axes)
         axes.grid(visible=True, color=colour("grid"), linewidth=0.6)
     return figure_to_svg(figure, "curves")
-
-
-def _quiet(axes) -> None:
-    """Takes frame and ground away and tones the ticks down."""
-    axes.set_facecolor("none")
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.tick_params(length=0, labelsize=9, labelcolor=colour("ink"))
-    axes.xaxis.label.set(color=colour("muted"), fontsize=9)
