@@ -8,6 +8,10 @@ from importlib import import_module
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("perception_tools.train:train", "train a recipe on a data set folder"),
     "evaluate": ("perception_tools.evaluate:evaluate", "score a checkpoint: metrics.json and an HTML report"),
+    "evaluate scene-qa": (
+        "perception_tools.evaluate_scene_qa:evaluate_scene_qa",
+        "score anybody's answers to SQA3D's questions",
+    ),
     "prepare forecasting": (
         "perception_tools.prepare:prepare_forecasting",
         "write scenarios to a store for repeated training",
