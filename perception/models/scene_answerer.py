@@ -1,0 +1,189 @@
+"""Questions about a 3-D scene: VoteNet's objects, a situation and a question → frozen language block → answers.
+
+SQA3D's model (ScanQA with a situation, https://arxiv.org/abs/2210.07474). Pang et al. (ICLR 2024, §4.5) put the block
+"after the vision-language fusion"; their code was never released. Here the block reads the objects after the last
+layer that guides them, masked to proposals that are objects, before they are pooled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from perception.cloud import take
+from perception.encoders.text import TextEncoder
+from perception.encoders.votenet import Detections, VoteNet
+from perception.errors import InputError
+from perception.frozen.adapter import FrozenBlockAdapter
+from perception.fusion import AttentionPool, SceneTextFusion
+from perception.heads.answer import AnswerHead, SceneAnswers, ViewpointHead
+from perception.tokens import Tokens
+from perception.vocabulary import TextBatch
+
+
+@dataclass(frozen=True)
+class SceneTokens:
+    """All that questions need of scenes, computed once for any number of questions.
+
+    Attributes:
+        objects: A token for every proposal that is an object; the others would be masked in all that follows.
+        proposals: Which proposal each token is of.
+        detections: All proposals.
+    """
+
+    objects: Tokens
+    proposals: Int[Tensor, "scenes objects"]
+    detections: Detections
+
+
+class SceneAnswerer(nn.Module):
+    """Encoders, fusion, block and heads.
+
+    Args:
+        scene: Points to proposals; None answers blindly, from the texts alone.
+        text: Reads situations and questions.
+        block: The frozen block between its two projections, or any of its controls, of width `dim`; None where there
+            is no scene.
+        answers: How many answers are known.
+        dim: Width of all tokens: 256 in SQA3D, 768 in Pang et al.
+        heads: Of every attention; they divide `dim`.
+        layers: Of every stack in the fusion.
+        pooled_dim: Width of each pooled vector.
+        dropout: In the fusion.
+        with_situation: Whether situations are read; where not, each is the empty text. (SQA3D's `--wos` puts an
+            unknown word for each of its words, so that its length is still told.)
+        with_viewpoint: Whether the asker's place is estimated too, SQA3D's auxiliary task.
+    """
+
+    def __init__(
+        self,
+        scene: VoteNet | None,
+        text: TextEncoder,
+        block: FrozenBlockAdapter | None,
+        answers: int,
+        *,
+        dim: int = 256,
+        heads: int = 8,
+        layers: int = 2,
+        pooled_dim: int = 512,
+        dropout: float = 0.1,
+        with_situation: bool = True,
+        with_viewpoint: bool = True,
+    ) -> None:
+        super().__init__()
+        if (scene is None) != (block is None):
+            raise ValueError("SceneAnswerer: expected a block exactly where there is a scene to see, got one of both")
+        self.scene, self.text, self.block = scene, text, block
+        self.with_situation = with_situation
+        self.text_in = nn.Sequential(nn.Linear(text.dim, dim), nn.GELU())
+        self.fusion = SceneTextFusion(dim, heads, layers, dropout, with_objects=scene is not None)
+        self.pool_situation = AttentionPool(dim, pooled_dim, dropout)
+        self.pool_question = AttentionPool(dim, pooled_dim, dropout)
+        self.objects_in = None if scene is None else nn.Sequential(nn.Linear(scene.dim, dim), nn.GELU())
+        self.pool_objects = None if scene is None else AttentionPool(dim, pooled_dim, dropout)
+        self.answer_head = AnswerHead((2 if scene is None else 3) * pooled_dim, dim, answers)
+        sees_viewpoint = with_viewpoint and scene is not None
+        self.viewpoint_head = ViewpointHead(2 * pooled_dim, dim) if sees_viewpoint else None
+
+    def forward(
+        self,
+        points: Float[Tensor, "scenes points 3"],
+        features: Float[Tensor, "scenes points features"],
+        situation: TextBatch,
+        question: TextBatch,
+        scene_of_question: Int[Tensor, " questions"] | None = None,
+    ) -> tuple[SceneAnswers, SceneTokens | None]:
+        """Answers, and what was seen on the way; see `encode_scene` and `answer`."""
+        scenes = None if self.scene is None else self.encode_scene(points, features)
+        return self.answer(scenes, situation, question, scene_of_question), scenes
+
+    def encode_scene(
+        self, points: Float[Tensor, "scenes points 3"], features: Float[Tensor, "scenes points features"]
+    ) -> SceneTokens:
+        """What questions need of scenes.
+
+        Args:
+            points: Scene frame, metres.
+            features: As `perception.scene_input.SceneBatch` says.
+
+        Raises:
+            InputError: There is no point, or one is not finite.
+        """
+        if self.scene is None or self.objects_in is None:
+            raise ValueError("SceneAnswerer: expected a model that sees scenes, got one that answers blindly")
+        _check_points(points, features)
+        found = self.scene(points, features)
+        proposals = found.valid.int().argsort(dim=1, descending=True, stable=True)[:, : found.valid.sum(1).max()]
+        values = self.objects_in(take(found.features, proposals))
+        return SceneTokens(Tokens(values, found.valid.gather(1, proposals)), proposals, found)
+
+    def answer(
+        self,
+        scenes: SceneTokens | None,
+        situation: TextBatch,
+        question: TextBatch,
+        scene_of_question: Int[Tensor, " questions"] | None = None,
+    ) -> SceneAnswers:
+        """Answers to questions about scenes that are encoded.
+
+        Args:
+            scenes: What `encode_scene` gave; not read by a model that answers blindly.
+            situation: Where each asker stands, from `text.batch`.
+            question: As many.
+            scene_of_question: Which scene each question is about. None where all are about the only scene, or the
+                first about the first and so on.
+        """
+        if not self.with_situation:
+            situation = self.text.batch([""] * len(question.ids))
+        told, asked = self.fusion.read(self._read(situation), self._read(question))
+        pooled_situation, _ = self.pool_situation(told)
+        pooled_question, _ = self.pool_question(asked)
+        if self.block is None or self.pool_objects is None:
+            return SceneAnswers(self.answer_head(torch.cat([pooled_situation, pooled_question], dim=-1)), None, None)
+        assert scenes is not None
+        scene = _scene_of_question(len(scenes.proposals), len(question.ids), scene_of_question, question.ids.device)
+        objects = Tokens(scenes.objects.values[scene], scenes.objects.valid[scene])
+        objects = self.fusion.guide(objects, told, asked)
+        pooled_objects, weights = self.pool_objects(objects.replace(self.block(objects)))
+        evidence = weights.new_zeros(len(scene), scenes.detections.valid.shape[1])
+        evidence = evidence.scatter(1, scenes.proposals[scene], weights)
+        logits = self.answer_head(torch.cat([pooled_situation, pooled_question, pooled_objects], dim=-1))
+        if self.viewpoint_head is None:
+            return SceneAnswers(logits, evidence, None)
+        viewpoint = self.viewpoint_head(torch.cat([pooled_situation, pooled_objects], dim=-1))
+        return SceneAnswers(logits, evidence, viewpoint)
+
+    def _read(self, texts: TextBatch) -> Tokens:
+        read = self.text(texts)
+        return read.replace(self.text_in(read.values))
+
+
+def _scene_of_question(
+    scenes: int, questions: int, given: Int[Tensor, " questions"] | None, device: torch.device
+) -> Int[Tensor, " questions"]:
+    """Which scene each question is about."""
+    if given is not None:
+        return given
+    if scenes not in (1, questions):
+        raise ValueError(f"answer: expected one scene, or one for each of {questions} questions, got {scenes}")
+    return (
+        torch.arange(questions, device=device)
+        if scenes > 1
+        else torch.zeros(questions, dtype=torch.long, device=device)
+    )
+
+
+def _check_points(points: Tensor, features: Tensor) -> None:
+    if points.shape[1] == 0:
+        raise InputError("scene: expected points, got none; give a scan that holds some")
+    for name, values in (("points", points), ("features", features)):
+        broken = ~values.isfinite().all(-1)
+        if broken.any():
+            scene, point = broken.nonzero()[0].tolist()
+            raise InputError(
+                f"scene: expected finite {name}, got {values[scene, point].tolist()} at point {point} of scene {scene} "
+                f"of the batch and {int(broken.sum()) - 1} more; leave such points out"
+            )
