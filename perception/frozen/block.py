@@ -57,6 +57,12 @@ class LlamaBlock(nn.Module):
         self.up = nn.Linear(dim, ffn_dim, bias=False)
         self.down = nn.Linear(ffn_dim, dim, bias=False)
 
+    @property
+    def config(self) -> BlockConfig:
+        """The shape."""
+        dim, ffn_dim, eps = self.q.in_features, self.up.out_features, self.attention_norm.eps
+        return BlockConfig("llama", dim, self.heads, self.kv_heads, ffn_dim, eps)
+
     def forward(
         self,
         x: Float[Tensor, "batch tokens dim"],
@@ -69,7 +75,7 @@ class LlamaBlock(nn.Module):
         attended = attend(queries, self.k(normed), self.v(normed), valid, self.heads, self.kv_heads)
         return self.finish(readout.gather(x) + self.o(attended))
 
-    def finish(self, hidden: Float[Tensor, "batch rows dim"]) -> Float[Tensor, "batch rows dim"]:
+    def finish(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """What follows the first residual sum: the feed-forward part, each row for itself."""
         normed = self.ffn_norm(hidden)
         return hidden + self.down(F.silu(self.gate(normed)) * self.up(normed))
@@ -90,6 +96,12 @@ class OptBlock(nn.Module):
         self.up = nn.Linear(dim, ffn_dim)
         self.down = nn.Linear(ffn_dim, dim)
 
+    @property
+    def config(self) -> BlockConfig:
+        """The shape."""
+        dim, ffn_dim, eps = self.q.in_features, self.up.out_features, self.attention_norm.eps
+        return BlockConfig("opt", dim, self.heads, self.heads, ffn_dim, eps, self.pre_norm)
+
     def forward(
         self,
         x: Float[Tensor, "batch tokens dim"],
@@ -102,7 +114,7 @@ class OptBlock(nn.Module):
         attended = attend(queries, self.k(attention_input), self.v(attention_input), valid, self.heads, self.heads)
         return self.finish(readout.gather(x) + self.o(attended))
 
-    def finish(self, hidden: Float[Tensor, "batch rows dim"]) -> Float[Tensor, "batch rows dim"]:
+    def finish(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """What follows the first residual sum, each row for itself."""
         if self.pre_norm:
             return hidden + self.down(F.relu(self.up(self.ffn_norm(hidden))))

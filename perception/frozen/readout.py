@@ -77,7 +77,7 @@ def read_rows(
     to_latent, A = latent_of(block, project_in)
     latent = to_latent(z)
     rows = readout.gather(latent)
-    queries = _product(rows.flatten(0, 1), A.mT, _matrix(block.q).mT).unflatten(0, rows.shape[:2])
+    queries = _product(rows.flatten(0, 1), A.mT, homogeneous(block.q).mT).unflatten(0, rows.shape[:2])
     attend_latent = _attend_absorbed if regime == "absorbed" else _attend_folded
     attended = attend_latent(block, queries, latent, A, valid)
     return block.finish(project_in(readout.gather(z)) + block.o(attended))
@@ -117,7 +117,7 @@ class LatentMap:
 def latent_of(block: LlamaBlock | OptBlock, project_in: nn.Linear) -> tuple[LatentMap, Float[Tensor, "in_dim dim"]]:
     """The map from tokens to ẑ, and A."""
     norm, pre_norm = block.attention_norm, isinstance(block, LlamaBlock) or block.pre_norm
-    A = _matrix(project_in)
+    A = homogeneous(project_in)
     A, gram = A.to(torch.promote_types(A.dtype, torch.float32)), None
     if isinstance(block, OptBlock) and pre_norm:
         A = A - A.mean(0)
@@ -144,7 +144,7 @@ def _attend_absorbed(
 ) -> Float[Tensor, "batch rows inner"]:
     """Attention to the latents themselves: the key and value matrices are applied on the side of the queries."""
     groups = _kv_heads(block)
-    Wk, Wv = (_matrix(linear).unflatten(0, (groups, -1)) for linear in (block.k, block.v))
+    Wk, Wv = (homogeneous(linear).unflatten(0, (groups, -1)) for linear in (block.k, block.v))
     return attend_to_latents(
         queries,
         latent,
@@ -194,7 +194,7 @@ def _attend_folded(
     valid: Bool[Tensor, "batch tokens"],
 ) -> Float[Tensor, "batch rows inner"]:
     """Plain attention, its keys and values made from the latents by folded matrices."""
-    keys, values = (latent @ (A.mT @ _matrix(linear).mT) for linear in (block.k, block.v))
+    keys, values = (latent @ (A.mT @ homogeneous(linear).mT) for linear in (block.k, block.v))
     return attend(queries, keys, values, valid, block.heads, _kv_heads(block))
 
 
@@ -219,7 +219,7 @@ def _example(size: int) -> int:
     return size.node.hint if isinstance(size, torch.SymInt) and not torch.compiler.is_dynamo_compiling() else size
 
 
-def _matrix(linear: nn.Linear) -> Float[Tensor, "dim_out dim_in"]:
+def homogeneous(linear: nn.Linear) -> Float[Tensor, "dim_out dim_in"]:
     """A linear layer's weight; its bias, if any, as one more column."""
     return linear.weight if linear.bias is None else torch.cat([linear.weight, linear.bias.unsqueeze(1)], 1)
 

@@ -20,5 +20,15 @@ Names and shapes must match exactly; nothing is ever left at its initial value.
 from perception.frozen.weights.blocks import LoadedBlocks, WeightsError
 from perception.frozen.weights.loading import inspect, load_blocks, random_like, read_config
 from perception.frozen.weights.sliced import write_slice
+from perception.frozen.weights.writing import write_tensors
 
-__all__ = ["LoadedBlocks", "WeightsError", "inspect", "load_blocks", "random_like", "read_config", "write_slice"]
+__all__ = [
+    "LoadedBlocks",
+    "WeightsError",
+    "inspect",
+    "load_blocks",
+    "random_like",
+    "read_config",
+    "write_slice",
+    "write_tensors",
+]

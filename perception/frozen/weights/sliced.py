@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from perception.errors import InputError
 from perception.frozen.block import BlockConfig
 from perception.frozen.weights.blocks import LoadedBlocks, WeightsError, block_shapes
+from perception.frozen.weights.writing import write_tensors
 
 FORMAT = "perception-block"
 
@@ -33,16 +32,7 @@ def write_slice(blocks: LoadedBlocks, path: Path) -> None:
     }
     if path.suffix != ".safetensors":
         raise WeightsError(f"{path}: expected a name that ends in .safetensors, by which such a file is recognised")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata)
-        temporary.chmod(0o644)  # safetensors lets only the writer read, but a robot's nodes run as somebody else
-        temporary.replace(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: cannot be written ({error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_tensors(path, tensors, metadata)
 
 
 def read_slice(path: Path, layers: Sequence[int] | None) -> LoadedBlocks:

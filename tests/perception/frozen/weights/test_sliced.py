@@ -89,19 +89,6 @@ def test_safetensors_file_of_a_model_is_told_from_a_slice(tmp_path: Path) -> Non
         load_blocks(str(tmp_path / "model.safetensors"))
 
 
-def test_failed_write_leaves_nothing_behind(
-    hugging_face_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def run_out_of_space(tensors: object, path: Path, metadata: object) -> None:  # noqa: ARG001
-        path.write_bytes(b"half a file")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("perception.frozen.weights.sliced.save_file", run_out_of_space)
-    with pytest.raises(WeightsError, match=r"cannot be written .No space left"):
-        cut(str(hugging_face_folder), tmp_path / "out" / "cut.safetensors")
-    assert list((tmp_path / "out").iterdir()) == []
-
-
 def test_name_that_would_not_be_recognised_is_refused(hugging_face_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"expected a name that ends in \.safetensors"):
         cut(str(hugging_face_folder), tmp_path / "cut.bin")

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from perception.frozen.weights import WeightsError, write_tensors
+from perception.frozen.weights import writing as writing_module
+
+TENSORS = {"a": torch.arange(3)}
+
+
+def test_folders_are_made_and_everybody_may_read(tmp_path: Path):
+    path = tmp_path / "new" / "file.safetensors"
+    write_tensors(path, TENSORS, {})
+    assert torch.equal(load_file(path)["a"], TENSORS["a"])
+    assert path.stat().st_mode & stat.S_IROTH
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "file.safetensors"
+    write_tensors(path, TENSORS, {})
+
+    def full(_tensors: dict, name: Path, _metadata: dict) -> None:
+        name.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writing_module, "save_file", full)
+    with pytest.raises(WeightsError, match=r"file\.safetensors: cannot be written .*No space left"):
+        write_tensors(path, {"a": torch.zeros(3)}, {})
+    assert [file.name for file in tmp_path.iterdir()] == ["file.safetensors"]
+    assert torch.equal(load_file(path)["a"], TENSORS["a"])
