@@ -14,7 +14,7 @@ from perception.heads.trajectory import TrajectoryModes
 
 @dataclass(frozen=True)
 class TrajectoryLoss:
-    """Parts of the forecasting loss, each a mean over the predicted agents.
+    """Parts of the forecasting loss, each a weighted mean over the predicted agents.
 
     Attributes:
         regression: Smooth L1 of the mode that ends nearest to the truth, metres.
@@ -35,6 +35,7 @@ def trajectory_loss(
     modes: TrajectoryModes,
     futures: Float[Tensor, "*agents steps 2"],
     futures_valid: Bool[Tensor, "*agents steps"],
+    weights: Float[Tensor, "*agents"],
 ) -> TrajectoryLoss:
     """Winner takes all: only the mode that ends nearest to the truth is regressed; the scores learn which that is.
 
@@ -46,11 +47,11 @@ def trajectory_loss(
     Args:
         modes: Predicted futures.
         futures: True futures in the same frames.
-        futures_valid: Where the truth is labelled; agents without any labelled step have no weight.
+        futures_valid: Where the truth is labelled.
+        weights: Of the agents; those without any labelled step must weigh 0.
     """
     steps = torch.arange(futures.shape[-2], device=futures.device)
     last = torch.where(futures_valid, steps, -1).amax(-1)
-    asked = last >= 0
     at_last = last.clamp_min(0)[..., None, None, None]
     error = modes.trajectories - futures.unsqueeze(-3)
     end_error = error.detach().gather(-2, at_last.expand(*error.shape[:-2], 1, 2)).squeeze(-2).norm(dim=-1)
@@ -61,5 +62,5 @@ def trajectory_loss(
     log_probability = modes.logits.float().log_softmax(-1)
     classification = -log_probability.gather(-1, winner.unsqueeze(-1)).squeeze(-1)
     expected = (log_probability.exp() * end_error).sum(-1)
-    weight = asked.float() / asked.sum().clamp_min(1)
-    return TrajectoryLoss(*((part * weight).sum() for part in (regression, classification, expected)))
+    share = weights / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
+    return TrajectoryLoss(*((part * share).sum() for part in (regression, classification, expected)))

@@ -21,6 +21,7 @@ from perception_datasets.forecasting import open_forecasting
 from perception_tools import forecast_data
 from perception_tools.forecast_data import (
     Key,
+    Sample,
     SegmentSampler,
     TrainingScenarios,
     choose_targets,
@@ -215,9 +216,15 @@ def test_the_focal_agent_is_asked_with_part_of_a_future_but_not_with_none(crowd)
     assert chosen(focal=4) == [4]
 
 
-def test_in_the_scene_frame_everybody_with_a_complete_future_is_asked(crowd) -> None:
-    rng = np.random.default_rng(0)
-    assert choose_targets(crowd(focal=1), 2, rng, everybody=True).tolist() == [0, 1, 2, 3, 5]
+@pytest.mark.parametrize("frame", ["agent", "scene"])
+def test_the_focal_agents_weigh_what_the_recipe_says_and_padding_nothing(crowd, tiny_recipe, frame) -> None:
+    samples = [
+        Sample(crowd(focal=1), np.array([0, 1, 5]), 0.0, {}),
+        Sample(crowd(focal=5), np.array([5]), 0.0, {}),
+    ]
+    batch = make_training_batch(samples, replace(tiny_recipe, frame=frame, focal_weight=4.0))
+    expected = [[1.0], [4.0], [1.0], [4.0]] if frame == "agent" else [[1.0, 4.0, 1.0], [4.0, 0.0, 0.0]]
+    assert batch.weights.tolist() == expected
 
 
 def test_workers_give_the_batches_of_one_process(folder_of, tiny_recipe: ForecastRecipe) -> None:

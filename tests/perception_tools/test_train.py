@@ -31,9 +31,9 @@ def test_a_word_is_its_recipe(parse, name: str) -> None:
 
 
 def test_every_number_can_be_given(parse) -> None:
-    run = parse("forecast/vectornet-llama", *"--learning-rate 2e-4 --frame scene --source random:4x8x2".split())
+    run = parse("forecast/vectornet-llama", *"--learning-rate 2e-4 --frame agent --source random:4x8x2".split())
     block = BlockRecipe(source="random:4x8x2")
-    expected = replace(RECIPES["forecast/vectornet-llama"], learning_rate=2e-4, frame="scene", block=block)
+    expected = replace(RECIPES["forecast/vectornet-llama"], learning_rate=2e-4, frame="agent", block=block)
     assert run.recipe == expected
 
 

@@ -13,7 +13,8 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float32, Int
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from perception.errors import InputError
@@ -48,14 +49,23 @@ class Sample:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """One step's views, and the scenarios that could not be used on the way, by name with the reason."""
+    """One step's views.
+
+    Attributes:
+        views: Of all its scenarios.
+        weights: Of each predicted agent in the loss; 0 where a row only pads.
+        failures: Scenarios that could not be used on the way, by name with the reason.
+    """
 
     views: VectorBatch
+    weights: Float32[Tensor, "views rows"]
     failures: dict[str, str]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> TrainingBatch:
         """The same batch on another device."""
-        return replace(self, views=self.views.to(device, non_blocking))
+        return replace(
+            self, views=self.views.to(device, non_blocking), weights=self.weights.to(device, non_blocking=non_blocking)
+        )
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,7 @@ class TrainingScenarios(Dataset[Sample]):
         vectors = self._usable(key.index, failures)
         if rng.random() < self.recipe.mirror_probability:
             vectors = mirror(vectors)
-        targets = choose_targets(vectors, self.recipe.targets_per_scenario, rng, self.recipe.frame == "scene")
+        targets = choose_targets(vectors, self.recipe.targets_per_scenario, rng)
         return Sample(vectors, targets, float(rng.normal(0, self.recipe.turn_std_rad)), failures)
 
     def _usable(self, index: int, failures: dict[str, str]) -> VectorizedScenario:
@@ -168,20 +178,15 @@ def has_target(vectors: VectorizedScenario) -> np.ndarray:
     return usable
 
 
-def choose_targets(
-    vectors: VectorizedScenario, count: int, rng: np.random.Generator, everybody: bool = False
-) -> Int[np.ndarray, " targets"]:
+def choose_targets(vectors: VectorizedScenario, count: int, rng: np.random.Generator) -> Int[np.ndarray, " targets"]:
     """The focal agent and others at random, moving ones first and at most one that stands still.
 
     Args:
         vectors: The scenario.
         count: How many at most.
         rng: Chooses.
-        everybody: Take all agents that can be learned from: in the scene frame they cost next to nothing.
     """
     usable = has_target(vectors)
-    if everybody:
-        return np.flatnonzero(usable)
     moves = np.linalg.norm(vectors.futures[:, -1], axis=-1) > STILL_M
     others = usable & (np.arange(len(usable)) != vectors.focal)
     moving, still = rng.permutation(np.flatnonzero(others & moves)), rng.permutation(np.flatnonzero(others & ~moves))
@@ -198,7 +203,10 @@ def make_training_batch(samples: Sequence[Sample], recipe: ForecastRecipe) -> Tr
         max_tokens=recipe.max_tokens,
         turn_rad=[sample.turn_rad for sample in samples],
     )
-    return TrainingBatch(views, {name: reason for sample in samples for name, reason in sample.failures.items()})
+    focal = torch.tensor([sample.vectors.focal for sample in samples])[views.view_scenario]
+    weights = torch.where(views.row_agents == focal[:, None], recipe.focal_weight, 1.0) * views.rows_valid
+    failures = {name: reason for sample in samples for name, reason in sample.failures.items()}
+    return TrainingBatch(views, weights, failures)
 
 
 def training_loader(

@@ -105,14 +105,11 @@ class ForecastTask(pl.LightningModule):
 
     @override
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Float[Tensor, ""]:
-        """Winner-takes-all loss of every predicted agent of every process, each with the same weight."""
+        """Winner-takes-all loss of every predicted agent of every process."""
         self.failures |= batch.failures
         views = batch.views
-        asked = views.futures_valid & views.rows_valid.unsqueeze(-1)
-        modes = self.model(views)
-        loss = trajectory_loss(modes, views.futures, asked)
+        loss = trajectory_loss(self.model(views), views.futures, views.futures_valid, batch.weights)
         total = loss.total(self.recipe.expected_error_weight)
-        agents = asked.any(-1).sum()
         self.log_dict(
             {
                 "train/loss": total,
@@ -121,16 +118,16 @@ class ForecastTask(pl.LightningModule):
                 "train/expected_end_error": loss.expected_end_error,
             },
             prog_bar=False,
-            batch_size=int(agents),
+            batch_size=len(views.rows),
         )
-        return total * self._share(agents)
+        return total * self._share(batch.weights.sum())
 
-    def _share(self, agents: Tensor) -> Tensor | float:
-        """What makes the mean over processes (DDP's gradient) the mean over all agents."""
+    def _share(self, weight: Tensor) -> Tensor | float:
+        """What makes the mean over processes (DDP's gradient) the weighted mean over all agents."""
         if self.trainer.world_size == 1:
             return 1.0
-        everywhere = cast(Tensor, self.all_gather(agents)).sum()
-        return agents * self.trainer.world_size / everywhere
+        everywhere = cast(Tensor, self.all_gather(weight)).sum()
+        return weight * self.trainer.world_size / everywhere
 
     @override
     def validation_step(self, batch: VectorBatch, batch_idx: int) -> None:
@@ -156,7 +153,8 @@ class ForecastTask(pl.LightningModule):
     @override
     def configure_optimizers(self) -> dict:
         """AdamW (Pang et al., §C.4) under warm-up and cosine, by step."""
-        optimizer = torch.optim.AdamW(parameter_groups(self.model, self.recipe))
+        fused = self.recipe.precision == "32-true"  # in mixed precision Lightning cannot clip before a fused step
+        optimizer = torch.optim.AdamW(parameter_groups(self.model, self.recipe), fused=fused)
         total = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: learning_rate_factor(step, self.recipe.warmup_steps, total)
