@@ -73,6 +73,11 @@ class SE3:
             raise ValueError(f"expected a rigid transform, got the matrix {matrix.round(4).tolist()}")
         return cls(rotation, matrix[:3, 3])
 
+    @property
+    def matrix(self) -> Float64[np.ndarray, "4 4"]:
+        """The same transform of homogeneous coordinates."""
+        return np.vstack([np.column_stack([self.rotation, self.translation_m]), (0.0, 0.0, 0.0, 1.0)])
+
     def apply(self, points: Float64[np.ndarray, "*points 3"]) -> Float64[np.ndarray, "*points 3"]:
         """Points of the source frame, in the target frame."""
         return points @ self.rotation.T + self.translation_m

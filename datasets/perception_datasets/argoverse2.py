@@ -16,14 +16,12 @@ from perception.map_index import MAP_RADIUS_M
 from perception.scenario import AgentKind, AgentTracks, Scenario
 from perception_datasets.argoverse2_map import read_map
 from perception_datasets.errors import bad_file, reading
-from perception_datasets.folders import find_records, record_folders
+from perception_datasets.folders import find_records, is_synthetic, record_folders
 from perception_datasets.track_tables import check_columns, encode, observed, spread
 
 HISTORY_STEPS = 50
 FUTURE_STEPS = 60
 EGO_ID = "AV"
-SYNTHETIC_MARKER = "synthetic.json"
-"""Our own maker writes this file beside the split folders, so that its scenarios can never pass for recorded ones."""
 
 CURE = "take the scenario's folder again from Argoverse 2's archive"
 
@@ -63,8 +61,7 @@ def find_argoverse2(folder: Path, split: str) -> Argoverse2Files | None:
     root = find_records((folder / split, folder), "scenario_{name}.parquet")
     if root is None:
         return None
-    made = any((place / SYNTHETIC_MARKER).is_file() for place in (root, root.parent))
-    return Argoverse2Files(root, "synthetic" if made else "argoverse2")
+    return Argoverse2Files(root, "synthetic" if is_synthetic(root) else "argoverse2")
 
 
 def read_argoverse2(folder: Path, *, source: str = "argoverse2", map_radius_m: float = MAP_RADIUS_M) -> Scenario:

@@ -1,9 +1,17 @@
-"""Data sets that keep one folder for each record."""
+"""Folders of data sets: one for each record, and the mark of those that were made."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+SYNTHETIC_MARKER = "synthetic.json"
+"""Our own makers write this file beside what they make, so that it can never pass for recorded."""
+
+
+def is_synthetic(folder: Path) -> bool:
+    """Whether a folder, or the one that it lies in, is marked as made."""
+    return any((place / SYNTHETIC_MARKER).is_file() for place in (folder, folder.parent))
 
 
 def record_folders(folder: Path) -> list[str]:

@@ -56,6 +56,8 @@ def test_poses_of_space_compose_and_cancel(seed: int) -> None:
     points = rng.normal(0, 10, (4, 3))
     np.testing.assert_allclose((a_SE3_b @ b_SE3_c).apply(points), a_SE3_b.apply(b_SE3_c.apply(points)), atol=1e-9)
     np.testing.assert_allclose(a_SE3_b.inverse().apply(a_SE3_b.apply(points)), points, atol=1e-9)
+    again = SE3.from_matrix(a_SE3_b.matrix)
+    np.testing.assert_array_equal(again.apply(points), a_SE3_b.apply(points))
 
 
 @given(SEEDS)

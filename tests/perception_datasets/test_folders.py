@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from perception_datasets.folders import find_records, record_folders
+from perception_datasets.folders import SYNTHETIC_MARKER, find_records, is_synthetic, record_folders
 
 
 def test_record_folders_are_sorted_and_leave_out_files_and_hidden_ones(tmp_path: Path) -> None:
@@ -16,3 +16,11 @@ def test_records_are_found_at_the_first_place_that_has_any(tmp_path: Path) -> No
     assert find_records((split, flat), "{name}.txt") is None
     (split / "x" / "x.txt").touch()
     assert find_records((tmp_path / "absent", split, flat), "{name}.txt") == split
+
+
+def test_a_mark_tells_what_was_made_in_a_folder_and_in_those_inside(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    assert not is_synthetic(tmp_path / "train")
+    (tmp_path / SYNTHETIC_MARKER).write_text("{}")
+    assert is_synthetic(tmp_path)
+    assert is_synthetic(tmp_path / "train")

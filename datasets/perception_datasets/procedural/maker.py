@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from perception.geometry import SE2
-from perception_datasets.argoverse2 import SYNTHETIC_MARKER
+from perception_datasets.folders import SYNTHETIC_MARKER
 from perception_datasets.procedural.lane_graph import LaneGraph, make_lane_graph
 from perception_datasets.procedural.pedestrians import Pedestrians
 from perception_datasets.procedural.recording import Recording, record

@@ -1,0 +1,21 @@
+"""`<scene>.txt`: ScanNet's rotation of a raw scan that turns its walls parallel to the axes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from perception.geometry import SE3
+
+
+def read_alignment(path: Path) -> SE3:
+    """`scene_SE3_raw` of a scan; the identity where the file states none, as for some scans of ScanNet's."""
+    for line in path.read_text().splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() == "axisAlignment":
+            numbers = np.array(value.split(), dtype=np.float64)
+            if numbers.size != 16:
+                raise ValueError(f"expected 16 numbers after axisAlignment, found {numbers.size}")
+            return SE3.from_matrix(numbers.reshape(4, 4))
+    return SE3(np.eye(3), np.zeros(3))

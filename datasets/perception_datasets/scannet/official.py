@@ -1,0 +1,120 @@
+"""ScanNet's own files, one folder a scan.
+
+<scene>/<scene>_vh_clean_2.ply                      the mesh; we read its vertices
+<scene>/<scene>.txt                                 the alignment of its axes
+<scene>/<scene>_vh_clean_2.0.010000.segs.json       vertex → segment
+<scene>/<scene>.aggregation.json                    object → segments and a word
+scannetv2-labels.combined.tsv                       word → NYU40 class; beside the folders or above them
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int64, UInt8
+
+from perception.errors import InputError
+from perception_datasets.errors import bad_file, reading
+from perception_datasets.folders import record_folders
+from perception_datasets.scannet.alignment import read_alignment
+from perception_datasets.scannet.scan import Scan, make_scan
+
+LABEL_MAP = "scannetv2-labels.combined.tsv"
+MESH = "{scene}_vh_clean_2.ply"
+CURE = "download the scan again (https://www.scan-net.org), or delete its folder"
+
+
+@dataclass(frozen=True)
+class OfficialScans:
+    """Scans in ScanNet's own format.
+
+    Attributes:
+        folder: Holds a folder for each scan.
+        label_map: The file of words and classes.
+        source: The data set's name.
+    """
+
+    folder: Path
+    label_map: Path
+    source: str = "scannet"
+
+    def names(self) -> list[str]:
+        """The scans' names, in alphabetical order."""
+        return [name for name in record_folders(self.folder) if self.path(name).is_file()]
+
+    def path(self, name: str) -> Path:
+        """A scan's mesh."""
+        return self.folder / name / MESH.format(scene=name)
+
+    def read(self, name: str) -> Scan:
+        """One scan, turned so that its walls are parallel to the axes."""
+        path = self.path(name)
+        segments, objects = (
+            path.with_name(name + end) for end in ("_vh_clean_2.0.010000.segs.json", ".aggregation.json")
+        )
+        with reading(path.with_name(f"{name}.txt"), CURE):
+            scene_SE3_raw = read_alignment(path.with_name(f"{name}.txt"))
+        with reading(path, CURE):
+            vertices, colors = _read_mesh(path)
+        with reading(segments, CURE):
+            segment = np.array(json.loads(segments.read_text())["segIndices"], dtype=np.int64)
+        if len(segment) != len(vertices):
+            raise bad_file(
+                segments, f"expected a segment for each of {len(vertices)} vertices, found {len(segment)}", CURE
+            )
+        with reading(objects, CURE):
+            semantic, instance = _label(segment, json.loads(objects.read_text())["segGroups"], self.label_map)
+        points = scene_SE3_raw.apply(vertices.astype(np.float64)).astype(np.float32)
+        with reading(path, CURE):
+            return make_scan(name, points, colors, semantic, instance, scene_SE3_raw)
+
+
+def find_official_scans(folder: Path) -> OfficialScans | None:
+    """The scans in a folder or in its `scans` folder; None where there is none in ScanNet's format."""
+    for place in (folder, folder / "scans"):
+        if place.is_dir() and any((place / n / MESH.format(scene=n)).is_file() for n in record_folders(place)):
+            for above in (place, place.parent):
+                if (above / LABEL_MAP).is_file():
+                    return OfficialScans(place, above / LABEL_MAP)
+            raise InputError(f"{place}: expected {LABEL_MAP} in it or above it, found none; copy it there from ScanNet")
+    return None
+
+
+def _read_mesh(path: Path) -> tuple[Float32[np.ndarray, "vertices 3"], UInt8[np.ndarray, "vertices 3"]]:
+    """Positions and colours of a mesh's vertices.
+
+    Open3D would read a truncated file too, and fill the rest with whatever the memory held.
+    """
+    from trimesh.exchange.ply import load_ply
+
+    with path.open("rb") as file:
+        mesh = load_ply(file)
+    colors = mesh.get("vertex_colors")
+    if colors is None:
+        raise ValueError("expected a colour for each vertex, found none")
+    return mesh["vertices"].astype(np.float32), colors[:, :3].astype(np.uint8)
+
+
+def _label(
+    segment: Int64[np.ndarray, " vertices"], groups: list[dict], label_map: Path
+) -> tuple[Int64[np.ndarray, " vertices"], Int64[np.ndarray, " vertices"]]:
+    """NYU40 class and instance of every vertex; the last object that claims a segment has it."""
+    classes = _read_label_map(label_map)
+    names, row = np.unique(segment, return_inverse=True)
+    semantic, instance = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)
+    for group in groups:
+        own = np.isin(names, group["segments"])
+        semantic[own] = classes[group["label"]]
+        instance[own] = int(group["objectId"]) + 1
+    return semantic[row], instance[row]
+
+
+@cache
+def _read_label_map(path: Path) -> dict[str, int]:
+    with reading(path, "copy it again from ScanNet"), path.open(newline="", encoding="utf-8") as file:
+        return {row["raw_category"]: int(row["nyu40id"]) for row in csv.DictReader(file, delimiter="\t")}

@@ -1,0 +1,150 @@
+"""The arrays into which the field's code bases turn ScanNet, all scans in one folder.
+
+    <scene>_sem_label.npy, <scene>_ins_label.npy       NYU40 class and instance (from 1) of each vertex
+    <scene>_vert.npy                                   x, y, z, red, green, blue[, normal] of each vertex
+    <scene>_bbox.npy or _aligned_bbox.npy              a box a row: centre, full size, class[, object]
+
+Whether `_vert.npy` is aligned, the other files tell:
+
+* with `_aligned_vert.npy` beside it, it is the raw scan (ScanRefer, ScanQA, SQA3D);
+* with `_axis_align_matrix.npy` beside it, it is the raw scan (newer mmdetection3d);
+* else it is aligned (VoteNet, older mmdetection3d), and where `<scene>.txt` lies beside it, that tells from where.
+
+The boxes are only compared. They were made from all vertices, of which the arrays hold 50,000 at most, and leave out
+whatever the benchmark at hand does; and one export of the ScanRefer family saved unaligned boxes as aligned ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32, Float64, Int64
+
+from perception.geometry import SE3
+from perception.scene import Scene
+from perception_datasets.errors import ScenarioError, reading
+from perception_datasets.folders import is_synthetic
+from perception_datasets.scannet.alignment import read_alignment
+from perception_datasets.scannet.scan import Scan, make_scan
+
+CURE = "export the scan again, or delete its files"
+VERTICES = "_vert.npy"
+ALIGNED_VERTICES = "_aligned_vert.npy"
+MAX_BOX_SHIFT_M = 0.15
+"""Boxes of all vertices and of 50,000 differ by up to 0.06 m in scene0000; unaligned ones by metres."""
+
+
+@dataclass(frozen=True)
+class PreprocessedScans:
+    """Scans as arrays in one folder."""
+
+    folder: Path
+
+    @property
+    def source(self) -> str:
+        """The data set's name: `scannet`, or `synthetic` for rooms that were made."""
+        return "synthetic" if is_synthetic(self.folder) else "scannet"
+
+    def names(self) -> list[str]:
+        """The scans' names, in alphabetical order."""
+        return sorted(
+            path.name.removesuffix(VERTICES)
+            for path in self.folder.glob(f"*{VERTICES}")
+            if not path.name.endswith(ALIGNED_VERTICES)
+        )
+
+    def path(self, name: str) -> Path:
+        """A scan's vertices."""
+        return self.folder / (name + VERTICES)
+
+    def read(self, name: str) -> Scan:
+        """One scan, in the axis-aligned frame."""
+        with reading(self.path(name), CURE):
+            vertices = _load(self.path(name), columns=(6, 9))
+        points, scene_SE3_raw = self._align(name, vertices[:, :3])
+        semantic, instance = (self._read_labels(name, kind, len(vertices)) for kind in ("sem", "ins"))
+        with reading(self.path(name), CURE):
+            scan = make_scan(name, points, vertices[:, 3:6].astype(np.uint8), semantic, instance, scene_SE3_raw)
+        self._check_boxes(scan.scene)
+        return scan
+
+    def _read_labels(self, name: str, kind: str, rows: int) -> Int64[np.ndarray, " points"]:
+        path = self.folder / f"{name}_{kind}_label.npy"
+        with reading(path, CURE):
+            return _load(path, rows=rows).astype(np.int64)
+
+    def _align(
+        self, name: str, vertices: Float32[np.ndarray, "points 3"]
+    ) -> tuple[Float32[np.ndarray, "points 3"], SE3 | None]:
+        """The points of the scene frame, and how the raw scan was turned into it."""
+        aligned, matrix, text = (
+            self.folder / (name + end) for end in (ALIGNED_VERTICES, "_axis_align_matrix.npy", ".txt")
+        )
+        if aligned.is_file():
+            with reading(aligned, CURE):
+                points = _load(aligned, columns=(6, 9), rows=len(vertices))[:, :3]
+                return points, _fit(vertices, points)
+        if matrix.is_file():
+            with reading(matrix, CURE):
+                scene_SE3_raw = SE3.from_matrix(_load(matrix, columns=(4,), rows=4).astype(np.float64))
+            return scene_SE3_raw.apply(vertices.astype(np.float64)).astype(np.float32), scene_SE3_raw
+        if text.is_file():
+            with reading(text, CURE):
+                return vertices, read_alignment(text)
+        return vertices, None
+
+    def _check_boxes(self, scene: Scene) -> None:
+        """Refuses a scan whose stored boxes are elsewhere than its objects."""
+        aligned, only = (self.folder / (scene.id + end) for end in ("_aligned_bbox.npy", "_bbox.npy"))
+        path = aligned if aligned.is_file() else only
+        if not path.is_file():
+            return
+        with reading(path, CURE):
+            stored = _load(path, columns=(7, 8))
+        shifts = [_shift(box, scene) for box in stored]
+        if shifts and np.median(shifts) > MAX_BOX_SHIFT_M:
+            raise ScenarioError(
+                f"{path}: expected boxes around the objects of {scene.id}, found them {np.median(shifts):.2f} m off in "
+                f"the middle; they were exported in another frame than the vertices: {CURE}"
+            )
+
+
+def find_preprocessed_scans(folder: Path) -> PreprocessedScans | None:
+    """The scans in a folder, its `scans` or its `scannet_data`; None where there are no such arrays."""
+    for place in (folder, folder / "scans", folder / "scannet_data"):
+        scans = PreprocessedScans(place)
+        if place.is_dir() and scans.names():
+            return scans
+    return None
+
+
+def _load(path: Path, *, columns: tuple[int, ...] = (), rows: int | None = None) -> np.ndarray:
+    """An array of the expected shape: one axis, or two where columns are given."""
+    array = np.load(path, allow_pickle=False)
+    expected = f"{'any' if rows is None else rows} rows" + (f" of {' or '.join(map(str, columns))}" if columns else "")
+    if (
+        array.ndim != 1 + bool(columns)
+        or (columns and array.shape[1] not in columns)
+        or (rows is not None and len(array) != rows)
+    ):
+        raise ValueError(f"expected {expected}, found the shape {array.shape}")
+    return array
+
+
+def _fit(raw: Float32[np.ndarray, "points 3"], aligned: Float32[np.ndarray, "points 3"]) -> SE3:
+    """The transform that takes the raw vertices to the aligned ones."""
+    source = np.column_stack([raw, np.ones(len(raw))]).astype(np.float64)
+    columns, *_ = np.linalg.lstsq(source, aligned.astype(np.float64), rcond=None)
+    if np.abs(source @ columns - aligned).max() > 1e-3:
+        raise ValueError("expected the raw vertices turned and moved, found others")
+    return SE3.from_matrix(np.vstack([columns.T, (0, 0, 0, 1)]))
+
+
+def _shift(stored: Float[np.ndarray, " numbers"], scene: Scene) -> float:
+    """How far the corners of a stored box are from those of the nearest object of its class; inf where it has none."""
+    low, high = stored[:3] - stored[3:6] / 2, stored[:3] + stored[3:6] / 2
+    own: Float64[np.ndarray, "boxes 6"] = scene.boxes[scene.box_classes == int(stored[6])].astype(np.float64)
+    lows, highs = own[:, :3] - own[:, 3:] / 2, own[:, :3] + own[:, 3:] / 2
+    return float(np.abs(np.concatenate([lows - low, highs - high], axis=1)).max(axis=1).min(initial=np.inf))

@@ -1,0 +1,92 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from perception.errors import InputError
+from perception_datasets.errors import ScenarioError
+from perception_datasets.scannet.official import find_official_scans
+from perception_datasets.scannet.scan import Scan
+
+MESH = "scene0001_00_vh_clean_2.ply"
+SEGMENTS = "scene0001_00_vh_clean_2.0.010000.segs.json"
+OBJECTS = "scene0001_00.aggregation.json"
+
+
+def read_only(folder: Path) -> Scan:
+    scans = find_official_scans(folder)
+    assert scans is not None
+    (name,) = scans.names()
+    return scans.read(name)
+
+
+@pytest.mark.parametrize("ascii_mesh", [False, True])
+def test_a_scan_is_turned_labelled_and_boxed(
+    tmp_path: Path, make_raw_scan: Callable, write_official: Callable, ascii_mesh: bool
+) -> None:
+    raw = make_raw_scan()
+    write_official(tmp_path / "scans", raw, ascii_mesh=ascii_mesh)
+    scene = read_only(tmp_path).scene
+    np.testing.assert_array_equal(scene.points, raw.aligned)
+    np.testing.assert_array_equal(scene.colors, raw.colors)
+    np.testing.assert_array_equal(scene.semantic, raw.semantic)
+    np.testing.assert_array_equal(scene.instance, raw.instance)
+    assert scene.box_classes.tolist() == [3, 5, 5, 40]
+
+
+@pytest.mark.parametrize("file", [MESH, SEGMENTS, OBJECTS, "scene0001_00.txt"])
+def test_a_missing_file_is_named(tmp_path: Path, make_raw_scan: Callable, write_official: Callable, file: str) -> None:
+    here = write_official(tmp_path, make_raw_scan())
+    scans = find_official_scans(tmp_path)
+    assert scans is not None
+    (here / file).unlink()
+    with pytest.raises(ScenarioError, match=f"{file}: no such file; download the scan again"):
+        scans.read("scene0001_00")
+
+
+@pytest.mark.parametrize("file", [MESH, SEGMENTS, OBJECTS])
+def test_a_truncated_file_is_named(
+    tmp_path: Path, make_raw_scan: Callable, write_official: Callable, file: str
+) -> None:
+    path = write_official(tmp_path, make_raw_scan()) / file
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ScenarioError, match=f"{file}: it cannot be parsed"):
+        read_only(tmp_path)
+
+
+def test_segments_of_another_mesh_are_refused(
+    tmp_path: Path, make_raw_scan: Callable, write_official: Callable
+) -> None:
+    path = write_official(tmp_path, make_raw_scan()) / SEGMENTS
+    path.write_text('{"segIndices": [1, 2]}')
+    with pytest.raises(ScenarioError, match="expected a segment for each of 240 vertices, found 2"):
+        read_only(tmp_path)
+
+
+def test_a_word_without_a_class_is_named(tmp_path: Path, make_raw_scan: Callable, write_official: Callable) -> None:
+    path = write_official(tmp_path, make_raw_scan()) / OBJECTS
+    path.write_text(path.read_text().replace("backpack", "hoverboard"))
+    with pytest.raises(ScenarioError, match=f"{OBJECTS}: it lacks 'hoverboard'"):
+        read_only(tmp_path)
+
+
+def test_a_missing_label_map_is_asked_for(tmp_path: Path, make_raw_scan: Callable, write_official: Callable) -> None:
+    write_official(tmp_path, make_raw_scan())
+    (tmp_path / "scannetv2-labels.combined.tsv").unlink()
+    with pytest.raises(InputError, match=r"expected scannetv2-labels.combined.tsv in it or above it"):
+        find_official_scans(tmp_path)
+
+
+def test_the_last_object_that_claims_a_segment_has_it(
+    tmp_path: Path, make_raw_scan: Callable, write_official: Callable
+) -> None:
+    path = write_official(tmp_path, make_raw_scan()) / OBJECTS
+    objects = json.loads(path.read_text())
+    objects["segGroups"].append({"objectId": 7, "segments": [1002, 1003], "label": "table"})
+    path.write_text(json.dumps(objects))
+    scene = read_only(tmp_path).scene
+    assert 8 in scene.box_instances
+    assert scene.box_classes[scene.box_instances == 8].tolist() == [7]
+    assert 1 not in scene.instance
