@@ -98,7 +98,7 @@ def argoverse1(write_argoverse1: Callable[..., Path], tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def made_argoverse2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six synthetic train and four val scenarios in Argoverse 2's format. Tests must not change them."""
-    from perception_datasets.argoverse2 import SYNTHETIC_MARKER
+    from perception_datasets.folders import SYNTHETIC_MARKER
     from perception_datasets.procedural.maker import make_scenario, scenario_id
     from perception_datasets.procedural.writer import write_scenario
 
@@ -108,6 +108,28 @@ def made_argoverse2(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_scenario(out / split / scenario_id(5, split, number), *make_scenario(5, split, number))
     (out / SYNTHETIC_MARKER).write_text("{}")
     return out
+
+
+@pytest.fixture(scope="session")
+def made_rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten synthetic rooms with their questions: eight of the train split, one of val, one of test. Do not change."""
+    from perception_datasets.rooms.maker import make_rooms
+
+    out = tmp_path_factory.mktemp("rooms")
+    for _ in make_rooms(out, count=10, seed=3, processes=1):
+        pass
+    return out
+
+
+@pytest.fixture(scope="session")
+def rooms_store(made_rooms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of the ten rooms and their questions. Do not change."""
+    from perception_tools.prepare import prepare_scannet, prepare_sqa3d
+
+    store = tmp_path_factory.mktemp("rooms_store")
+    prepare_scannet(made_rooms, store, processes=1)
+    prepare_sqa3d((made_rooms,), store)
+    return store
 
 
 @pytest.fixture(scope="session")

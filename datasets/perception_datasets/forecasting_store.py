@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Generator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +14,8 @@ from perception.errors import InputError
 from perception.scenario import AgentTracks, MapPolylines, Scenario
 from perception_datasets import store
 from perception_datasets.errors import reading
-from perception_datasets.scenario_folder import Failures, ScenarioFolder
+from perception_datasets.scenario_folder import Failures, ScenarioFiles, ScenarioFolder
+from perception_datasets.store_writer import write_split
 
 SCHEMA = store.Schema(
     (
@@ -131,28 +128,11 @@ def find_store(folder: Path, split: str) -> StoredScenarios | None:
 def prepare(
     raw: ScenarioFolder, folder: Path, *, processes: int | None = None
 ) -> Generator[tuple[int, Failures], None, None]:
-    """Writes a split to a store, part by part in parallel, and continues what an earlier run left.
-
-    Yields, as each part is complete, how many scenarios were looked at and which of them could not be read. A part that
-    lost scenarios is done again in a later run, since the files may have been mended.
-    """
-    store.create_store(folder, store.StoreInfo(KIND, raw.source, SCHEMA))
-    size = store.PART_RECORDS
-    parts = [list(raw.ids[start : start + size]) for start in range(0, len(raw), size)]
-    paths = [store.part_path(folder, raw.split, part) for part in range(len(parts))]
-    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for names, failures in zip(parts, pool.map(partial(_prepare_part, raw), paths, parts), strict=True):
-            yield len(names), failures
-    for left_over in (folder / raw.split).iterdir():
-        if left_over.is_dir() and left_over not in paths:
-            shutil.rmtree(left_over)
-    store.finish_split(folder, raw.split, len(parts))
+    """Writes a split to a store, as `store_writer.write_split` does."""
+    info = store.StoreInfo(KIND, raw.source, SCHEMA)
+    read = partial(_read_record, raw.files)
+    return write_split(folder, info, raw.split, raw.ids, read, processes=processes)
 
 
-def _prepare_part(raw: ScenarioFolder, path: Path, names: list[str]) -> Failures:
-    failures = Failures()
-    if not store.part_is_done(path, names):
-        part = ScenarioFolder(raw.files, raw.split, names)
-        records = {name: to_record(scenario) for name, scenario in part.read_named(failures.add)}
-        store.write_part(path, SCHEMA, records, failures.reasons)
-    return failures
+def _read_record(files: ScenarioFiles, name: str) -> store.Record:
+    return to_record(files.read(name))

@@ -88,7 +88,7 @@ class ScenarioFolder:
 
 @dataclass
 class Failures:
-    """The scenarios that could not be read, by name, with the reason."""
+    """The scenarios (or other records) that could not be read, by name, with the reason."""
 
     reasons: dict[str, str] = field(default_factory=dict)
 
@@ -99,7 +99,7 @@ class Failures:
     def __len__(self) -> int:
         return len(self.reasons)
 
-    def report(self, of: int) -> str:
+    def report(self, of: int, noun: str = "scenarios") -> str:
         """What to print at the end: the count, then each name with its reason."""
-        lines = [f"{len(self)} of {of} scenarios could not be read"]
+        lines = [f"{len(self)} of {of} {noun} could not be read"]
         return "\n".join([*lines, *(f"  {name}: {reason}" for name, reason in self.reasons.items())])

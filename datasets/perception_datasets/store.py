@@ -80,7 +80,7 @@ class StoreInfo:
     """What a store says about itself.
 
     Attributes:
-        kind: What its records are (`forecasting`).
+        kind: What its records are (`forecasting`, `scene`).
         source: The data set that they come from.
     """
 
@@ -167,6 +167,18 @@ def read_record(path: Path, row: int, schema: Schema) -> dict[str, np.ndarray]:
     data, offsets, shapes = _open_part(path)
     packed = np.asarray(data[int(offsets[row]) : int(offsets[row + 1])])
     return schema.unpack(bytearray(packed), shapes[row].tolist())
+
+
+def read_part(path: Path, schema: Schema) -> list[dict[str, np.ndarray]]:
+    """All records of a part at once, for records so small that a read each would be slow."""
+    if not _attributes(path)["names"]:
+        return []
+    data, offsets, shapes = _open_part(path)
+    packed = np.asarray(data[:])
+    return [
+        schema.unpack(bytearray(packed[start:end]), shape)
+        for start, end, shape in zip(offsets[:-1], offsets[1:], shapes.tolist(), strict=True)
+    ]
 
 
 @lru_cache(maxsize=1024)

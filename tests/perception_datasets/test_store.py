@@ -105,3 +105,13 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_store_is_none(tmp_path: Path) -> None:
     assert store.read_info(tmp_path) is None
+
+
+def test_a_part_can_be_read_at_once(tmp_path: Path) -> None:
+    records = {str(i): make_record(i, points=i) for i in range(4)}
+    store.write_part(tmp_path / "part", SCHEMA, records, failures={})
+    for read, record in zip(store.read_part(tmp_path / "part", SCHEMA), records.values(), strict=True):
+        for name in record:
+            np.testing.assert_array_equal(read[name], record[name], strict=True)
+    store.write_part(tmp_path / "empty", SCHEMA, {}, failures={"x": "broken"})
+    assert store.read_part(tmp_path / "empty", SCHEMA) == []

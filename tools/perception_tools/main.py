@@ -16,14 +16,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "perception_tools.prepare:prepare_forecasting",
         "write scenarios to a store for repeated training",
     ),
+    "prepare scannet": ("perception_tools.prepare:prepare_scannet", "write scanned rooms to a store"),
+    "prepare sqa3d": ("perception_tools.prepare:prepare_sqa3d", "join questions to the rooms of a store"),
     "sample argoverse2": (
         "perception_tools.sample:sample_argoverse2",
         "make synthetic scenarios in Argoverse 2's format",
     ),
+    "sample rooms": ("perception_tools.sample:sample_rooms", "make furnished rooms and questions about them"),
     "block fetch": ("perception_tools.block:fetch", "download the pretrained SmolLM2 block, check its hash, cache it"),
     "block slice": ("perception_tools.block:slice_block", "cut one block out of a checkpoint into a small file"),
     "block inspect": ("perception_tools.block:inspect", "print what a block URI holds, as JSON"),
     "bench readers": ("perception_tools.bench_readers:bench_readers", "time the scenario readers on real files"),
+    "bench cloud": ("perception_tools.bench_cloud:bench_cloud", "time sampling and grouping a scene's points"),
     "demo": ("perception_tools.demo:demo", "make scenarios, train two recipes, evaluate, write the report"),
 }
 """Words on the command line → (function to hand to tyro, one line of help)."""

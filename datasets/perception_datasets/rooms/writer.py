@@ -1,0 +1,117 @@
+"""Made rooms on disk: scans as VoteNet's preprocessed arrays, questions as SQA3D's JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from perception.answer_vocabulary import AnswerVocabulary
+from perception.boxes import instance_boxes
+from perception.geometry import SE3
+from perception.scene_input import BOX_CLASS_NYU40
+from perception_datasets.rooms.furniture import COLORS, KINDS
+from perception_datasets.rooms.questions import NUMBERS, WAYS
+from perception_datasets.rooms.surface import SurfacePoints
+from perception_datasets.sqa3d import Pose
+
+INFO = {
+    "description": "Synthetic rooms made by `perception sample rooms`, in the format of SQA3D v1.0. No real scans.",
+    "version": "1.0",
+}
+ANSWERS = AnswerVocabulary(("yes", "no", *NUMBERS, *COLORS, *WAYS.values(), *(kind.name for kind in KINDS)))
+"""All that are ever given; words of SQA3D's own dictionary."""
+
+
+@dataclass(frozen=True)
+class RoomQuestion:
+    """A question as it is written.
+
+    Attributes:
+        id: Unique over all splits.
+        scene_id: The room.
+        situations: The place in words: the main text and its alternatives.
+        question: In words.
+        answer: The one that is right.
+        alike: `Asked.alike`.
+        side: Where the thing is that the situation calls within reach.
+        pose: The place in SQA3D's frame.
+    """
+
+    id: int
+    scene_id: str
+    situations: tuple[str, ...]
+    question: str
+    answer: str
+    alike: str
+    side: int
+    pose: Pose
+
+
+def write_scan(folder: Path, scene_id: str, scan: SurfacePoints, scene_SE3_raw: SE3, rng: np.random.Generator) -> None:
+    """Writes a room's arrays; `_vert.npy` comes last and tells that they are complete."""
+    order = rng.permutation(len(scan.points))
+    points = scan.points[order].astype(np.float32)
+    semantic, instance = scan.semantic[order], scan.instance[order]
+    unfinished = folder / f".{scene_id}"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    ids, first = np.unique(instance, return_index=True)
+    of_benchmark = np.isin(semantic[first], (*BOX_CLASS_NYU40, 39))  # as VoteNet's exporter does
+    ids, classes = ids[of_benchmark], semantic[first][of_benchmark]
+    arrays = {
+        "sem_label": semantic.astype(np.uint32),
+        "ins_label": instance.astype(np.uint32),
+        "bbox": np.column_stack([instance_boxes(points, instance, ids).astype(np.float64), classes]),
+        "vert": np.column_stack([points, np.round(scan.colors[order]).astype(np.float32)]),
+    }
+    numbers = " ".join(repr(x) for x in scene_SE3_raw.matrix.ravel().tolist())
+    (unfinished / f"{scene_id}.txt").write_text(f"axisAlignment = {numbers}\n")
+    for name, array in arrays.items():
+        np.save(unfinished / f"{scene_id}_{name}.npy", array)
+    for name in (f"{scene_id}.txt", *(f"{scene_id}_{name}.npy" for name in arrays)):
+        (unfinished / name).rename(folder / name)
+    unfinished.rmdir()
+
+
+def write_questions(out: Path, split: str, questions: Sequence[RoomQuestion]) -> None:
+    """Writes a split's questions and annotations."""
+    asked = [
+        {
+            "scene_id": q.scene_id,
+            "situation": q.situations[0],
+            "alternative_situation": list(q.situations[1:]),
+            "question": q.question,
+            "question_id": q.id,
+        }
+        for q in questions
+    ]
+    answered = [_annotation(question) for question in questions]
+    write_json(out / f"v1_balanced_questions_{split}_scannetv2.json", {"info": INFO, "questions": asked})
+    write_json(out / f"v1_balanced_sqa_annotations_{split}_scannetv2.json", {"info": INFO, "annotations": answered})
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a file under a temporary name and renames it."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(content) + "\n")
+    unfinished.rename(path)
+
+
+def _annotation(question: RoomQuestion) -> dict[str, Any]:
+    x, y, z, w = question.pose.rotation.tolist()
+    return {
+        "scene_id": question.scene_id,
+        "question_type": "N/A",
+        "answer_type": "other",
+        "question_id": question.id,
+        "answers": [{"answer": question.answer, "answer_confidence": "yes", "answer_id": 1}],
+        "rotation": {"_x": x, "_y": y, "_z": z, "_w": w},
+        "position": dict(zip("xyz", question.pose.position.tolist(), strict=True)),
+    }
