@@ -64,6 +64,7 @@ def deserialize(data: bytes | memoryview, name: str) -> Any:
         raise MalformedMessage(f"no {name}: {error}") from error
 
 
+@cache
 def definition(name: str) -> str:
     """The type's .msg text and those of all types in it, as MCAP's `ros2msg` schemas want it."""
     return _expect_known(name).generate_msgdef(name, ros_version=2)[0]

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "block fetch": ("perception_tools.block:fetch", "download the pretrained SmolLM2 block, check its hash, cache it"),
     "block slice": ("perception_tools.block:slice_block", "cut one block out of a checkpoint into a small file"),
     "block inspect": ("perception_tools.block:inspect", "print what a block URI holds, as JSON"),
+    "mcap recover": ("perception_tools.mcap:recover_recording", "save what is in a recording that was cut off"),
     "bench readers": ("perception_tools.bench_readers:bench_readers", "time the scenario readers on real files"),
     "bench cloud": ("perception_tools.bench_cloud:bench_cloud", "time sampling and grouping a scene's points"),
     "demo": ("perception_tools.demo:demo", "make scenarios, train two recipes, evaluate, write the report"),

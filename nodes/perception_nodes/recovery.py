@@ -1,0 +1,137 @@
+"""Saves what is in an MCAP file that was cut off or damaged, by mcap's own reader of streams.
+
+Everything up to the first record that makes no sense is saved. A chunk whose content does not match its checksum is
+left out, and saving goes on behind it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcap.exceptions import McapError
+from mcap.records import Attachment, Channel, Chunk, Header, McapRecord, Message, Metadata, Schema
+from mcap.stream_reader import StreamReader, breakup_chunk
+from mcap.writer import Writer
+from zstandard import ZstdError
+
+from perception.errors import InputError
+
+_BROKEN = (McapError, ValueError, RuntimeError, struct.error, ZstdError)
+"""What mcap and its decompressors raise at bytes that make no sense."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What was saved, and what was not.
+
+    Attributes:
+        messages: In the new file.
+        topics: Of these messages.
+        complete: Whether the old file was whole: then there was nothing to save it from.
+        unread_bytes: Behind the last record of the old file that makes sense.
+        damaged_chunks: Left out.
+        nameless_messages: Left out, because only a damaged chunk said what their topic is.
+    """
+
+    messages: int
+    topics: tuple[str, ...]
+    complete: bool
+    unread_bytes: int
+    damaged_chunks: int
+    nameless_messages: int
+
+
+def recover(source: Path, target: Path) -> Recovered:
+    """Writes a whole file with everything that can be read of another, which is left as it is."""
+    if not source.is_file():
+        raise InputError(f"{source} is no file; expected an MCAP recording, such as NAME.mcap.partial")
+    if target.exists() and target.samefile(source):
+        raise InputError(f"{target} is the file to recover; name another one to write to")
+    records = _Records(source)
+    header = next((record for record in records if isinstance(record, Header)), Header(profile="", library=""))
+    temporary = target.with_name(f"{target.name}.tmp")
+    with temporary.open("wb") as file:
+        copy = _Copy(Writer(file, chunk_size=256 * 1024), records)
+        copy.writer.start(header.profile, header.library)
+        for record in records:
+            copy.add(record)
+        copy.writer.finish()
+    if copy.messages == 0:
+        temporary.unlink()
+        raise InputError(f"{source} holds no message that can be read; there is nothing to save")
+    temporary.replace(target)
+    topics = tuple(sorted({copy.channels[channel].topic for channel in copy.channel_ids}))
+    lost = records.unread_bytes, records.damaged_chunks, copy.nameless
+    return Recovered(copy.messages, topics, records.complete, *lost)
+
+
+class _Records:
+    """The records of a file that make sense, with those in its chunks; can be gone through again.
+
+    Attributes:
+        complete, unread_bytes, damaged_chunks: As in `Recovered`, of the last time.
+    """
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+        self.complete = False
+        self.unread_bytes = self.damaged_chunks = 0
+
+    def __iter__(self) -> Iterator[McapRecord]:
+        self.complete = False
+        self.unread_bytes = size = self._source.stat().st_size
+        self.damaged_chunks = 0
+        with self._source.open("rb") as file:
+            try:
+                for record in StreamReader(file, emit_chunks=True, record_size_limit=size).records:
+                    self.unread_bytes = size - file.tell()
+                    yield from self._opened(record) if isinstance(record, Chunk) else [record]
+                self.complete = True
+                self.unread_bytes = size - file.tell()
+            except _BROKEN:
+                return
+
+    def _opened(self, chunk: Chunk) -> list[McapRecord]:
+        try:
+            return breakup_chunk(chunk, validate_crc=True)
+        except _BROKEN:
+            self.damaged_chunks += 1
+            return []
+
+
+class _Copy:
+    """Copies records one after the other; channels get new numbers, in the order of their first messages."""
+
+    def __init__(self, writer: Writer, records: _Records) -> None:
+        self.writer = writer
+        # the summary at the end of a whole file repeats what a damaged chunk said, so look everywhere first
+        described = [record for record in records if isinstance(record, Channel | Schema)]
+        self.channels = {record.id: record for record in described if isinstance(record, Channel)}
+        self._schemas = {record.id: record for record in described if isinstance(record, Schema)}
+        self.channel_ids: dict[int, int] = {}
+        self.messages = self.nameless = 0
+
+    def add(self, record: McapRecord) -> None:
+        """Copies messages, metadata and attachments; the writer makes everything else anew."""
+        match record:
+            case Message(channel_id=channel) if channel not in self.channels:
+                self.nameless += 1
+            case Message():
+                if record.channel_id not in self.channel_ids:
+                    self.channel_ids[record.channel_id] = self._register(self.channels[record.channel_id])
+                channel = self.channel_ids[record.channel_id]
+                self.writer.add_message(channel, record.log_time, record.data, record.publish_time, record.sequence)
+                self.messages += 1
+            case Metadata():
+                self.writer.add_metadata(record.name, record.metadata)
+            case Attachment():
+                times = record.create_time, record.log_time
+                self.writer.add_attachment(*times, record.name, record.media_type, record.data)
+
+    def _register(self, channel: Channel) -> int:
+        schema = self._schemas.get(channel.schema_id)
+        number = self.writer.register_schema(schema.name, schema.encoding, schema.data) if schema else 0
+        return self.writer.register_channel(channel.topic, channel.message_encoding, number, channel.metadata)

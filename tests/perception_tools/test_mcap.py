@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perception_nodes.recording import Recorder, read_recording
+from perception_nodes.wire import Topic
+from perception_tools.main import main
+
+TEXT = Topic("/chat", "std_msgs/msg/String", "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18")
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    with Recorder(tmp_path / "a.mcap", lossless=True) as recorder:
+        for number in range(5):
+            recorder.record(TEXT, number, b"\x00\x01\x00\x00\x02\x00\x00\x00a\x00")
+    return tmp_path / "a.mcap"
+
+
+def test_a_cut_recording_is_saved_and_the_loss_is_said(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "cut.mcap.partial"
+    cut.write_bytes(recording.read_bytes()[:-20])
+    assert main(["mcap", "recover", str(cut), str(tmp_path / "b.mcap")]) == 0
+    printed = capsys.readouterr().out
+    assert "holds 5 messages of /chat" in printed
+    assert "bytes at the end of" in printed
+    assert len(list(read_recording(tmp_path / "b.mcap"))) == 5
+
+
+def test_a_whole_recording_is_said_to_be_whole(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mcap", "recover", str(recording), str(tmp_path / "b.mcap")]) == 0
+    assert "was whole" in capsys.readouterr().out
+
+
+def test_a_file_that_is_no_recording_is_a_mistake_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "no.mcap").write_bytes(b"hello")
+    assert main(["mcap", "recover", str(tmp_path / "no.mcap"), str(tmp_path / "b.mcap")]) == 2
+    assert "nothing to save" in capsys.readouterr().err
+    assert not (tmp_path / "b.mcap").exists()
