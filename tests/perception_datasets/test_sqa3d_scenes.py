@@ -9,6 +9,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from perception.geometry import SE3
+from perception.scene_classes import NYU40
 from perception_datasets.scannet.preprocessed import PreprocessedScans
 from perception_datasets.scannet.scan import Scan
 from perception_datasets.scene_store import StoredScans, open_scene_store
@@ -62,28 +63,29 @@ def test_a_place_comes_back_from_the_scene_frame(seed: int) -> None:
     np.testing.assert_allclose(np.abs(back.rotation @ pose.rotation), 1.0, atol=1e-9)
 
 
-@pytest.fixture
-def real_scan(real_data: Path, tmp_path: Path) -> Scan:
+@pytest.fixture(scope="module")
+def real_scan(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Scan:
     """scene0000_00 with all vertices and its alignment."""
+    folder = tmp_path_factory.mktemp("real")
     for end in ("vert", "sem_label", "ins_label"):
         source = real_data / "scannet_scene0000" / f"scene0000_00_{end}_all.npy"
-        (tmp_path / f"scene0000_00_{end}.npy").symlink_to(source)
-    (tmp_path / "scene0000_00.txt").write_text("axisAlignment = " + " ".join(map(str, ALIGNMENT.ravel())))
-    return PreprocessedScans(tmp_path).read("scene0000_00")
+        (folder / f"scene0000_00_{end}.npy").symlink_to(source)
+    (folder / "scene0000_00.txt").write_text("axisAlignment = " + " ".join(map(str, ALIGNMENT.ravel())))
+    return PreprocessedScans(folder).read("scene0000_00")
 
 
-@pytest.fixture
-def real_poses(real_data: Path) -> list[Pose]:
-    """The places of scene0000_00 in the train split."""
+@pytest.fixture(scope="module")
+def real_poses(real_data: Path) -> dict[int, Pose]:
+    """The places of scene0000_00 in the train split, by situation."""
     path = real_data / "sqa3d" / "v1_localization_annotations_train_scannetv2.json"
-    return [
-        Pose(
+    return {
+        item["situation_id"]: Pose(
             np.array([item["position"][k] for k in "xyz"], dtype=np.float64),
             np.array([item["rotation"][f"_{k}"] for k in "xyzw"], dtype=np.float64),
         )
         for item in json.loads(path.read_text())["annotations"]
         if item["scene_id"] == "scene0000_00"
-    ]
+    }
 
 
 def test_the_raw_cloud_is_where_the_alignment_says(real_data: Path, real_scan: Scan) -> None:
@@ -96,10 +98,31 @@ def test_the_raw_cloud_is_where_the_alignment_says(real_data: Path, real_scan: S
     np.testing.assert_allclose(raw_center, [4.19592, 4.36843, 1.51210], atol=1e-5)
 
 
-def test_real_situations_fall_inside_the_room(real_scan: Scan, real_poses: list[Pose]) -> None:
+def test_real_situations_fall_inside_the_room(real_scan: Scan, real_poses: dict[int, Pose]) -> None:
     assert len(real_poses) == 45
     frame = real_scan.scene_SE3_centred
     assert frame is not None
-    positions = np.array([to_viewpoint(pose, frame).position for pose in real_poses])
+    positions = np.array([to_viewpoint(pose, frame).position for pose in real_poses.values()])
     np.testing.assert_allclose(positions.min(axis=0), [-2.77, -2.63, 1.4478], atol=0.01)
     np.testing.assert_allclose(positions.max(axis=0), [2.48, 1.96, 1.4478], atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("situation", "faced"),
+    [
+        (220601000670, "table"),  # I am sitting on a couch facing the coffee table …
+        (220601003077, "table"),  # I am sitting on the couch facing the coffee table and the TV. …
+        (220601014931, "refrigerator"),  # I am opening the refrigerator and there is a table behind me.
+        (220601014937, "curtain"),  # I am opening the curtain and there is a bicycle on my right.
+    ],
+)
+def test_real_askers_look_at_what_their_words_say(
+    real_scan: Scan, real_poses: dict[int, Pose], situation: int, faced: str
+) -> None:
+    frame, scene = real_scan.scene_SE3_centred, real_scan.scene
+    assert frame is not None
+    viewpoint = to_viewpoint(real_poses[situation], frame)
+    to_faced = scene.boxes[scene.box_classes == NYU40.index(faced), :2] - viewpoint.position[:2]
+    nearest = to_faced[np.linalg.norm(to_faced, axis=1).argmin()]
+    angle = np.arccos(nearest @ viewpoint.forward[:2] / np.linalg.norm(nearest))
+    assert np.rad2deg(angle) < 30

@@ -1,13 +1,17 @@
 import json
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from perception.errors import InputError
+from perception.geometry import SE3
+from perception.scene import Scene
 from perception_datasets.errors import ScenarioError
 from perception_datasets.scannet.official import find_official_scans
+from perception_datasets.scannet.preprocessed import PreprocessedScans
 from perception_datasets.scannet.scan import Scan
 
 MESH = "scene0001_00_vh_clean_2.ply"
@@ -90,3 +94,30 @@ def test_the_last_object_that_claims_a_segment_has_it(
     assert 8 in scene.box_instances
     assert scene.box_classes[scene.box_instances == 8].tolist() == [7]
     assert 1 not in scene.instance
+
+
+def test_the_real_scan_written_as_official_files_is_the_same_scan(
+    real_data: Path, tmp_path: Path, make_raw_scan: Callable, write_official: Callable, write_preprocessed: Callable
+) -> None:
+    source = real_data / "scannet_scene0000"
+    vertices, semantic, instance = (
+        np.load(source / f"scene0000_00_{end}_all.npy") for end in ("vert", "sem_label", "ins_label")
+    )
+    first = make_raw_scan()
+    alignment = SE3.from_matrix(first.alignment)
+    raw = replace(
+        first,
+        name="scene0000_00",
+        vertices=alignment.inverse().apply(vertices[:, :3].astype(np.float64)).astype(np.float32),
+        colors=vertices[:, 3:].astype(np.uint8),
+        semantic=semantic.astype(np.int64),
+        instance=instance.astype(np.int64),
+        words={i: f"word {i}" for i in range(41)},
+    )
+    write_official(tmp_path / "official", raw)
+    official = read_only(tmp_path / "official")
+    for family in ("scanqa", "mmdet3d", "votenet"):
+        arrays = PreprocessedScans(write_preprocessed(tmp_path / family, raw, family)).read("scene0000_00")
+        for field in fields(Scene)[1:]:
+            one, other = getattr(arrays.scene, field.name), getattr(official.scene, field.name)
+            np.testing.assert_array_equal(one, other, strict=True, err_msg=f"{family} {field.name}")
