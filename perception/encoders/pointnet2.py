@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor, cat, nn
+from torch import Tensor, nn
 
 from perception.cloud import ball_query, farthest_points, interpolate, take
 
@@ -41,16 +43,27 @@ class PointMLP(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        layers = [
-            layer
-            for before, after in pairwise(widths)
-            for layer in (nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU(inplace=True))
-        ]
-        self.layers = nn.Sequential(*layers)
+        self.linears = nn.ModuleList(nn.Linear(before, after, bias=False) for before, after in pairwise(widths))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(after) for after in widths[1:])
 
     def forward(self, x: Float[Tensor, "*points features"]) -> Float[Tensor, "*points width"]:
         """Same points."""
-        return self.layers(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+        rows = x.flatten(0, -2)
+        for linear, norm in zip(self.linears, self.norms, strict=True):
+            rows = (norm(linear(rows)) if self.training else _normed_linear(linear, norm, rows)).relu_()
+        return rows.unflatten(0, x.shape[:-1])
+
+
+def _normed_linear(
+    linear: nn.Module, norm: nn.Module, rows: Float[Tensor, "rows features"]
+) -> Float[Tensor, "rows width"]:
+    """`norm(linear(rows))` outside training: one linear map, and a pass over all rows less."""
+    assert isinstance(linear, nn.Linear)
+    assert isinstance(norm, nn.BatchNorm1d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return F.linear(rows, linear.weight * scale.unsqueeze(1), norm.bias - norm.running_mean * scale)
 
 
 class SetAbstraction(nn.Module):
@@ -70,7 +83,9 @@ class SetAbstraction(nn.Module):
         """One feature a centre."""
         index = ball_query(centres, points, self.radius, self.neighbours)
         relative = (take(points, index) - centres.unsqueeze(2)) / self.radius
-        return self.mlp(cat([relative, take(features, index)], dim=-1)).max(2).values
+        encoded = self.mlp(torch.cat([relative, take(features, index)], dim=-1))
+        # The same values: `max` is cheaper to differentiate, `amax` ten times cheaper to compute.
+        return encoded.max(2).values if torch.is_grad_enabled() else encoded.amax(2)
 
 
 class FeaturePropagation(nn.Module):
@@ -88,7 +103,7 @@ class FeaturePropagation(nn.Module):
         coarse: Float[Tensor, "batch coarse coarse_features"],
     ) -> Float[Tensor, "batch fine width"]:
         """One feature a fine point."""
-        return self.mlp(cat([interpolate(fine_points, coarse_points, coarse), fine], dim=-1))
+        return self.mlp(torch.cat([interpolate(fine_points, coarse_points, coarse), fine], dim=-1))
 
 
 class PointNet2(nn.Module):

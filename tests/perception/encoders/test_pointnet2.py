@@ -23,8 +23,11 @@ def test_a_point_mlp_equals_the_papers_convolutions() -> None:
         *(nn.Conv2d(5, 7, 1, bias=False), nn.BatchNorm2d(7), nn.ReLU()),
         *(nn.Conv2d(7, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
     )
-    state = {key: value.view_as(theirs.state_dict()[key]) for key, value in ours.layers.state_dict().items()}
-    theirs.load_state_dict(state)
+    for layer, (linear, norm) in enumerate(zip(ours.linears, ours.norms, strict=True)):
+        nn.init.uniform_(norm.get_parameter("weight"), -1, 1)
+        nn.init.uniform_(norm.get_parameter("bias"), -1, 1)
+        theirs[3 * layer].load_state_dict({"weight": linear.get_parameter("weight")[..., None, None]})
+        theirs[3 * layer + 1].load_state_dict(norm.state_dict())
     x = torch.randn(2, 6, 3, 5)
     for training in (True, False):  # the first run also moves the running statistics of both
         expected = theirs.train(training)(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -40,6 +43,14 @@ def test_set_abstraction_takes_the_maximum_over_each_ball() -> None:
         relative = (points[0, near] - points[0, centre]) / 0.7
         expected = layer.mlp(torch.cat([relative, features[0, near]], dim=-1)).amax(0)
         torch.testing.assert_close(out[0, centre], expected)
+
+
+def test_the_maximum_is_the_same_with_and_without_gradients() -> None:
+    layer = SetAbstraction(2, 0.7, 9, (4, 5)).eval()
+    points, features = torch.rand(1, 60, 3), torch.randn(1, 60, 2)
+    with torch.inference_mode():
+        alone = layer(points[:, :6], points, features)
+    assert torch.equal(alone, layer(points[:, :6], points, features))
 
 
 def test_propagation_at_the_coarse_points_themselves_carries_their_features() -> None:
