@@ -128,6 +128,16 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+def test_what_lies_in_padding_does_not_matter(make_tracked: Callable[..., TrackedObjects]) -> None:
+    """ROS's own writer leaves there what lay in its memory, and pads the end to a multiple of four."""
+    objects = make_tracked(classes=(1,), corners=(0,), frame_id="map")
+    data = write_tracked_objects(objects)
+    label_at = 4 + 12 + 4 + 4 + 24  # encapsulation, stamp and length, text, count, the object's head
+    assert data[label_at] == objects.class_labels[0]
+    data[label_at + 1 : label_at + 4] = b"\xde\xad\xbf"
+    expect_equal(read_tracked_objects(data + b"\xef\xff\x01"), objects)
+
+
 def test_counts_beyond_the_limits_are_refused_before_room_is_made(make_predicted: Callable) -> None:
     many = make_predicted(classes=(0,), corners=(0,), poses=((0,) * (MAX_PATHS + 1),))
     with pytest.raises(MalformedMessage, match=f"{MAX_PATHS + 1} paths"):
