@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 SIZE = 64
-"""Points a bucket: 32 and 128 took longer at 40,000 points, in sampling as in ball queries."""
+"""Points a bucket. At 40,000 points 32 took 15 % longer, 128 as long, in sampling as in ball queries."""
 LEVELS = 7
 """Halvings of the cloud's extent along each axis, for the order of the points: cells of 5 cm in a room of 7 m."""
 

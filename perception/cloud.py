@@ -202,8 +202,9 @@ def _square_distances(
     valid: Bool[Tensor, "batch points"] | None,
 ) -> Float[Tensor, "batch queries points"]:
     """By differences: |a|² - 2ab + |b|² would lose all digits of near points."""
-    squared = 0
-    for query, point in zip(queries.detach().unbind(-1), points.detach().unbind(-1), strict=True):
-        squared = squared + (query.unsqueeze(-1) - point.unsqueeze(-2)).square()
-    assert isinstance(squared, Tensor)
+    x, y, z = (
+        query.unsqueeze(-1) - point.unsqueeze(-2)
+        for query, point in zip(queries.detach().unbind(-1), points.detach().unbind(-1), strict=True)
+    )
+    squared = x * x + y * y + z * z
     return squared if valid is None else squared.masked_fill_(~valid.unsqueeze(1), torch.inf)
