@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from perception_tools.main import main
+
+
+def replay(capsys: pytest.CaptureFixture[str], *words: object) -> dict:
+    assert main(["replay", *map(str, words)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+def test_one_line_of_json_says_how_a_replay_went(
+    sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (sensor_log, "--node", "forecast", "--checkpoint", trained_run, "--lockstep", "--out")
+    first, second = (replay(capsys, *words, tmp_path / f"{i}.mcap") for i in range(2))
+    assert (first["frames"], first["answered"], first["dropped"], first["windows_compared"]) == (30, 30, 0, 11)
+    assert first["forecasts"] == 25 * 3 + 5 * 2
+    assert first["max_difference_to_offline"] < 1e-5
+    assert set(first["latency_ms"]) == {"p50", "p99", "max"}
+    assert first["model"].startswith("forecast/vectornet-llama@")
+    assert len(first["sha256"]) == 64
+    unrecorded = replay(capsys, *words[:-1])
+    assert first["sha256"] == second["sha256"] == unrecorded["sha256"]
+    assert (tmp_path / "0.mcap").stat().st_size > 10_000
+
+
+def test_a_real_time_replay_writes_a_player(
+    sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the recording's pace: 3 s; a busy machine may drop frames, but says so."""
+    page = tmp_path / "player.html"
+    summary = replay(capsys, sensor_log, "--checkpoint", trained_run, "--real-time", "--player", page)
+    assert summary["pace"] == "real time"
+    assert summary["answered"] + summary["dropped"] == 30
+    assert "Replay of log0" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lockstep", "--real-time"], "expected one pace, got both"),
+        (["--threads", "0"], "--threads 0: expected at least 1"),
+    ],
+)
+def test_contradictory_words_are_refused(
+    sensor_log: Path, trained_run: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["replay", str(sensor_log), "--checkpoint", str(trained_run), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_log_is_named(
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(tmp_path), "--checkpoint", str(trained_run)]) == 2
+    assert str(tmp_path / "annotations.feather") in capsys.readouterr().err
