@@ -11,6 +11,8 @@ from perception.scene import SceneQuestion, Viewpoint
 from perception_datasets.scene_store import StoredScans
 from perception_datasets.sqa3d import Pose, Sqa3dQuestion
 
+_SHOWN = 10
+
 
 @dataclass
 class JoinedQuestions:
@@ -32,11 +34,7 @@ class JoinedQuestions:
             (self.without_scene, "questions left out, their scenes are not in the store"),
             (self.without_viewpoint, "questions without a viewpoint, put <scene>.txt (axisAlignment) beside the scans"),
         )
-        return "\n".join(
-            f"{counter.total()} {what}: {', '.join(f'{scene} ({n})' for scene, n in sorted(counter.items()))}"
-            for counter, what in parts
-            if counter
-        )
+        return "\n".join(f"{counter.total()} {what}: {_list(counter)}" for counter, what in parts if counter)
 
 
 def join_questions(asked: Iterable[Sqa3dQuestion], scans: StoredScans) -> JoinedQuestions:
@@ -73,3 +71,10 @@ def to_pose(viewpoint: Viewpoint, scene_SE3_centred: SE3) -> Pose:
     position = centred_SE3_scene.apply(viewpoint.position)
     position[2] = 0.0
     return Pose(position, unit_quaternion(centred_SE3_scene.rotation @ rotation_matrix(viewpoint.rotation)))
+
+
+def _list(questions_of: Counter[str]) -> str:
+    """Scenes with how many questions each has; only the first ones of many."""
+    shown = [f"{scene} ({count})" for scene, count in sorted(questions_of.items())[:_SHOWN]]
+    more = len(questions_of) - len(shown)
+    return ", ".join(shown) + (f" and {more} more scenes" if more else "")

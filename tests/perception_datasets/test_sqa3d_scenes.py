@@ -49,6 +49,8 @@ def test_questions_without_a_scene_or_a_frame_are_counted_and_named(
         "2 questions without a viewpoint, put <scene>.txt (axisAlignment) beside the scans: synthetic00001_00 (2)",
     ]
     assert join_questions(asked[:1], scans).report() == ""
+    many = join_questions([question(i, f"scene{i:04d}_00", POSE) for i in range(13)], scans)
+    assert many.report().endswith("scene0009_00 (1) and 3 more scenes")
 
 
 @given(st.integers(0, 2**32 - 1))

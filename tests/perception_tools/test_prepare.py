@@ -56,6 +56,17 @@ def test_questions_without_a_store_or_without_files_are_one_sentence(
     assert "expected SQA3D's question files, found none" in capsys.readouterr().err
 
 
+def test_questions_about_none_of_the_scenes_are_refused_and_replace_nothing(
+    made_rooms: Path, rooms_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in made_rooms.glob("v1_balanced_*_val_*"):
+        (tmp_path / path.name).write_text(path.read_text().replace("synthetic00008_00", "scene0015_00"))
+    before = len(read_questions(rooms_store, "val"))
+    assert main(["prepare", "sqa3d", str(tmp_path), str(rooms_store)]) == 2
+    assert "questions left out, their scenes are not in the store: scene0015_00" in capsys.readouterr().err
+    assert len(read_questions(rooms_store, "val")) == before > 0
+
+
 def test_questions_whose_annotations_are_missing_are_not_skipped(
     made_rooms: Path, rooms_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,14 +78,22 @@ def prepare_sqa3d(questions: Annotated[Positional[tuple[Path, ...]], arg(metavar
         raise InputError(
             f"{', '.join(map(str, questions))}: expected SQA3D's question files, found none; check the path"
         )
-    for split, files in asked.items():
-        if files:
-            joined = join_questions([q for pair in files for q in read_questions(*pair)], scans)
-            write_questions(out, scans.source, split, joined.questions)
-            scenes = len({question.scene_id for question in joined.questions})
-            print(f"{split}: {len(joined.questions)} questions about {scenes} scenes in {out}")
-            if joined.report():
-                print(joined.report())
+    joined = {
+        split: join_questions([q for pair in files for q in read_questions(*pair)], scans)
+        for split, files in asked.items()
+        if files
+    }
+    if not any(split.questions for split in joined.values()):
+        missing = next(iter(joined.values())).report()
+        raise InputError(
+            f"{out}: expected the scenes that are asked about, found none of them; prepare them ({missing})"
+        )
+    for name, split in joined.items():
+        write_questions(out, scans.source, name, split.questions)
+        scenes = len({question.scene_id for question in split.questions})
+        print(f"{name}: {len(split.questions)} questions about {scenes} scenes in {out}")
+        if split.report():
+            print(split.report())
 
 
 def _has_split(folder: Path, split: str) -> bool:
