@@ -14,6 +14,7 @@ from perception.encoders.text import LstmText
 from perception.encoders.votenet import VoteNet
 from perception.errors import InputError
 from perception.frozen.adapter import Kind, build_adapter
+from perception.frozen.checkpoint import fingerprints, load_trainable_state_dict, trainable_state_dict
 from perception.heads.answer import SceneAnswers
 from perception.losses_answer import AnswerTargets, scene_answer_loss
 from perception.losses_detection import detection_loss
@@ -242,3 +243,25 @@ def test_a_few_questions_are_learned_by_heart(scenes) -> None:
     assert losses[-1][0] < 0.1 < 1.0 < losses[0][0]
     assert losses[-1][1] < 0.5 * losses[0][1]
     assert answers.logits.argmax(1).tolist() == [0, 1, 2, 3]
+
+
+def test_half_precision_trains_with_finite_gradients(scenes) -> None:
+    model = tiny().train()
+    batch, targets = targets_of(*scenes)
+    with torch.autocast("cpu", torch.bfloat16):
+        answers, seen = model(*scenes, model.text.batch(SITUATIONS), model.text.batch(QUESTIONS))
+        assert seen is not None
+        loss = scene_answer_loss(answers, targets, detection_loss(seen.detections, batch))
+    loss.total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+
+
+def test_a_checkpoint_holds_all_but_the_frozen_block(scenes) -> None:
+    model, other = that_sees_some_objects(scenes), tiny()
+    assert model.scene is not None
+    model.scene.mean_sizes += 1
+    load_trainable_state_dict(other, trainable_state_dict(model), fingerprints(model))
+    assert other.scene is not None
+    assert torch.equal(other.scene.mean_sizes, model.scene.mean_sizes)
+    assert_same(ask(other, other.encode_scene(*scenes)), ask(model, model.encode_scene(*scenes)))
+    assert not any(name.startswith("block.blocks.") for name in trainable_state_dict(model))
