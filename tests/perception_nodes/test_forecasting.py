@@ -6,6 +6,8 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from perception.encoders.vectornet import VectorNet
 from perception.errors import InputError
@@ -209,6 +211,36 @@ def test_a_frame_that_cannot_be_answered_says_why(make_frame: MakeFrame, lanes: 
     result = node.step(spoil(repeated))
     assert (result.valid, len(result.objects), len(result.trajectories)) == (False, 0, 0)
     assert reason in result.reason
+
+
+numbers = st.floats(width=64) | st.floats(-100, 100)
+stamps = st.integers(-(2**70), 2**70) | st.integers(0, 30).map(
+    lambda step: 1_700_000_000_000_000_000 + step * 50_000_000
+)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    frames=st.lists(
+        st.tuples(
+            stamps,
+            st.tuples(numbers, numbers, numbers),
+            st.lists(st.tuples(st.sampled_from("abcd"), st.integers(-2, 12), st.tuples(*[numbers] * 6)), max_size=5),
+        ),
+        max_size=12,
+    )
+)
+def test_whatever_the_numbers_are_a_frame_is_answered_or_refused_with_a_reason(lanes: MapIndex, frames: list) -> None:
+    node = active(lanes)
+    for stamp_ns, pose, objects in frames:
+        values = np.array([numbers for _, _, numbers in objects]).reshape(-1, 6)
+        ids, kinds = tuple(name for name, _, _ in objects), np.array([kind for _, kind, _ in objects], dtype=np.int64)
+        frame = TrackedFrame(stamp_ns, SE2(*pose), ids, kinds, values[:, :2], values[:, 2], values[:, 3:])
+        result = node.step(frame)
+        assert result.valid == (result.reason == "")
+        assert np.isfinite(result.trajectories).all()
+        assert np.isfinite(result.velocity).all()
+        assert set(result.objects.ids) <= set(ids)
 
 
 def test_before_there_is_a_map_nothing_is_answered_but_all_is_remembered(
