@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from perception.attention import SelfAttention
+from perception.attention import SelfAttention, unpack
 from perception.scenario import AgentKind
 from perception.tokens import Tokens
 from perception.vectorize import AGENT_FEATURES, LANE_FEATURES
@@ -121,7 +121,7 @@ class PoseEmbedding(nn.Module):
             nn.Linear(5 + 4 * len(POSE_WAVELENGTHS_M), dim // 2), nn.ReLU(), nn.Linear(dim // 2, dim)
         )
 
-    def forward(self, poses: Float[Tensor, "views tokens 4"]) -> Float[Tensor, "views tokens dim"]:
+    def forward(self, poses: Float[Tensor, "*n 4"]) -> Float[Tensor, "*n dim"]:
         """One embedding a pose."""
         position = poses[..., :2]
         phases = (position.unsqueeze(-1) * self.frequencies).flatten(-2)
@@ -139,9 +139,9 @@ class GlobalGraphLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, x: Float[Tensor, "views tokens dim"], valid: Bool[Tensor, "views tokens"]
-    ) -> Float[Tensor, "views tokens dim"]:
-        """Tokens that have seen each other."""
+        self, x: Float[Tensor, "packed dim"], valid: Bool[Tensor, "views tokens"]
+    ) -> Float[Tensor, "packed dim"]:
+        """Tokens that have seen each other, packed (`SelfAttention`)."""
         return x + self.dropout(self.attention(self.norm(x), valid))
 
 
@@ -198,8 +198,9 @@ class VectorNet(nn.Module):
 
     def contextualize(self, polylines: Float[Tensor, "polylines dim"], batch: VectorBatch) -> Tokens:
         """Polyline features to tokens: the poses of a view join, then the polylines attend to each other."""
-        posed = polylines[batch.token_index] + self.pose(batch.token_poses)
+        valid = batch.token_valid
+        posed = polylines[batch.token_index[valid]] + self.pose(batch.token_poses[valid])
         x = posed + self.fuse(posed)
         for layer in self.global_graph:
-            x = layer(x, batch.token_valid)
-        return Tokens(self.norm(x), batch.token_valid)
+            x = layer(x, valid)
+        return Tokens(unpack(self.norm(x), valid), valid)
