@@ -81,7 +81,7 @@ class FoldedAttention(nn.Module):
         latent = self.to_latent(z)
         queries = readout.gather(latent) @ self.q.mT
         heads, kv_heads = self.config.heads, self.config.kv_heads
-        if self._absorbs(latent.shape[1], queries.shape[1]):
+        if self.absorbs(latent.shape[1], queries.shape[1]):
             attended = attend_to_latents(
                 queries, latent, lambda Q: Q @ self.k, lambda C: C @ self.v.mT, tokens.valid, heads, kv_heads
             )
@@ -90,7 +90,7 @@ class FoldedAttention(nn.Module):
             attended = attend(queries, keys, values, tokens.valid, heads, kv_heads)
         return self.project_in(readout.gather(z)).float(), attended.float()
 
-    def _absorbs(self, tokens: int, rows: int) -> bool:
+    def absorbs(self, tokens: int, rows: int) -> bool:
         """Whether it costs less to attend to the latents than to make keys and values of every token."""
         heads, (kv_heads, size, dim) = self.config.heads, self.k.shape
         absorbed = 2 * rows * heads * dim * (size + tokens)

@@ -71,7 +71,7 @@ def read_rows(
     if not isinstance(block, LlamaBlock | OptBlock) or type(project_in) is not nn.Linear:
         return block(project_in(z), valid, readout)
     if regime is None:
-        regime = _choose(block, z, readout)
+        regime = choose_regime(block, z, readout)
     if regime == "full":
         return block(project_in(z), valid, readout)
     to_latent, A = latent_of(block, project_in)
@@ -286,7 +286,7 @@ def cheapest(work: Work) -> Regime:
     return best
 
 
-def _choose(block: LlamaBlock | OptBlock, z: Float[Tensor, "batch tokens dim"], readout: Readout) -> Regime:
+def choose_regime(block: LlamaBlock | OptBlock, z: Float[Tensor, "batch tokens dim"], readout: Readout) -> Regime:
     """The cheapest regime for these sizes, logged."""
     batch, tokens, dim = map(_example, z.shape)
     rows = tokens if readout.rows is None else _example(readout.rows.shape[1])

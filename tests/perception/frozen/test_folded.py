@@ -64,9 +64,9 @@ def test_latents_and_folded_keys_give_the_same(rows: int, monkeypatch: pytest.Mo
     torch.manual_seed(0)
     attention = fold(make_adapter()).attention
     tokens, readout = make_tokens(tokens=40), Readout(torch.randint(40, (2, rows)))
-    assert attention._absorbs(40, rows) == (rows == 1)
+    assert attention.absorbs(40, rows) == (rows == 1)
     _, chosen = attention(tokens, readout)
-    monkeypatch.setattr(attention, "_absorbs", lambda *_: rows != 1)
+    monkeypatch.setattr(attention, "absorbs", lambda *_: rows != 1)
     _, other = attention(tokens, readout)
     torch.testing.assert_close(chosen, other, rtol=1e-5, atol=1e-5)
 
