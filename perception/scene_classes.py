@@ -1,4 +1,4 @@
-"""NYU40: the 40 classes that ScanNet's scans are labelled with."""
+"""The classes of ScanNet's scans: NYU40, and the 18 of a detector's boxes."""
 
 NYU40 = (
     "unannotated",
@@ -47,3 +47,9 @@ NYU40 = (
 
 STRUCTURE = tuple(NYU40.index(name) for name in ("unannotated", "wall", "floor", "ceiling"))
 """Classes that are no objects: SQA3D gives everything else a box."""
+
+BOX_CLASS_NYU40 = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36)
+"""NYU40 classes of the first 17 classes of boxes."""
+
+BOX_CLASSES = (*(NYU40[i] for i in BOX_CLASS_NYU40), "others")
+"""ScanNet's 18 benchmark classes as ScanRefer, ScanQA and SQA3D number them; everything else is `others`."""

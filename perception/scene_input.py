@@ -15,32 +15,8 @@ from torch import Tensor
 
 from perception.boxes import instance_boxes
 from perception.scene import Scene
+from perception.scene_classes import BOX_CLASS_NYU40, BOX_CLASSES
 from perception.scene_motion import STILL, SceneMotion
-
-BOX_CLASSES = (
-    "cabinet",
-    "bed",
-    "chair",
-    "sofa",
-    "table",
-    "door",
-    "window",
-    "bookshelf",
-    "picture",
-    "counter",
-    "desk",
-    "curtain",
-    "refrigerator",
-    "shower curtain",
-    "toilet",
-    "sink",
-    "bathtub",
-    "others",
-)
-"""ScanNet's 18 benchmark classes as ScanRefer, ScanQA and SQA3D number them; everything else is `others`."""
-
-BOX_CLASS_NYU40 = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36)
-"""NYU40 classes of the first 17."""
 
 POINTS = 40_000
 MAX_BOXES = 128

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from perception.boxes import instance_boxes
 from perception.scene import Scene
+from perception.scene_classes import BOX_CLASSES
 from perception.scene_input import (
-    BOX_CLASSES,
     MAX_BOXES,
     box_classes,
     collate_scenes,

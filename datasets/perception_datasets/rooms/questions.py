@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from perception_datasets.rooms.bearings import Direction, whereabouts
+from perception_datasets.rooms.furniture import KINDS
 from perception_datasets.rooms.layout import Item, Room
 from perception_datasets.rooms.viewpoints import Standpoint
 
@@ -86,6 +87,15 @@ def is_there(view: View, rng: np.random.Generator) -> Iterator[Asked]:
             answer, directions = ("yes", where) if rng.random() < 0.5 else ("no", where_not)
             where_asked = WORDS[directions[rng.integers(len(directions))]]
             yield Asked(f"Is there a {items[0].kind.name} {where_asked}?", answer, f"is there {where_asked}")
+
+
+def is_in_room(view: View, rng: np.random.Generator) -> Iterator[Asked]:
+    """Is there a toilet in the room?"""
+    present = [items[0].kind.name for items in view.kinds()]
+    absent = [kind.name for kind in KINDS if not view.room.of_kind(kind.name)]
+    answer, names = ("yes", present) if rng.random() < 0.5 else ("no", absent)
+    if names:
+        yield Asked(f"Is there a {names[rng.integers(len(names))]} in the room?", answer, "is there in the room")
 
 
 def which_way(view: View, _: np.random.Generator) -> Iterator[Asked]:
@@ -173,6 +183,7 @@ def _free_way(view: View, direction: Direction) -> float:
 
 FAMILIES: tuple[tuple[Family, int], ...] = (
     (is_there, 2),
+    (is_in_room, 1),
     (which_way, 2),
     (what_color, 2),
     (what_is_closest, 2),

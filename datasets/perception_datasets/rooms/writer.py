@@ -15,7 +15,7 @@ import numpy as np
 from perception.answer_vocabulary import AnswerVocabulary
 from perception.boxes import instance_boxes
 from perception.geometry import SE3
-from perception.scene_input import BOX_CLASS_NYU40
+from perception.scene_classes import BOX_CLASS_NYU40
 from perception_datasets.rooms.furniture import COLORS, KINDS
 from perception_datasets.rooms.questions import NUMBERS, WAYS
 from perception_datasets.rooms.surface import SurfacePoints

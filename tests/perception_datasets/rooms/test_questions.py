@@ -88,6 +88,15 @@ def test_whether_a_thing_is_there_is_asked_where_it_is_or_where_it_is_not(view: 
     assert seen == {"yes", "no"}
 
 
+def test_whether_a_thing_is_in_the_room_is_asked_of_what_is_and_of_what_is_not(view: View) -> None:
+    seen = set()
+    for seed in range(30):
+        (asked,) = questions.is_in_room(view, np.random.default_rng(seed))
+        assert (asked.answer == "yes") == bool(view.room.of_kind(asked.question.split()[3]))
+        seen.add(asked.answer)
+    assert seen == {"yes", "no"}
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_no_question_is_about_what_the_situation_mentions(seed: int) -> None:
     rng = np.random.default_rng(seed)
