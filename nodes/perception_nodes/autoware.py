@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import numpy as np
@@ -11,6 +12,7 @@ from perception.geometry import SE2
 from perception.scenario import STEP_S, AgentKind
 from perception_nodes.forecasting import ForecastResult
 from perception_nodes.frames import TrackedFrame
+from perception_nodes.messages import FORECAST_STATUS, make
 from perception_nodes.objects import Label, OrientationAvailability, PredictedObjects, TrackedObjects
 
 KIND_OF_LABEL = {
@@ -81,6 +83,26 @@ def predicted_objects_of(result: ForecastResult, *, frame_id: str = "map") -> Pr
     objects = tracked_objects_of(result.objects, result.velocity, frame_id=frame_id)
     headings = path_headings(result.objects.position, result.objects.heading, result.trajectories)
     return objects.predict(result.trajectories, headings, result.probabilities, STEP_S)
+
+
+def status_of(result: ForecastResult, *, frame_id: str = "map") -> Any:
+    """The `forecast_msgs/ForecastStatus` that goes beside a result: how it came about, and whether to act on it.
+
+    A time that ROS cannot write (before 1970, after 2038) is 0; such a result is not valid.
+    """
+    seconds, nanoseconds = divmod(result.stamp_ns, 10**9)
+    if not 0 <= seconds < 2**31:
+        seconds, nanoseconds = 0, 0
+    stamp = make("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
+    return make(
+        FORECAST_STATUS,
+        header=make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id),
+        latency_ms=result.latency_ms,
+        age_ms=result.age_ms,
+        dropped_since_last=result.dropped_since_last,
+        model_id=result.model_id,
+        valid=result.valid,
+    )
 
 
 def path_headings(

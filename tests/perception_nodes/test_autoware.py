@@ -3,12 +3,21 @@ from dataclasses import replace
 from uuid import UUID
 
 import numpy as np
+import pytest
 
 from perception.geometry import SE2
 from perception.scenario import ROAD_USERS, AgentKind
-from perception_nodes.autoware import LABEL_OF_KIND, frame_of, path_headings, predicted_objects_of, tracked_objects_of
+from perception_nodes.autoware import (
+    LABEL_OF_KIND,
+    frame_of,
+    path_headings,
+    predicted_objects_of,
+    status_of,
+    tracked_objects_of,
+)
 from perception_nodes.forecasting import ForecastResult
 from perception_nodes.frames import TrackedFrame
+from perception_nodes.messages import FORECAST_STATUS, deserialize, serialize
 from perception_nodes.objects import Label, OrientationAvailability
 
 MakeFrame = Callable[..., TrackedFrame]
@@ -62,12 +71,17 @@ def test_poses_of_a_path_face_the_way_they_go_and_keep_it_while_they_stand() -> 
     np.testing.assert_allclose(headings[0, 0], [0.3, np.pi / 2, np.pi / 2, np.pi, np.pi])
 
 
-def test_a_result_is_a_message_with_all_its_futures(make_frame: MakeFrame) -> None:
+@pytest.fixture
+def result(make_frame: MakeFrame) -> ForecastResult:
     frame = with_uuids(make_frame(2))
     trajectories = frame.position[:, None, None] + np.arange(1.0, 6.0)[:, None] * np.ones((4, 2, 5, 2))
     probabilities = np.tile([0.75, 0.25], (4, 1))
-    details = {"model_id": "m", "valid": True, "reason": "", "age_ms": 0.0, "latency_ms": 1.0, "dropped_since_last": 0}
-    result = ForecastResult(frame.stamp_ns, frame, np.ones((4, 2)), trajectories, probabilities, **details)
+    details = {"model_id": "m", "valid": True, "reason": "", "age_ms": 3.5, "latency_ms": 1.5, "dropped_since_last": 2}
+    return ForecastResult(frame.stamp_ns, frame, np.ones((4, 2)), trajectories, probabilities, **details)
+
+
+def test_a_result_is_a_message_with_all_its_futures(result: ForecastResult) -> None:
+    frame, trajectories = result.objects, result.trajectories
     message = predicted_objects_of(result, frame_id="city")
     assert (message.stamp_ns, message.frame_id, message.sound.all()) == (frame.stamp_ns, "city", True)
     assert message.path_counts.tolist() == [2] * 4
@@ -79,3 +93,17 @@ def test_a_result_is_a_message_with_all_its_futures(make_frame: MakeFrame) -> No
     nobody = np.zeros(0, dtype=np.int64)
     empty = replace(result, objects=frame.take(nobody), velocity=np.zeros((0, 2)), trajectories=np.zeros((0, 0, 0, 2)))
     assert len(predicted_objects_of(replace(empty, probabilities=np.zeros((0, 0))))) == 0
+
+
+def test_a_status_says_how_a_result_came_about(result: ForecastResult) -> None:
+    status = deserialize(serialize(status_of(result, frame_id="city"), FORECAST_STATUS), FORECAST_STATUS)
+    assert status.header.stamp.sec * 10**9 + status.header.stamp.nanosec == result.stamp_ns
+    assert (status.header.frame_id, status.model_id, status.valid) == ("city", "m", True)
+    assert (status.latency_ms, status.age_ms, status.dropped_since_last) == (1.5, 3.5, 2)
+
+
+@pytest.mark.parametrize("stamp_ns", [-1, 2**62, 2**80])
+def test_a_status_of_an_impossible_time_can_be_sent(result: ForecastResult, stamp_ns: int) -> None:
+    status = status_of(replace(result, stamp_ns=stamp_ns, valid=False))
+    back = deserialize(serialize(status, FORECAST_STATUS), FORECAST_STATUS)
+    assert (back.header.stamp.sec, back.header.stamp.nanosec, back.valid) == (0, 0, False)

@@ -9,10 +9,12 @@ from perception.metrics.consistency import forecast_consistency
 from perception_datasets.argoverse2_sensor import SensorLog, read_log
 from perception_nodes.cdr import read_predicted_objects
 from perception_nodes.forecasting import ForecastingNode, ForecastResult
+from perception_nodes.messages import FORECAST_STATUS, deserialize
 from perception_nodes.recording import read_recording
 from perception_tools.model_file import TrainedForecaster, load_model
 from perception_tools.playback import (
     OUTPUT,
+    STATUS,
     ReplayClock,
     difference_to_offline,
     digest,
@@ -141,8 +143,10 @@ def test_a_recording_holds_the_valid_answers(tmp_path: Path, log: SensorLog, mak
     with recording(path) as record:
         results = play_lockstep(*make_node(), late, record)
     assert [result.valid for result in results] == [True] * 5 + [False] + [True] * 3
-    messages = list(read_recording(path))
-    assert {message.topic for message in messages} == {OUTPUT}
+    status = [deserialize(message.cdr, FORECAST_STATUS) for message in read_recording(path, [STATUS])]
+    assert sum(not message.valid for message in status) == 1
+    assert len(status) == 9
+    messages = list(read_recording(path, [OUTPUT]))
     assert [message.stamp_ns for message in messages] == [frame.stamp_ns for frame in frames[:8]]
     first = read_predicted_objects(messages[0].cdr)
     assert len(first) == len(results[0].objects)

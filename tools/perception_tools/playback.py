@@ -18,11 +18,11 @@ from perception.metrics.consistency import forecast_consistency
 from perception.models.forecaster import Forecaster
 from perception.vectorize import vectorize
 from perception_datasets.argoverse2_sensor import SensorLog
-from perception_nodes.autoware import predicted_objects_of
+from perception_nodes.autoware import predicted_objects_of, status_of
 from perception_nodes.cdr import read_predicted_objects, write_predicted_objects
 from perception_nodes.forecasting import ForecastingNode, ForecastResult
 from perception_nodes.frames import TrackedFrame
-from perception_nodes.messages import PREDICTED_OBJECTS, type_hash
+from perception_nodes.messages import FORECAST_STATUS, PREDICTED_OBJECTS, serialize, type_hash
 from perception_nodes.recording import Recorder, read_recording
 from perception_nodes.resampling import NS_PER_STEP
 from perception_nodes.wire import Topic
@@ -31,6 +31,7 @@ from perception_tools.evaluation import asked_agents
 Record = Callable[[ForecastResult], None]
 OUTPUT = "/perception/object_recognition/objects"
 """Where Autoware's planners look for predicted objects."""
+STATUS = "/perception/object_recognition/prediction/status"
 
 
 class ReplayClock:
@@ -140,14 +141,16 @@ def difference_to_offline(
 
 @contextmanager
 def recording(path: Path) -> Iterator[Record]:
-    """Gives what writes the valid answers to an MCAP file as `autoware_perception_msgs/PredictedObjects`."""
+    """Gives what writes to an MCAP file: the valid answers as `PredictedObjects`, and how each frame was answered."""
     topic = Topic(OUTPUT, PREDICTED_OBJECTS, type_hash(PREDICTED_OBJECTS))
+    status = Topic(STATUS, FORECAST_STATUS, type_hash(FORECAST_STATUS))
     path.parent.mkdir(parents=True, exist_ok=True)
     with Recorder(path, lossless=True) as recorder:
 
         def record(result: ForecastResult) -> None:
             if result.valid:
                 recorder.record(topic, result.stamp_ns, _encode(result))
+            recorder.record(status, result.stamp_ns, serialize(status_of(result), FORECAST_STATUS))
 
         yield record
 
