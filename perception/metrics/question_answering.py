@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int
 
 from perception.answer_vocabulary import UNKNOWN, AnswerVocabulary
 from perception.errors import InputError
@@ -70,6 +71,11 @@ class AnswerTable:
         """One metric of every question."""
         return self.hits[:, METRICS.index(metric)]
 
+    @cached_property
+    def scenes(self) -> Int[np.ndarray, " questions"]:
+        """A number for the scene of every question: questions of one scene are not independent."""
+        return np.unique([question.scene_id for question in self.questions], return_inverse=True)[1]
+
     def types(self, rule: str) -> np.ndarray:
         """The type of every question."""
         return np.array([question_type(question.question, rule) for question in self.questions])
@@ -77,15 +83,16 @@ class AnswerTable:
     def as_json(self) -> dict:
         """The contract of `metrics.json`: shares in [0, 1] over all questions, then by question type under both rules.
 
-        `out_of_vocabulary` counts the questions that no classifier over the vocabulary can answer, and
-        `unknown_as_class` scores them as SQA3D's code does; both are None without a vocabulary.
+        Intervals are 95 % bootstrap intervals over scenes. `out_of_vocabulary` counts the questions that no classifier
+        over the vocabulary can answer, and `unknown_as_class` scores them as SQA3D's code does; both are None without a
+        vocabulary.
         """
         outside = None if self.in_vocabulary is None else int((~self.in_vocabulary).sum())
         means = dict(zip(METRICS, self.hits.mean(axis=0).tolist(), strict=True))
         unknown = {"em1": means["em1_unknown"], "em10": means["em10_unknown"]}
         return {
             "questions": len(self.questions),
-            "scenes": len({question.scene_id for question in self.questions}),
+            "scenes": int(self.scenes.max()) + 1,
             "unanswered": sum(not ranked for ranked in self.answers),
             "most_ranked": max(map(len, self.answers), default=0),
             **{name: means[name] for name in HEADLINE},
@@ -110,7 +117,8 @@ class AnswerTable:
         }
 
     def _intervals(self, member: Bool[np.ndarray, " questions"]) -> dict[str, list[float]]:
-        low, high = bootstrap_interval(self.hits[member][:, : len(HEADLINE)], self.seed)
+        rows, scenes = self.hits[member][:, : len(HEADLINE)], self.scenes[member]
+        low, high = bootstrap_interval(rows, self.seed, groups=scenes)
         return {name: [float(low[i]), float(high[i])] for i, name in enumerate(HEADLINE)}
 
 

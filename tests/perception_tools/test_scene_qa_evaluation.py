@@ -48,8 +48,11 @@ def test_the_contracts_numbers_stand_at_the_top_and_both_baselines_among_the_oth
 def test_the_first_system_is_paired_with_every_other_that_was_asked_for(tmp_path: Path) -> None:
     metrics = evaluate(tmp_path, AnsweringSystem("a", TRUE), baseline("majority", QUESTIONS))
     assert metrics["paired"] == {
-        "majority": {"both": 2, "first_only": 2, "second_only": 0, "neither": 0, "p_value": 0.5}
-    }
+        "majority": {
+            "both": 2, "first_only": 2, "second_only": 0, "neither": 0,
+            "difference": 0.5, "interval": [0.0, 1.0], "p_value": 0.5, "told_apart": False,
+        }
+    }  # fmt: skip
     assert set(metrics["others"]) == {"majority", "majority-per-type"}
 
 
@@ -100,6 +103,12 @@ def test_answers_to_questions_that_were_not_asked_are_refused_by_id(tmp_path: Pa
     with pytest.raises(InputError, match=r"got 1 for question ids .* \(9\)"):
         evaluate(tmp_path, AnsweringSystem("ours", TRUE, {9: HERE}))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_system_may_not_have_the_name_of_another_or_of_a_baseline(tmp_path: Path) -> None:
+    for name in ("ours", "majority"):
+        with pytest.raises(InputError, match="expected systems of different names"):
+            evaluate(tmp_path, AnsweringSystem("ours", TRUE), AnsweringSystem(name, TRUE))
 
 
 def test_nothing_to_score_is_refused(tmp_path: Path) -> None:

@@ -61,8 +61,15 @@ def test_files_of_one_name_are_told_apart_by_their_folders(files: tuple[Path, Pa
     assert metrics["name"] == "predictions [a]"
     assert metrics["em1"] == 0.5
     assert metrics["others"]["predictions [b]"]["em1"] == 0.0
-    with pytest.raises(InputError, match="expected different files"):
+    with pytest.raises(InputError, match="expected systems of different names"):
         evaluate_files(*files, tmp_path / "out", predictions=[first, first])
+
+
+def test_a_file_with_the_name_of_a_baseline_is_told_from_it(files: tuple[Path, Path], tmp_path: Path) -> None:
+    path = write_predictions(tmp_path / "a" / "majority.json", {"1": "no"})
+    metrics = evaluate_files(*files, tmp_path / "out", predictions=[path])
+    assert (metrics["name"], metrics["em1"]) == ("majority [a]", 0.0)
+    assert metrics["others"]["majority"]["em1"] == 0.5
 
 
 def test_a_place_is_compared_in_the_frame_of_the_files(files: tuple[Path, Path], tmp_path: Path) -> None:

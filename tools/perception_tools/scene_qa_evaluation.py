@@ -36,16 +36,18 @@ class AnsweringSystem:
         name: Of its row in every table.
         answers: Ranked, the best first, by question id.
         viewpoints: Where it believes the asker to stand, by question id, in the frame of the questions' own.
+        is_oracle: Whether it was counted on the very questions that it answers.
     """
 
     name: str
     answers: Mapping[int, Sequence[str]]
     viewpoints: Mapping[int, Viewpoint] = field(default_factory=dict)
+    is_oracle: bool = False
 
 
 def baseline(name: str, questions: Sequence[SceneQuestion]) -> AnsweringSystem:
     """One of `BASELINES`, counted on the questions themselves."""
-    return AnsweringSystem(name, BASELINES[name](questions, questions))
+    return AnsweringSystem(name, BASELINES[name](questions, questions), is_oracle=True)
 
 
 def evaluate_answers(
@@ -59,17 +61,21 @@ def evaluate_answers(
     """Writes metrics.json, answers.jsonl and report.html into `out`, and gives what metrics.json holds.
 
     The first system's numbers stand at the top, the others' under `others`, where both majority baselines always are.
-    `paired` compares the first with every other system that was asked for, by McNemar's exact test on `em1`.
+    `paired` compares the first with every other system that was asked for, on `em1`: McNemar's exact test, and the
+    difference with its interval over scenes.
 
     Raises:
-        InputError: A system answers questions that were not asked, or none of those that were.
+        InputError: A system answers questions that were not asked, or two systems have one name.
     """
     if not systems:
         raise InputError("evaluate scene-qa: expected at least one system, got none; give --predictions or --baseline")
     for system in systems:
         _check_ids(system, questions)
-    named = {system.name for system in systems}
-    context = [baseline(name, questions) for name in BASELINES if name not in named]
+    asked_for = {system.name for system in systems if system.is_oracle}
+    context = [baseline(name, questions) for name in BASELINES if name not in asked_for]
+    names = [system.name for system in (*systems, *context)]
+    if len(set(names)) < len(names):
+        raise InputError(f"evaluate scene-qa: expected systems of different names, got {', '.join(names)}; rename one")
     evaluations = [_evaluate(system, questions, vocabulary) for system in (*systems, *context)]
     paired = _paired(evaluations[: len(systems)])
     notes = _notes(evaluations[: len(systems)], vocabulary)
@@ -99,7 +105,7 @@ def _evaluate(
 ) -> SystemEvaluation:
     table = score_answers(questions, system.answers, vocabulary)
     metrics = table.as_json() | {"localization": _localization(system, questions)}
-    return SystemEvaluation(system.name, table, metrics, is_oracle=system.name in BASELINES)
+    return SystemEvaluation(system.name, table, metrics, system.is_oracle)
 
 
 def _localization(system: AnsweringSystem, questions: Sequence[SceneQuestion]) -> dict | None:
@@ -120,7 +126,8 @@ def _paired(evaluations: Sequence[SystemEvaluation]) -> dict[str, PairedHits]:
     """The first system against each of the others."""
     first, *others = evaluations
     hits = first.table.column("em1") == 1
-    return {other.name: PairedHits.count(hits, other.table.column("em1") == 1) for other in others}
+    scenes = first.table.scenes
+    return {other.name: PairedHits.count(hits, other.table.column("em1") == 1, scenes) for other in others}
 
 
 def _metrics(
@@ -131,9 +138,14 @@ def _metrics(
         "name": first.name,
         "data": data_name,
         "notes": list(notes),
-        "paired": {name: asdict(hits) | {"p_value": hits.p_value} for name, hits in paired.items()},
+        "paired": {name: _paired_json(hits) for name, hits in paired.items()},
         "others": {other.name: other.metrics for other in others},
     }
+
+
+def _paired_json(hits: PairedHits) -> dict:
+    derived = {"difference": hits.difference, "interval": list(hits.interval), "p_value": hits.p_value}
+    return asdict(hits) | derived | {"told_apart": hits.told_apart}
 
 
 def _notes(evaluations: Sequence[SystemEvaluation], vocabulary: AnswerVocabulary | None) -> list[str]:

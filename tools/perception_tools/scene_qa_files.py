@@ -11,7 +11,7 @@ from perception.scene import SceneQuestion, Viewpoint
 from perception_datasets.answer_dict import FILE_NAME, read_answer_dict
 from perception_datasets.sqa3d import read_questions
 from perception_tools.answer_predictions import read_predictions
-from perception_tools.scene_qa_evaluation import AnsweringSystem, evaluate_answers
+from perception_tools.scene_qa_evaluation import BASELINES, AnsweringSystem, evaluate_answers
 from perception_tools.scene_qa_evaluation import baseline as baseline_system
 
 
@@ -74,10 +74,8 @@ def _read_system(name: str, path: Path) -> AnsweringSystem:
 
 
 def _name_apart(paths: Sequence[Path]) -> list[str]:
-    """Systems are called by their files' names; files of one name are told apart by their folders."""
+    """Systems are called by their files' names, and by their folders' too where that tells them apart."""
     names = [path.stem for path in paths]
-    if len(set(names)) < len(names):
+    if len({*names, *BASELINES}) < len(names) + len(BASELINES):
         names = [f"{path.stem} [{path.resolve().parent.name}]" for path in paths]
-    if len(set(names)) < len(names):
-        raise InputError(f"--predictions: expected different files, got {', '.join(map(str, paths))}; rename one")
     return names

@@ -25,3 +25,25 @@ def test_a_higher_level_gives_a_wider_interval():
     narrow, wide = (bootstrap_interval(rows, seed=0, level=level) for level in (0.5, 0.99))
     assert wide[0] < narrow[0]
     assert narrow[1] < wide[1]
+
+
+def test_groups_of_one_row_are_rows() -> None:
+    rows = np.random.default_rng(2).normal(size=(60, 2))
+    plain = bootstrap_interval(rows, seed=0)
+    grouped = bootstrap_interval(rows[::-1].copy(), seed=0, groups=np.arange(60)[::-1].copy())
+    np.testing.assert_allclose(grouped, plain, rtol=0, atol=1e-12)
+
+
+def test_equal_rows_within_groups_leave_as_much_doubt_as_one_row_a_group() -> None:
+    single = np.random.default_rng(3).normal(size=(40, 1))
+    one = bootstrap_interval(single, seed=0)
+    repeated = bootstrap_interval(np.repeat(single, 25, axis=0), seed=0, groups=np.repeat(np.arange(40), 25))
+    np.testing.assert_allclose(repeated, one, rtol=0, atol=1e-12)
+    narrow = bootstrap_interval(np.repeat(single, 25, axis=0), seed=0)
+    assert (narrow[1] - narrow[0])[0] < 0.3 * (one[1] - one[0])[0]
+
+
+def test_large_groups_weigh_as_much_as_they_hold() -> None:
+    rows = np.concatenate([np.zeros((90, 1)), np.ones((10, 1))])
+    low, high = bootstrap_interval(rows, seed=0, groups=np.repeat([7, 3], [90, 10]))
+    assert (low[0], high[0]) == (0.0, 1.0)

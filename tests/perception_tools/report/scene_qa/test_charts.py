@@ -16,6 +16,11 @@ def test_every_system_and_type_is_named_in_its_colour(systems) -> None:
     assert all(f"var(--line{i})" in svg for i in (0, 1, 2))
 
 
+def test_a_files_name_is_shown_as_it_is(make_system) -> None:
+    svg = type_chart([make_system("_run $a^b$ <1>", {})])
+    assert ">_run $a^b$ &lt;1&gt;<" in svg
+
+
 def test_the_published_row_is_drawn_beside_the_published_questions(systems) -> None:
     metrics = copy.deepcopy(systems[0].metrics)
     for name, count in TEST_COUNTS.items():
@@ -39,3 +44,11 @@ def test_the_confusion_chart_shows_the_counts(systems) -> None:
     assert ">given<" in svg
     assert "var(--mode)" in svg
     assert "var(--truth)" in svg
+
+
+def test_an_answer_is_shown_as_it_is(make_system) -> None:
+    system = make_system("s", {})
+    asked = tuple(replace(question, answers=("$1 or $2",)) for question in system.table.questions)
+    svg = confusion_chart(replace(system, table=replace(system.table, questions=asked)), "c")
+    assert ">$1 or $2 (8)<" in svg
+    assert ">$1 or $2<" in svg

@@ -24,8 +24,8 @@ def column(table: Table, heading: str) -> dict[str, str]:
 
 
 def test_every_table_has_a_heading_for_each_cell(systems) -> None:
-    hits = {"theirs": PairedHits(1, 2, 3, 2)}
-    tables = [score_table(systems), *type_tables(systems), published_table(systems), paired_table("ours", hits, 8)]
+    hits = {"theirs": PairedHits(1, 2, 3, 2, (-0.5, 0.2))}
+    tables = [score_table(systems), *type_tables(systems), published_table(systems), paired_table("ours", hits)]
     tables += [localization_table(systems), confusion_table(systems[0], "c"), failure_table(systems[0], "f")]
     for table in tables:
         assert table.rows
@@ -55,8 +55,9 @@ def test_published_rows_follow_with_their_standing_and_other_questions_are_no_co
 
 
 def test_two_systems_are_compared_question_by_question() -> None:
-    ((name, cells),) = paired_table("ours", {"theirs": PairedHits(3, 4, 1, 0)}, 8).rows
+    ((name, cells),) = paired_table("ours", {"theirs": PairedHits(3, 4, 1, 0, (0.125, 0.5))}).rows
     assert (name, [cell.text for cell in cells]) == ("theirs", ["+37.50", "3", "4", "1", "0", "= 0.3750"])
+    assert cells[0].note == "[+12.50, +50.00]"
 
 
 @pytest.mark.parametrize(("p_value", "text"), [(0.03125, "= 0.0312"), (1.0, "= 1.0000"), (1e-9, "< 0.0001")])

@@ -8,7 +8,7 @@ import pytest
 from perception.metrics.mcnemar import PairedHits
 from perception_tools.report.scene_qa.writer import findings, write_scene_qa_report
 
-PAIRED = {"theirs": PairedHits(both=3, first_only=3, second_only=0, neither=2)}
+PAIRED = {"theirs": PairedHits(both=3, first_only=3, second_only=0, neither=2, interval=(-0.125, 0.75))}
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +57,10 @@ def test_the_headline_says_what_a_guess_reaches_and_whether_the_questions_can_te
     assert first.startswith("ours answers 75.00\u00a0% of 8 questions")
     assert "majority-per-type, would reach 25.00\u00a0% at most" in guess
     assert "+37.50 points EM@1" in compared
-    assert "exact p = 0.2500, so these questions do not tell the two apart" in compared
-    clear = findings(systems, {"theirs": PairedHits(0, 8, 0, 0)})[-1]
-    assert "exact p = 0.0078, so these questions tell the two apart" in clear
+    assert "over scenes -12.50 to +75.00" in compared
+    assert "exact p = 0.2500. These questions do not tell the two apart" in compared
+    clear = findings(systems, {"theirs": PairedHits(0, 8, 0, 0, (0.5, 1.0))})[-1]
+    assert "exact p = 0.0078. These questions tell the two apart" in clear
 
 
 def test_an_oracle_is_not_compared_with_itself(systems) -> None:

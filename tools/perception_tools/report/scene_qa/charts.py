@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -36,18 +37,14 @@ def type_chart(evaluations: Sequence[SystemEvaluation]) -> str:
     figure = Figure(figsize=(9.6, 0.5 + len(types) * (0.2 + 0.2 * bars)), layout="constrained")
     axes = figure.subplots()
     height, rows = 0.8 / bars, np.arange(len(types))
+    legend = {}
     for index, (evaluation, group) in enumerate(zip(evaluations, groups, strict=True)):
-        means, low, high = (
-            np.array([100 * share for share in shares])
-            for shares in zip(*((group[t]["em1"], *group[t]["interval"]["em1"]) for t in types), strict=True)
-        )
-        y = rows - 0.4 + height * (index + 0.5)
-        axes.barh(y, means, height * 0.82, color=colour(line_of(index, evaluation)), label=evaluation.name)
-        axes.hlines(y, low, high, color=colour("ink"), linewidth=1.1)
-        _write_values(axes, y, means, np.maximum(means, high))
+        y, face = rows - 0.4 + height * (index + 0.5), colour(line_of(index, evaluation))
+        legend[evaluation.name] = _draw_scores(axes, y, height, [group[t] for t in types], face)
     if published is not None:
         y = rows + 0.4 - height / 2
-        axes.barh(y, published, height * 0.7, fill=False, edgecolor=colour("muted"), label=f"published: {LLAMA.method}")
+        outlines = axes.barh(y, published, height * 0.7, fill=False, edgecolor=colour("muted"))
+        legend[f"published: {LLAMA.method}"] = outlines[0]
         _write_values(axes, y, published, published)
     axes.set_yticks(rows, [f"{t.capitalize()} ({groups[0][t]['questions']:,})" for t in types])
     axes.set_ylim(len(types) - 0.45, -0.55)
@@ -56,7 +53,7 @@ def type_chart(evaluations: Sequence[SystemEvaluation]) -> str:
     quiet(axes)
     axes.grid(visible=True, axis="x", color=colour("grid"), linewidth=0.6)
     axes.set_axisbelow(True)
-    figure.legend(loc="outside upper left", ncols=4, frameon=False, fontsize=9, labelcolor=colour("ink"))
+    _draw_legend(figure, legend)
     return figure_to_svg(figure, "types")
 
 
@@ -71,10 +68,11 @@ def confusion_chart(evaluation: SystemEvaluation, name: str) -> str:
                 face = to_rgba(colour("mode" if row == column else "truth"), 0.08 + 0.72 * count / line.sum())
                 axes.add_patch(Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, facecolor=face, linewidth=0))
                 axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=colour("ink"))
-    axes.set_yticks(
-        range(len(shown)), [f"{answer} ({line.sum():,})" for answer, line in zip(shown, counts, strict=True)]
+    totals = [f"{answer} ({line.sum():,})" for answer, line in zip(shown, counts, strict=True)]
+    axes.set_yticks(range(len(shown)), totals, parse_math=False)
+    axes.set_xticks(
+        range(len(shown) + 1), [*shown, OTHER_ANSWER], rotation=35, ha="right", rotation_mode="anchor", parse_math=False
     )
-    axes.set_xticks(range(len(shown) + 1), [*shown, OTHER_ANSWER], rotation=35, ha="right", rotation_mode="anchor")
     axes.set_xlim(-0.5, len(shown) + 0.5)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.set_ylabel("true", color=colour("muted"), fontsize=9)
@@ -98,7 +96,32 @@ def confusion_matrix(evaluation: SystemEvaluation) -> tuple[list[str], np.ndarra
     return shown, counts
 
 
+def _draw_scores(axes: Axes, y: np.ndarray, height: float, groups: Sequence[dict], face: str) -> Artist:
+    """One system's bars with intervals and numbers; gives what stands for it in the legend."""
+    means = 100 * np.array([group["em1"] for group in groups])
+    low, high = 100 * np.array([group["interval"]["em1"] for group in groups]).T
+    drawn = axes.barh(y, means, height * 0.82, color=face)
+    axes.hlines(y, low, high, color=colour("ink"), linewidth=1.1)
+    _write_values(axes, y, means, np.maximum(means, high))
+    return drawn[0]
+
+
 def _write_values(axes: Axes, y: np.ndarray, values: np.ndarray, ends: np.ndarray) -> None:
     """Each bar's number behind its end."""
     for at, value, end in zip(y, values, ends, strict=True):
         axes.text(end + 0.8, at, f"{value:.1f}", va="center", fontsize=8, color=colour("ink"))
+
+
+def _draw_legend(figure: Figure, handles: dict[str, Artist]) -> None:
+    """Systems above the chart; their names are whatever a user calls a file, so never mathematics."""
+    drawn = figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside upper left",
+        ncols=4,
+        frameon=False,
+        fontsize=9,
+        labelcolor=colour("ink"),
+    )
+    for text in drawn.get_texts():
+        text.set_parse_math(False)

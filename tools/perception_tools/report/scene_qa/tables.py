@@ -32,7 +32,7 @@ def score_table(evaluations: Sequence[SystemEvaluation]) -> Table:
         cells = [_with_interval(e.metrics, name) for name in COLUMNS]
         rows.append((e.name, [*cells, Cell(percent(unknown["em1"])), Cell(percent(unknown["em10"]))]))
     headings = ("system", *COLUMNS.values(), "EM@1, unknown counts", "EM@10, unknown counts")
-    return Table("scores", "All questions, %; below, the 95 % bootstrap interval over questions", headings, rows)
+    return Table("scores", "All questions, %; below, the 95 % bootstrap interval over scenes", headings, rows)
 
 
 def type_tables(evaluations: Sequence[SystemEvaluation]) -> list[Table]:
@@ -58,16 +58,17 @@ def published_table(evaluations: Sequence[SystemEvaluation]) -> Table:
     return Table("published-answers", "SQA3D, test split, %", headings, rows)
 
 
-def paired_table(first: str, paired: Mapping[str, PairedHits], questions: int) -> Table:
+def paired_table(first: str, paired: Mapping[str, PairedHits]) -> Table:
     """The first system against every other one, question by question."""
     rows = []
     for name, hits in paired.items():
-        difference = 100 * (hits.first_only - hits.second_only) / questions
+        low, high = (100 * end for end in hits.interval)
+        difference = Cell(f"{100 * hits.difference:+.2f}", f"[{low:+.2f}, {high:+.2f}]")
         counts = (hits.both, hits.first_only, hits.second_only, hits.neither)
-        cells = [Cell(f"{difference:+.2f}"), *(Cell(f"{count:,}") for count in counts), Cell(p_text(hits.p_value))]
-        rows.append((name, cells))
-    headings = (f"{first} against", "EM@1, points", "both right", "first only", "second only", "neither", "exact p")
-    return Table("paired", "Question by question (McNemar's exact test, two-sided)", headings, rows)
+        rows.append((name, [difference, *(Cell(f"{count:,}") for count in counts), Cell(p_text(hits.p_value))]))
+    headings = (f"{first} against", "EM@1, points", "both right", "first only", "second only", "neither", "McNemar's p")
+    caption = "Question by question: difference with its 95 % bootstrap interval over scenes, and McNemar's exact test"
+    return Table("paired", caption, headings, rows)
 
 
 def localization_table(evaluations: Sequence[SystemEvaluation]) -> Table | None:

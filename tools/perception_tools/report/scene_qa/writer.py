@@ -23,8 +23,6 @@ from perception_tools.report.scene_qa.tables import (
     type_tables,
 )
 
-SIGNIFICANT = 0.05
-
 
 def write_scene_qa_report(
     path: Path,
@@ -57,7 +55,7 @@ def write_scene_qa_report(
         scores=score_table(evaluations),
         type_tables=type_tables(evaluations),
         published=published_table(asked),
-        paired=paired_table(first.name, paired, first.metrics["questions"]) if paired else None,
+        paired=paired_table(first.name, paired) if paired else None,
         localization=localization_table(evaluations),
         confusions=[
             (Markup(confusion_chart(e, f"confusion-{i}")), confusion_table(e, f"confused-{i}"))
@@ -83,15 +81,16 @@ def findings(evaluations: Sequence[SystemEvaluation], paired: Mapping[str, Paire
             f"Answering without the scene and almost without the question, {best.name}, would reach "
             f"{percent(best.metrics['em1'])}\u00a0% at most."
         )
-    return sentences + [_compare(first.name, name, hits, total) for name, hits in paired.items()]
+    return sentences + [_compare(first.name, name, hits) for name, hits in paired.items()]
 
 
-def _compare(first: str, second: str, hits: PairedHits, total: int) -> str:
+def _compare(first: str, second: str, hits: PairedHits) -> str:
     """What lies between two systems, and whether these questions can tell."""
-    difference = 100 * (hits.first_only - hits.second_only) / total
-    verdict = "tell the two apart" if hits.p_value < SIGNIFICANT else "do not tell the two apart"
+    low, high = (100 * end for end in hits.interval)
+    verdict = "tell the two apart" if hits.told_apart else "do not tell the two apart"
     return (
-        f"{first} against {second}: {difference:+.2f} points EM@1. {hits.first_only:,} questions are right only with "
-        f"the first, {hits.second_only:,} only with the second: McNemar's exact p {p_text(hits.p_value)}, so these "
-        f"questions {verdict}. Another seed of the same training may differ by more; train at least three."
+        f"{first} against {second}: {100 * hits.difference:+.2f} points EM@1 (95\u00a0% interval over scenes "
+        f"{low:+.2f} to {high:+.2f}). {hits.first_only:,} questions are right only with the first, "
+        f"{hits.second_only:,} only with the second: McNemar's exact p {p_text(hits.p_value)}. These questions "
+        f"{verdict}; another seed of the same training may differ by more, so train at least three."
     )
