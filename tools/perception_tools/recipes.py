@@ -56,10 +56,12 @@ class ForecastRecipe:
         max_tokens: Nearest polylines that an agent's view holds.
         passes: Times that every training scenario is seen.
         batch_scenarios: Scenarios in a step, over all processes.
-        targets_per_scenario: Agents predicted in a training scenario: the focal agent and randomly chosen others whose
-            future is complete, those that move first.
-        focal_weight: Of the focal agent in the loss, where every other predicted agent weighs 1. Benchmarks score the
-            focal agent, and it moves and turns more than others.
+        targets_per_scenario: Agents predicted in a training scenario: the viewer (the focal agent, mostly) and randomly
+            chosen others whose future is complete, those that move first.
+        other_viewer_probability: Chance that not the focal agent but another one that moves is the viewer of a
+            training scenario: it comes first among the targets, and in the scene frame all is seen from its pose.
+        viewer_weight: Of the viewer in the loss, where every other predicted agent weighs 1. Benchmarks score the
+            focal agent, and by that the viewer.
         learning_rate: Peak, after linear warm-up; cosine to 1 % of it.
         warmup_steps: Of the learning rate.
         weight_decay: For matrices; none for biases, norms and embeddings of one axis.
@@ -85,7 +87,8 @@ class ForecastRecipe:
     passes: int = 40
     batch_scenarios: int = 8
     targets_per_scenario: int = 7
-    focal_weight: float = 5.0
+    other_viewer_probability: float = 0.5
+    viewer_weight: float = 5.0
     learning_rate: float = 5e-4
     warmup_steps: int = 300
     weight_decay: float = 0.01
