@@ -13,6 +13,7 @@ import csv
 import json
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,8 @@ def find_official_scans(folder: Path) -> OfficialScans | None:
     """The scans in a folder or in its `scans` folder; None where there is none in ScanNet's format."""
     for place in (folder, folder / "scans"):
         if place.is_dir() and any((place / n / MESH.format(scene=n)).is_file() for n in record_folders(place)):
+            if find_spec("trimesh") is None:
+                raise InputError(f"{place}: its meshes need trimesh; pip install 'frozen-perception[lidar]'")
             for above in (place, place.parent):
                 if (above / LABEL_MAP).is_file():
                     return OfficialScans(place, above / LABEL_MAP)

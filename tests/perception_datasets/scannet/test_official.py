@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -80,6 +81,15 @@ def test_a_missing_label_map_is_asked_for(tmp_path: Path, make_raw_scan: Callabl
     write_official(tmp_path, make_raw_scan())
     (tmp_path / "scannetv2-labels.combined.tsv").unlink()
     with pytest.raises(InputError, match=r"expected scannetv2-labels.combined.tsv in it or above it"):
+        find_official_scans(tmp_path)
+
+
+def test_without_the_reader_of_meshes_its_extra_is_named(
+    tmp_path: Path, make_raw_scan: Callable, write_official: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_official(tmp_path, make_raw_scan())
+    monkeypatch.setitem(sys.modules, "trimesh", None)
+    with pytest.raises(InputError, match=r"need trimesh; pip install 'frozen-perception\[lidar\]'"):
         find_official_scans(tmp_path)
 
 
