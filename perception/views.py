@@ -100,6 +100,7 @@ def make_batch(
     frame: Frame = "agent",
     max_tokens: int = 96,
     turn_rad: Sequence[float] | None = None,
+    viewers: Sequence[int] | None = None,
 ) -> VectorBatch:
     """Views of the target agents of each scenario, as one batch.
 
@@ -111,21 +112,26 @@ def make_batch(
             The scene frame has no such limit.
         turn_rad: For each scenario, an angle by which the views are turned (augmentation). Futures stay as they are,
             since each is written in its own agent's frame.
+        viewers: For each scenario, the row of the agent that looks in the scene frame (augmentation); the focal one
+            where this is None.
     """
     views: list[tuple[int, _View]] = []
     for index, (scenario, wanted) in enumerate(zip(scenarios, targets, strict=True)):
         turn = 0.0 if turn_rad is None else turn_rad[index]
         if frame == "scene":
-            views.append((index, _scene_view(scenario, wanted, turn)))
+            viewer = scenario.focal if viewers is None else viewers[index]
+            views.append((index, _scene_view(scenario, wanted, viewer, turn)))
         else:
             views.extend((index, _agent_view(scenario, int(agent), turn, max_tokens)) for agent in wanted)
     return _pad(scenarios, views)
 
 
-def _scene_view(scenario: VectorizedScenario, targets: Int[np.ndarray, " targets"], turn_rad: float) -> _View:
+def _scene_view(
+    scenario: VectorizedScenario, targets: Int[np.ndarray, " targets"], viewer: int, turn_rad: float
+) -> _View:
     agents, lanes = np.arange(len(scenario.agents)), _lanes_in_reach(scenario)
-    origin = np.array([0, 0, np.cos(turn_rad), np.sin(turn_rad)], np.float32)
-    poses = _poses_in_view(np.concatenate([scenario.agent_poses, scenario.lane_poses[lanes]]), origin)
+    view = _turned(scenario.agent_poses[viewer], turn_rad)
+    poses = _poses_in_view(np.concatenate([scenario.agent_poses, scenario.lane_poses[lanes]]), view)
     return _View(agents, lanes, poses, rows=targets, row_agents=targets)
 
 
@@ -152,11 +158,15 @@ def _agent_view(scenario: VectorizedScenario, agent: int, turn_rad: float, max_t
     nearest = np.argsort(np.concatenate([to_agents, to_lanes]), kind="stable")[:max_tokens]
     agents = nearest[nearest < len(to_agents)]
     lanes = nearest[nearest >= len(to_agents)] - len(to_agents)
-    turned = np.array([x, y, cos * np.cos(turn_rad) - sin * np.sin(turn_rad),
-                       sin * np.cos(turn_rad) + cos * np.sin(turn_rad)], np.float32)  # fmt: skip
-    view = pose if turn_rad == 0 else turned
+    view = _turned(pose, turn_rad)
     poses = _poses_in_view(np.concatenate([scenario.agent_poses[agents], scenario.lane_poses[lanes]]), view)
     return _View(agents, lanes, poses, rows=np.zeros(1, np.int64), row_agents=np.array([agent]))
+
+
+def _turned(pose: Float32[np.ndarray, " 4"], turn_rad: float) -> Float32[np.ndarray, " 4"]:
+    x, y, cos, sin = pose
+    turn_cos, turn_sin = np.cos(turn_rad), np.sin(turn_rad)
+    return np.array([x, y, cos * turn_cos - sin * turn_sin, sin * turn_cos + cos * turn_sin], np.float32)
 
 
 def _poses_in_view(

@@ -5,7 +5,7 @@ import math
 import torch
 
 from perception.heads.trajectory import TrajectoryModes
-from perception.losses import trajectory_loss
+from perception.losses import END_WEIGHT, trajectory_loss
 
 
 def two_modes() -> tuple[TrajectoryModes, torch.Tensor]:
@@ -25,7 +25,7 @@ def test_only_the_mode_that_ends_nearest_is_regressed() -> None:
     loss = trajectory_loss(
         TrajectoryModes(trajectories, modes.logits), truth, torch.ones(1, 2, dtype=torch.bool), evenly(1)
     )
-    torch.testing.assert_close(loss.regression, torch.tensor((1.5 + 0.125) / 2))
+    torch.testing.assert_close(loss.regression, torch.tensor((1.5 + 0.125) / 2 + END_WEIGHT * 0.125))
     torch.testing.assert_close(loss.classification, torch.tensor(math.log(2)))
     (gradient,) = torch.autograd.grad(loss.total(1.0), trajectories)
     assert (gradient[:, 0] == 0).all()
