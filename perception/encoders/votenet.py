@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -85,7 +86,7 @@ class VoteNet(nn.Module):
 
     Args:
         features: Of a point, beside its coordinates.
-        mean_sizes: Mean full size of each class's boxes, metres; boxes are regressed from it.
+        mean_sizes: Mean full size of each class's boxes, metres, see `mean_box_sizes`; sizes are regressed from it.
         levels: Of the backbone.
         seed_dim: Width of the seeds' features.
         proposals: How many.
@@ -148,3 +149,19 @@ class VoteNet(nn.Module):
             class_scores=class_scores,
             mean_sizes=self.mean_sizes,
         )
+
+
+def mean_box_sizes(
+    boxes: Float[Tensor, "boxes 6"], kinds: Int[Tensor, " boxes"], classes: int
+) -> Float[Tensor, "{classes} 3"]:
+    """Mean full size of each class's boxes, for `VoteNet`; the mean of all boxes for a class without any.
+
+    Args:
+        boxes: Centre, then full size, of the scenes to be trained on; at least one.
+        kinds: Class of each.
+        classes: How many classes there are.
+    """
+    of_class = F.one_hot(kinds, classes).to(boxes.dtype)
+    count = of_class.sum(0).unsqueeze(1)
+    total = of_class.T @ boxes[:, 3:]
+    return torch.where(count > 0, total / count.clamp_min(1), boxes[:, 3:].mean(0))

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from perception.encoders.pointnet2 import Level
-from perception.encoders.votenet import VoteNet
+from perception.encoders.votenet import VoteNet, mean_box_sizes
 
 LEVELS = (Level(32, 0.5, 8, (6, 8)), Level(16, 0.8, 8, (8, 10)), Level(8, 1.2, 4, (10, 12)))
 
@@ -100,3 +100,10 @@ def test_every_parameter_learns(scenes) -> None:
         n for n, p in model.named_parameters() if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
     ]
     assert silent == []
+
+
+def test_mean_sizes_are_of_each_class_and_of_all_boxes_where_a_class_has_none() -> None:
+    sizes = torch.tensor([[1.0, 2, 3], [3, 2, 1], [8, 8, 8]])
+    boxes = torch.cat([torch.full((3, 3), 9.0), sizes], dim=1)
+    expected = torch.tensor([[2.0, 2, 2], [4, 4, 4], [8, 8, 8]])
+    assert torch.equal(mean_box_sizes(boxes, torch.tensor([0, 0, 2]), 3), expected)
