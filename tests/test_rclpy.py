@@ -1,9 +1,8 @@
 """What we say without ROS, held to ROS itself: rclpy, Fast-CDR and rosidl from the `ros-kilted-*` wheels.
 
 They live in a virtual environment of their own, built once (half a minute, 0.6 GB) in $PERCEPTION_CACHE or
-~/.cache/frozen-perception. There are no wheels of autoware_perception_msgs, vision_msgs and our own packages: ROS
-hashes their types here, but their CDR is held to rosbags alone (`perception_nodes/test_cdr.py`), which is held to ROS
-here.
+~/.cache/frozen-perception. There are no wheels of Autoware's messages: with PERCEPTION_BUILD_ROS=1 they are built from
+our .msg files, as every ROS user would (a minute or two, once; CMake and a C++ compiler needed).
 """
 
 from __future__ import annotations
@@ -11,9 +10,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import sysconfig
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,33 @@ import numpy as np
 import pytest
 from rosbags.interfaces import Nodetype
 
-from perception_nodes.messages import INTERFACES, deserialize, make, serialize, service_hash, type_hash, typestore
+from perception_nodes.cdr import (
+    read_predicted_objects,
+    read_tracked_objects,
+    write_predicted_objects,
+    write_tracked_objects,
+)
+from perception_nodes.messages import (
+    INTERFACES,
+    PREDICTED_OBJECTS,
+    TRACKED_OBJECTS,
+    deserialize,
+    make,
+    serialize,
+    service_hash,
+    type_hash,
+    typestore,
+)
 
 pytestmark = pytest.mark.slow
 
-WHEELS = ["ros-kilted-rclpy", "ros-kilted-common-interfaces", "ros-kilted-rmw-fastrtps-cpp"]
+WHEELS = """
+ros-kilted-rclpy ros-kilted-common-interfaces ros-kilted-rmw-fastrtps-cpp
+ros-kilted-rosidl-default-generators ros-kilted-rosidl-core-generators catkin_pkg ros-kilted-ament-package
+ros-kilted-ament-cmake ros-kilted-ament-cmake-ros-core ros-kilted-ament-cmake-include-directories
+""".split()
+"""The first line is ROS; the others build messages."""
+
 STANDARD = [
     "actionlib_msgs",
     "builtin_interfaces",
@@ -52,7 +75,7 @@ def ros() -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # other workers wait for the first
-        if not (folder / "complete").exists():
+        if not _is_complete(folder, WHEELS):
             _build(folder)
     return folder
 
@@ -65,12 +88,17 @@ def _build(folder: Path) -> None:
     except (subprocess.SubprocessError, OSError) as error:
         last = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1]
         pytest.skip(f"the package index gives no ros-kilted wheels for this Python: {last}")
-    (folder / "complete").touch()
+    (folder / "complete").write_text("\n".join(WHEELS))
 
 
-def run_in_ros(ros: Path, script: str, request: object) -> Any:
+def _is_complete(folder: Path, content: Sequence[str]) -> bool:
+    marker = folder / "complete"
+    return marker.exists() and marker.read_text().splitlines() == list(content)
+
+
+def run_in_ros(ros: Path, script: str, request: object, **more: str) -> Any:
     """What a script, run by the environment's Python, makes of a request; both are JSON."""
-    environment = {"PATH": "/usr/bin:/bin", "HOME": os.environ["HOME"], "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    environment = {"HOME": os.environ["HOME"], "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", **more}
     finished = subprocess.run(
         [str(ros / "bin" / "python"), "-c", script],
         input=json.dumps(request),
@@ -164,37 +192,25 @@ print(json.dumps(answers))
 
 
 def test_cdr_is_read_and_written_as_by_rclpy(ros: Path) -> None:
-    """Random messages of every standard type go there and back.
-
-    The bytes are the same but for padding, where rclpy leaves what lay in its memory and we write zeros. rclpy also
-    leaves some bytes at the end: it estimates the size of a message before it writes it.
-    """
+    """Random messages of every standard type go there and back."""
     rng = np.random.default_rng(0)
     names = [name for name, _, _ in described(ros, "msg") if name.split("/")[0] in STANDARD]
     assert len(names) > 120
     sent = [(name, serialize(random_message(rng, name), name)) for name in names for _ in range(3)]
-    echoed = [bytes.fromhex(echo) for echo in run_in_ros(ros, ECHO, [(name, cdr.hex()) for name, cdr in sent])]
+    expect_equal_but_for_padding(sent, run_in_ros(ros, ECHO, [(name, cdr.hex()) for name, cdr in sent]))
+
+
+def expect_equal_but_for_padding(sent: list[tuple[str, bytes]], echoed: list[str]) -> None:
+    """Where rclpy leaves in padding what lay in its memory, we write zeros.
+
+    rclpy also leaves some bytes at the end: it estimates the size of a message before it writes it.
+    """
     for (name, cdr), echo in zip(sent, echoed, strict=True):
-        theirs = echo[: len(cdr)]
+        theirs = bytes.fromhex(echo)[: len(cdr)]
         assert {our_byte for our_byte, their_byte in zip(cdr, theirs, strict=True) if our_byte != their_byte} <= {0}, (
             name
         )
         assert serialize(deserialize(theirs, name), name) == cdr, name
-    without_padding = [(cdr, echo) for (name, cdr), echo in zip(sent, echoed, strict=True) if name in WITHOUT_PADDING]
-    assert len(without_padding) == 3 * len(WITHOUT_PADDING)
-    assert [cdr for cdr, _ in without_padding] == [echo for _, echo in without_padding]
-
-
-WITHOUT_PADDING = [
-    "geometry_msgs/msg/Pose",
-    "geometry_msgs/msg/Polygon",
-    "geometry_msgs/msg/PoseWithCovariance",
-    "geometry_msgs/msg/TwistWithCovariance",
-    "geometry_msgs/msg/AccelWithCovariance",
-    "unique_identifier_msgs/msg/UUID",
-    "builtin_interfaces/msg/Duration",
-]
-"""Most of what PredictedObjects are made of."""
 
 
 _NUMPY_NAMES = {"byte": "int8", "char": "uint8"}
@@ -202,6 +218,8 @@ _NUMPY_NAMES = {"byte": "int8", "char": "uint8"}
 
 
 def random_message(rng: np.random.Generator, name: str) -> Any:
+    if name in ("builtin_interfaces/msg/Time", "builtin_interfaces/msg/Duration"):
+        return make(name, sec=int(rng.integers(2**31)), nanosec=int(rng.integers(10**9)))
     fields = [field for field in typestore().fielddefs[name][1] if field[0] != "structure_needs_at_least_one_member"]
     return make(name, **{field: random_value(rng, kind) for field, kind in fields})
 
@@ -276,3 +294,92 @@ def test_a_stock_rclpy_subscription_takes_our_messages(ros: Path) -> None:
         "points": cloud.data.tobytes().hex(),
         "fields": [field.name for field in cloud.fields],
     }
+
+
+CMAKE = """
+cmake_minimum_required(VERSION 3.20)
+project(autoware_perception_msgs)
+find_package(ament_cmake REQUIRED)
+find_package(rosidl_default_generators REQUIRED)
+set(needed geometry_msgs std_msgs unique_identifier_msgs builtin_interfaces)
+foreach(package ${needed})
+  find_package(${package} REQUIRED)
+endforeach()
+file(GLOB messages RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} msg/*.msg)
+rosidl_generate_interfaces(${PROJECT_NAME} ${messages} DEPENDENCIES ${needed})
+ament_package()
+"""
+
+PACKAGE = """<?xml version="1.0"?>
+<package format="3">
+  <name>autoware_perception_msgs</name>
+  <version>0.0.1</version>
+  <description>The .msg files of perception_nodes, built to test them.</description>
+  <maintainer email="nobody@example.org">nobody</maintainer>
+  <license>Apache-2.0</license>
+  <buildtool_depend>ament_cmake</buildtool_depend>
+  <buildtool_depend>rosidl_default_generators</buildtool_depend>
+  <depend>geometry_msgs</depend>
+  <depend>std_msgs</depend>
+  <depend>unique_identifier_msgs</depend>
+  <member_of_group>rosidl_interface_packages</member_of_group>
+</package>
+"""
+
+
+@pytest.fixture(scope="session")
+def autoware(ros: Path) -> Path:
+    """A build of autoware_perception_msgs by ROS's own generators; only where it is asked for, since it takes long."""
+    if not os.environ.get("PERCEPTION_BUILD_ROS"):
+        pytest.skip("PERCEPTION_BUILD_ROS is not set; set it to build Autoware's messages (a minute or two, once)")
+    source = INTERFACES / "autoware_perception_msgs" / "msg"
+    texts = [path.read_text() for path in sorted(source.glob("*.msg"))]
+    folder = ros / "autoware"
+    with (ros / "autoware.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_complete(folder, "\n".join(texts).splitlines()):
+            _build_autoware(ros, folder, source)
+            (folder / "complete").write_text("\n".join(texts))
+    return folder / "build"
+
+
+def _build_autoware(ros: Path, folder: Path, source: Path) -> None:
+    headers = Path(sysconfig.get_paths()["include"])
+    missing = [tool for tool in ("cmake", "c++") if not shutil.which(tool)]
+    missing += [] if (headers / "Python.h").exists() else ["Python.h"]
+    if missing:
+        pytest.skip(f"ROS messages cannot be built without {', '.join(missing)}")
+    _name_own_python(ros, headers)
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder / "msg")
+    (folder / "CMakeLists.txt").write_text(CMAKE)
+    (folder / "package.xml").write_text(PACKAGE)
+    environment = os.environ | {"PATH": f"{ros}/bin:{os.environ['PATH']}", "CMAKE_PREFIX_PATH": str(ros)}
+    environment["AMENT_PREFIX_PATH"] = str(ros)
+    configure = ["cmake", "-S", ".", "-B", "build", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={ros}/bin/python"]
+    for command in (configure, ["cmake", "--build", "build", "--parallel", "2"]):
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+def _name_own_python(ros: Path, headers: Path) -> None:
+    """The wheels' CMake files name the Python of the machine that built them; names ours in its place."""
+    theirs = "/opt/python/cp311-cp311"
+    for path in ros.glob("share/**/*.cmake"):
+        text = path.read_text()
+        if theirs in text:
+            text = text.replace(f"{theirs}/include/python3.11", str(headers)).replace(theirs, str(ros))
+            path.write_text(text)
+
+
+def test_autowares_messages_are_read_and_written_as_by_rclpy(ros: Path, autoware: Path) -> None:
+    """rclpy agrees with rosbags, and `perception_nodes.cdr` with both."""
+    rng = np.random.default_rng(2)
+    names = [TRACKED_OBJECTS, PREDICTED_OBJECTS] * 20
+    sent = [(name, serialize(random_message(rng, name), name)) for name in names]
+    built = {"PYTHONPATH": str(autoware / "rosidl_generator_py"), "LD_LIBRARY_PATH": str(autoware)}
+    expect_equal_but_for_padding(sent, run_in_ros(ros, ECHO, [(name, cdr.hex()) for name, cdr in sent], **built))
+    assert [write_tracked_objects(read_tracked_objects(cdr)) for _, cdr in sent[::2]] == [cdr for _, cdr in sent[::2]]
+    predicted = [cdr for _, cdr in sent[1::2]]
+    assert [write_predicted_objects(read_predicted_objects(cdr)) for cdr in predicted] == predicted
+    assert len(set(map(len, predicted))) > 10
