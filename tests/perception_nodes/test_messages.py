@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from perception.errors import InputError
 from perception_nodes import messages
@@ -47,9 +50,9 @@ def test_a_shipped_type_has_a_hash_and_no_char(name: str) -> None:
     assert "char" not in messages.definition(name).replace("uint8", "").split()
 
 
-def test_a_map_survives_the_wire() -> None:
+def small_map() -> Any:
     stamp = make("builtin_interfaces/msg/Time", sec=1, nanosec=2)
-    sent = make(
+    return make(
         messages.POLYLINE_MAP,
         header=make("std_msgs/msg/Header", stamp=stamp, frame_id="city"),
         map_id="PIT",
@@ -61,6 +64,10 @@ def test_a_map_survives_the_wire() -> None:
         point_counts=np.array([2, 3], np.uint32),
         points=np.arange(10.0),
     )
+
+
+def test_a_map_survives_the_wire() -> None:
+    sent = small_map()
     received = deserialize(serialize(sent, messages.POLYLINE_MAP), messages.POLYLINE_MAP)
     assert received.header == sent.header
     for field in ("ids", "kinds", "turns", "is_intersection", "has_traffic_control", "point_counts", "points"):
@@ -118,3 +125,14 @@ def test_a_message_beyond_the_limit_is_not_looked_at() -> None:
 def test_an_unknown_type_is_named() -> None:
     with pytest.raises(InputError, match=r"'std_msgs/msg/Strong'.*scene_qa_msgs"):
         type_hash("std_msgs/msg/Strong")
+
+
+@settings(deadline=None, max_examples=200)
+@given(at=st.floats(0, 1), noise=st.binary(max_size=12), skipped=st.integers(0, 12))
+def test_a_mutated_map_is_refused_or_read_and_nothing_else(at: float, noise: bytes, skipped: int) -> None:
+    data = serialize(small_map(), messages.POLYLINE_MAP)
+    begin = int(at * len(data))
+    try:
+        deserialize(data[:begin] + noise + data[begin + skipped :], messages.POLYLINE_MAP)
+    except MalformedMessage:
+        return
