@@ -24,6 +24,7 @@ from perception_nodes.cdr_payload import MAX_MESSAGE_BYTES
 from perception_nodes.wire import Attachment, Entity, Qos, Role, Topic, Wire
 
 _HEARTBEAT_S = 0.5
+_LOOK_S = 2.0
 _ALL = 1_000_000
 """As a depth: more than any latched topic has, since zenoh wants a number."""
 
@@ -108,7 +109,7 @@ class RosNode:
         """Who else announces a topic of this name: where type or hash differ from ours, that is why nothing arrives."""
         if self._wire.everyone is None:
             return []
-        replies = self._session.liveliness().get(self._wire.everyone)
+        replies = self._session.liveliness().get(self._wire.everyone, timeout=_LOOK_S)
         entities = [self._wire.entity(str(reply.ok.key_expr)) for reply in replies if reply.ok]
         return [entity for entity in entities if entity and entity.topic.name == name and entity.zid != self._zid]
 
