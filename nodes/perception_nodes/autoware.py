@@ -15,6 +15,7 @@ from perception_nodes.frames import TrackedFrame
 from perception_nodes.messages import FORECAST_STATUS, make
 from perception_nodes.objects import Label, OrientationAvailability, PredictedObjects, TrackedObjects
 
+ODOMETRY = "nav_msgs/msg/Odometry"
 KIND_OF_LABEL = {
     Label.CAR: AgentKind.VEHICLE,
     Label.TRUCK: AgentKind.VEHICLE,
@@ -103,6 +104,33 @@ def status_of(result: ForecastResult, *, frame_id: str = "map") -> Any:
         model_id=result.model_id,
         valid=result.valid,
     )
+
+
+def odometry_of(frame: TrackedFrame, *, frame_id: str = "map", child_frame_id: str = "base_link") -> Any:
+    """The `nav_msgs/Odometry` that a localisation sends at a frame's time; velocities and covariances are 0."""
+    pose, yaw = frame.city_SE2_ego, frame.city_SE2_ego.heading_rad
+    seconds, nanoseconds = divmod(frame.stamp_ns, 10**9)
+    stamp = make("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
+    still = [make("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0) for _ in range(2)]
+    placed = make(
+        "geometry_msgs/msg/Pose",
+        position=make("geometry_msgs/msg/Point", x=pose.x_m, y=pose.y_m, z=0.0),
+        orientation=make("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=np.sin(yaw / 2), w=np.cos(yaw / 2)),
+    )
+    twist = make("geometry_msgs/msg/Twist", linear=still[0], angular=still[1])
+    return make(
+        ODOMETRY,
+        header=make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id),
+        child_frame_id=child_frame_id,
+        pose=make("geometry_msgs/msg/PoseWithCovariance", pose=placed, covariance=np.zeros(36)),
+        twist=make("geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=np.zeros(36)),
+    )
+
+
+def ego_pose_of(odometry: Any) -> SE2:
+    """The planar pose in a `nav_msgs/Odometry`, of its child frame (`base_link`) in its frame (`map`)."""
+    at, q = odometry.pose.pose.position, odometry.pose.pose.orientation
+    return SE2(at.x, at.y, float(np.arctan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y**2 + q.z**2))))
 
 
 def path_headings(

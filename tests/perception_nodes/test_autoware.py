@@ -9,7 +9,10 @@ from perception.geometry import SE2
 from perception.scenario import ROAD_USERS, AgentKind
 from perception_nodes.autoware import (
     LABEL_OF_KIND,
+    ODOMETRY,
+    ego_pose_of,
     frame_of,
+    odometry_of,
     path_headings,
     predicted_objects_of,
     status_of,
@@ -107,3 +110,12 @@ def test_a_status_of_an_impossible_time_can_be_sent(result: ForecastResult, stam
     status = status_of(replace(result, stamp_ns=stamp_ns, valid=False))
     back = deserialize(serialize(status, FORECAST_STATUS), FORECAST_STATUS)
     assert (back.header.stamp.sec, back.header.stamp.nanosec, back.valid) == (0, 0, False)
+
+
+def test_the_egos_pose_is_the_same_after_a_message(make_frame: MakeFrame) -> None:
+    frame = replace(make_frame(2), city_SE2_ego=SE2(1234.5, -6.25, -3.0))
+    odometry = deserialize(serialize(odometry_of(frame), ODOMETRY), ODOMETRY)
+    pose = ego_pose_of(odometry)
+    assert (pose.x_m, pose.y_m) == (1234.5, -6.25)
+    assert pose.heading_rad == pytest.approx(-3.0, abs=1e-15)
+    assert odometry.header.stamp.sec * 10**9 + odometry.header.stamp.nanosec == frame.stamp_ns

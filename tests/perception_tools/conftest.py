@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    from perception_nodes.forecasting import ForecastingNode
+    from perception_tools.playback import ReplayClock
     from perception_tools.recipes import ForecastRecipe
     from perception_tools.train import TrainingRun
 
@@ -130,3 +132,24 @@ def sensor_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive = {"lane_segments": lanes, "pedestrian_crossings": {}, "drivable_areas": {}}
     (folder / "map" / "log_map_archive_log0____PIT_city_1.json").write_text(json.dumps(archive))
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_replay_node(sensor_log: Path, trained_run: Path) -> Callable[[], tuple[ForecastingNode, ReplayClock]]:
+    """Makes an active node with the tiny model and the log's map, and the clock that it goes by."""
+    from perception_datasets.argoverse2_sensor import read_log
+    from perception_nodes.forecasting import ForecastingNode
+    from perception_tools.model_file import load_model
+    from perception_tools.playback import ReplayClock
+
+    trained, lanes = load_model(trained_run), read_log(sensor_log).map
+
+    def make() -> tuple[ForecastingNode, ReplayClock]:
+        clock = ReplayClock()
+        node = ForecastingNode(clock=clock)
+        node.configure(trained.model, history_steps=trained.training.history_steps, model_id="tiny")
+        node.set_map(lanes)
+        node.activate()
+        return node, clock
+
+    return make

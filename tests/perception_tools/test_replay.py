@@ -29,6 +29,17 @@ def test_one_line_of_json_says_how_a_replay_went(
     assert (tmp_path / "0.mcap").stat().st_size > 10_000
 
 
+def test_what_a_replay_records_can_be_replayed(
+    sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--checkpoint", trained_run)
+    replay(capsys, sensor_log, *words, "--out", tmp_path / "a.mcap")
+    runs = [replay(capsys, tmp_path / "a.mcap", *words, "--player", tmp_path / "a.html") for _ in range(2)]
+    assert runs[0]["sha256"] == runs[1]["sha256"]
+    assert (runs[0]["answered"], runs[0]["max_difference_to_offline"]) == (30, None)
+    assert "Replay of a" in (tmp_path / "a.html").read_text()
+
+
 def test_a_real_time_replay_writes_a_player(
     sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

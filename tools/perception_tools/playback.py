@@ -1,37 +1,25 @@
-"""Sensor logs played through the forecasting node, and the proof that the stream says what offline evaluation says."""
+"""Frames played through the forecasting node, and the proof that the stream says what offline evaluation says."""
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from perception.geometry import SE2
 from perception.metrics.consistency import forecast_consistency
 from perception.models.forecaster import Forecaster
 from perception.vectorize import vectorize
 from perception_datasets.argoverse2_sensor import SensorLog
-from perception_nodes.autoware import predicted_objects_of, status_of
-from perception_nodes.cdr import read_predicted_objects, write_predicted_objects
 from perception_nodes.forecasting import ForecastingNode, ForecastResult
 from perception_nodes.frames import TrackedFrame
-from perception_nodes.messages import FORECAST_STATUS, PREDICTED_OBJECTS, serialize, type_hash
-from perception_nodes.recording import Recorder, read_recording
 from perception_nodes.resampling import NS_PER_STEP
-from perception_nodes.wire import Topic
 from perception_tools.evaluation import asked_agents
 
-Record = Callable[[ForecastResult], None]
-OUTPUT = "/perception/object_recognition/objects"
-"""Where Autoware's planners look for predicted objects."""
-STATUS = "/perception/object_recognition/prediction/status"
+Record = Callable[[TrackedFrame, ForecastResult], None]
 
 
 class ReplayClock:
@@ -45,22 +33,6 @@ class ReplayClock:
         return self.now_ns
 
 
-def frames_of(log: SensorLog) -> Iterator[TrackedFrame]:
-    """A log as the tracker's frames, in order."""
-    for step in np.flatnonzero(log.valid[0]).tolist():
-        seen = np.flatnonzero(log.valid[:, step])[1:]  # agent 0 is the ego
-        x_m, y_m = log.position[0, step].tolist()
-        yield TrackedFrame(
-            stamp_ns=int(log.stamps_ns[step]),
-            city_SE2_ego=SE2(x_m, y_m, float(log.heading[0, step])),
-            ids=tuple(log.ids[agent] for agent in seen),
-            kinds=log.kinds[seen],
-            position=log.position[seen, step],
-            heading=log.heading[seen, step],
-            size=log.size[seen],
-        )
-
-
 def play_lockstep(
     node: ForecastingNode, clock: ReplayClock, frames: Iterable[TrackedFrame], record: Record
 ) -> list[ForecastResult]:
@@ -69,7 +41,7 @@ def play_lockstep(
     for frame in frames:
         clock.now_ns = frame.stamp_ns
         results.append(node.step(frame))
-        record(results[-1])
+        record(frame, results[-1])
     return results
 
 
@@ -90,7 +62,7 @@ def play_in_real_time(
         while due + 1 < len(frames) and frames[due + 1].stamp_ns <= clock.now_ns:
             due += 1
         results.append(node.step(frames[due]))
-        record(results[-1])
+        record(frames[due], results[-1])
         due += 1
     return results
 
@@ -137,47 +109,6 @@ def difference_to_offline(
         far, unlike = max(far, float(apart.max(initial=0))), max(unlike, float(odds.max(initial=0)))
         windows, forecasts = windows + 1, forecasts + len(pairs)
     return OfflineDifference(far, unlike, windows, forecasts) if windows else None
-
-
-@contextmanager
-def recording(path: Path) -> Iterator[Record]:
-    """Gives what writes to an MCAP file: the valid answers as `PredictedObjects`, and how each frame was answered."""
-    topic = Topic(OUTPUT, PREDICTED_OBJECTS, type_hash(PREDICTED_OBJECTS))
-    status = Topic(STATUS, FORECAST_STATUS, type_hash(FORECAST_STATUS))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with Recorder(path, lossless=True) as recorder:
-
-        def record(result: ForecastResult) -> None:
-            if result.valid:
-                recorder.record(topic, result.stamp_ns, _encode(result))
-            recorder.record(status, result.stamp_ns, serialize(status_of(result), FORECAST_STATUS))
-
-        yield record
-
-
-def digest_of_recording(path: Path) -> str:
-    """As `digest`, of a recording's answers."""
-    return _digest(message.cdr for message in read_recording(path, [OUTPUT]))
-
-
-def digest(results: Iterable[ForecastResult]) -> str:
-    """SHA-256 of all that the valid answers say, as whoever decodes the messages finds it."""
-    return _digest(_encode(result) for result in results if result.valid)
-
-
-def _encode(result: ForecastResult) -> bytes:
-    return bytes(write_predicted_objects(predicted_objects_of(result)))
-
-
-def _digest(messages: Iterable[bytes]) -> str:
-    sha = hashlib.sha256()
-    for cdr in messages:
-        message = read_predicted_objects(cdr)
-        for field in fields(message):
-            value = getattr(message, field.name)
-            sha.update(field.name.encode())
-            sha.update(np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-    return sha.hexdigest()
 
 
 def mean_consistency(results: Sequence[ForecastResult]) -> dict[str, float] | None:

@@ -15,16 +15,16 @@ from tyro.conf import Positional
 from perception.errors import InputError
 
 if TYPE_CHECKING:
-    from perception_datasets.argoverse2_sensor import SensorLog
     from perception_nodes.forecasting import ForecastResult
+    from perception_tools.drive import Drive
     from perception_tools.model_file import TrainedForecaster
 
 
 @dataclass(frozen=True)
 class _Played:
-    """A log, the model that forecast it, and what came out."""
+    """A drive, the model that forecast it, and what came out."""
 
-    log: SensorLog
+    drive: Drive
     trained: TrainedForecaster
     model_id: str
     results: Sequence[ForecastResult]
@@ -40,18 +40,19 @@ def replay(
     player: Path | None = None,
     threads: int = 1,
 ) -> None:
-    """Plays an Argoverse 2 sensor log through a node and prints one line of JSON.
+    """Plays an Argoverse 2 sensor log, or a robot's own recording, through a node and prints one line of JSON.
 
     The line holds frames, forecasts, the SHA-256 of the decoded outputs (the same in every lockstep run), the largest
     difference in metres to the offline forecasts for the windows that end at each frame, and the latency in ms.
 
     Args:
-        log: Folder of a log: annotations.feather, city_SE3_egovehicle.feather and map/.
+        log: Folder of an Argoverse 2 sensor log; or an MCAP file or rosbag2 folder with TrackedObjects, Odometry and a
+            PolylineMap, such as --out writes (then there is nothing offline to compare to).
         checkpoint: A run's folder, or its model.safetensors.
         node: What to play it through.
         lockstep: Every frame as soon as the one before is answered. The default.
         real_time: At the pace of the recording; frames that come while the node is busy are dropped and counted.
-        out: MCAP file to record PredictedObjects to.
+        out: MCAP file to record PredictedObjects to, beside the inputs.
         player: HTML file to write, which shows the replay in any browser.
         threads: That torch computes with.
     """
@@ -69,41 +70,39 @@ def replay(
         _show(played, summary, player)
 
 
-def _play(folder: Path, checkpoint: Path, real_time: bool, out: Path | None) -> _Played:
-    from perception_datasets.argoverse2_sensor import read_log
+def _play(log: Path, checkpoint: Path, real_time: bool, out: Path | None) -> _Played:
     from perception_nodes.forecasting import ForecastingNode
+    from perception_tools.drive import open_drive
+    from perception_tools.drive_recording import recording
     from perception_tools.model_file import load_model
-    from perception_tools.playback import ReplayClock, frames_of, play_in_real_time, play_lockstep, recording
+    from perception_tools.playback import ReplayClock, play_in_real_time, play_lockstep
 
-    log, trained = read_log(folder), load_model(checkpoint)
+    drive, trained = open_drive(log), load_model(checkpoint)
     clock = ReplayClock()
     node = ForecastingNode(clock=clock)
     model_id = f"{trained.training.name}@{_fingerprint(checkpoint)}"
     node.configure(trained.model, history_steps=trained.training.history_steps, model_id=model_id)
-    node.set_map(log.map, log.city)
+    node.set_map(drive.lanes, drive.city)
     node.activate()
     play = play_in_real_time if real_time else play_lockstep
-    with nullcontext(lambda _: None) if out is None else recording(out) as record:
-        results = play(node, clock, list(frames_of(log)), record)
+    with nullcontext(lambda *_: None) if out is None else recording(out, drive) as record:
+        results = play(node, clock, drive.frames, record)
     node.shutdown()
-    return _Played(log, trained, model_id, results)
+    return _Played(drive, trained, model_id, results)
 
 
 def _summary(played: _Played, out: Path | None) -> dict:
     """What the line of JSON says."""
-    from perception_tools.playback import (
-        difference_to_offline,
-        digest,
-        digest_of_recording,
-        latency_summary,
-        mean_consistency,
-    )
+    from perception_tools.drive_recording import digest, digest_of_recording
+    from perception_tools.playback import difference_to_offline, latency_summary, mean_consistency
 
     model, training = played.trained.model, played.trained.training
     answered = [result for result in played.results if result.valid]
-    offline = difference_to_offline(played.log, played.results, model, training.history_steps)
+    log, offline = played.drive.log, None
+    if log is not None:
+        offline = difference_to_offline(log, played.results, model, training.history_steps)
     return {
-        "log": played.log.id,
+        "log": played.drive.id,
         "model": played.model_id,
         "frame": model.frame,
         "frames": len(played.results),
@@ -133,13 +132,13 @@ def _show(played: _Played, summary: dict, path: Path) -> None:
         "latency": f"p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f}, max {latency['max']:.1f} ms",
         "difference to offline": _difference_in_words(summary["max_difference_to_offline"]),
     }
-    write_player(path, played.log, played.results, facts)
+    write_player(path, played.drive, played.results, facts)
     print(path.resolve().as_uri(), file=sys.stderr)
 
 
 def _difference_in_words(metres: float | None) -> str:
     if metres is None:
-        return "not measured: the log is shorter than the model's history"
+        return "not measured: no sensor log, or one shorter than the model's history"
     return f"{metres:.1e} m at most" if metres else "none"
 
 

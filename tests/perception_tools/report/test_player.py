@@ -3,19 +3,28 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from perception.errors import InputError
+from perception.geometry import SE2
 from perception_datasets.argoverse2_sensor import SensorLog, read_log
 from perception_nodes.forecasting import ForecastingNode, ForecastResult
+from perception_tools.drive import Drive, open_drive
 from perception_tools.model_file import load_model
-from perception_tools.playback import ReplayClock, frames_of, play_lockstep
+from perception_tools.playback import ReplayClock, play_lockstep
 from perception_tools.report.player import LEAST_PROBABILITY, UNIT_M, write_player
 
 FACTS = {"model": "<tiny>"}
+
+
+@pytest.fixture(scope="module")
+def drive(sensor_log: Path) -> Drive:
+    return open_drive(sensor_log)
 
 
 @pytest.fixture(scope="module")
@@ -24,22 +33,22 @@ def log(sensor_log: Path) -> SensorLog:
 
 
 @pytest.fixture(scope="module")
-def results(log: SensorLog, trained_run: Path) -> list[ForecastResult]:
+def results(drive: Drive, trained_run: Path) -> list[ForecastResult]:
     """Answers to all frames but the fourth, which is dropped, and the second, which cannot be answered."""
     trained, clock = load_model(trained_run), ReplayClock()
     node = ForecastingNode(clock=clock)
     node.configure(trained.model, history_steps=20, model_id="tiny")
     node.activate()
-    frames = list(frames_of(log))
-    early = play_lockstep(node, clock, frames[1:2], lambda _: None)
-    node.set_map(log.map)
-    return early + play_lockstep(node, clock, frames[2:3] + frames[4:], lambda _: None)
+    frames = list(drive.frames)
+    early = play_lockstep(node, clock, frames[1:2], lambda *_: None)
+    node.set_map(drive.lanes)
+    return early + play_lockstep(node, clock, frames[2:3] + frames[4:], lambda *_: None)
 
 
 @pytest.fixture(scope="module")
-def page(log: SensorLog, results: list[ForecastResult], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def page(drive: Drive, results: list[ForecastResult], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("player") / "player.html"
-    write_player(path, log, results, FACTS)
+    write_player(path, drive, results, FACTS)
     return path
 
 
@@ -99,11 +108,17 @@ def test_the_page_asks_nothing_of_the_network_and_escapes_what_it_shows(page: Pa
     assert "&lt;tiny&gt;" in text
 
 
-def test_a_replay_without_any_answer_is_shown_as_one(tmp_path: Path, log: SensorLog) -> None:
-    write_player(tmp_path / "player.html", log, [], {})
+def test_a_replay_without_any_answer_is_shown_as_one(tmp_path: Path, drive: Drive) -> None:
+    write_player(tmp_path / "player.html", drive, [], {})
     content = content_of(tmp_path / "player.html")
     assert (content["points"], content["modes"], content["points_per_mode"]) == ("", "", 0)
     assert {answer["reason"] for answer in content["answers"]} == {"dropped: the node was busy"}
+
+
+def test_without_any_ego_pose_there_is_nothing_to_look_at(tmp_path: Path, drive: Drive) -> None:
+    nowhere = [replace(frame, city_SE2_ego=SE2(np.nan, np.nan, np.nan)) for frame in drive.frames]
+    with pytest.raises(InputError, match="log0: expected frames with an ego pose, found none"):
+        write_player(tmp_path / "player.html", replace(drive, frames=nowhere), [], {})
 
 
 @pytest.mark.slow

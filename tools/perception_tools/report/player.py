@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from markupsafe import Markup
 
+from perception.errors import InputError
+from perception.geometry import wrap_angle
 from perception.scenario import STEP_S, AgentKind, MapPolylines, PolylineKind
-from perception_datasets.argoverse2_sensor import SensorLog
+from perception_datasets.argoverse2_sensor import EGO_SIZE_M
 from perception_nodes.forecasting import ForecastResult
+from perception_nodes.frames import EGO_ID, TrackedFrame
+from perception_tools.drive import Drive
 from perception_tools.report.lane_map import BIKE_LANE_WIDTH_M, CROSSWALK_WIDTH_M, KERB_M, LANE_WIDTH_M
 from perception_tools.report.page import write_page
 
@@ -29,31 +33,35 @@ LEAST_PROBABILITY = 0.02
 BUDGET_MS = 1000 * STEP_S
 
 
-def write_player(path: Path, log: SensorLog, results: Sequence[ForecastResult], facts: dict[str, str]) -> None:
+def write_player(path: Path, drive: Drive, results: Sequence[ForecastResult], facts: dict[str, str]) -> None:
     """Writes the player.
 
     Args:
         path: Of the HTML file.
-        log: What was played.
+        drive: What was played.
         results: What the node said, at most once a frame.
         facts: Shown below the title, by name.
     """
-    steps = np.flatnonzero(log.valid[0])
-    origin = log.position[0, steps[0]]
+    frames = [frame for frame in drive.frames if np.isfinite(frame.city_SE2_ego.x_m)]
+    if not frames:
+        raise InputError(f"{drive.id}: expected frames with an ego pose, found none; record the odometry with them")
+    first = _first_seen(frames)
+    track_of = {name: number for number, name in enumerate(first)}
+    origin = np.array([frames[0].city_SE2_ego.x_m, frames[0].city_SE2_ego.y_m])
     content = {
         "unit": UNIT_M,
         "step_s": STEP_S,
         "budget_ms": BUDGET_MS,
-        "tracks": _tracks(log),
-        **_motion(log, steps, origin),
-        **_answers(log, steps, results, origin),
+        "tracks": _tracks(first),
+        **_motion(frames, track_of, origin),
+        **_answers(frames, track_of, results, origin),
     }
     write_page(
         path,
         "player.html",
-        title=f"Replay of {log.id}",
+        title=f"Replay of {drive.id}",
         facts=facts,
-        lanes=[(kind, Markup(lines)) for kind, lines in _lane_paths(log.map.polylines, origin)],
+        lanes=[(kind, Markup(lines)) for kind, lines in _lane_paths(drive.lanes.polylines, origin)],
         widths={
             "kerb": LANE_WIDTH_M + 2 * KERB_M,
             "road": LANE_WIDTH_M,
@@ -67,39 +75,50 @@ def write_player(path: Path, log: SensorLog, results: Sequence[ForecastResult], 
     )
 
 
-def _tracks(log: SensorLog) -> list[dict]:
+def _first_seen(frames: Sequence[TrackedFrame]) -> dict[str, tuple[int, list[float]]]:
+    """Kind and size of every track as it was first seen, the ego before all others."""
+    first: dict[str, tuple[int, list[float]]] = {EGO_ID: (AgentKind.VEHICLE, list(EGO_SIZE_M))}
+    for frame in frames:
+        for name, kind, size in zip(frame.ids, frame.kinds.tolist(), frame.size.tolist(), strict=True):
+            first.setdefault(name, (kind, size))
+    return first
+
+
+def _tracks(first: dict[str, tuple[int, list[float]]]) -> list[dict]:
     return [
         {"id": name, "kind": AgentKind(kind).name.lower().replace("_", " "), "size": [round(v, 2) for v in size[:2]]}
-        for name, kind, size in zip(log.ids, log.kinds.tolist(), log.size.tolist(), strict=True)
+        for name, (kind, size) in first.items()
     ]
 
 
-def _motion(log: SensorLog, steps: Int[np.ndarray, " frames"], origin: Float[np.ndarray, " 2"]) -> dict:
+def _motion(frames: Sequence[TrackedFrame], track_of: dict[str, int], origin: Float[np.ndarray, " 2"]) -> dict:
     """Who is where: for each frame a count of agents, and flat lists of track number, x, y and heading."""
-    frame, track = np.nonzero(log.valid[:, steps].T)
-    position = log.position[track, steps[frame]] - origin
-    milliradians = np.rint(1e3 * log.heading[track, steps[frame]])
-    rows = np.column_stack([track, _whole(position), milliradians])
+    rows = []
+    for frame in frames:
+        ego = frame.city_SE2_ego
+        tracks = [0, *(track_of[name] for name in frame.ids)]
+        position = np.concatenate([[[ego.x_m, ego.y_m]], frame.position])
+        milliradians = np.rint(1e3 * wrap_angle(np.append(ego.heading_rad, frame.heading)))
+        rows.append(np.column_stack([tracks, _whole(position - origin), milliradians]))
     return {
-        "seconds": np.round((log.stamps_ns[steps] - log.stamps_ns[steps[0]]) / 1e9, 3).tolist(),
-        "agents_of": np.bincount(frame, minlength=len(steps)).tolist(),
-        "agents": _packed(rows),
+        "seconds": [round((frame.stamp_ns - frames[0].stamp_ns) / 1e9, 3) for frame in frames],
+        "agents_of": [len(agents) for agents in rows],
+        "agents": _packed(np.concatenate(rows)),
     }
 
 
 def _answers(
-    log: SensorLog,
-    steps: Int[np.ndarray, " frames"],
+    frames: Sequence[TrackedFrame],
+    track_of: dict[str, int],
     results: Sequence[ForecastResult],
     origin: Float[np.ndarray, " 2"],
 ) -> dict:
     """What the node said: for each frame how it went, and flat lists of track, percent and points of every mode."""
     result_of = {result.stamp_ns: result for result in results}
-    track_of = {name: row for row, name in enumerate(log.ids)}
     every = round(SHOWN_EVERY_S / STEP_S)
     answers, modes, points = [], [], []
-    for stamp_ns in log.stamps_ns[steps].tolist():
-        result = result_of.get(stamp_ns)
+    for frame in frames:
+        result = result_of.get(frame.stamp_ns)
         answers.append(_answer(result))
         if result is None or len(result.objects) == 0:
             continue
@@ -148,5 +167,5 @@ def _whole(metres: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
 
 
 def _packed(numbers: Float[np.ndarray, "*n"]) -> str:
-    """Little-endian int16 in base64; what does not fit is clipped."""
-    return base64.b64encode(np.clip(numbers, -32768, 32767).astype("<i2").tobytes()).decode()
+    """Little-endian int16 in base64; what does not fit is clipped, and what is no number lies at 0."""
+    return base64.b64encode(np.clip(np.nan_to_num(numbers), -32768, 32767).astype("<i2").tobytes()).decode()
