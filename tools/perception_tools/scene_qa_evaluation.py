@@ -68,14 +68,14 @@ def evaluate_answers(
         InputError: A system answers questions that were not asked, or two systems have one name.
     """
     if not systems:
-        raise InputError("evaluate scene-qa: expected at least one system, got none; give --predictions or --baseline")
+        raise InputError("expected at least one system, got none; give --predictions or --baseline")
     for system in systems:
         _check_ids(system, questions)
     asked_for = {system.name for system in systems if system.is_oracle}
     context = [baseline(name, questions) for name in BASELINES if name not in asked_for]
     names = [system.name for system in (*systems, *context)]
     if len(set(names)) < len(names):
-        raise InputError(f"evaluate scene-qa: expected systems of different names, got {', '.join(names)}; rename one")
+        raise InputError(f"expected systems of different names, got {', '.join(names)}; rename one")
     evaluations = [_evaluate(system, questions, vocabulary) for system in (*systems, *context)]
     paired = _paired(evaluations[: len(systems)])
     notes = _notes(evaluations[: len(systems)], vocabulary)

@@ -27,7 +27,7 @@ def evaluate_files(
 ) -> dict:
     """Scores every predictions file, then the baseline where one is named; gives what metrics.json holds."""
     if not predictions and baseline is None:
-        raise InputError("evaluate scene-qa: expected something to score; give --predictions FILE or --baseline NAME")
+        raise InputError("expected something to score, got nothing; give --predictions FILE or --baseline NAME")
     asked = questions_in_file_frame(questions, annotations)
     dictionary = answers or find_answer_dict(annotations)
     vocabulary = read_answer_dict(dictionary) if dictionary else None
