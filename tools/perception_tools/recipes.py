@@ -84,7 +84,7 @@ class ForecastRecipe:
     dropout: float = 0.1
     modes: int = 6
     max_tokens: int = 80
-    passes: int = 40
+    passes: int = 36
     batch_scenarios: int = 8
     targets_per_scenario: int = 7
     other_viewer_probability: float = 0.5

@@ -41,3 +41,13 @@ def test_futures_of_a_fresh_decoder_are_smooth() -> None:
     """A third difference of independent numbers is larger than the numbers; of a curve it all but vanishes."""
     trajectories = TrajectoryDecoder(8, steps=30)(torch.randn(50, 8), torch.zeros(50, 2)).trajectories.detach()
     assert trajectories.diff(n=3, dim=-2).abs().max() < 0.02 * trajectories.abs().max()
+
+
+def test_half_precision_does_not_coarsen_the_curve() -> None:
+    decoder = TrajectoryDecoder(8, steps=30)
+    torch.nn.init.zeros_(decoder.get_parameter("regress.1.weight"))
+    torch.nn.init.constant_(decoder.get_parameter("regress.1.bias"), 5.0)  # all control points at 50 m, 50 m
+    with torch.autocast("cpu", torch.bfloat16):
+        trajectories = decoder(torch.randn(1, 8), torch.zeros(1, 2)).trajectories
+    expected = 50 * bernstein(CONTROL_POINTS, 30).sum(-1)
+    torch.testing.assert_close(trajectories[0, 0, :, 0], expected, atol=1e-3, rtol=0)
