@@ -138,7 +138,7 @@ def _show(played: _Played, summary: dict, path: Path) -> None:
 
 def _difference_in_words(metres: float | None) -> str:
     if metres is None:
-        return "not measured: no sensor log, or one shorter than the model's history"
+        return "not measured"
     return f"{metres:.1e} m at most" if metres else "none"
 
 
