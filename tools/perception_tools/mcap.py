@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 
-def recover_recording(source: Positional[Path], out: Positional[Path]) -> None:
+def recover_recording(
+    source: Annotated[Path, Positional, arg(metavar="IN")], out: Annotated[Path, Positional, arg(metavar="OUT")]
+) -> None:
     """Save what is in an MCAP recording that was cut off, by kill -9 or a full disk, or damaged.
 
     Args:
@@ -21,7 +24,7 @@ def recover_recording(source: Positional[Path], out: Positional[Path]) -> None:
     if saved.complete and not saved.damaged_chunks:
         print(f"{source} was whole: nothing was missing")
     elif not saved.complete:
-        print(f"{saved.unread_bytes} bytes at the end of {source} could not be read")
+        print(f"{source} was cut off; {saved.unread_bytes} bytes at its end could not be read")
     if saved.damaged_chunks:
         print(
             f"{saved.damaged_chunks} damaged chunks were left out, "
