@@ -10,11 +10,10 @@ from jaxtyping import Bool, Float, Int
 from perception.errors import InputError
 from perception.geometry import SE2
 from perception.scenario import AgentKind
+from perception_nodes.objects import FARTHEST_M
 
 EGO_ID = "AV"
 """The ego's track id in both Argoverse data sets, hence in a stream's scenarios."""
-FARTHEST_M = 1e8
-"""Ten times the largest coordinate of any map projection: what lies beyond is an error, not a place."""
 LARGEST_HEADING_RAD = 1e4
 """Headings need not be wrapped, but an angle beyond so many turns has lost its precision, or its meaning."""
 LAST_STAMP_NS = 2**63 - 1
