@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    from perception.models.scene_answerer import SceneAnswerer
+    from perception.scene import Scene
     from perception_nodes.frames import TrackedFrame
     from perception_nodes.objects import Objects, PredictedObjects, TrackedObjects
 
@@ -80,6 +82,49 @@ def make_predicted() -> Callable[..., PredictedObjects]:
         )
 
     return make_predicted
+
+
+@pytest.fixture(scope="session")
+def scene_answerer() -> SceneAnswerer:
+    """A tiny model with five classes of answers, to which about half of the proposals in `scan` are objects."""
+    import torch
+    from torch import nn
+
+    from perception.encoders.pointnet2 import Level
+    from perception.encoders.text import LstmText
+    from perception.encoders.votenet import VoteNet
+    from perception.frozen.adapter import build_adapter
+    from perception.models.scene_answerer import SceneAnswerer
+    from perception.vocabulary import Vocabulary
+
+    torch.manual_seed(0)
+    levels = (Level(32, 0.5, 8, (6, 8)), Level(16, 0.8, 8, (8, 10)), Level(8, 1.2, 4, (10, 12)))
+    seen = VoteNet(4, torch.ones(3, 3), levels=levels, seed_dim=12, proposals=6, dim=8, neighbours=4)
+    words = Vocabulary.of_texts(
+        ["I stand . I face the bed . what is left of me ? is it red ? how many chairs are here ?"]
+    )
+    block = build_adapter(16, source="random:32x48x4?seed=0", init="default")
+    text = LstmText(words, dim=12, word_dim=6)
+    model = SceneAnswerer(seen, text, block, 5, dim=16, heads=2, pooled_dim=10).eval()
+    out = seen.propose[-1]
+    assert isinstance(out, nn.Linear)
+    with torch.no_grad():
+        out.bias[:2] = 0
+        for parameter in model.answer_head.parameters():
+            parameter.mul_(4)  # so that answers differ from question to question
+    return model
+
+
+@pytest.fixture(scope="session")
+def scan() -> Scene:
+    """Three hundred points of a small room."""
+    from perception.scene import Scene
+
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 2, (300, 3)).astype(np.float32)
+    colors = rng.integers(0, 256, (300, 3), np.uint8)
+    nothing = np.zeros(300, np.int64)
+    return Scene("scan", points, colors, nothing, nothing, np.zeros((0, 6), np.float32), nothing[:0], nothing[:0])
 
 
 def _random_objects(
