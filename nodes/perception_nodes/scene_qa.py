@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from perception.answer_vocabulary import UNKNOWN, AnswerVocabulary
+from perception.answer_vocabulary import AnswerVocabulary
 from perception.encoders.text import LstmText
 from perception.encoders.votenet import Detections
 from perception.errors import InputError
@@ -268,8 +268,10 @@ class SceneQaNode:
         scores = said.logits[0].sigmoid()
         if not scores.isfinite().all():
             raise _NotAnswered(Status.ERROR, "the model's scores are not finite")
-        (answer, confidence), *others = _rank(scores, configured.answers, question.mode, 1 + self.settings.alternatives)
-        why_not = self._why_not(answer, confidence)
+        ranked = _rank(scores, configured.answers, question.mode)
+        answer, confidence = ranked[0]
+        why_not = self._why_not(answer, confidence, float(scores[-1]))
+        first_other = 0 if why_not else 1
         evidence: tuple[Evidence, ...] = ()
         if question.mode is AnswerMode.WITH_EVIDENCE and said.evidence is not None:
             evidence = _evidence(said.evidence[0], scene.tokens.detections, self.settings.evidence)
@@ -279,16 +281,16 @@ class SceneQaNode:
             "; ".join([why_not, *notes] if why_not else notes),
             answer="" if why_not else answer,
             confidence=confidence,
-            alternatives=tuple(others),
+            alternatives=tuple(ranked[first_other : first_other + self.settings.alternatives]),
             evidence=evidence,
             scene_version=scene.snapshot.version,
             scene_stamp_ns=scene.snapshot.stamp_ns,
         )
 
-    def _why_not(self, answer: str, confidence: float) -> str:
+    def _why_not(self, answer: str, confidence: float, unknown: float) -> str:
         """Why the likeliest answer is not given; empty where it is."""
-        if answer == UNKNOWN:
-            return "the answer is none that the model knows"
+        if unknown > confidence:
+            return "the likeliest answer is none that the model can name"
         if confidence < self.settings.min_confidence:
             return f"not certain enough: {confidence:.3f} for {answer!r}"
         return ""
@@ -316,18 +318,16 @@ def _unknown_words(model: SceneAnswerer, question: AskedQuestion) -> list[str]:
     return [f"words that are not known: {', '.join(unknown[:NAMED_WORDS])}"] if unknown else []
 
 
-def _rank(
-    scores: Float[Tensor, " answers"], answers: AnswerVocabulary, mode: AnswerMode, count: int
-) -> list[tuple[str, float]]:
-    """The likeliest answers, best first, in the order of an evaluation."""
+def _rank(scores: Float[Tensor, " answers"], answers: AnswerVocabulary, mode: AnswerMode) -> list[tuple[str, float]]:
+    """Answers and how likely each is, the likeliest first, as an evaluation ranks them: without the unknown one."""
+    words = answers.answers
     if mode is AnswerMode.YES_NO:
-        classes = [answers.class_of(word) for word in ("yes", "no") if word in answers]
-        if not classes:
+        words = tuple(word for word in ("yes", "no") if word in answers)
+        if not words:
             raise _NotAnswered(Status.NO_ANSWER, "the model knows neither yes nor no")
-        scores = torch.full_like(scores, -1).index_copy(0, torch.tensor(classes), scores[classes])
-        count = min(count, len(classes))
-    best = scores.topk(min(count, len(scores)))
-    return [(answers.answer_of(i), p) for i, p in zip(best.indices.tolist(), best.values.tolist(), strict=True)]
+    chosen = scores[[answers.class_of(word) for word in words]]
+    order = chosen.argsort(descending=True, stable=True).tolist()
+    return [(words[i], float(chosen[i])) for i in order]
 
 
 def _evidence(weights: Float[Tensor, " proposals"], found: Detections, count: int) -> tuple[Evidence, ...]:

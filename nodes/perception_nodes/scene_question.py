@@ -76,8 +76,8 @@ class GivenAnswer:
         status: How it went.
         reason: Why there is no answer, or what to know about it; may be empty.
         answer: Empty unless the status is OK.
-        confidence: Of the likeliest answer, whether it was given or not.
-        alternatives: The next likely answers and their confidences. Each answer's is for itself; they have no sum.
+        confidence: Of the likeliest answer, whether it was given or not. Each answer's is for itself; they have no sum.
+        alternatives: The next likely answers and their confidences; the likeliest too where it was not given.
         evidence: The strongest first; where it was asked for.
         scene_version: That the answer is about; 0 for none.
         scene_stamp_ns: Of that scene.
