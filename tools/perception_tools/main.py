@@ -24,6 +24,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "sample rooms": ("perception_tools.sample:sample_rooms", "make furnished rooms and questions about them"),
     "replay": ("perception_tools.replay:replay", "play a recorded log through a node, as if the robot drove now"),
+    "serve block": (
+        "perception_tools.serve:serve_block",
+        "answer for a frozen block on zenoh or gRPC, for any number of pipelines",
+    ),
+    "serve router": ("perception_tools.serve:serve_router", "run the zenoh router that a robot's processes meet at"),
     "block fetch": ("perception_tools.block:fetch", "download the pretrained SmolLM2 block, check its hash, cache it"),
     "block slice": ("perception_tools.block:slice_block", "cut one block out of a checkpoint into a small file"),
     "block inspect": ("perception_tools.block:inspect", "print what a block URI holds, as JSON"),

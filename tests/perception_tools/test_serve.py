@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
+from perception.frozen.folded import fold
+from perception.frozen.folded_file import save_folded
+from perception.tokens import Readout, Tokens
+from perception_nodes.block_client import RemoteBlock
+from perception_tools.main import main
+
+grpc = pytest.importorskip("grpc", reason="the extra [oip] is not installed")
+ASKED = Readout(torch.tensor([[0, 3], [4, 1]]))
+
+
+@pytest.fixture(scope="module")
+def adapter() -> FrozenBlockAdapter:
+    torch.manual_seed(0)
+    return build_adapter(16, source="random:64x96x4").requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def folder(adapter: FrozenBlockAdapter, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("folded")
+    save_folded(fold(adapter), out, "forecast")
+    return out
+
+
+@contextmanager
+def serving(folder: Path, *options: str, workers: int = 1) -> Iterator[list[tuple[subprocess.Popen[str], dict]]]:
+    """Worker processes that are ready, and what each printed."""
+    command = [sys.executable, "-m", "perception_tools.main", "serve", "block", str(folder), *options]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
+    try:
+        yield [(process, json.loads(process.stdout.readline())) for process in processes if process.stdout]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def make_tokens(seed: int) -> Tokens:
+    generator = torch.Generator().manual_seed(seed)
+    return Tokens(torch.randn(2, 5, 16, generator=generator), torch.ones(2, 5, dtype=torch.bool))
+
+
+def ask_from_threads(
+    block: RemoteBlock, adapter: FrozenBlockAdapter, kill: Callable[[], None], threads: int = 4, each: int = 100
+) -> list[int]:
+    """How many right answers each request got, though `kill` happens when a third of them are through."""
+    answers: list[list[Tensor]] = [[] for _ in range(threads * each)]
+
+    def ask(first: int) -> None:
+        for number in range(first, threads * each, threads):
+            answers[number].append(block(make_tokens(number), ASKED))
+
+    asking = [threading.Thread(target=ask, args=(first,)) for first in range(threads)]
+    for thread in asking:
+        thread.start()
+    end = time.monotonic() + 60
+    while sum(map(len, answers)) < threads * each // 3 and time.monotonic() < end:
+        time.sleep(0.001)
+    kill()
+    for thread in asking:
+        thread.join(60)
+    right = []
+    for number, got in enumerate(answers):
+        alone = adapter(make_tokens(number), ASKED)
+        right.append(sum(bool((answer - alone).norm() < 1e-5 * alone.norm()) for answer in got))
+    return right
+
+
+@pytest.mark.parametrize("transport", ["zenoh", "oip"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_request_is_lost_or_answered_twice_when_one_of_two_workers_ends(
+    folder: Path, adapter: FrozenBlockAdapter, transport: str, number: signal.Signals
+) -> None:
+    from perception_nodes.block_oip_client import OipBlocks
+    from perception_nodes.block_zenoh import ZenohBlocks
+    from perception_nodes.topics import open_session
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    options = ["--zenoh", "--connect", place] if transport == "zenoh" else ["--oip", "0"]
+    with open_session(connect=[], listen=[place]) as session, serving(folder, *options, workers=2) as workers:
+        if transport == "zenoh":
+            blocks = ZenohBlocks(session)
+        else:
+            blocks = OipBlocks([f"127.0.0.1:{ready['oip']}" for _, ready in workers])
+        victim = workers[0][0]
+        ended: list[float] = []
+
+        def end_one() -> None:
+            began = time.monotonic()
+            victim.send_signal(number)
+            victim.wait(10)
+            ended.append(time.monotonic() - began)
+
+        block = RemoteBlock(blocks, "forecast", timeout_s=30)
+        block(make_tokens(0), ASKED)
+        time.sleep(0.5)  # by now the client knows of both
+        assert ask_from_threads(block, adapter, end_one) == [1] * 400
+        blocks.close()
+        assert ended[0] < 5
+        assert victim.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+
+
+def test_it_says_that_it_is_ready_and_shows_its_numbers(folder: Path) -> None:
+    with serving(folder, "--oip", "0", "--metrics", "0", "--json-logs") as ((process, ready),):
+        assert ready["serving"] == ["forecast"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{ready['metrics']}/readyz", timeout=10) as response:
+            assert response.read() == b"ok\n"
+        with urllib.request.urlopen(f"http://127.0.0.1:{ready['metrics']}/metrics", timeout=10) as response:
+            assert b"perception_block_requests_total 0.0" in response.read()
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(5) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ([], "expected --zenoh or --oip PORT, got neither"),
+        (["--oip", "0", "--threads", "0"], "--threads 0: expected at least 1"),
+        (["--oip", "0", "--name", "forecats"], "expected forecats, found forecast"),
+    ],
+)
+def test_a_mistake_is_said_in_one_sentence(
+    folder: Path, options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "block", str(folder), *options]) == 2
+    assert complaint in capsys.readouterr().err
