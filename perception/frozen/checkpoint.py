@@ -67,10 +67,17 @@ def load_trainable_state_dict(
     """Loads what `trainable_state_dict` and `fingerprints` gave; strict in both.
 
     Raises:
-        WeightsError: The model is built around other blocks.
+        WeightsError: The model is built around other blocks, or has other weights than when it was saved.
     """
     check_fingerprints(model, saved)
-    model.load_state_dict({**state, **frozen_block_weights(model)}, strict=True)
+    try:
+        model.load_state_dict({**state, **frozen_block_weights(model)}, strict=True)
+    except RuntimeError as error:  # PyTorch's word for names and shapes that differ
+        difference = " ".join(str(error).split("\n\t")[1:])
+        raise WeightsError(
+            f"checkpoint: expected the weights of this version's {type(model).__name__}, got others; train again, "
+            f"or use the version that wrote it. {difference}"
+        ) from error
 
 
 def _adapters(model: nn.Module) -> dict[str, FrozenBlockAdapter]:
