@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from perception.encoders.vectornet import VectorNet
 from perception.frozen.adapter import FrozenBlockAdapter
+from perception.frozen.folded import fold
+from perception.frozen.precision import Precision
 from perception.heads.trajectory import TrajectoryDecoder, TrajectoryModes
 from perception.scenario import Forecast, MapPolylines
 from perception.vectorize import VectorizedScenario, vectorize_lanes
@@ -56,6 +58,19 @@ class Forecaster(nn.Module):
             lanes: Features of every lane of the batch's scenarios, where they are known already (`lane_features`).
         """
         return self.head(self.block(self.encoder(batch, lanes), batch.readout), batch.row_velocities)
+
+    def folded(self, precision: Precision = "float32") -> Forecaster:
+        """The model for serving: its language block in deployment form (`perception.frozen.folded`), all else shared.
+
+        Args:
+            precision: Of the block's weights; all but `float32` change the forecasts a little.
+
+        Raises:
+            InputError: It has no language block, or several.
+        """
+        served = Forecaster(self.encoder, self.block, self.head, frame=self.frame, max_tokens=self.max_tokens)
+        served.add_module("block", fold(self.block, precision))
+        return served.eval()
 
     @torch.inference_mode()
     def lane_features(self, lanes: MapPolylines) -> Float[Tensor, "lanes dim"]:

@@ -135,3 +135,14 @@ def test_gradients_reach_every_trained_parameter_through_the_frozen_block(
     silent = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     assert silent == []
     assert all(p.grad is None for p in model.block.blocks.parameters())
+
+
+@both_frames
+def test_the_folded_model_forecasts_the_same(random_scenario, frame: Frame) -> None:
+    scenario, model = random_scenario(4), tiny(frame)
+    question = [vectorize(scenario)], [seen(scenario)]
+    (expected,), (folded,) = model.forecast(*question), model.folded().forecast(*question)
+    assert_same(folded, expected, atol=1e-5)
+    (narrow,) = model.folded("int8_dynamic").forecast(*question)
+    assert_same(narrow, expected, atol=1.0)
+    assert not np.array_equal(narrow.trajectories, expected.trajectories)
