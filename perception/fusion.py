@@ -106,8 +106,16 @@ class SceneTextFusion(nn.Module):
 
     def guide(self, objects: Tokens, situation: Tokens, question: Tokens) -> Tokens:
         """Objects guided by texts that were `read`."""
+        return self.guide_by_question(self.guide_by_situation(objects, situation), question)
+
+    def guide_by_situation(self, objects: Tokens, situation: Tokens) -> Tokens:
+        """The first half of `guide`."""
         for layer in self.objects_by_situation:
             objects = layer(objects, situation)
+        return objects
+
+    def guide_by_question(self, objects: Tokens, question: Tokens) -> Tokens:
+        """The second half of `guide`."""
         for layer in self.objects_by_question:
             objects = layer(objects, question)
         return objects
@@ -128,9 +136,18 @@ class AttentionPool(nn.Module):
         self.score = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, 1, bias=False))
         self.out = nn.Linear(dim, out_dim)
 
-    def forward(self, tokens: Tokens) -> tuple[Float[Tensor, "batch out_dim"], Float[Tensor, "batch tokens"]]:
-        """The vector, and the weight of each token in it: 0 where it is not valid; they sum to 1."""
+    def forward(
+        self, tokens: Tokens, prior: Float[Tensor, "batch tokens"] | None = None
+    ) -> tuple[Float[Tensor, "batch out_dim"], Float[Tensor, "batch tokens"]]:
+        """The vector, and the weight of each token in it: 0 where it is not valid; they sum to 1.
+
+        Args:
+            tokens: To be pooled.
+            prior: What is added to the score of each.
+        """
         scores = self.score(tokens.values).squeeze(-1).float()
+        if prior is not None:
+            scores = scores + prior
         weights = scores.masked_fill(~tokens.valid, float("-inf")).softmax(-1)
         pooled = (weights.unsqueeze(1).to(tokens.values.dtype) @ tokens.values).squeeze(1)
         return self.out(pooled), weights

@@ -35,7 +35,7 @@ class SceneAnswerLoss:
     """Parts of the loss.
 
     Attributes:
-        answer: Binary cross-entropy, summed over answers, mean over questions.
+        answer: Cross-entropy, summed over answers, mean over questions.
         viewpoint: Squared errors of position and rotation; None where it is not estimated.
         detection: None where boxes are not known or not wanted.
     """
@@ -54,10 +54,26 @@ class SceneAnswerLoss:
 
 
 def scene_answer_loss(
-    answers: SceneAnswers, targets: AnswerTargets, detection: DetectionLoss | None = None
+    answers: SceneAnswers,
+    targets: AnswerTargets,
+    detection: DetectionLoss | None = None,
+    *,
+    one_answer: bool = False,
 ) -> SceneAnswerLoss:
-    """What answers and, where it was estimated, the viewpoint are from the truth."""
-    cross_entropy = F.binary_cross_entropy_with_logits(answers.logits, targets.scores, reduction="sum")
+    """What answers and, where it was estimated, the viewpoint are from the truth.
+
+    Args:
+        answers: That were given.
+        targets: That were wanted; with at least one right answer to every question where `one_answer`.
+        detection: Goes into the total.
+        one_answer: Let all answers of a question compete (softmax) instead of judging each for itself as SQA3D does.
+            Rare answers are then learned several times sooner.
+    """
+    if one_answer:
+        wanted = targets.scores / targets.scores.sum(-1, keepdim=True)
+        cross_entropy = F.cross_entropy(answers.logits, wanted, reduction="sum")
+    else:
+        cross_entropy = F.binary_cross_entropy_with_logits(answers.logits, targets.scores, reduction="sum")
     viewpoint = None if answers.viewpoint is None else _viewpoint_loss(answers.viewpoint, targets)
     return SceneAnswerLoss(cross_entropy / len(targets.scores), viewpoint, detection)
 

@@ -36,21 +36,25 @@ class SceneMotion:
         return Viewpoint(self.apply(viewpoint.position), unit_quaternion(axes))
 
 
+QUARTER_TURN = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 STILL = SceneMotion(np.eye(3), np.zeros(3))
 
 
-def random_motion(rng: np.random.Generator, *, mirror: bool = False) -> SceneMotion:
+def random_motion(rng: np.random.Generator, *, mirror: bool = False, quarter_turns: bool = False) -> SceneMotion:
     """A half turn about z or none, up to 5° about x, y and z, up to 0.5 m along each axis.
 
     Args:
         rng: Where the numbers come from.
         mirror: Flip x and y each by a coin of its own, as SQA3D does. Every other scene is then a mirror image, where
             what a text calls left is right; so by default both flip or none, which is a half turn.
+        quarter_turns: Turn by a right angle too, by another coin; boxes parallel to the axes stay tight.
     """
     flips = rng.random(2) < 0.5
     if not mirror:
         flips[1] = flips[0]
     linear = np.diag([*np.where(flips, -1.0, 1.0), 1.0])
+    if quarter_turns and rng.random() < 0.5:
+        linear = QUARTER_TURN @ linear
     for axis, angle in enumerate(rng.uniform(-MAX_TILT_RAD, MAX_TILT_RAD, 3)):
         quaternion = np.zeros(4)
         quaternion[axis], quaternion[3] = np.sin(angle / 2), np.cos(angle / 2)

@@ -110,7 +110,7 @@ class VoteNet(nn.Module):
         neighbours: int = 16,
     ) -> None:
         super().__init__()
-        self.dim, self.proposals, self.classes = dim, proposals, len(mean_sizes)
+        self.features, self.dim, self.proposals, self.classes = features, dim, proposals, len(mean_sizes)
         self.register_buffer("mean_sizes", mean_sizes.float())
         self.backbone = PointNet2(features, levels, (seed_dim, seed_dim))
         self.vote = nn.Sequential(PointMLP((seed_dim, seed_dim, seed_dim)), nn.Linear(seed_dim, 3 + seed_dim))

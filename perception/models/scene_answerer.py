@@ -7,18 +7,21 @@ layer that guides them, masked to proposals that are objects, before they are po
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from perception.cloud import take
-from perception.encoders.text import TextEncoder
+from perception.encoders.text import LstmText, TextEncoder
 from perception.encoders.votenet import Detections, VoteNet
 from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter
 from perception.fusion import AttentionPool, SceneTextFusion
+from perception.grounding import GroundedObjects, Grounding
 from perception.heads.answer import AnswerHead, SceneAnswers, ViewpointHead
 from perception.tokens import Tokens
 from perception.vocabulary import TextBatch
@@ -56,6 +59,9 @@ class SceneAnswerer(nn.Module):
         with_situation: Whether situations are read; where not, each is the empty text. (SQA3D's `--wos` puts an
             unknown word for each of its words, so that its length is still told.)
         with_viewpoint: Whether the asker's place is estimated too, SQA3D's auxiliary task.
+        grounded_names: Names of the detector's classes: objects are then grounded in what the texts say, see
+            `perception.grounding`, which estimates the asker's place in any case. None, as in SQA3D and Pang et al.,
+            leaves that to the fusion.
     """
 
     def __init__(
@@ -72,6 +78,7 @@ class SceneAnswerer(nn.Module):
         dropout: float = 0.1,
         with_situation: bool = True,
         with_viewpoint: bool = True,
+        grounded_names: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         if (scene is None) != (block is None):
@@ -85,7 +92,12 @@ class SceneAnswerer(nn.Module):
         self.objects_in = None if scene is None else nn.Sequential(nn.Linear(scene.dim, dim), nn.GELU())
         self.pool_objects = None if scene is None else AttentionPool(dim, pooled_dim, dropout)
         self.answer_head = AnswerHead((2 if scene is None else 3) * pooled_dim, dim, answers)
-        sees_viewpoint = with_viewpoint and scene is not None
+        self.grounding = None
+        if grounded_names is not None and scene is not None:
+            if not isinstance(text, LstmText):
+                raise ValueError("SceneAnswerer: expected a text encoder with word vectors to compare names by")
+            self.grounding = Grounding(scene.features, text, grounded_names, dim, pooled_dim)
+        sees_viewpoint = with_viewpoint and scene is not None and self.grounding is None
         self.viewpoint_head = ViewpointHead(2 * pooled_dim, dim) if sees_viewpoint else None
 
     def forward(
@@ -118,6 +130,8 @@ class SceneAnswerer(nn.Module):
         found = self.scene(points, features)
         proposals = found.valid.int().argsort(dim=1, descending=True, stable=True)[:, : found.valid.sum(1).max()]
         values = self.objects_in(take(found.features, proposals))
+        if self.grounding is not None:
+            values = values + take(self.grounding.look(found, features), proposals)
         return SceneTokens(Tokens(values, found.valid.gather(1, proposals)), proposals, found)
 
     def answer(
@@ -146,15 +160,29 @@ class SceneAnswerer(nn.Module):
         assert scenes is not None
         scene = _scene_of_question(len(scenes.proposals), len(question.ids), scene_of_question, question.ids.device)
         objects = Tokens(scenes.objects.values[scene], scenes.objects.valid[scene])
-        objects = self.fusion.guide(objects, told, asked)
-        pooled_objects, weights = self.pool_objects(objects.replace(self.block(objects)))
+        viewpoint = prior = None
+        if self.grounding is None:
+            objects = self.fusion.guide(objects, told, asked)
+        else:
+            texts = situation, question, told, asked
+            grounded = self._ground(self.grounding, objects, scenes, scene, *texts, pooled_situation)
+            objects, viewpoint, prior = grounded.objects, grounded.viewpoint, grounded.prior
+        pooled_objects, weights = self.pool_objects(objects.replace(self.block(objects)), prior)
         evidence = weights.new_zeros(len(scene), scenes.detections.valid.shape[1])
         evidence = evidence.scatter(1, scenes.proposals[scene], weights)
         logits = self.answer_head(torch.cat([pooled_situation, pooled_question, pooled_objects], dim=-1))
-        if self.viewpoint_head is None:
-            return SceneAnswers(logits, evidence, None)
-        viewpoint = self.viewpoint_head(torch.cat([pooled_situation, pooled_objects], dim=-1))
+        if self.viewpoint_head is not None:
+            viewpoint = self.viewpoint_head(torch.cat([pooled_situation, pooled_objects], dim=-1))
         return SceneAnswers(logits, evidence, viewpoint)
+
+    def _ground(
+        self, grounding: Grounding, objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " questions"], *texts: Any
+    ) -> GroundedObjects:
+        """Objects of each question's scene, with what was detected of them."""
+        assert isinstance(self.text, LstmText)
+        found = scenes.detections
+        boxes, classes = (take(v.detach(), scenes.proposals)[scene] for v in (found.boxes, found.class_scores))
+        return grounding(self.fusion, self.text.words, objects, boxes, classes.softmax(-1), *texts)
 
     def _read(self, texts: TextBatch) -> Tokens:
         read = self.text(texts)

@@ -103,3 +103,11 @@ def test_pooling_is_a_mean_weighted_by_scores_of_valid_tokens() -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValueError, match="got heads=3"):
         GuidedAttention(8, 3, 0.1)
+
+
+def test_a_prior_moves_the_pools_weights() -> None:
+    tokens, pool = random_tokens(2, 5, 8), AttentionPool(8, 4).eval()
+    prior = torch.zeros(2, 5)
+    prior[:, 0] = 50.0
+    assert torch.equal(pool(tokens, 0 * prior)[0], pool(tokens)[0])
+    torch.testing.assert_close(pool(tokens, prior)[1][:, 0], torch.ones(2))

@@ -64,3 +64,12 @@ def test_without_any_located_asker_the_viewpoint_costs_nothing() -> None:
     loss = scene_answer_loss(answers, replace(targets, located=torch.zeros(4, dtype=torch.bool)))
     assert loss.viewpoint is not None
     assert loss.viewpoint.item() == 0
+
+
+def test_answers_that_compete_cost_their_softmax() -> None:
+    answers, targets = random_answers()
+    loss = scene_answer_loss(answers, targets, one_answer=True)
+    logits, scores = answers.logits.double().numpy(), targets.scores.double().numpy()
+    log_probability = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    expected = -(scores / scores.sum(1, keepdims=True) * log_probability).sum() / 4
+    assert loss.answer.item() == pytest.approx(expected, rel=1e-5)

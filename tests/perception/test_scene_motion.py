@@ -38,3 +38,10 @@ def test_half_of_the_published_flips_are_mirror_images() -> None:
     rng = np.random.default_rng(0)
     mirrored = [np.linalg.det(random_motion(rng, mirror=True).linear) < 0 for _ in range(400)]
     assert 0.4 < np.mean(mirrored) < 0.6
+
+
+def test_quarter_turns_take_the_axes_to_each_other_half_the_time() -> None:
+    rng = np.random.default_rng(0)
+    turned = [np.abs(random_motion(rng, quarter_turns=True).linear[0, 1]) > 0.9 for _ in range(400)]
+    assert 0.4 < np.mean(turned) < 0.6
+    assert not any(np.abs(random_motion(rng).linear[0, 1]) > 0.2 for _ in range(100))

@@ -8,11 +8,14 @@ from pathlib import Path
 import tyro
 
 from perception_tools.recipes import DESCRIPTIONS, RECIPES, ForecastRecipe
+from perception_tools.scene_qa.recipes import DESCRIPTIONS as SCENE_QA_DESCRIPTIONS
+from perception_tools.scene_qa.recipes import RECIPES as SCENE_QA_RECIPES
+from perception_tools.scene_qa.recipes import SceneQaRecipe
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What to train on, and where to put it.
+    """What to train a forecaster on, and where to put it.
 
     Attributes:
         data: A raw Argoverse 1 or 2 folder, sensor logs, synthetic scenarios, or a prepared store.
@@ -44,13 +47,80 @@ class TrainingRun:
     accelerator: str = "auto"
     restart: bool = False
 
+    def describe(self) -> dict:
+        """What makes it this run and no other, for its folder."""
+        return {
+            "name": self.name,
+            "recipe": self.recipe.to_json(),
+            "data": str(self.data.resolve()),
+            "limit": self.limit,
+        }
+
+
+@dataclass(frozen=True)
+class SceneQaTrainingRun:
+    """What to train a scene answerer on, and where to put it.
+
+    Attributes:
+        data: A store with scenes and questions (`perception prepare scannet`, then `sqa3d`).
+        out: The run's folder. If it holds an unfinished run of the same recipe, that run goes on.
+        recipe: Every number, each with an option of its own.
+        name: Of the recipe.
+        answers: SQA3D's answer_dict.json. Without it, the answers are those that occur twice in the training split.
+        word_vectors: A GloVe text file. Without it, word vectors are learned.
+        split: Which questions to train on.
+        val_split: Which questions to validate on.
+        limit: Train on the first so many scenes only.
+        val_limit: Validate on the first so many only.
+        workers: Processes that read data; with 0 the training process reads.
+        devices: Processes that train, each on a GPU of its own or on the CPU. Under torchrun: on each host.
+        nodes: Hosts, under torchrun.
+        accelerator: Lightning's name: auto, cpu, gpu.
+        restart: Forget the run that is in `out`.
+    """
+
+    data: Path
+    out: Path
+    recipe: tyro.conf.OmitArgPrefixes[SceneQaRecipe]
+    name: tyro.conf.Suppress[str]
+    answers: Path | None = None
+    word_vectors: Path | None = None
+    split: str = "train"
+    val_split: str = "val"
+    limit: int | None = None
+    val_limit: int | None = None
+    workers: int = 0
+    devices: int = 1
+    nodes: int = 1
+    accelerator: str = "auto"
+    restart: bool = False
+
+    def describe(self) -> dict:
+        """What makes it this run and no other, for its folder."""
+        return {
+            "name": self.name,
+            "recipe": self.recipe.to_json(),
+            "data": str(self.data.resolve()),
+            "answers": str(self.answers.resolve()) if self.answers else None,
+            "word_vectors": str(self.word_vectors.resolve()) if self.word_vectors else None,
+            "limit": self.limit,
+        }
+
+
+AnyTrainingRun = TrainingRun | SceneQaTrainingRun
 
 CHOICES = tyro.extras.subcommand_type_from_defaults(
     {
-        name: TrainingRun(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, name=name)
-        for name, recipe in RECIPES.items()
+        **{
+            name: TrainingRun(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, name=name)
+            for name, recipe in RECIPES.items()
+        },
+        **{
+            name: SceneQaTrainingRun(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, name=name)
+            for name, recipe in SCENE_QA_RECIPES.items()
+        },
     },
-    descriptions=DESCRIPTIONS,
+    descriptions=DESCRIPTIONS | SCENE_QA_DESCRIPTIONS,
     prefix_names=False,
 )
 

@@ -1,4 +1,4 @@
-"""A training run in its folder: started, or gone on with, under Lightning's Trainer."""
+"""A training run in its folder: started, or gone on with, under Lightning's Trainer. The same for every task."""
 
 from __future__ import annotations
 
@@ -6,72 +6,87 @@ import json
 import logging
 import shutil
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from perception.errors import InputError
-from perception.scenario import Scenario
-from perception_datasets.errors import ScenarioError
-from perception_datasets.forecasting import ScenarioFolder, open_forecasting
-from perception_tools.forecast_data import SegmentSampler, training_loader, validation_loader
-from perception_tools.forecast_task import ForecastTask
-from perception_tools.model_file import MODEL_FILE, Training, save_model
+from perception_tools.model_file import MODEL_FILE
 from perception_tools.recipes import write_json
-from perception_tools.train import TrainingRun
+from perception_tools.train import AnyTrainingRun, SceneQaTrainingRun
 from perception_tools.weight_average import WeightAverage
 
 RUN_FILE = "run.json"
 RESUME_FILE = "last.ckpt"
-MONITOR = "val/min_fde"
 
 
-def fit(run: TrainingRun) -> Path:
+@dataclass(frozen=True)
+class Job:
+    """All that one kind of training has for itself.
+
+    Attributes:
+        task: What is trained.
+        epochs: Lightning's epochs, which are segments of the passes over the data.
+        batches: Of every epoch.
+        loaders: Training and validation data of a process, given its rank and how many processes there are.
+        save: Writes the model file, given its path and the optimiser steps so far.
+        monitor: The number of the validation that tells whether a model is better.
+        mode: Whether less or more of it is better.
+        last_words: What to say about the data when all is done; empty where nothing is to be said.
+        next_command: What to run on the model next.
+    """
+
+    task: pl.LightningModule
+    epochs: int
+    batches: int
+    loaders: Callable[[int, int], tuple[DataLoader, DataLoader]]
+    save: Callable[[Path, int], None]
+    monitor: str
+    mode: Literal["min", "max"]
+    last_words: Callable[[], str]
+    next_command: str
+
+
+def fit(run: AnyTrainingRun) -> Path:
     """Trains until the recipe's passes are done, or no progress is made; returns the model file."""
-    train_folder = open_forecasting(run.data, run.split, limit=run.limit)
-    val_folder = open_forecasting(run.data, run.val_split, limit=run.val_limit)
-    scenario = first_readable(train_folder)
-    training = Training(
-        run.name, scenario.source, len(train_folder), scenario.history_steps, scenario.future_steps, steps=0
-    )
+    job = _make_job(run)
     resume_from = _prepare_folder(run)
     recipe = run.recipe
     _quiet_lightning()
-    task = ForecastTask(recipe, scenario.future_steps)
-    export = ExportModel(run.out / MODEL_FILE, training, keep_best=recipe.patience > 0)
-    segments = SegmentSampler(len(train_folder), recipe.batch_scenarios, recipe.seed)
+    export = ExportModel(run.out / MODEL_FILE, job, keep_best=recipe.patience > 0)
     trainer = pl.Trainer(
         accelerator=run.accelerator,
         devices=run.devices,
         num_nodes=run.nodes,
         precision=recipe.precision,
-        max_epochs=recipe.passes * segments.segments_per_pass,
+        max_epochs=job.epochs,
         check_val_every_n_epoch=recipe.validate_every,
         gradient_clip_val=recipe.gradient_clip,
-        log_every_n_steps=min(50, segments.batches),
+        log_every_n_steps=min(50, job.batches),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         logger=TensorBoardLogger(run.out, name="", version=""),
-        callbacks=_callbacks(run, export),
+        callbacks=_callbacks(run, job, export),
         enable_model_summary=False,
         default_root_dir=run.out,
     )
-    train_loader = training_loader(
-        train_folder, recipe, rank=trainer.global_rank, processes=trainer.world_size, workers=run.workers
-    )
-    val_loader = validation_loader(val_folder, recipe, rank=trainer.global_rank, processes=trainer.world_size)
+    train_loader, val_loader = job.loaders(trainer.global_rank, trainer.world_size)
     try:
-        trainer.fit(task, train_loader, val_loader, ckpt_path=resume_from, weights_only=True)
+        trainer.fit(job.task, train_loader, val_loader, ckpt_path=resume_from, weights_only=True)
     except SystemExit:  # what Lightning makes of Ctrl-C
         if trainer.interrupted:
             raise KeyboardInterrupt("stopped; the same command goes on from the last finished segment") from None
         raise
     if trainer.is_global_zero:
-        _report(task, train_folder, export)
+        _report(job, export)
     return export.path
 
 
@@ -82,22 +97,23 @@ class ExportModel(Callback):
 
     Args:
         path: Of the file.
-        training: Goes into it, with the number of steps filled in.
-        keep_best: Write only when the monitored number has improved.
+        job: Writes it, and says which number of a validation tells the best.
+        keep_best: Write only when that number has improved.
     """
 
-    def __init__(self, path: Path, training: Training, keep_best: bool) -> None:
-        self.path, self.training, self.keep_best = path, training, keep_best
+    def __init__(self, path: Path, job: Job, keep_best: bool) -> None:
+        self.path, self.job, self.keep_best = path, job, keep_best
         self.best = float("inf")
         self.trained = False
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes, if there is something better to write."""
-        score = float(trainer.callback_metrics[MONITOR])
+        score = float(trainer.callback_metrics[self.job.monitor])
+        score = score if self.job.mode == "min" else -score
         if not self.keep_best or score < self.best:
             self.best = min(score, self.best)
-            self._write(trainer, pl_module)
+            self._write(trainer)
 
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -108,7 +124,7 @@ class ExportModel(Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the result; by then the averaged weights are the model's own."""
         if self.trained and not self.keep_best:
-            self._write(trainer, pl_module)
+            self._write(trainer)
 
     @override
     def state_dict(self) -> dict:
@@ -120,25 +136,22 @@ class ExportModel(Callback):
         """From the checkpoint."""
         self.best = state_dict["best"]
 
-    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_global_zero and isinstance(pl_module, ForecastTask):
-            values = {**self.training.__dict__, "steps": trainer.global_step}
-            save_model(self.path, pl_module.model, pl_module.recipe, Training(**values))
+    def _write(self, trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero:
+            self.job.save(self.path, trainer.global_step)
 
 
-def first_readable(folder: ScenarioFolder) -> Scenario:
-    """The first scenario of a folder that can be read: it tells the data's shape.
+def _make_job(run: AnyTrainingRun) -> Job:
+    if isinstance(run, SceneQaTrainingRun):
+        from perception_tools.scene_qa.training import scene_qa_job
 
-    Raises:
-        InputError: There is none.
-    """
-    failures: list[ScenarioError] = []
-    for scenario in folder.read_all(lambda _, error: failures.append(error)):
-        return scenario
-    raise InputError(f"none of {len(folder)} scenarios could be read; the first: {failures[0] if failures else 'none'}")
+        return scene_qa_job(run)
+    from perception_tools.forecast_training import forecast_job
+
+    return forecast_job(run)
 
 
-def _callbacks(run: TrainingRun, export: ExportModel) -> list[Callback]:
+def _callbacks(run: AnyTrainingRun, job: Job, export: ExportModel) -> list[Callback]:
     callbacks: list[Callback] = [
         export,
         WeightAverage(run.recipe.average_decay),
@@ -146,16 +159,17 @@ def _callbacks(run: TrainingRun, export: ExportModel) -> list[Callback]:
         TQDMProgressBar(refresh_rate=10),
     ]
     if run.recipe.patience:
-        callbacks.append(EarlyStopping(MONITOR, patience=run.recipe.patience, check_on_train_epoch_end=False))
+        patience = run.recipe.patience
+        callbacks.append(EarlyStopping(job.monitor, mode=job.mode, patience=patience, check_on_train_epoch_end=False))
     return callbacks
 
 
-def _prepare_folder(run: TrainingRun) -> Path | None:
+def _prepare_folder(run: AnyTrainingRun) -> Path | None:
     """Makes the run's folder; gives the checkpoint to go on from, if it holds an unfinished run of the same kind.
 
     Every process calls this, the first one alone writes.
     """
-    described = {"name": run.name, "recipe": run.recipe.to_json(), "data": str(run.data.resolve()), "limit": run.limit}
+    described = run.describe()
     described_before, checkpoint = run.out / RUN_FILE, run.out / RESUME_FILE
     if described_before.exists() and not run.restart:
         before = json.loads(described_before.read_text())
@@ -186,10 +200,8 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message="The dirpath has changed")  # a run's folder may be moved
 
 
-def _report(task: ForecastTask, folder: ScenarioFolder, export: ExportModel) -> None:
+def _report(job: Job, export: ExportModel) -> None:
     """The last words of a run."""
-    if task.failures:
-        print(f"{len(task.failures)} of {len(folder)} training scenarios could not be used:")
-        for name, reason in task.failures.items():
-            print(f"  {name}: {reason}")
-    print(f"{export.path} holds the model; next: perception evaluate {export.path.parent} --data … --out …")
+    if said := job.last_words():
+        print(said)
+    print(f"{export.path} holds the model; next: {job.next_command}")

@@ -265,3 +265,27 @@ def test_a_checkpoint_holds_all_but_the_frozen_block(scenes) -> None:
     assert torch.equal(other.scene.mean_sizes, model.scene.mean_sizes)
     assert_same(ask(other, other.encode_scene(*scenes)), ask(model, model.encode_scene(*scenes)))
     assert not any(name.startswith("block.blocks.") for name in trainable_state_dict(model))
+
+
+def test_a_grounded_model_answers_alike_wherever_the_scan_lies(scenes) -> None:
+    model = tiny(grounded_names=("bed", "red chair", "others"))
+    points, features = scenes
+    shift = torch.tensor([16.0, -8.0, 0.0])
+    here, there = (
+        ask(model, model.encode_scene(points, features)),
+        ask(model, model.encode_scene(points + shift, features)),
+    )
+    torch.testing.assert_close(here.logits, there.logits, atol=1e-3, rtol=1e-3)
+    assert here.viewpoint is not None
+    assert there.viewpoint is not None
+    torch.testing.assert_close(here.viewpoint.position + shift, there.viewpoint.position, atol=1e-3, rtol=1e-3)
+
+
+def test_a_grounded_model_trains_through_its_names_places_and_looks(scenes) -> None:
+    model = tiny(grounded_names=("bed", "red chair", "others")).train()
+    answers = ask(model, model.encode_scene(*scenes))
+    assert answers.viewpoint is not None
+    (answers.logits.sum() + answers.viewpoint.position.sum()).backward()
+    assert model.grounding is not None
+    silent = [name for name, p in model.grounding.named_parameters() if p.grad is None or not p.grad.any()]
+    assert silent == []

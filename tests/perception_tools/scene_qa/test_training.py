@@ -1,0 +1,132 @@
+"""A scene answerer's training run from start to end: what it leaves, broken off and gone on with, on broken data."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from perception.answer_vocabulary import AnswerVocabulary
+from perception.errors import InputError
+from perception_datasets.answer_dict import write_answer_dict
+from perception_datasets.question_store import read_questions
+from perception_datasets.scene_store import open_scene_store
+from perception_tools.curves import read_curves
+from perception_tools.model_file import MODEL_FILE
+from perception_tools.scene_qa.data import first_scenes
+from perception_tools.scene_qa.model_file import load_answerer
+from perception_tools.scene_qa.training import known_words, mean_sizes, scene_qa_job
+from perception_tools.train import SceneQaTrainingRun
+from perception_tools.training import RUN_FILE, fit
+
+MakeRun = Callable[..., SceneQaTrainingRun]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The same number of threads as the processes that tests start, so that sums are bit-equal."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_run_leaves_its_model_its_curves_and_how_to_go_on(trained_answerer: Path) -> None:
+    trained = load_answerer(trained_answerer)
+    assert (trained.training.name, trained.training.source) == ("scene-qa/rooms-llama", "synthetic")
+    assert trained.training.scenes == 3
+    assert trained.training.steps == 2 * (trained.training.steps // 2) > 0
+    assert json.loads((trained_answerer / RUN_FILE).read_text())["recipe"] == trained.recipe.to_json()
+    curves = read_curves(trained_answerer)
+    assert curves.keys() >= {"train/loss", "train/answer", "train/viewpoint", "train/objectness", "val/em1"}
+    assert len(curves["val/em1"]) == 2
+    assert {"yes", "no"} <= set(trained.answers.answers)
+
+
+KILLED = """
+import os, pickle, signal, sys
+from perception_tools.scene_qa.task import SceneQaTask
+from perception_tools.training import fit
+
+step = SceneQaTask.training_step
+
+def killed_in_the_second_pass(self, batch, batch_idx):
+    if (self.current_epoch, batch_idx) == (1, 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch, batch_idx)
+
+SceneQaTask.training_step = killed_in_the_second_pass
+fit(pickle.loads(sys.stdin.buffer.read()))
+"""
+
+
+def test_a_run_that_is_killed_and_gone_on_with_ends_bit_equal_to_an_unbroken_one(
+    make_answerer_run: MakeRun, trained_answerer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pickle
+
+    run = make_answerer_run(tmp_path, accelerator="cpu")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED], input=pickle.dumps(run), env=environment, capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    fit(run)
+    assert "going on with the run" in capsys.readouterr().out
+    ours, theirs = load_file(tmp_path / MODEL_FILE), load_file(trained_answerer / MODEL_FILE)
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    assert read_curves(tmp_path) == read_curves(trained_answerer)
+
+
+def test_a_blind_model_trains_too(make_answerer_run: MakeRun, tmp_path: Path) -> None:
+    fit(make_answerer_run(tmp_path, {"blind": True, "passes": 1}))
+    assert load_answerer(tmp_path).recipe.blind
+    assert "train/objectness" not in read_curves(tmp_path)
+
+
+def test_a_folder_with_other_answers_is_another_run(
+    make_answerer_run: MakeRun, trained_answerer: Path, tmp_path: Path
+) -> None:
+    write_answer_dict(tmp_path / "answers.json", AnswerVocabulary(("yes", "no")))
+    with pytest.raises(InputError, match=r"it holds another run \(different answers\)"):
+        fit(make_answerer_run(trained_answerer, answers=tmp_path / "answers.json", accelerator="cpu"))
+
+
+def test_words_and_answers_are_those_of_the_training_questions_or_of_files(rooms_store: Path, tmp_path: Path) -> None:
+    questions = first_scenes(read_questions(rooms_store, "train"), 3)
+    asked = [replace(q, answers=("once",)) if i == 0 else q for i, q in enumerate(questions)]
+    words = known_words(asked, None, None)
+    assert "once" not in words.answers
+    assert {"yes", "no", "left"} <= set(words.answers.answers)
+    assert words.vocabulary.unknown_words("Is there a zebra in the room?") == ["zebra"]
+    write_answer_dict(tmp_path / "answers.json", AnswerVocabulary(("yes", "no")))
+    (tmp_path / "glove.txt").write_text("room 1 2 3\nunk 4 5 6\n")
+    words = known_words(asked, tmp_path / "answers.json", tmp_path / "glove.txt")
+    assert words.answers.answers == ("yes", "no")
+    assert words.vectors is not None
+    assert words.vectors[words.vocabulary.words.index("room") + 1].tolist() == [1, 2, 3]
+    assert words.vectors[0].tolist() == [4, 5, 6]
+
+
+def test_mean_sizes_are_those_of_the_training_scenes(rooms_store: Path) -> None:
+    scans = open_scene_store(rooms_store)
+    name = scans.names()[0]
+    sizes, scene = mean_sizes(scans, [name]), scans.read(name).scene
+    of_beds = scene.boxes[scene.box_classes == scene.box_classes[0], 3:].mean(0)
+    assert any(torch.allclose(row, torch.from_numpy(of_beds)) for row in sizes)
+
+
+def test_fewer_scenes_than_processes_are_refused(make_answerer_run: MakeRun, tmp_path: Path) -> None:
+    job = scene_qa_job(make_answerer_run(tmp_path))
+    with pytest.raises(InputError, match=r"expected at least 2 scenes \(one a process\), got 1"):
+        job.loaders(0, 2)

@@ -1,0 +1,249 @@
+"""Scenes with some of their questions, for training: a scene is sampled and encoded once for many questions.
+
+Everything random is a function of (seed, pass, group of questions), never of a generator's past, so a run that is
+killed and resumed sees what an unbroken run sees, and so do any number of processes together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from perception.answer_vocabulary import AnswerVocabulary
+from perception.errors import InputError
+from perception.losses_answer import AnswerTargets
+from perception.scene import Scene, SceneQuestion
+from perception.scene_input import SceneBatch, SceneSample, collate_scenes, sample_scene
+from perception.scene_motion import STILL, SceneMotion, random_motion
+from perception.vocabulary import TextBatch, Vocabulary
+from perception_datasets.scene_store import StoredScans
+from perception_tools.forecast_data import Key
+from perception_tools.scene_qa.recipes import SceneQaRecipe
+
+KEPT_POINTS = 20_000_000
+"""Scenes stay in memory up to so many points in all, some 0.6 GB; the others are read every time."""
+STILL_SEED = 0
+"""Of the points that are sampled where nothing is learned: validation and evaluation see the same ones."""
+
+
+@dataclass(frozen=True)
+class QuestionGroup:
+    """A scene as one step sees it, and some of the questions about it.
+
+    Attributes:
+        scene: None for a model that answers blindly.
+        questions: Moved and mirrored with the scene.
+    """
+
+    scene: SceneSample | None
+    questions: tuple[SceneQuestion, ...]
+
+
+@dataclass(frozen=True)
+class SceneQaBatch:
+    """Scenes and the questions about them.
+
+    Attributes:
+        scenes: None for a model that answers blindly.
+        situations: Of every question.
+        questions: In words.
+        scene_of_question: Which scene each is about.
+        targets: What should be answered.
+    """
+
+    scenes: SceneBatch | None
+    situations: TextBatch
+    questions: TextBatch
+    scene_of_question: Int[Tensor, " questions"]
+    targets: AnswerTargets
+
+    def __len__(self) -> int:
+        return len(self.scene_of_question)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> SceneQaBatch:
+        """The same batch on another device."""
+        return _moved(self, device, non_blocking)
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Groups to a batch, answers and words to their numbers."""
+
+    vocabulary: Vocabulary
+    answers: AnswerVocabulary
+
+    def __call__(self, groups: Sequence[QuestionGroup]) -> SceneQaBatch:
+        """Questions one after the other, in the order of their scenes."""
+        samples = [group.scene for group in groups if group.scene is not None]
+        questions = [question for group in groups for question in group.questions]
+        return SceneQaBatch(
+            scenes=collate_scenes(samples) if samples else None,
+            situations=self.vocabulary.encode([question.situation for question in questions]),
+            questions=self.vocabulary.encode([question.question for question in questions]),
+            scene_of_question=torch.repeat_interleave(torch.tensor([len(group.questions) for group in groups])),
+            targets=self._targets(questions),
+        )
+
+    def _targets(self, questions: Sequence[SceneQuestion]) -> AnswerTargets:
+        """Every true answer counts in full: SQA3D's weights by frequency (0.3, 0.6, 0.9 for rare ones) are left out."""
+        scores = torch.zeros(len(questions), len(self.answers))
+        viewpoints = torch.zeros(len(questions), 7)
+        for row, question in enumerate(questions):
+            scores[row, [self.answers.class_of(answer) for answer in question.answers]] = 1
+            if question.viewpoint is not None:
+                viewpoints[row, :3] = torch.from_numpy(question.viewpoint.position)
+                viewpoints[row, 3:] = torch.from_numpy(question.viewpoint.rotation)
+        located = torch.tensor([question.viewpoint is not None for question in questions], dtype=torch.bool)
+        return AnswerTargets(scores, viewpoints[:, :3], viewpoints[:, 3:], located)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Of a scene's questions, the n-th so many."""
+
+    scene_id: str
+    number: int
+
+
+class TrainingGroups(Dataset[QuestionGroup]):
+    """Each question once a pass: those of a scene in an order of the pass, cut into groups, with the scene moved.
+
+    Args:
+        scans: Where the scenes are.
+        questions: To learn from.
+        recipe: Augmentation and sizes.
+    """
+
+    def __init__(self, scans: StoredScans, questions: Sequence[SceneQuestion], recipe: SceneQaRecipe) -> None:
+        self.recipe, self.scenes = recipe, KeptScenes(scans)
+        self.questions_of = by_scene(questions)
+        size = recipe.questions_per_scene
+        self.parts = [
+            Part(name, number) for name, asked in self.questions_of.items() for number in range(-(-len(asked) // size))
+        ]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, key: Key) -> QuestionGroup:
+        """A group of a pass."""
+        recipe, part = self.recipe, self.parts[key.index]
+        scene = sorted(self.questions_of).index(part.scene_id)
+        order = np.random.default_rng((recipe.seed, key.data_pass, scene)).permutation(
+            len(self.questions_of[part.scene_id])
+        )
+        first = part.number * recipe.questions_per_scene
+        questions = [self.questions_of[part.scene_id][i] for i in order[first : first + recipe.questions_per_scene]]
+        rng = np.random.default_rng((recipe.seed, key.data_pass, scene, part.number))
+        motion = random_motion(rng, mirror=recipe.mirror, quarter_turns=recipe.turns == "quarter")
+        moved = tuple(move_question(question, motion) for question in questions)
+        return QuestionGroup(_sample(self.scenes, part.scene_id, recipe, rng, motion), moved)
+
+
+class ValidationGroups(Dataset[QuestionGroup]):
+    """Each scene with all its questions, as it stands.
+
+    Args:
+        scans: Where the scenes are.
+        questions: To answer.
+        recipe: Sizes.
+    """
+
+    def __init__(self, scans: StoredScans, questions: Sequence[SceneQuestion], recipe: SceneQaRecipe) -> None:
+        self.scans, self.recipe = scans, recipe
+        self.groups = list(by_scene(questions).items())
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, index: int) -> QuestionGroup:
+        """A scene of the split."""
+        name, questions = self.groups[index]
+        rng = np.random.default_rng(STILL_SEED)
+        return QuestionGroup(_sample(KeptScenes(self.scans), name, self.recipe, rng, STILL), tuple(questions))
+
+
+class KeptScenes:
+    """Scenes of a store; they stay in memory as long as there is room."""
+
+    def __init__(self, scans: StoredScans) -> None:
+        self.scans, self.points = scans, 0
+        self._kept: dict[str, Scene] = {}
+
+    def read(self, name: str) -> Scene:
+        """One scene."""
+        if name in self._kept:
+            return self._kept[name]
+        scene = self.scans.read(name).scene
+        if self.points + len(scene.points) <= KEPT_POINTS:
+            self._kept[name] = scene
+            self.points += len(scene.points)
+        return scene
+
+
+def by_scene(questions: Sequence[SceneQuestion]) -> dict[str, list[SceneQuestion]]:
+    """Questions by the scene they are about, in the order in which scenes come first."""
+    found: dict[str, list[SceneQuestion]] = {}
+    for question in questions:
+        found.setdefault(question.scene_id, []).append(question)
+    return found
+
+
+def first_scenes(questions: Sequence[SceneQuestion], limit: int | None) -> list[SceneQuestion]:
+    """The questions about the first so many scenes.
+
+    Raises:
+        InputError: There are none.
+    """
+    names = set(list(by_scene(questions))[:limit])
+    kept = [question for question in questions if question.scene_id in names]
+    if not kept:
+        raise InputError("questions: expected at least one whose scene is in the store, got none; prepare them again")
+    return kept
+
+
+def move_question(question: SceneQuestion, motion: SceneMotion) -> SceneQuestion:
+    """A question asked in a scene that was moved; where it was mirrored, left and right change places in its texts."""
+    viewpoint = question.viewpoint and motion.apply_to_viewpoint(question.viewpoint)
+    if np.linalg.det(motion.linear) > 0:
+        return replace(question, viewpoint=viewpoint)
+    return replace(
+        question,
+        viewpoint=viewpoint,
+        situation=exchange_sides(question.situation),
+        question=exchange_sides(question.question),
+        answers=tuple(exchange_sides(answer) for answer in question.answers),
+    )
+
+
+_SIDE = re.compile(r"\b(left|right)\b(?!\s+(?:behind|before|in front|next|beside|by|here|there|now|away|at)\b)", re.I)
+_OTHER_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
+
+
+def exchange_sides(text: str) -> str:
+    """A text with left and right exchanged, but for "right behind me" and the like."""
+    return _SIDE.sub(lambda side: _OTHER_SIDE.get(side[0], side[0]), text)
+
+
+def _sample(
+    scenes: KeptScenes, name: str, recipe: SceneQaRecipe, rng: np.random.Generator, motion: SceneMotion
+) -> SceneSample | None:
+    if recipe.blind:
+        return None
+    options: dict[str, Any] = {"count": recipe.points, "motion": motion, "legacy_color": recipe.legacy_color}
+    return sample_scene(scenes.read(name), rng, **options)
+
+
+def _moved(batch: Any, device: torch.device | str, non_blocking: bool) -> Any:
+    """A dataclass of tensors, of dataclasses of tensors and so on, on another device."""
+    if batch is None or isinstance(batch, Tensor):
+        return batch if batch is None else batch.to(device, non_blocking=non_blocking)
+    return replace(batch, **{f.name: _moved(getattr(batch, f.name), device, non_blocking) for f in fields(batch)})

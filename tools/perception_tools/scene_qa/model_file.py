@@ -1,0 +1,83 @@
+"""A trained scene answerer as one safetensors file: weights, recipe, words, answers, and which block they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from perception.answer_vocabulary import AnswerVocabulary
+from perception.models.scene_answerer import SceneAnswerer
+from perception.scene_classes import BOX_CLASSES
+from perception.vocabulary import Vocabulary
+from perception_tools.model_file import read_model, write_model
+from perception_tools.scene_qa.recipes import SceneQaRecipe
+from perception_tools.scene_qa.task import KnownWords, build_answerer
+
+FORMAT = "frozen-perception scene answerer 1"
+
+
+@dataclass(frozen=True)
+class SceneQaTraining:
+    """What a model was trained on.
+
+    Attributes:
+        name: Recipe's word on the command line.
+        source: `scannet`, or `synthetic` for made rooms.
+        scenes: How many there were.
+        questions: How many there were.
+        steps: Optimiser steps so far.
+    """
+
+    name: str
+    source: str
+    scenes: int
+    questions: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class TrainedAnswerer:
+    """A model file, loaded.
+
+    Attributes:
+        model: In evaluation mode.
+        recipe: It was built by.
+        answers: Of its logits.
+        training: It went through.
+    """
+
+    model: SceneAnswerer
+    recipe: SceneQaRecipe
+    answers: AnswerVocabulary
+    training: SceneQaTraining
+
+
+def save_answerer(
+    path: Path, model: SceneAnswerer, recipe: SceneQaRecipe, words: KnownWords, training: SceneQaTraining
+) -> None:
+    """Writes under a temporary name and renames, so that the file is whole or the former one."""
+    vocabulary = words.vocabulary
+    said = {"words": vocabulary.words, "rule": vocabulary.rule, "learned_vectors": words.vectors is None}
+    metadata = {"recipe": recipe.to_json(), "training": asdict(training), "vocabulary": said}
+    write_model(path, model, FORMAT, metadata | {"answers": {"answers": words.answers.answers}})
+
+
+def load_answerer(path: Path) -> TrainedAnswerer:
+    """A model from its file or from the folder of its run.
+
+    Raises:
+        InputError: There is no such file, it is none of ours, or its block cannot be found as it was.
+    """
+    stored = read_model(path, FORMAT)
+    recipe = SceneQaRecipe.from_json(stored.metadata["recipe"])
+    said = stored.metadata["vocabulary"]
+    words = KnownWords(
+        Vocabulary(tuple(said["words"]), said["rule"]),
+        AnswerVocabulary(tuple(stored.metadata["answers"]["answers"])),
+        None if said["learned_vectors"] else stored.weights["text.words.weight"],
+    )
+    model = build_answerer(recipe, words, torch.ones(len(BOX_CLASSES), 3))  # the sizes are among the weights
+    stored.load_into(model)
+    return TrainedAnswerer(model.eval(), recipe, words.answers, SceneQaTraining(**stored.metadata["training"]))

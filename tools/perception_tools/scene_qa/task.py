@@ -1,0 +1,221 @@
+"""Training a scene answerer under Lightning: a recipe's model, the step, the optimiser, what a checkpoint holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from perception.answer_vocabulary import AnswerVocabulary
+from perception.encoders.pointnet2 import Level
+from perception.encoders.text import LstmText
+from perception.encoders.votenet import LEVELS, VoteNet
+from perception.frozen.adapter import build_adapter
+from perception.frozen.checkpoint import (
+    check_fingerprints,
+    fingerprints,
+    frozen_block_weights,
+    trainable_state_dict,
+)
+from perception.heads.answer import SceneAnswers
+from perception.losses_answer import SceneAnswerLoss, scene_answer_loss
+from perception.losses_detection import detection_loss
+from perception.models.scene_answerer import SceneAnswerer, SceneTokens
+from perception.scene_classes import BOX_CLASSES
+from perception.vocabulary import Vocabulary
+from perception_tools.forecast_task import learning_rate_factor
+from perception_tools.scene_qa.data import SceneQaBatch
+from perception_tools.scene_qa.recipes import SceneQaRecipe
+
+SMALL_LEVELS = (
+    Level(384, 0.3, 16, (32, 32, 64)),
+    Level(192, 0.5, 16, (64, 64, 128)),
+    Level(96, 0.8, 16, (64, 64, 128)),
+    Level(48, 1.2, 16, (64, 64, 128)),
+)
+"""For some thousand points of a room; VoteNet's own (`perception.encoders.votenet.LEVELS`) are for 40,000."""
+POINT_FEATURES = 4
+STEPS = ((1 / 3, 0.1), (1 / 2, 0.01), (2 / 3, 0.001))
+"""From which part of training on the learning rate is which part of its peak (Pang et al., §C: 10, 15, 20 of 30)."""
+
+
+@dataclass(frozen=True)
+class KnownWords:
+    """What a model reads and says.
+
+    Attributes:
+        vocabulary: Words of texts.
+        answers: That it chooses among.
+        vectors: Of the words, not trained; None where they are learned.
+    """
+
+    vocabulary: Vocabulary
+    answers: AnswerVocabulary
+    vectors: Float[Tensor, "numbers word_dim"] | None = None
+
+
+def build_answerer(recipe: SceneQaRecipe, words: KnownWords, mean_sizes: Float[Tensor, "classes 3"]) -> SceneAnswerer:
+    """The model of a recipe, initialised from its seed.
+
+    Args:
+        recipe: Its numbers.
+        words: What it reads and says.
+        mean_sizes: Of the boxes of each class, metres.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        text = LstmText(
+            words.vocabulary,
+            recipe.text_dim,
+            vectors=words.vectors,
+            word_dim=recipe.word_dim,
+            dropout=recipe.word_dropout,
+        )
+        return SceneAnswerer(
+            None if recipe.blind else build_detector(recipe, mean_sizes),
+            text,
+            None if recipe.blind else _build_block(recipe),
+            len(words.answers),
+            dim=recipe.dim,
+            heads=recipe.heads,
+            layers=recipe.layers,
+            pooled_dim=recipe.pooled_dim,
+            dropout=recipe.dropout,
+            with_situation=not recipe.without_situation,
+            with_viewpoint=recipe.viewpoint_loss,
+            grounded_names=BOX_CLASSES if recipe.grounded else None,
+        )
+
+
+def build_detector(recipe: SceneQaRecipe, mean_sizes: Float[Tensor, "classes 3"]) -> VoteNet:
+    """The recipe's VoteNet."""
+    if recipe.detector == "votenet":
+        return VoteNet(POINT_FEATURES, mean_sizes, levels=LEVELS, proposals=recipe.proposals)
+    return VoteNet(POINT_FEATURES, mean_sizes, levels=SMALL_LEVELS, seed_dim=128, proposals=recipe.proposals, dim=128)
+
+
+def _build_block(recipe: SceneQaRecipe) -> Any:
+    block = recipe.block
+    return build_adapter(
+        recipe.dim,
+        kind=block.kind,
+        source=block.source,
+        frozen=block.frozen,
+        post_norm=block.post_norm,
+        bias=block.bias,
+        init=block.init,
+        matched=block.matched,
+        residual=block.residual,
+        seed=recipe.seed,
+    )
+
+
+def stepped_factor(step: int, warmup: int, total: int) -> float:
+    """Linear warm-up, then `STEPS`, as a part of the peak."""
+    factors = [1.0, *(factor for start, factor in STEPS if step >= start * total)]
+    return factors[-1] * min(1.0, (step + 1) / max(warmup, 1))
+
+
+class SceneQaTask(pl.LightningModule):
+    """A scene answerer and how it learns.
+
+    Args:
+        recipe: All numbers.
+        words: What it reads and says.
+        mean_sizes: Of the boxes of each class, metres.
+    """
+
+    def __init__(self, recipe: SceneQaRecipe, words: KnownWords, mean_sizes: Float[Tensor, "classes 3"]) -> None:
+        super().__init__()
+        self.recipe, self.words = recipe, words
+        self.model = build_answerer(recipe, words, mean_sizes)
+
+    @override
+    def on_train_batch_start(self, batch: SceneQaBatch, batch_idx: int) -> None:
+        """Seeds dropout by step, so that a resumed run draws what an unbroken run draws."""
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step * 1_009 + self.global_rank)
+
+    @override
+    def training_step(self, batch: SceneQaBatch, batch_idx: int) -> Float[Tensor, ""]:
+        """Answers of all questions, and where it is wanted the detections of their scenes."""
+        loss = self._loss(batch)
+        parts = {"train/loss": loss.total, "train/answer": loss.answer}
+        if loss.viewpoint is not None:
+            parts["train/viewpoint"] = loss.viewpoint
+        if loss.detection is not None:
+            parts |= {f"train/{name}": getattr(loss.detection, name) for name in ("vote", "objectness", "box")}
+            parts["train/semantic"] = loss.detection.semantic
+        self.log_dict(parts, batch_size=len(batch))
+        return loss.total
+
+    def _loss(self, batch: SceneQaBatch) -> SceneAnswerLoss:
+        answers, seen = self._answer(batch)
+        found = None
+        if self.recipe.detection_loss and seen is not None and batch.scenes is not None:
+            found = detection_loss(seen.detections, batch.scenes)
+        one_answer = self.recipe.answer_loss == "softmax"
+        return scene_answer_loss(answers, batch.targets, found, one_answer=one_answer)
+
+    def _answer(self, batch: SceneQaBatch) -> tuple[SceneAnswers, SceneTokens | None]:
+        seen = None if batch.scenes is None else self.model.encode_scene(batch.scenes.points, batch.scenes.features)
+        return self.model.answer(seen, batch.situations, batch.questions, batch.scene_of_question), seen
+
+    @override
+    def validation_step(self, batch: SceneQaBatch, batch_idx: int) -> None:
+        """EM@1 of the questions, those with an unknown answer counted as wrong; how far off the asker's place is."""
+        answers, _ = self._answer(batch)
+        given = answers.logits[:, :-1].argmax(-1, keepdim=True)
+        hits = batch.targets.scores.gather(1, given).squeeze(1) > 0
+        # A float, since Lightning averages this weight over the processes in its own type.
+        weight: Any = float(len(hits))
+        numbers = {"val/em1": hits.float().mean()}
+        if answers.viewpoint is not None and batch.targets.located.any():
+            off = (answers.viewpoint.position - batch.targets.positions)[:, :2].norm(dim=-1)
+            numbers["val/position_error_m"] = off[batch.targets.located].mean()
+        self.log_dict(numbers, batch_size=weight, sync_dist=True)
+        self.log("em1", numbers["val/em1"], prog_bar=True, logger=False, batch_size=weight, sync_dist=True)
+
+    @override
+    def configure_optimizers(self) -> dict:
+        """AdamW (Pang et al., §C) by step."""
+        recipe = self.recipe
+        fused = recipe.precision == "32-true"  # in mixed precision Lightning cannot clip before a fused step
+        optimizer = torch.optim.AdamW(parameter_groups(self.model, recipe), fused=fused)
+        total = int(self.trainer.estimated_stepping_batches)
+        factor = learning_rate_factor if recipe.schedule == "cosine" else stepped_factor
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, recipe.warmup_steps, total))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @override
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Leaves frozen blocks out: their fingerprints are enough to find them again."""
+        checkpoint["state_dict"] = trainable_state_dict(self)
+        checkpoint["blocks"] = fingerprints(self)
+
+    @override
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Puts the frozen blocks back, so that loading stays strict."""
+        check_fingerprints(self, checkpoint["blocks"])
+        checkpoint["state_dict"] |= frozen_block_weights(self)
+
+
+def parameter_groups(model: nn.Module, recipe: SceneQaRecipe) -> list[dict]:
+    """Trainable parameters by weight decay (matrices only) and learning rate (the projections have their own)."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name.startswith("block."), parameter.ndim > 1), []).append(parameter)
+    multiplier = recipe.block.learning_rate_multiplier
+    return [
+        {
+            "params": parameters,
+            "lr": recipe.learning_rate * (multiplier if in_block else 1.0),
+            "weight_decay": recipe.weight_decay if is_matrix else 0.0,
+        }
+        for (in_block, is_matrix), parameters in groups.items()
+    ]
