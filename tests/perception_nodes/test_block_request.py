@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import ast
 import struct
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+import perception_nodes
 from perception.tokens import Readout, Tokens
 from perception_nodes.block_request import (
     BlockFailed,
@@ -111,3 +114,16 @@ def test_errors_keep_their_kind_over_the_wire() -> None:
         assert type(error_of(error_name(error), str(error))) is type(error)
     assert isinstance(error_of(error_name(ZeroDivisionError()), ""), BlockFailed)
     assert isinstance(error_of("a word of tomorrow", ""), BlockFailed)
+
+
+def test_nothing_in_the_nodes_can_unpickle() -> None:
+    sources = sorted(Path(perception_nodes.__file__).parent.rglob("*.py"))
+    imported = {
+        (path.name, name.split(".")[0])
+        for path in sources
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+    }
+    assert len(sources) > 20
+    assert {pair for pair in imported if pair[1] in {"pickle", "dill", "cloudpickle", "shelve", "marshal"}} == set()

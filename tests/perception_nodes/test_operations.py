@@ -63,3 +63,9 @@ working = iter([True, True, False])
 print(StopSignal().wait(lambda: next(working), every_s=0.01))
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_leaving_says_what_was_still_to_be_said() -> None:
+    code = "import sys; from perception_nodes.operations import leave; print('last words'); leave(3)"
+    left = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (left.returncode, left.stdout) == (3, "last words\n")

@@ -1,0 +1,123 @@
+"""YAML files as dataclasses: every mistake is said with its file and line, and with the key that was probably meant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from perception.errors import InputError
+
+T = TypeVar("T")
+_MAX_BYTES = 2**20
+_SCALARS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
+
+
+class ConfigurationError(InputError):
+    """A configuration file that cannot be used. The message begins with its place, FILE:LINE."""
+
+
+def read_yaml(path: Path, kind: type[T]) -> T:
+    """A YAML file as a dataclass of text, numbers, paths, tuples and mappings of them, and of further dataclasses.
+
+    Raises:
+        ConfigurationError: It cannot be read, is no YAML, or says something that the dataclass does not know.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ConfigurationError(f"{path}: expected a file of at most {_MAX_BYTES} bytes; is it another one?")
+        root = yaml.compose(path.read_text(), yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error}); give a YAML file") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"{path}{line}: no YAML: {getattr(error, 'problem', error)}") from error
+    if root is None:
+        raise ConfigurationError(f"{path}:1: expected {_keys_of(kind)}, found nothing")
+    return _Reader(path).read(root, kind, "the file")
+
+
+class _Reader:
+    """Turns nodes, which know their lines, into values."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, node: yaml.Node, kind: Any, name: str) -> Any:
+        if get_origin(kind) is UnionType:
+            if NoneType in get_args(kind) and node.tag == "tag:yaml.org,2002:null":
+                return None
+            (kind,) = (option for option in get_args(kind) if option is not NoneType)
+        if is_dataclass(kind):
+            return self._dataclass(node, kind, name)
+        if get_origin(kind) is tuple:
+            return self._tuple(node, get_args(kind)[0], name)
+        if get_origin(kind) is Mapping:
+            keys = self._keys(node, name)
+            return {key: self.read(value, get_args(kind)[1], f"{name}.{key}") for key, (_, value) in keys.items()}
+        return self._scalar(node, kind, name)
+
+    def _dataclass(self, node: yaml.Node, kind: Any, name: str) -> Any:
+        known, types = {field.name: field for field in fields(kind)}, get_type_hints(kind)
+        given = self._keys(node, name)
+        for key, (place, _) in given.items():
+            if key not in known:
+                near = get_close_matches(key, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"expected {_keys_of(kind)}"
+                raise self._error(place, f"{name} has no key {key!r}; {hint}")
+        for key, field in known.items():
+            if key not in given and field.default is MISSING and field.default_factory is MISSING:
+                raise self._error(node, f"{name}: expected the key {key}; add it")
+        values = {key: self.read(value, types[key], key) for key, (_, value) in given.items()}
+        try:
+            return kind(**values)
+        except ConfigurationError:
+            raise
+        except InputError as error:
+            raise self._error(node, str(error)) from error
+
+    def _keys(self, node: yaml.Node, name: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        if not isinstance(node, yaml.MappingNode):
+            raise self._error(node, f"{name}: expected keys and values, found {_kind_of(node)}")
+        keys: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._error(key, f"{name}: expected a word as a key, found {_kind_of(key)}")
+            if key.value in keys:
+                raise self._error(key, f"{name}: the key {key.value} is there twice; remove one")
+            keys[key.value] = (key, value)
+        return keys
+
+    def _tuple(self, node: yaml.Node, kind: Any, name: str) -> tuple[Any, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise self._error(node, f"{name}: expected a list such as [a, b], found {_kind_of(node)}")
+        return tuple(self.read(item, kind, name) for item in node.value)
+
+    def _scalar(self, node: yaml.Node, kind: type, name: str) -> Any:
+        value = yaml.SafeLoader("").construct_object(node) if isinstance(node, yaml.ScalarNode) else None
+        if kind is float and type(value) is int:
+            value = float(value)
+        if kind is Path and isinstance(value, str):
+            return self._path.parent / Path(value).expanduser()  # relative to the file, wherever it is read from
+        if type(value) is not kind:
+            raise self._error(node, f"{name}: expected {_SCALARS[kind]}, found {_kind_of(node)}")
+        return value
+
+    def _error(self, node: yaml.Node, complaint: str) -> ConfigurationError:
+        return ConfigurationError(f"{self._path}:{node.start_mark.line + 1}: {complaint}")
+
+
+def _kind_of(node: yaml.Node) -> str:
+    if isinstance(node, yaml.ScalarNode):
+        return repr(node.value[:80]) if node.value else "nothing"
+    return "a list" if isinstance(node, yaml.SequenceNode) else "keys and values"
+
+
+def _keys_of(kind: Any) -> str:
+    return ", ".join(field.name for field in fields(kind))

@@ -1,0 +1,82 @@
+"""What happens when messages come faster than they are used: one policy for each input of a node."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, Literal, TypeVar
+
+from perception.errors import InputError
+
+T = TypeVar("T")
+Policy = Literal["latest", "fifo"]
+
+
+class Input(Generic[T]):
+    """A bounded queue between the transport's thread and the node's.
+
+    Args:
+        policy: `latest` throws away the oldest message when it is full, so that a node answers what is now. `fifo` lets
+            the sender wait, so that a replay loses nothing.
+        size: Messages that may wait.
+        deadline_s: A message that waited longer is thrown away instead of used.
+        clock: Seconds, monotonic.
+
+    Attributes:
+        dropped: Messages thrown away so far.
+    """
+
+    def __init__(
+        self,
+        policy: Policy = "latest",
+        size: int = 1,
+        deadline_s: float = float("inf"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if size < 1 or not deadline_s > 0:
+            raise InputError(f"input: expected a size of at least 1 and a deadline above 0, got {size}, {deadline_s}")
+        self.dropped = 0
+        self._policy: Policy = policy
+        self._size, self._deadline_s, self._clock = size, deadline_s, clock
+        self._waiting: deque[tuple[float, T]] = deque()
+        self._closed = False
+        self._changed = threading.Condition()
+
+    def put(self, message: T) -> None:
+        """Takes a message in; after `close` it is thrown away."""
+        with self._changed:
+            while len(self._waiting) >= self._size and not self._closed:
+                if self._policy == "latest":
+                    self._waiting.popleft()
+                    self.dropped += 1
+                else:
+                    self._changed.wait()
+            if self._closed:
+                self.dropped += 1
+                return
+            self._waiting.append((self._clock(), message))
+            self._changed.notify_all()
+
+    def get(self, timeout_s: float | None = None) -> T | None:
+        """The oldest message in time; None when none came, or when the input is closed and empty."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                while self._waiting:
+                    arrived, message = self._waiting.popleft()
+                    self._changed.notify_all()
+                    if self._clock() - arrived <= self._deadline_s:
+                        return message
+                    self.dropped += 1
+                left = None if end is None else end - time.monotonic()
+                if self._closed or (left is not None and left <= 0):
+                    return None
+                self._changed.wait(left)
+
+    def close(self) -> None:
+        """Takes nothing more and lets everybody go; what waits can still be got."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
