@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench readers": ("perception_tools.bench_readers:bench_readers", "time the scenario readers on real files"),
     "bench cloud": ("perception_tools.bench_cloud:bench_cloud", "time sampling and grouping a scene's points"),
     "bench block": ("perception_tools.bench_block:bench_block", "time the block: readout, folded, shared, plain"),
+    "bench scene-qa": ("perception_tools.bench_scene_qa:bench_scene_qa", "time a node's first and later answers"),
     "demo": ("perception_tools.demo:demo", "make scenarios, train two recipes, evaluate, write the report"),
 }
 """Words on the command line → (function to hand to tyro, one line of help)."""
