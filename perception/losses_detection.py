@@ -30,20 +30,22 @@ class DetectionLoss:
         objectness: Cross-entropy of near and far proposals.
         box: Centre, size and heading of proposals that are objects.
         semantic: Cross-entropy of the class of proposals that are objects.
+        semantic_weight: Of the last in the total.
     """
 
     vote: Float[Tensor, ""]
     objectness: Float[Tensor, ""]
     box: Float[Tensor, ""]
     semantic: Float[Tensor, ""]
+    semantic_weight: float = 0.1
 
     @property
     def total(self) -> Float[Tensor, ""]:
         """With the weights of VoteNet, ScanQA and SQA3D (before their common factor of 10)."""
-        return self.vote + 0.5 * self.objectness + self.box + 0.1 * self.semantic
+        return self.vote + 0.5 * self.objectness + self.box + self.semantic_weight * self.semantic
 
 
-def detection_loss(found: Detections, scenes: SceneBatch) -> DetectionLoss:
+def detection_loss(found: Detections, scenes: SceneBatch, *, semantic_weight: float = 0.1) -> DetectionLoss:
     """How far proposals are from a scene's boxes. Scenes without boxes teach that nothing is an object."""
     distance = _square_distances(found.clusters, scenes).detach()
     square, nearest_box = distance.min(-1)
@@ -59,6 +61,7 @@ def detection_loss(found: Detections, scenes: SceneBatch) -> DetectionLoss:
         objectness=_mean(objectness, is_object | is_far),
         box=_centre_loss(found, scenes, is_object) + _size_and_heading_loss(found, classes, sizes, is_object),
         semantic=_mean(semantic, is_object),
+        semantic_weight=semantic_weight,
     )
 
 

@@ -28,7 +28,18 @@ WITHOUT_A_TEST_FILE = {
     "perception/errors.py": "one exception class",
     "perception/scenario.py": "types without behaviour; every reader's test checks what it puts into them",
 }
-EXTRAS = {"open3d", "onnxruntime", "zenoh", "rosbags", "mcap", "prometheus_client", "av", "av2", "transformers"}
+EXTRAS = {
+    "open3d",
+    "onnxruntime",
+    "zenoh",
+    "rosbags",
+    "mcap",
+    "prometheus_client",
+    "av",
+    "av2",
+    "transformers",
+    "trimesh",
+}
 
 
 def sources(package: str) -> list[Path]:

@@ -64,8 +64,9 @@ def test_the_pointer_can_stand_by_one_object_and_look_at_another() -> None:
     with torch.no_grad():
         for parameter in pointer.move.parameters():
             parameter.zero_()
-        pointer.score = torch.nn.Linear(4, 2, bias=False)
-        pointer.score.weight.copy_(50 * torch.eye(4)[:2])
+        linear = torch.nn.Linear(4, 2, bias=False)
+        linear.weight.copy_(50 * torch.eye(4)[:2])
+        pointer.score = torch.nn.Sequential(linear)
     objects = Tokens(torch.eye(4)[None, :3], torch.ones(1, 3, dtype=torch.bool))
     centres = torch.tensor([[[1.0, 2.0, 0.5], [4.0, 6.0, 1.0], [-9.0, -9.0, 0.0]]])
     estimate = pointer(objects, centres, torch.zeros(1, 3))

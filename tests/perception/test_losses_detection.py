@@ -160,3 +160,10 @@ def test_boxes_that_pad_change_nothing() -> None:
         boxes_valid=torch.cat([scenes.boxes_valid, torch.zeros(2, 5, dtype=torch.bool)], dim=1),
     )
     assert vars(detection_loss(found, more)) == vars(detection_loss(found, scenes))
+
+
+def test_naming_objects_weighs_as_it_is_told() -> None:
+    scenes = random_scenes()
+    found = random_detections(scenes)
+    usual, heavy = detection_loss(found, scenes), detection_loss(found, scenes, semantic_weight=1.0)
+    assert (heavy.total - usual.total).item() == pytest.approx(0.9 * usual.semantic.item(), rel=1e-5)

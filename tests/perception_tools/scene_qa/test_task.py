@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from perception.answer_vocabulary import AnswerVocabulary
+from perception.encoders.text import LstmText
 from perception.vocabulary import Vocabulary
 from perception_datasets.question_store import read_questions
 from perception_datasets.scene_store import open_scene_store
@@ -79,6 +80,7 @@ def test_an_unread_situation_does_not_matter(
 def test_given_word_vectors_are_not_trained(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
     vectors = torch.randn(len(words.vocabulary), 5)
     model = build_answerer(tiny_answerer, replace(words, vectors=vectors), SIZES)
+    assert isinstance(model.text, LstmText)
     assert torch.equal(model.text.words.weight, vectors)
     trained = {id(p) for group in parameter_groups(model, tiny_answerer) for p in group["params"]}
     assert id(model.text.words.weight) not in trained

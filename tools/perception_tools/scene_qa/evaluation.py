@@ -151,10 +151,9 @@ def _names(checkpoints: Sequence[Path], answered: Sequence[Answered]) -> list[st
         InputError: The same model is given twice.
     """
     names = [model.trained.training.name for model in answered]
-    for model, path in zip(answered, checkpoints, strict=True):
-        if len(set(names)) < len(names):
-            index = answered.index(model)
-            names[index] += f" [{(path if path.is_dir() else path.parent).resolve().name}]"
+    if len(set(names)) < len(names):
+        folders = [(path if path.is_dir() else path.parent).resolve().name for path in checkpoints]
+        names = [f"{name} [{folder}]" for name, folder in zip(names, folders, strict=True)]
     if len(set(names)) < len(names):
         raise InputError(f"expected models of different runs, got {', '.join(names)}; name each once")
     return names

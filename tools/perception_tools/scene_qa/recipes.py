@@ -27,6 +27,7 @@ class SceneQaRecipe:
         points: Sampled from a scan.
         proposals: Of objects, in a scene.
         detection_loss: Whether boxes teach the detector.
+        class_weight: Of naming objects in the detector's loss; 0.1 in VoteNet and SQA3D.
         answer_loss: `binary`: each answer is judged for itself (SQA3D); `softmax`: answers compete.
         viewpoint_loss: Whether the asker's place is estimated and taught, SQA3D's auxiliary task.
         dim: Width of all tokens: 256 in SQA3D, 768 in Pang et al.
@@ -65,6 +66,7 @@ class SceneQaRecipe:
     points: int = 40_000
     proposals: int = 256
     detection_loss: bool = True
+    class_weight: float = 0.1
     answer_loss: Literal["binary", "softmax"] = "binary"
     viewpoint_loss: bool = True
     dim: int = 768
@@ -123,8 +125,9 @@ ROOMS = SceneQaRecipe(
     text_dim=64,
     dropout=0.0,
     word_dropout=0.0,
+    class_weight=1.0,
     answer_loss="softmax",
-    passes=4,
+    passes=8,
     scenes=2,
     questions_per_scene=32,
     turns="quarter",

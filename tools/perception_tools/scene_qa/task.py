@@ -157,7 +157,7 @@ class SceneQaTask(pl.LightningModule):
         answers, seen = self._answer(batch)
         found = None
         if self.recipe.detection_loss and seen is not None and batch.scenes is not None:
-            found = detection_loss(seen.detections, batch.scenes)
+            found = detection_loss(seen.detections, batch.scenes, semantic_weight=self.recipe.class_weight)
         one_answer = self.recipe.answer_loss == "softmax"
         return scene_answer_loss(answers, batch.targets, found, one_answer=one_answer)
 

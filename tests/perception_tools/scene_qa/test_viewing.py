@@ -1,0 +1,59 @@
+"""What a trained model answered, in the viewer."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from perception_datasets.question_store import read_questions
+from perception_datasets.scene_store import open_scene_store
+from perception_tools.main import main
+from perception_tools.scene_qa.data import ValidationGroups
+from perception_tools.scene_qa.model_file import load_answerer
+from perception_tools.scene_qa.viewing import view_group
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained_answerer: Path, rooms_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("viewed")
+    words = f"evaluate scene-qa --checkpoint {trained_answerer} --data {rooms_store} --split test --viewer --out {out}"
+    assert main(words.split()) == 0
+    return out
+
+
+def test_the_viewer_shows_what_was_scored(evaluated: Path) -> None:
+    found = re.search(r'id="content">(.*?)</script>', (evaluated / "viewer.html").read_text(), re.DOTALL)
+    assert found
+    shown = {question["id"]: question for question in json.loads(found[1])["questions"]}
+    scored = [json.loads(line) for line in (evaluated / "answers.jsonl").read_text().splitlines()]
+    assert len(shown) == len(scored) > 0
+    for record in scored:
+        (said,) = record["systems"].values()
+        question = shown[str(record["question_id"])]
+        assert question["answers"] == said["answers"][: len(question["answers"])]
+        assert question["right"] == said["em1"]
+        assert question["probabilities"] == sorted(question["probabilities"], reverse=True)
+    verdicts = [question["right"] for question in shown.values()]
+    assert verdicts == sorted(verdicts)  # the wrong ones first
+
+
+def test_attention_and_guess_are_those_of_the_model(trained_answerer: Path, rooms_store: Path) -> None:
+    trained, scans = load_answerer(trained_answerer), open_scene_store(rooms_store)
+    group = ValidationGroups(scans, read_questions(rooms_store, "test"), trained.recipe)[0]
+    viewed = view_group(trained, group, scans.read(group.questions[0].scene_id).scene)
+    assert [item.question for item in viewed] == list(group.questions)
+    for item in viewed:
+        assert item.attention is not None
+        assert item.attention.shares.sum() == pytest.approx(1, abs=1e-5)
+        assert len(item.attention.boxes) == len(item.attention.labels) == trained.recipe.proposals
+        assert item.guess is not None
+        assert np.linalg.norm(item.guess.rotation) == pytest.approx(1)
+
+
+def test_a_viewer_without_scenes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "scene-qa", "--viewer", "--out", str(tmp_path)]) == 2
+    assert "--viewer: expected --checkpoint RUN and --data STORE" in capsys.readouterr().err

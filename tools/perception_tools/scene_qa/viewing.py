@@ -1,0 +1,80 @@
+"""From trained models and the rooms they are asked about to the viewer of `perception_tools.report.scene_viewer`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from perception.encoders.votenet import Detections
+from perception.scene import Scene, Viewpoint
+from perception.scene_classes import BOX_CLASSES
+from perception_datasets.question_store import read_questions
+from perception_datasets.scene_store import open_scene_store
+from perception_tools.report.scene_viewer import SHOWN_ANSWERS, Attention, ViewedQuestion, write_scene_viewer
+from perception_tools.scene_qa.data import QuestionGroup, ValidationGroups, first_scenes
+from perception_tools.scene_qa.model_file import TrainedAnswerer, load_answerer
+
+SCENES = 20
+"""That a viewer shows: below 10 MB."""
+
+
+def view_answerer(checkpoint: Path, data: Path, path: Path, *, split: str, scenes: int) -> None:
+    """Writes a viewer of all that a trained model answers about the first scenes of a split.
+
+    Raises:
+        InputError: The model or the data cannot be used.
+    """
+    trained, scans = load_answerer(checkpoint), open_scene_store(data)
+    questions = first_scenes(read_questions(data, split), scenes)
+    groups = ValidationGroups(scans, questions, trained.recipe)
+    viewed: list[ViewedQuestion] = []
+    for index in range(len(groups)):
+        group = groups[index]
+        viewed += view_group(trained, group, scans.read(group.questions[0].scene_id).scene)
+    _write(path, viewed, trained.training.name, f"{scans.source} {split}")
+    print(path)
+
+
+@torch.inference_mode()
+def view_group(trained: TrainedAnswerer, group: QuestionGroup, scene: Scene) -> list[ViewedQuestion]:
+    """What a model answers to questions about a scene, and what it looks at."""
+    model, seen = trained.model, None
+    if group.scene is not None:
+        seen = model.encode_scene(*(torch.from_numpy(v)[None] for v in (group.scene.points, group.scene.features)))
+    situations = model.text.batch([question.situation for question in group.questions])
+    asked = model.text.batch([question.question for question in group.questions])
+    said = model.answer(seen, situations, asked, torch.zeros(len(group.questions), dtype=torch.long))
+    known = said.logits[:, : len(trained.answers) - 1].sigmoid()
+    best = known.topk(min(SHOWN_ANSWERS, known.shape[1]))
+    viewed = []
+    for row, question in enumerate(group.questions):
+        attention = guess = None
+        if seen is not None and said.evidence is not None:
+            attention = _attention(seen.detections, said.evidence[row].numpy())
+        if said.viewpoint is not None:
+            rotation = said.viewpoint.rotation[row].double().numpy()
+            guess = Viewpoint(said.viewpoint.position[row].double().numpy(), rotation / np.linalg.norm(rotation))
+        answers = [trained.answers.answer_of(i) for i in best.indices[row].tolist()]
+        viewed.append(ViewedQuestion(question, scene, answers, best.values[row].tolist(), attention, guess))
+    return viewed
+
+
+def _attention(found: Detections, shares: np.ndarray) -> Attention:
+    labels = [BOX_CLASSES[kind] for kind in found.class_scores[0].argmax(-1).tolist()]
+    return Attention(found.boxes[0].numpy(), labels, shares)
+
+
+def _write(path: Path, viewed: Sequence[ViewedQuestion], name: str, data: str) -> None:
+    """The wrongly answered ones first: they are what one looks for."""
+    viewed = sorted(viewed, key=lambda item: item.is_right)
+    scenes = len({item.scene.id for item in viewed})
+    right = sum(item.is_right for item in viewed)
+    facts = {
+        "data": data,
+        "shown": f"{len(viewed):,} questions in {scenes} scenes",
+        "right": f"{100 * right / len(viewed):.1f} %",
+    }
+    write_scene_viewer(path, viewed, title=f"Answers of {name}", facts=facts)
