@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "answer for a frozen block on zenoh or gRPC, for any number of pipelines",
     ),
     "serve router": ("perception_tools.serve:serve_router", "run the zenoh router that a robot's processes meet at"),
+    "node forecast": ("perception_tools.node:forecast", "forecast a robot's tracked objects, from zenoh to zenoh"),
+    "up": ("perception_tools.up:up", "start a deployment's router, block service and nodes; restart what dies"),
     "block fetch": ("perception_tools.block:fetch", "download the pretrained SmolLM2 block, check its hash, cache it"),
     "block slice": ("perception_tools.block:slice_block", "cut one block out of a checkpoint into a small file"),
     "block inspect": ("perception_tools.block:inspect", "print what a block URI holds, as JSON"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from tyro.conf import Positional
 
@@ -27,7 +27,7 @@ def serve_block(
     metrics: int | None = None,
     threads: int = 1,
     json_logs: bool = False,
-) -> None:
+) -> NoReturn:
     """Serve folded pipelines around one block, each by its name, until SIGTERM.
 
     Prints one line of JSON when it is ready. On SIGTERM it sends clients elsewhere, answers those who asked, and ends
@@ -53,7 +53,7 @@ def serve_block(
 
     from perception_nodes.block_host import BlockHost, load_pipelines
     from perception_nodes.json_logs import log_as_json
-    from perception_nodes.operations import StopSignal
+    from perception_nodes.operations import StopSignal, leave
 
     if json_logs:
         log_as_json()
@@ -80,6 +80,7 @@ def serve_block(
             ready["metrics"] = open_.enter_context(_operations(metrics, host)).port
         print(json.dumps(ready), flush=True)
         stop.wait()
+    leave(0)
 
 
 def _operations(port: int, host: BlockHost) -> OperationsServer:
@@ -93,16 +94,17 @@ def _operations(port: int, host: BlockHost) -> OperationsServer:
     return OperationsServer(port, live=lambda: "", ready=lambda: "" if host.ready else "draining", registry=registry)
 
 
-def serve_router(listen: str = "tcp/127.0.0.1:7447") -> None:
+def serve_router(listen: str = "tcp/127.0.0.1:7447") -> NoReturn:
     """Run the zenoh router that a robot's processes meet at, until SIGTERM.
 
     Args:
         listen: Beyond loopback anybody may join.
     """
-    from perception_nodes.operations import StopSignal
+    from perception_nodes.operations import StopSignal, leave
     from perception_nodes.router import open_router
 
     stop = StopSignal()
     with open_router(listen) as session:
         print(json.dumps({"router": listen, "zenoh": str(session.zid())}), flush=True)
         stop.wait()
+    leave(0)

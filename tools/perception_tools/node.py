@@ -1,0 +1,63 @@
+"""`perception node`: a node of a robot as a process."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
+
+from perception.errors import InputError
+
+
+def forecast(config: Path, name: str = "forecast") -> NoReturn:
+    """Forecast the tracked objects of a robot, from zenoh to zenoh in ROS 2's messages, until SIGTERM.
+
+    Prints one line of JSON when it is ready.
+
+    Args:
+        config: The deployment's YAML file; the node is one of its `nodes`.
+        name: Which.
+    """
+    from perception_nodes.deployment import read_deployment
+
+    deployment = read_deployment(config)
+    if name not in deployment.nodes:
+        raise InputError(
+            f"{config}: expected the node {name!r}, found {', '.join(deployment.nodes) or 'none'}; name one of them"
+        )
+    plan = deployment.nodes[name]
+    import torch
+
+    from perception_nodes.block_client import RemoteBlock
+    from perception_nodes.block_zenoh import ZenohBlocks
+    from perception_nodes.forecasting import ForecastingNode
+    from perception_nodes.forecasting_process import ForecastingProcess
+    from perception_nodes.json_logs import log_as_json
+    from perception_nodes.operations import OperationsServer, StopSignal, leave
+    from perception_nodes.topics import RosNode, open_session
+    from perception_nodes.wire import RmwZenoh
+    from perception_tools.model_file import load_model
+
+    log_as_json()
+    torch.set_num_threads(plan.threads)
+    stop = StopSignal()
+    with ExitStack() as open_:
+        session = open_.enter_context(open_session([deployment.router.listen]))
+        trained = load_model(plan.checkpoint)
+        node = ForecastingNode()
+        model_id = f"{trained.training.name}@{trained.training.steps}"
+        node.configure(trained.model, history_steps=trained.training.history_steps, model_id=model_id)
+        if plan.block is not None:  # only now: warming up must not wait for the service
+            blocks = ZenohBlocks(session)
+            open_.callback(blocks.close)
+            trained.model.add_module("block", RemoteBlock(blocks, plan.block, plan.timeout_ms / 1e3))
+        ros = open_.enter_context(RosNode(session, RmwZenoh(node=name, domain=plan.domain)))
+        process = open_.enter_context(ForecastingProcess(node, ros, plan))
+        ready: dict[str, object] = {"node": name, "zenoh": str(session.zid())}
+        if plan.metrics is not None:
+            server = OperationsServer(plan.metrics, live=process.live, ready=process.ready, registry=process.registry)
+            ready["metrics"] = open_.enter_context(server).port
+        print(json.dumps(ready), flush=True)
+        stopped = stop.wait(process.works)
+    leave(0 if stopped else 1)
