@@ -23,6 +23,7 @@ def evaluate_scene_qa(
     limit: int | None = None,
     device: str = "cpu",
     data_name: str | None = None,
+    viewer: bool = False,
 ) -> None:
     """Scores answers to questions about scenes: OUT/metrics.json, OUT/answers.jsonl and OUT/report.html.
 
@@ -51,6 +52,8 @@ def evaluate_scene_qa(
         limit: Only those about the first so many scenes.
         device: Where models run: cpu, cuda.
         data_name: What to call the questions in the report.
+        viewer: Write OUT/viewer.html too: the first scenes to turn in a browser, with each question, what the first
+            model answered, where it believes the asker to stand and what it attended to. Needs --checkpoint.
     """
     if checkpoint:
         from perception_tools.scene_qa.evaluation import evaluate_answerers
@@ -62,7 +65,13 @@ def evaluate_scene_qa(
             )
         options = {"split": split, "limit": limit, "data_name": data_name, "device": device}
         evaluate_answerers(checkpoint, data, out, **options)
+        if viewer:
+            from perception_tools.scene_qa.viewing import SCENES, view_answerer
+
+            view_answerer(checkpoint[0], data, out / "viewer.html", split=split, scenes=min(limit or SCENES, SCENES))
         return
+    if viewer:
+        raise InputError("--viewer: expected --checkpoint RUN and --data STORE, which hold the scenes; give both")
     from perception_tools.scene_qa_files import evaluate_files
 
     if questions is None or annotations is None:
