@@ -141,8 +141,9 @@ def path_headings(
     """Direction of travel along each future; who stands keeps the last one, at first the present heading."""
     starts = np.broadcast_to(position[:, None, None], (*trajectories.shape[:2], 1, 2))
     moves = np.diff(np.concatenate([starts, trajectories], axis=2), axis=2)
-    far = np.linalg.norm(moves, axis=-1) >= _LEAST_MOVE_M
-    directions = np.arctan2(moves[..., 1], moves[..., 0])
+    x, y = moves[..., 0], moves[..., 1]
+    far = x * x + y * y >= _LEAST_MOVE_M**2
+    directions = np.arctan2(y, x)
     last_far = np.maximum.accumulate(np.where(far, np.arange(far.shape[-1]), -1), axis=-1)
     held = np.take_along_axis(directions, np.maximum(last_far, 0), axis=-1)
     return np.where(last_far >= 0, held, heading[:, None, None])
