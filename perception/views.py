@@ -100,7 +100,6 @@ def make_batch(
     frame: Frame = "agent",
     max_tokens: int = 96,
     turn_rad: Sequence[float] | None = None,
-    viewers: Sequence[int] | None = None,
 ) -> VectorBatch:
     """Views of the target agents of each scenario, as one batch.
 
@@ -112,25 +111,20 @@ def make_batch(
             The scene frame has no such limit.
         turn_rad: For each scenario, an angle by which the views are turned (augmentation). Futures stay as they are,
             since each is written in its own agent's frame.
-        viewers: For each scenario, the row of the agent that looks in the scene frame (augmentation); the focal one
-            where this is None.
     """
     views: list[tuple[int, _View]] = []
     for index, (scenario, wanted) in enumerate(zip(scenarios, targets, strict=True)):
         turn = 0.0 if turn_rad is None else turn_rad[index]
         if frame == "scene":
-            viewer = scenario.focal if viewers is None else viewers[index]
-            views.append((index, _scene_view(scenario, wanted, viewer, turn)))
+            views.append((index, _scene_view(scenario, wanted, turn)))
         else:
             views.extend((index, _agent_view(scenario, int(agent), turn, max_tokens)) for agent in wanted)
     return _pad(scenarios, views)
 
 
-def _scene_view(
-    scenario: VectorizedScenario, targets: Int[np.ndarray, " targets"], viewer: int, turn_rad: float
-) -> _View:
+def _scene_view(scenario: VectorizedScenario, targets: Int[np.ndarray, " targets"], turn_rad: float) -> _View:
     agents, lanes = np.arange(len(scenario.agents)), _lanes_in_reach(scenario)
-    view = _turned(scenario.agent_poses[viewer], turn_rad)
+    view = _turned(scenario.agent_poses[scenario.focal], turn_rad)
     poses = _poses_in_view(np.concatenate([scenario.agent_poses, scenario.lane_poses[lanes]]), view)
     return _View(agents, lanes, poses, rows=targets, row_agents=targets)
 

@@ -25,7 +25,6 @@ from perception_tools.forecast_data import (
     SegmentSampler,
     TrainingScenarios,
     choose_targets,
-    choose_viewer,
     make_training_batch,
     training_loader,
     validation_loader,
@@ -123,7 +122,7 @@ def test_a_sample_is_a_function_of_its_key_whatever_was_drawn_before(folder_of, 
         sample = again[key]
         assert same_vectors(sample.vectors, samples[key].vectors)
         assert np.array_equal(sample.targets, samples[key].targets)
-        assert (sample.viewer, sample.turn_rad) == (samples[key].viewer, samples[key].turn_rad)
+        assert sample.turn_rad == samples[key].turn_rad
     assert len({sample.turn_rad for sample in samples.values()}) == len(keys)
     other_seed = TrainingScenarios(folder, replace(tiny_recipe, seed=1))
     assert other_seed[keys[0]].turn_rad != samples[keys[0]].turn_rad
@@ -195,51 +194,32 @@ def crowd(make_scenario: Callable[..., Scenario]) -> Callable[..., VectorizedSce
 
 @settings(deadline=None, max_examples=20)
 @given(seed=st.integers(0, 1000), count=st.integers(1, 8))
-def test_targets_are_the_viewer_then_moving_ones_then_one_that_stands(crowd, seed: int, count: int) -> None:
-    chosen = choose_targets(crowd(focal=5), 1, count, np.random.default_rng(seed)).tolist()
-    assert chosen[0] == 1
-    assert set(chosen[1:3]) <= {0, 5}
+def test_targets_are_the_focal_agent_then_moving_ones_then_one_that_stands(crowd, seed: int, count: int) -> None:
+    chosen = choose_targets(crowd(focal=5), count, np.random.default_rng(seed)).tolist()
+    assert chosen[0] == 5
+    assert set(chosen[1:3]) <= {0, 1}
     assert set(chosen[3:]) <= {2, 3}
     assert len(chosen) == len(set(chosen)) == min(count, 4)
 
 
 def test_chance_decides_among_the_others(crowd) -> None:
-    draws = {tuple(choose_targets(crowd(focal=1), 1, 4, np.random.default_rng(seed))) for seed in range(40)}
+    draws = {tuple(choose_targets(crowd(focal=1), 4, np.random.default_rng(seed))) for seed in range(40)}
     assert draws == {(1, a, b, still) for a, b in ((0, 5), (5, 0)) for still in (2, 3)}
 
 
 def test_the_focal_agent_is_asked_with_part_of_a_future_but_not_with_none(crowd) -> None:
     def chosen(focal: int, **options) -> list[int]:
-        return choose_targets(crowd(focal, **options), focal, 1, np.random.default_rng(0)).tolist()
+        return choose_targets(crowd(focal, **options), 1, np.random.default_rng(0)).tolist()
 
     assert chosen(2, focal_future=3) == [2]
     assert chosen(2, focal_future=0)[0] in {0, 1, 5}
     assert chosen(4) == [4]
 
 
-def test_the_viewer_is_the_focal_agent_or_as_often_as_asked_another_that_moves(crowd) -> None:
-    def drawn(vectors: VectorizedScenario, probability: float) -> list[int]:
-        return [choose_viewer(vectors, probability, np.random.default_rng(seed)) for seed in range(200)]
-
-    assert set(drawn(crowd(focal=1), 0.0)) == {1}
-    assert set(drawn(crowd(focal=1), 1.0)) == {0, 5}
-    assert drawn(crowd(focal=1), 0.3).count(1) == pytest.approx(140, abs=20)
-
-
-def test_where_nobody_else_moves_the_focal_agent_is_the_viewer(make_scenario: Callable[..., Scenario]) -> None:
-    position = np.zeros((2, 15, 2))
-    position[0, :, 0] = np.arange(15)
-    vectors = vectorize(make_scenario(position=position))
-    assert choose_viewer(vectors, 1.0, np.random.default_rng(0)) == 0
-
-
 @pytest.mark.parametrize("frame", ["agent", "scene"])
-def test_the_viewers_weigh_what_the_recipe_says_and_padding_nothing(crowd, tiny_recipe, frame) -> None:
-    samples = [
-        Sample(crowd(focal=0), 1, np.array([0, 1, 5]), 0.0, {}),
-        Sample(crowd(focal=5), 5, np.array([5]), 0.0, {}),
-    ]
-    batch = make_training_batch(samples, replace(tiny_recipe, frame=frame, viewer_weight=4.0))
+def test_focal_agents_weigh_what_the_recipe_says_and_padding_nothing(crowd, tiny_recipe, frame) -> None:
+    samples = [Sample(crowd(focal=1), np.array([0, 1, 5]), 0.0, {}), Sample(crowd(focal=5), np.array([5]), 0.0, {})]
+    batch = make_training_batch(samples, replace(tiny_recipe, frame=frame, focal_weight=4.0))
     expected = [[1.0], [4.0], [1.0], [4.0]] if frame == "agent" else [[1.0, 4.0, 1.0], [4.0, 0.0, 0.0]]
     assert batch.weights.tolist() == expected
 

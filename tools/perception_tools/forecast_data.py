@@ -36,14 +36,12 @@ class Sample:
 
     Attributes:
         vectors: The scenario, perhaps mirrored.
-        viewer: Row of the agent that looks, in the scene frame, and that weighs most in the loss.
         targets: Rows of the agents to predict.
         turn_rad: By how much its views are turned.
         failures: Scenarios that it stands in for, by name with the reason.
     """
 
     vectors: VectorizedScenario
-    viewer: int
     targets: Int[np.ndarray, " targets"]
     turn_rad: float
     failures: dict[str, str]
@@ -140,15 +138,14 @@ class TrainingScenarios(Dataset[Sample]):
         return len(self.folder)
 
     def __getitem__(self, key: Key) -> Sample:
-        """A scenario, mirrored, seen by whom and turned at random, with the agents to predict."""
+        """A scenario, mirrored and turned at random, with the agents to predict."""
         rng = np.random.default_rng((self.recipe.seed, key.data_pass, key.index))
         failures: dict[str, str] = {}
         vectors = self._usable(key.index, failures)
         if rng.random() < self.recipe.mirror_probability:
             vectors = mirror(vectors)
-        viewer = choose_viewer(vectors, self.recipe.other_viewer_probability, rng)
-        targets = choose_targets(vectors, viewer, self.recipe.targets_per_scenario, rng)
-        return Sample(vectors, viewer, targets, float(rng.normal(0, self.recipe.turn_std_rad)), failures)
+        targets = choose_targets(vectors, self.recipe.targets_per_scenario, rng)
+        return Sample(vectors, targets, float(rng.normal(0, self.recipe.turn_std_rad)), failures)
 
     def _usable(self, index: int, failures: dict[str, str]) -> VectorizedScenario:
         for candidate in (*range(index, len(self.folder)), *range(index)):
@@ -186,29 +183,17 @@ def moving(vectors: VectorizedScenario) -> Bool[np.ndarray, " agents"]:
     return np.linalg.norm(vectors.futures[:, -1], axis=-1) > STILL_M
 
 
-def choose_viewer(vectors: VectorizedScenario, other_probability: float, rng: np.random.Generator) -> int:
-    """The focal agent, or with some probability another one that moves and can be learned from."""
-    others = has_target(vectors) & moving(vectors)
-    others[vectors.focal] = False
-    if not others.any() or rng.random() >= other_probability:
-        return vectors.focal
-    return int(rng.choice(np.flatnonzero(others)))
-
-
-def choose_targets(
-    vectors: VectorizedScenario, viewer: int, count: int, rng: np.random.Generator
-) -> Int[np.ndarray, " targets"]:
-    """The viewer and others at random, moving ones first and at most one that stands still.
+def choose_targets(vectors: VectorizedScenario, count: int, rng: np.random.Generator) -> Int[np.ndarray, " targets"]:
+    """The focal agent and others at random, moving ones first and at most one that stands still.
 
     Args:
-        vectors: The scenario.
-        viewer: Row of the agent that looks; left out if it has no future to learn from.
+        vectors: The scenario; its focal agent is left out if it has no future to learn from.
         count: How many at most.
         rng: Chooses.
     """
     usable, moves = has_target(vectors), moving(vectors)
-    first = np.array([viewer])[usable[[viewer]]]
-    usable[viewer] = False
+    first = np.array([vectors.focal])[usable[[vectors.focal]]]
+    usable[vectors.focal] = False
     on_the_way = rng.permutation(np.flatnonzero(usable & moves))
     still = rng.permutation(np.flatnonzero(usable & ~moves))
     return np.concatenate([first, on_the_way, still[:1]])[:count]
@@ -222,10 +207,9 @@ def make_training_batch(samples: Sequence[Sample], recipe: ForecastRecipe) -> Tr
         frame=recipe.frame,
         max_tokens=recipe.max_tokens,
         turn_rad=[sample.turn_rad for sample in samples],
-        viewers=[sample.viewer for sample in samples],
     )
-    viewers = torch.tensor([sample.viewer for sample in samples])[views.view_scenario]
-    weights = torch.where(views.row_agents == viewers[:, None], recipe.viewer_weight, 1.0) * views.rows_valid
+    focal = torch.tensor([sample.vectors.focal for sample in samples])[views.view_scenario]
+    weights = torch.where(views.row_agents == focal[:, None], recipe.focal_weight, 1.0) * views.rows_valid
     failures = {name: reason for sample in samples for name, reason in sample.failures.items()}
     return TrainingBatch(views, weights, failures)
 

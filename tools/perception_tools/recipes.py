@@ -47,7 +47,8 @@ class ForecastRecipe:
 
     Attributes:
         block: What stands between encoder and decoder.
-        frame: `agent`: every predicted agent sees the scene from its own pose; `scene`: all from the focal one's.
+        frame: `agent`: every predicted agent sees the scene from its own pose, which is the more accurate; `scene`: all
+            from the focal one's, which costs a fraction.
         dim: Width of the tokens.
         global_layers: Self-attention layers over all polylines.
         heads: Of that attention.
@@ -56,12 +57,9 @@ class ForecastRecipe:
         max_tokens: Nearest polylines that an agent's view holds.
         passes: Times that every training scenario is seen.
         batch_scenarios: Scenarios in a step, over all processes.
-        targets_per_scenario: Agents predicted in a training scenario: the viewer (the focal agent, mostly) and randomly
-            chosen others whose future is complete, those that move first.
-        other_viewer_probability: Chance that not the focal agent but another one that moves is the viewer of a
-            training scenario: it comes first among the targets, and in the scene frame all is seen from its pose.
-        viewer_weight: Of the viewer in the loss, where every other predicted agent weighs 1. Benchmarks score the
-            focal agent, and by that the viewer.
+        targets_per_scenario: Agents predicted in a training scenario: the focal agent and randomly chosen others whose
+            future is complete, those that move first.
+        focal_weight: Of the focal agent in the loss, where every other predicted agent weighs 1.
         learning_rate: Peak, after linear warm-up; cosine to 1 % of it.
         warmup_steps: Of the learning rate.
         weight_decay: For matrices; none for biases, norms and embeddings of one axis.
@@ -77,7 +75,7 @@ class ForecastRecipe:
     """
 
     block: BlockRecipe = BlockRecipe()
-    frame: Literal["agent", "scene"] = "scene"
+    frame: Literal["agent", "scene"] = "agent"
     dim: int = 256
     global_layers: int = 1
     heads: int = 8
@@ -86,9 +84,8 @@ class ForecastRecipe:
     max_tokens: int = 80
     passes: int = 36
     batch_scenarios: int = 8
-    targets_per_scenario: int = 7
-    other_viewer_probability: float = 0.5
-    viewer_weight: float = 5.0
+    targets_per_scenario: int = 4
+    focal_weight: float = 1.0
     learning_rate: float = 5e-4
     warmup_steps: int = 300
     weight_decay: float = 0.01
