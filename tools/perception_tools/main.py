@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench cloud": ("perception_tools.bench_cloud:bench_cloud", "time sampling and grouping a scene's points"),
     "bench block": ("perception_tools.bench_block:bench_block", "time the block: readout, folded, shared, plain"),
     "bench scene-qa": ("perception_tools.bench_scene_qa:bench_scene_qa", "time a node's first and later answers"),
+    "bench node": ("perception_tools.bench_node:bench_node", "time the forecasting node: latency, memory, transport"),
     "demo": ("perception_tools.demo:demo", "make scenarios, train two recipes, evaluate, write the report"),
 }
 """Words on the command line → (function to hand to tyro, one line of help)."""
