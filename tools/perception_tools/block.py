@@ -48,6 +48,38 @@ def slice_block(
     print(f"{out} holds {blocks.source}, fingerprint {blocks.fingerprint}")
 
 
+def fold(
+    run: Positional[Path],
+    out: Positional[Path],
+    precisions: tuple[Literal["float32", "bfloat16", "int8", "int8_dynamic"], ...] = (
+        "float32",
+        "bfloat16",
+        "int8",
+        "int8_dynamic",
+    ),
+    data: Path | None = None,
+    split: str = "val",
+    limit: int | None = 100,
+) -> None:
+    """Write a trained model's block in its deployment form: everything constant multiplied out, in narrower weights.
+
+    For each precision OUT/PRECISION gets the pipeline's own file and the block's, which pipelines can share and
+    processes map into memory once. With --data, every precision is held against the trained model on real tokens, and
+    on the task's metric.
+
+    Args:
+        run: The folder of a training run with a language block.
+        out: Folder to write to.
+        precisions: Of the block's weights. `int8_dynamic` scales activations to 8 bits too.
+        data: A data set folder, as for `perception evaluate`.
+        split: Which split of it.
+        limit: Only the first so many scenarios.
+    """
+    from perception_tools.folding import fold_run
+
+    fold_run(run, out, precisions, data, split=split, limit=limit)
+
+
 def inspect(uri: Uri) -> None:
     """Print what a block URI holds, as JSON: shape, layers, parameters, storage type, files, fingerprint.
 

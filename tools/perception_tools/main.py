@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("perception_tools.up:up", "start a deployment's router, block service and nodes; restart what dies"),
     "block fetch": ("perception_tools.block:fetch", "download the pretrained SmolLM2 block, check its hash, cache it"),
     "block slice": ("perception_tools.block:slice_block", "cut one block out of a checkpoint into a small file"),
+    "block fold": ("perception_tools.block:fold", "write a trained model's block for deployment, in narrower weights"),
     "block inspect": ("perception_tools.block:inspect", "print what a block URI holds, as JSON"),
     "mcap recover": ("perception_tools.mcap:recover_recording", "save what is in a recording that was cut off"),
     "bench readers": ("perception_tools.bench_readers:bench_readers", "time the scenario readers on real files"),
