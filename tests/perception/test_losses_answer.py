@@ -52,7 +52,8 @@ def test_a_rotation_and_its_negative_are_the_same() -> None:
 def test_detection_weighs_ten_times_and_nothing_is_added_where_it_is_not_known() -> None:
     answers, targets = random_answers()
     answers = replace(answers, viewpoint=None)
-    detection = DetectionLoss(*torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    vote, objectness, box, semantic = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    detection = DetectionLoss(vote, objectness, box, semantic)
     alone, both = scene_answer_loss(answers, targets), scene_answer_loss(answers, targets, detection)
     assert alone.viewpoint is None
     assert alone.total == alone.answer
