@@ -82,7 +82,7 @@ class ForecastRecipe:
     dropout: float = 0.1
     modes: int = 6
     max_tokens: int = 80
-    passes: int = 36
+    passes: int = 32
     batch_scenarios: int = 8
     targets_per_scenario: int = 4
     focal_weight: float = 1.0
