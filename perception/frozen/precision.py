@@ -41,10 +41,7 @@ def linear_of(
 ) -> nn.Module:
     """The layer around weights that have their precision already; they are kept, not copied."""
     if precision == "float32":
-        with torch.device("meta"):
-            linear = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
-        linear.load_state_dict({"weight": weight, **({} if bias is None else {"bias": bias})}, assign=True)
-        return linear.requires_grad_(False)
+        return Float32Linear(weight, bias)
     if precision == "bfloat16":
         return Bfloat16Linear(weight, bias)
     assert scale is not None
@@ -57,6 +54,31 @@ def quantize(
     """A weight as int8 and one scale for each output, symmetric: weight ≈ int8 · scale."""
     scale = weight.abs().amax(dim=1).float().clamp_min(torch.finfo(torch.float32).tiny) / 127
     return (weight / scale.unsqueeze(1)).round().to(torch.int8), scale
+
+
+class Float32Linear(nn.Module):
+    """Weights in float32, multiplied from the left.
+
+    The product is that of `nn.Linear`. But for a few dozen rows PyTorch's float32 kernel takes 1.3 to 1.6 times as long
+    the usual way round, measured on Zen 3 with weights of LLaMA-7B.
+
+    Args:
+        weight: Kept as it is, not copied.
+        bias: Added to the outputs.
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, weight: Float32[Tensor, "out_dim in_dim"], bias: Float32[Tensor, " out_dim"] | None) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
+        """The map."""
+        out = (self.weight @ x.flatten(0, -2).mT).mT.unflatten(0, x.shape[:-1])
+        return out if self.bias is None else out + self.bias
 
 
 class Bfloat16Linear(nn.Module):

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from perception.frozen import precision as precision_module
-from perception.frozen.precision import Bfloat16Linear, DynamicInt8Linear, Int8Linear, quantize, with_precision
+from perception.frozen.precision import (
+    Bfloat16Linear,
+    DynamicInt8Linear,
+    Float32Linear,
+    Int8Linear,
+    quantize,
+    with_precision,
+)
 
 
 def relative_error(value: Tensor, truth: Tensor) -> float:
@@ -85,7 +92,7 @@ def test_seven_bits_where_sums_could_overflow(monkeypatch: pytest.MonkeyPatch):
 def test_weights_are_kept_not_copied():
     weight = torch.randn(8, 16)
     whole = with_precision(_holding(weight), "float32")
-    assert isinstance(whole, nn.Linear)
+    assert isinstance(whole, Float32Linear)
     assert whole.weight.data_ptr() == weight.data_ptr()
     narrow, scale = quantize(weight)
     assert Int8Linear(narrow, scale, None).weight.data_ptr() == narrow.data_ptr()
