@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -194,7 +195,10 @@ def test_one_port_has_one_server_and_it_is_on_loopback(server: OipBlockServer, f
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_mutated_messages_neither_crash_nor_hang_nor_grow_it(channel: grpc.Channel, count: int) -> None:
+def test_mutated_messages_neither_crash_nor_hang_nor_grow_it(
+    channel: grpc.Channel, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "grpc._common")  # pytest would keep a traceback of each
     sound = make_request(tensors_of(make_tokens(), ASKED)).SerializeToString()
     infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
     generator = torch.Generator().manual_seed(0)

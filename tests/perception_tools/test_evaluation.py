@@ -132,14 +132,14 @@ def test_a_split_without_a_usable_scenario_is_refused(trained_run: Path, data: P
 def test_models_side_by_side_are_told_apart(
     trained_run: Path, make_run: Callable[..., TrainingRun], data: Path, tmp_path: Path
 ) -> None:
-    for name, recipe in (("other seed", {"seed": 1}), ("agent", {"frame": "agent"})):
+    for name, recipe in (("other seed", {"seed": 1}), ("scene", {"frame": "scene"})):
         fit(make_run(tmp_path / name, {"passes": 1, **recipe}))
     shutil.copytree(trained_run, tmp_path / "a copy")
-    runs = [trained_run, tmp_path / "other seed", tmp_path / "agent", tmp_path / "a copy"]
+    runs = [trained_run, tmp_path / "other seed", tmp_path / "scene", tmp_path / "a copy"]
     metrics = evaluate_models(runs, data, tmp_path / "out", limit=2)
     names = {metrics["name"], *metrics["others"]}
     assert len(names) == len(runs) + 1
-    assert metrics["name"].startswith("vectornet-llama (scene frame) (seed 0)")
+    assert metrics["name"].startswith("vectornet-llama (agent frame) (seed 0)")
     assert any(name.endswith("[a copy]") for name in names)
     assert metrics["seconds_per_scene"].keys() == names - {BASELINE}
 

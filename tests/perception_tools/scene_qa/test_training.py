@@ -70,11 +70,13 @@ fit(pickle.loads(sys.stdin.buffer.read()))
 
 
 def test_a_run_that_is_killed_and_gone_on_with_ends_bit_equal_to_an_unbroken_one(
-    make_answerer_run: MakeRun, trained_answerer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_answerer_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import pickle
 
-    run = make_answerer_run(tmp_path, accelerator="cpu")
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    fit(make_answerer_run(unbroken, accelerator="cpu"))
+    run = make_answerer_run(broken, accelerator="cpu")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     killed = subprocess.run(
         [sys.executable, "-c", KILLED], input=pickle.dumps(run), env=environment, capture_output=True, check=False
@@ -82,10 +84,10 @@ def test_a_run_that_is_killed_and_gone_on_with_ends_bit_equal_to_an_unbroken_one
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     fit(run)
     assert "going on with the run" in capsys.readouterr().out
-    ours, theirs = load_file(tmp_path / MODEL_FILE), load_file(trained_answerer / MODEL_FILE)
+    ours, theirs = load_file(broken / MODEL_FILE), load_file(unbroken / MODEL_FILE)
     assert ours.keys() == theirs.keys()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
-    assert read_curves(tmp_path) == read_curves(trained_answerer)
+    assert read_curves(broken) == read_curves(unbroken)
 
 
 def test_a_blind_model_trains_too(make_answerer_run: MakeRun, tmp_path: Path) -> None:
