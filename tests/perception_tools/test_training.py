@@ -21,7 +21,8 @@ from perception.errors import InputError
 from perception.vectorize import vectorize
 from perception_datasets.forecasting import open_forecasting
 from perception_tools.curves import read_curves
-from perception_tools.forecast_task import ForecastTask, learning_rate_factor
+from perception_tools.forecast_task import ForecastTask
+from perception_tools.learning import learning_rate_factor
 from perception_tools.model_file import MODEL_FILE, load_model
 from perception_tools.recipes import RECIPES
 from perception_tools.train import TrainingRun

@@ -1,34 +1,23 @@
-"""Training a forecaster under Lightning: the step, the optimiser, and what a checkpoint holds."""
+"""Training a forecaster under Lightning: a recipe's model and its steps."""
 
 from __future__ import annotations
 
-import math
 from typing import Any, cast
 
-import lightning.pytorch as pl
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
 from perception.encoders.vectornet import VectorNet
-from perception.frozen.adapter import build_adapter
-from perception.frozen.checkpoint import (
-    check_fingerprints,
-    fingerprints,
-    frozen_block_weights,
-    trainable_state_dict,
-)
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.losses import trajectory_loss
 from perception.metrics.forecasting import MISS_RADIUS_M
 from perception.models.forecaster import Forecaster
 from perception.views import VectorBatch
 from perception_tools.forecast_data import TrainingBatch
+from perception_tools.learning import LearningTask, build_block
 from perception_tools.recipes import ForecastRecipe
-
-FINAL_LEARNING_RATE = 0.01
-"""Where the cosine ends, as a part of the peak."""
 
 
 def build_forecaster(recipe: ForecastRecipe, future_steps: int) -> Forecaster:
@@ -42,46 +31,11 @@ def build_forecaster(recipe: ForecastRecipe, future_steps: int) -> Forecaster:
         torch.manual_seed(recipe.seed)
         encoder = VectorNet(recipe.dim, global_layers=recipe.global_layers, heads=recipe.heads, dropout=recipe.dropout)
         head = TrajectoryDecoder(recipe.dim, recipe.modes, future_steps)
-        block = build_adapter(
-            recipe.dim,
-            kind=recipe.block.kind,
-            source=recipe.block.source,
-            frozen=recipe.block.frozen,
-            post_norm=recipe.block.post_norm,
-            bias=recipe.block.bias,
-            init=recipe.block.init,
-            matched=recipe.block.matched,
-            residual=recipe.block.residual,
-            seed=recipe.seed,
-        )
+        block = build_block(recipe.dim, recipe.block, recipe.seed)
     return Forecaster(encoder, block, head, frame=recipe.frame, max_tokens=recipe.max_tokens)
 
 
-def parameter_groups(model: Forecaster, recipe: ForecastRecipe) -> list[dict]:
-    """Trainable parameters by weight decay (matrices only) and learning rate (the projections have their own)."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((name.startswith("block."), parameter.ndim > 1), []).append(parameter)
-    multiplier = recipe.block.learning_rate_multiplier
-    return [
-        {
-            "params": parameters,
-            "lr": recipe.learning_rate * (multiplier if in_block else 1.0),
-            "weight_decay": recipe.weight_decay if is_matrix else 0.0,
-        }
-        for (in_block, is_matrix), parameters in groups.items()
-    ]
-
-
-def learning_rate_factor(step: int, warmup: int, total: int) -> float:
-    """Linear warm-up, then a cosine to `FINAL_LEARNING_RATE`, as a part of the peak."""
-    progress = min(step / max(total, 1), 1.0)
-    cosine = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
-    return cosine * min(1.0, (step + 1) / max(warmup, 1))
-
-
-class ForecastTask(pl.LightningModule):
+class ForecastTask(LearningTask[ForecastRecipe, Forecaster]):
     """A forecaster and how it learns.
 
     Args:
@@ -90,18 +44,8 @@ class ForecastTask(pl.LightningModule):
     """
 
     def __init__(self, recipe: ForecastRecipe, future_steps: int) -> None:
-        super().__init__()
-        self.recipe = recipe
-        self.model = build_forecaster(recipe, future_steps)
+        super().__init__(recipe, build_forecaster(recipe, future_steps))
         self.failures: dict[str, str] = {}
-
-    @override
-    def on_train_batch_start(self, batch: TrainingBatch, batch_idx: int) -> None:
-        """Seeds dropout by step, so that a resumed run draws what an unbroken run draws.
-
-        Once an epoch would not do: Lightning does not call `on_train_epoch_start` after a resume.
-        """
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step * 1_009 + self.global_rank)
 
     @override
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Float[Tensor, ""]:
@@ -149,26 +93,3 @@ class ForecastTask(pl.LightningModule):
         weight: Any = float(len(best))
         self.log_dict(numbers, batch_size=weight, sync_dist=True)
         self.log("min_fde", numbers["val/min_fde"], prog_bar=True, logger=False, batch_size=weight, sync_dist=True)
-
-    @override
-    def configure_optimizers(self) -> dict:
-        """AdamW (Pang et al., §C.4) under warm-up and cosine, by step."""
-        fused = self.recipe.precision == "32-true"  # in mixed precision Lightning cannot clip before a fused step
-        optimizer = torch.optim.AdamW(parameter_groups(self.model, self.recipe), fused=fused)
-        total = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, self.recipe.warmup_steps, total)
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    @override
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Leaves frozen blocks out: their fingerprints are enough to find them again."""
-        checkpoint["state_dict"] = trainable_state_dict(self)
-        checkpoint["blocks"] = fingerprints(self)
-
-    @override
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Puts the frozen blocks back, so that loading stays strict."""
-        check_fingerprints(self, checkpoint["blocks"])
-        checkpoint["state_dict"] |= frozen_block_weights(self)

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from perception.errors import InputError
 
@@ -42,11 +42,60 @@ class BlockRecipe:
 
 
 @dataclass(frozen=True)
-class ForecastRecipe:
-    """VectorNet on Argoverse.
+class LearningRecipe:
+    """How any model learns.
 
     Attributes:
-        block: What stands between encoder and decoder.
+        block: What stands between encoder and head.
+        passes: Times that all training data is seen.
+        learning_rate: Peak, after linear warm-up.
+        warmup_steps: Of the learning rate.
+        weight_decay: For matrices; none for biases, norms and embeddings of one axis.
+        gradient_clip: Largest norm of the gradient.
+        average_decay: Of the exponential moving average of the weights, which is what is validated and kept.
+        validate_every: Training segments between validations; a segment is a pass over the data, or part of a long one.
+        patience: Validations without improvement before training stops early, keeping the best; 0 never stops.
+        precision: Lightning's name: `32-true`, `bf16-mixed`, `16-mixed`.
+        seed: Of initialisation, order, augmentation and dropout.
+    """
+
+    block: BlockRecipe = BlockRecipe()
+    passes: int = 30
+    learning_rate: float = 5e-4
+    warmup_steps: int = 0
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    average_decay: float = 0.999
+    validate_every: int = 1
+    patience: int = 0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    seed: int = 0
+
+    def to_json(self) -> dict:
+        """Nested plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict) -> Self:
+        """The recipe that `to_json` wrote.
+
+        Raises:
+            InputError: A field is unknown to this version.
+        """
+        try:
+            return cls(**{**values, "block": BlockRecipe(**values["block"])})
+        except (TypeError, KeyError) as error:
+            raise InputError(
+                f"recipe: expected the fields of this version's {cls.__name__}, {error}; "
+                "evaluate with the version that trained the model"
+            ) from error
+
+
+@dataclass(frozen=True)
+class ForecastRecipe(LearningRecipe):
+    """VectorNet on Argoverse; the learning rate follows a cosine to 1 % of its peak.
+
+    Attributes:
         frame: `agent`: every predicted agent sees the scene from its own pose, which is the more accurate; `scene`: all
             from the focal one's, which costs a fraction.
         dim: Width of the tokens.
@@ -55,26 +104,15 @@ class ForecastRecipe:
         dropout: In the global graph.
         modes: Futures for each agent, K.
         max_tokens: Nearest polylines that an agent's view holds.
-        passes: Times that every training scenario is seen.
         batch_scenarios: Scenarios in a step, over all processes.
         targets_per_scenario: Agents predicted in a training scenario: the focal agent and randomly chosen others whose
             future is complete, those that move first.
         focal_weight: Of the focal agent in the loss, where every other predicted agent weighs 1.
-        learning_rate: Peak, after linear warm-up; cosine to 1 % of it.
-        warmup_steps: Of the learning rate.
-        weight_decay: For matrices; none for biases, norms and embeddings of one axis.
-        gradient_clip: Largest norm of the gradient.
         expected_error_weight: Of the expected end error, which teaches the probabilities by how much modes are wrong.
         mirror_probability: Chance that a training scenario is mirrored.
         turn_std_rad: Spread of the random turn of every training view.
-        average_decay: Of the exponential moving average of the weights, which is what is validated and kept.
-        validate_every: Training segments (`perception_tools.forecast_data`) between validations.
-        patience: Validations without improvement before training stops early, keeping the best; 0 never stops.
-        precision: Lightning's name: `32-true`, `bf16-mixed`, `16-mixed`.
-        seed: Of initialisation, order, augmentation and dropout.
     """
 
-    block: BlockRecipe = BlockRecipe()
     frame: Literal["agent", "scene"] = "agent"
     dim: int = 256
     global_layers: int = 1
@@ -86,37 +124,11 @@ class ForecastRecipe:
     batch_scenarios: int = 8
     targets_per_scenario: int = 4
     focal_weight: float = 1.0
-    learning_rate: float = 5e-4
     warmup_steps: int = 300
-    weight_decay: float = 0.01
-    gradient_clip: float = 1.0
     expected_error_weight: float = 0.3
     mirror_probability: float = 0.5
     turn_std_rad: float = 0.1
-    average_decay: float = 0.999
     validate_every: int = 4
-    patience: int = 0
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    seed: int = 0
-
-    def to_json(self) -> dict:
-        """Nested plain values."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict) -> ForecastRecipe:
-        """The recipe that `to_json` wrote.
-
-        Raises:
-            InputError: A field is unknown to this version.
-        """
-        try:
-            return cls(**{**values, "block": BlockRecipe(**values["block"])})
-        except (TypeError, KeyError) as error:
-            raise InputError(
-                f"recipe: expected the fields of this version's ForecastRecipe, {error}; "
-                "evaluate with the version that trained the model"
-            ) from error
 
 
 RECIPES: dict[str, ForecastRecipe] = {

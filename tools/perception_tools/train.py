@@ -13,19 +13,15 @@ from perception_tools.scene_qa.recipes import RECIPES as SCENE_QA_RECIPES
 from perception_tools.scene_qa.recipes import SceneQaRecipe
 
 
-@dataclass(frozen=True)
-class TrainingRun:
-    """What to train a forecaster on, and where to put it.
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What every kind of training run is told beside its data and recipe.
 
     Attributes:
-        data: A raw Argoverse 1 or 2 folder, sensor logs, synthetic scenarios, or a prepared store.
         out: The run's folder. If it holds an unfinished run of the same recipe, that run goes on.
-        recipe: Every number, each with an option of its own.
         name: Of the recipe.
         split: Which split to train on.
         val_split: Which split to validate on.
-        limit: Train on the first so many scenarios only.
-        val_limit: Validate on the first so many only.
         workers: Processes that read data. With 0 the training process reads, which is fastest where all fits in memory.
         devices: Processes that train, each on a GPU of its own or on the CPU. Under torchrun: on each host.
         nodes: Hosts, under torchrun.
@@ -33,19 +29,32 @@ class TrainingRun:
         restart: Forget the run that is in `out`.
     """
 
-    data: Path
     out: Path
-    recipe: tyro.conf.OmitArgPrefixes[ForecastRecipe]
     name: tyro.conf.Suppress[str]
     split: str = "train"
     val_split: str = "val"
-    limit: int | None = None
-    val_limit: int | None = None
     workers: int = 0
     devices: int = 1
     nodes: int = 1
     accelerator: str = "auto"
     restart: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun(RunOptions):
+    """What to train a forecaster on, and where to put it.
+
+    Attributes:
+        data: A raw Argoverse 1 or 2 folder, sensor logs, synthetic scenarios, or a prepared store.
+        recipe: Every number, each with an option of its own.
+        limit: Train on the first so many scenarios only.
+        val_limit: Validate on the first so many only.
+    """
+
+    data: Path
+    recipe: tyro.conf.OmitArgPrefixes[ForecastRecipe]
+    limit: int | None = None
+    val_limit: int | None = None
 
     def describe(self) -> dict:
         """What makes it this run and no other, for its folder."""
@@ -57,43 +66,25 @@ class TrainingRun:
         }
 
 
-@dataclass(frozen=True)
-class SceneQaTrainingRun:
+@dataclass(frozen=True, kw_only=True)
+class SceneQaTrainingRun(RunOptions):
     """What to train a scene answerer on, and where to put it.
 
     Attributes:
         data: A store with scenes and questions (`perception prepare scannet`, then `sqa3d`).
-        out: The run's folder. If it holds an unfinished run of the same recipe, that run goes on.
         recipe: Every number, each with an option of its own.
-        name: Of the recipe.
         answers: SQA3D's answer_dict.json. Without it, the answers are those that occur twice in the training split.
         word_vectors: A GloVe text file. Without it, word vectors are learned.
-        split: Which questions to train on.
-        val_split: Which questions to validate on.
         limit: Train on the first so many scenes only.
         val_limit: Validate on the first so many only.
-        workers: Processes that read data; with 0 the training process reads.
-        devices: Processes that train, each on a GPU of its own or on the CPU. Under torchrun: on each host.
-        nodes: Hosts, under torchrun.
-        accelerator: Lightning's name: auto, cpu, gpu.
-        restart: Forget the run that is in `out`.
     """
 
     data: Path
-    out: Path
     recipe: tyro.conf.OmitArgPrefixes[SceneQaRecipe]
-    name: tyro.conf.Suppress[str]
     answers: Path | None = None
     word_vectors: Path | None = None
-    split: str = "train"
-    val_split: str = "val"
     limit: int | None = None
     val_limit: int | None = None
-    workers: int = 0
-    devices: int = 1
-    nodes: int = 1
-    accelerator: str = "auto"
-    restart: bool = False
 
     def describe(self) -> dict:
         """What makes it this run and no other, for its folder."""

@@ -61,5 +61,5 @@ def test_a_word_and_its_options_are_a_run(monkeypatch: pytest.MonkeyPatch) -> No
         detection_loss=False,
         passes=3,
     )
-    expected = SceneQaTrainingRun(Path("in"), Path("out"), recipe, "scene-qa/rooms")
+    expected = SceneQaTrainingRun(data=Path("in"), out=Path("out"), recipe=recipe, name="scene-qa/rooms")
     assert runs == [dataclasses.replace(expected, answers=Path("dict.json"), word_vectors=Path("glove.txt"))]

@@ -13,9 +13,10 @@ from perception.encoders.text import LstmText
 from perception.vocabulary import Vocabulary
 from perception_datasets.question_store import read_questions
 from perception_datasets.scene_store import open_scene_store
+from perception_tools.learning import parameter_groups
 from perception_tools.scene_qa.data import Collator, SceneQaBatch, ValidationGroups, first_scenes
 from perception_tools.scene_qa.recipes import SceneQaRecipe
-from perception_tools.scene_qa.task import KnownWords, SceneQaTask, build_answerer, parameter_groups, stepped_factor
+from perception_tools.scene_qa.task import KnownWords, SceneQaTask, build_answerer, stepped_factor
 
 SIZES = torch.ones(18, 3)
 

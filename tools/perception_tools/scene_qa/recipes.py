@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from perception.errors import InputError
-from perception_tools.recipes import BlockRecipe
+from perception_tools.recipes import BlockRecipe, LearningRecipe
 
 
 @dataclass(frozen=True)
-class SceneQaRecipe:
+class SceneQaRecipe(LearningRecipe):
     """VoteNet, an LSTM and MCAN's fusion on SQA3D, with the numbers of Pang et al. (§4.5) where they state them.
 
     Attributes:
-        block: What stands between fusion and answer.
         blind: Answer from the texts alone.
         without_situation: Leave situations unread.
         grounded: Tell the fusion what objects are called and where they are, and let the question meet them as seen
@@ -38,26 +35,15 @@ class SceneQaRecipe:
         text_dim: Of the LSTM.
         dropout: In the fusion.
         word_dropout: Of the numbers in word vectors.
-        passes: Times that every training question is asked.
         scenes: Scenes in a step, over all processes.
         questions_per_scene: Of each of them in a step: a scene is sampled and encoded once for all.
         turns: Of training scenes about the vertical: `half` as in SQA3D, or `quarter` where walls are parallel to axes.
         mirror: Mirror every other training scene. SQA3D does and leaves texts as they are; here left and right in its
             texts change places.
-        learning_rate: Peak, after linear warm-up.
         schedule: `steps` divides it by 10 after a third, a half and two thirds of training (Pang et al.), `cosine` ends
             at 1 % of it.
-        warmup_steps: Of the learning rate.
-        weight_decay: For matrices; none for biases, norms and embeddings of one axis.
-        gradient_clip: Largest norm of the gradient.
-        average_decay: Of the exponential moving average of the weights, which is what is validated and kept.
-        validate_every: Training segments between validations; a segment is a pass, or part of a long one.
-        patience: Validations without improvement before training stops early, keeping the best; 0 never stops.
-        precision: Lightning's name: `32-true`, `bf16-mixed`, `16-mixed`.
-        seed: Of initialisation, order, sampling, augmentation and dropout.
     """
 
-    block: BlockRecipe = field(default_factory=BlockRecipe)
     blind: bool = False
     without_situation: bool = False
     grounded: bool = False
@@ -77,40 +63,12 @@ class SceneQaRecipe:
     text_dim: int = 256
     dropout: float = 0.1
     word_dropout: float = 0.3
-    passes: int = 30
     scenes: int = 8
     questions_per_scene: int = 4
     turns: Literal["half", "quarter"] = "half"
     mirror: bool = False
-    learning_rate: float = 5e-4
     schedule: Literal["steps", "cosine"] = "steps"
-    warmup_steps: int = 0
     weight_decay: float = 1e-5
-    gradient_clip: float = 1.0
-    average_decay: float = 0.999
-    validate_every: int = 1
-    patience: int = 0
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    seed: int = 0
-
-    def to_json(self) -> dict:
-        """Nested plain values."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict) -> SceneQaRecipe:
-        """The recipe that `to_json` wrote.
-
-        Raises:
-            InputError: A field is unknown to this version.
-        """
-        try:
-            return cls(**{**values, "block": BlockRecipe(**values["block"])})
-        except (TypeError, KeyError) as error:
-            raise InputError(
-                f"recipe: expected the fields of this version's SceneQaRecipe, {error}; "
-                "evaluate with the version that trained the model"
-            ) from error
 
 
 ROOMS = SceneQaRecipe(

@@ -1,34 +1,26 @@
-"""Training a scene answerer under Lightning: a recipe's model, the step, the optimiser, what a checkpoint holds."""
+"""Training a scene answerer under Lightning: a recipe's model and its steps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import override
 
 from perception.answer_vocabulary import AnswerVocabulary
 from perception.encoders.pointnet2 import Level
 from perception.encoders.text import LstmText
 from perception.encoders.votenet import LEVELS, VoteNet
-from perception.frozen.adapter import build_adapter
-from perception.frozen.checkpoint import (
-    check_fingerprints,
-    fingerprints,
-    frozen_block_weights,
-    trainable_state_dict,
-)
 from perception.heads.answer import SceneAnswers
 from perception.losses_answer import SceneAnswerLoss, scene_answer_loss
 from perception.losses_detection import detection_loss
 from perception.models.scene_answerer import SceneAnswerer, SceneTokens
 from perception.scene_classes import BOX_CLASSES
 from perception.vocabulary import Vocabulary
-from perception_tools.forecast_task import learning_rate_factor
+from perception_tools.learning import LearningTask, build_block
 from perception_tools.scene_qa.data import SceneQaBatch
 from perception_tools.scene_qa.recipes import SceneQaRecipe
 
@@ -79,7 +71,7 @@ def build_answerer(recipe: SceneQaRecipe, words: KnownWords, mean_sizes: Float[T
         return SceneAnswerer(
             None if recipe.blind else build_detector(recipe, mean_sizes),
             text,
-            None if recipe.blind else _build_block(recipe),
+            None if recipe.blind else build_block(recipe.dim, recipe.block, recipe.seed),
             len(words.answers),
             dim=recipe.dim,
             heads=recipe.heads,
@@ -99,29 +91,13 @@ def build_detector(recipe: SceneQaRecipe, mean_sizes: Float[Tensor, "classes 3"]
     return VoteNet(POINT_FEATURES, mean_sizes, levels=SMALL_LEVELS, seed_dim=128, proposals=recipe.proposals, dim=128)
 
 
-def _build_block(recipe: SceneQaRecipe) -> Any:
-    block = recipe.block
-    return build_adapter(
-        recipe.dim,
-        kind=block.kind,
-        source=block.source,
-        frozen=block.frozen,
-        post_norm=block.post_norm,
-        bias=block.bias,
-        init=block.init,
-        matched=block.matched,
-        residual=block.residual,
-        seed=recipe.seed,
-    )
-
-
 def stepped_factor(step: int, warmup: int, total: int) -> float:
     """Linear warm-up, then `STEPS`, as a part of the peak."""
     factors = [1.0, *(factor for start, factor in STEPS if step >= start * total)]
     return factors[-1] * min(1.0, (step + 1) / max(warmup, 1))
 
 
-class SceneQaTask(pl.LightningModule):
+class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
     """A scene answerer and how it learns.
 
     Args:
@@ -131,14 +107,15 @@ class SceneQaTask(pl.LightningModule):
     """
 
     def __init__(self, recipe: SceneQaRecipe, words: KnownWords, mean_sizes: Float[Tensor, "classes 3"]) -> None:
-        super().__init__()
-        self.recipe, self.words = recipe, words
-        self.model = build_answerer(recipe, words, mean_sizes)
+        super().__init__(recipe, build_answerer(recipe, words, mean_sizes))
+        self.words = words
 
     @override
-    def on_train_batch_start(self, batch: SceneQaBatch, batch_idx: int) -> None:
-        """Seeds dropout by step, so that a resumed run draws what an unbroken run draws."""
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step * 1_009 + self.global_rank)
+    def learning_rate_factor(self, step: int, total: int) -> float:
+        """As the recipe's schedule says."""
+        if self.recipe.schedule == "cosine":
+            return super().learning_rate_factor(step, total)
+        return stepped_factor(step, self.recipe.warmup_steps, total)
 
     @override
     def training_step(self, batch: SceneQaBatch, batch_idx: int) -> Float[Tensor, ""]:
@@ -179,43 +156,3 @@ class SceneQaTask(pl.LightningModule):
             numbers["val/position_error_m"] = off[batch.targets.located].mean()
         self.log_dict(numbers, batch_size=weight, sync_dist=True)
         self.log("em1", numbers["val/em1"], prog_bar=True, logger=False, batch_size=weight, sync_dist=True)
-
-    @override
-    def configure_optimizers(self) -> dict:
-        """AdamW (Pang et al., §C) by step."""
-        recipe = self.recipe
-        fused = recipe.precision == "32-true"  # in mixed precision Lightning cannot clip before a fused step
-        optimizer = torch.optim.AdamW(parameter_groups(self.model, recipe), fused=fused)
-        total = int(self.trainer.estimated_stepping_batches)
-        factor = learning_rate_factor if recipe.schedule == "cosine" else stepped_factor
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, recipe.warmup_steps, total))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    @override
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Leaves frozen blocks out: their fingerprints are enough to find them again."""
-        checkpoint["state_dict"] = trainable_state_dict(self)
-        checkpoint["blocks"] = fingerprints(self)
-
-    @override
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Puts the frozen blocks back, so that loading stays strict."""
-        check_fingerprints(self, checkpoint["blocks"])
-        checkpoint["state_dict"] |= frozen_block_weights(self)
-
-
-def parameter_groups(model: nn.Module, recipe: SceneQaRecipe) -> list[dict]:
-    """Trainable parameters by weight decay (matrices only) and learning rate (the projections have their own)."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((name.startswith("block."), parameter.ndim > 1), []).append(parameter)
-    multiplier = recipe.block.learning_rate_multiplier
-    return [
-        {
-            "params": parameters,
-            "lr": recipe.learning_rate * (multiplier if in_block else 1.0),
-            "weight_decay": recipe.weight_decay if is_matrix else 0.0,
-        }
-        for (in_block, is_matrix), parameters in groups.items()
-    ]
