@@ -98,6 +98,12 @@ def rotation_matrix(quaternion: Float64[np.ndarray, " 4"]) -> Float64[np.ndarray
     return np.eye(3) + 2 * w * cross + 2 * cross @ cross
 
 
+def yaw(quaternions: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n"]:
+    """The heading of unit quaternions x, y, z, w: the angle about z, radians."""
+    x, y, z, w = np.moveaxis(quaternions, -1, 0)
+    return np.asarray(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+
+
 def unit_quaternion(rotation: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, " 4"]:
     """The quaternion x, y, z, w of a rotation, w at least 0.
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
+from perception.geometry import rotation_matrix
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -53,8 +55,7 @@ class Viewpoint:
     @property
     def forward(self) -> Float64[np.ndarray, " 3"]:
         """The direction of the gaze in the scene frame, a unit vector."""
-        x, y, z, w = self.rotation
-        return -np.array([1 - 2 * (y * y + z * z), 2 * (x * y + z * w), 2 * (x * z - y * w)])
+        return -rotation_matrix(self.rotation)[:, 0]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from perception.geometry import SE2
+from perception.geometry import SE2, yaw
 from perception.scenario import STEP_S, AgentKind
 from perception_nodes.forecasting import ForecastResult
 from perception_nodes.frames import TrackedFrame
-from perception_nodes.messages import FORECAST_STATUS, make
+from perception_nodes.messages import FORECAST_STATUS, header, make
 from perception_nodes.objects import Label, OrientationAvailability, PredictedObjects, TrackedObjects
 
 ODOMETRY = "nav_msgs/msg/Odometry"
@@ -91,13 +91,9 @@ def status_of(result: ForecastResult, *, frame_id: str = "map") -> Any:
 
     A time that ROS cannot write (before 1970, after 2038) is 0; such a result is not valid.
     """
-    seconds, nanoseconds = divmod(result.stamp_ns, 10**9)
-    if not 0 <= seconds < 2**31:
-        seconds, nanoseconds = 0, 0
-    stamp = make("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
     return make(
         FORECAST_STATUS,
-        header=make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id),
+        header=header(result.stamp_ns if 0 <= result.stamp_ns < 2**31 * 10**9 else 0, frame_id),
         latency_ms=result.latency_ms,
         age_ms=result.age_ms,
         dropped_since_last=result.dropped_since_last,
@@ -108,19 +104,17 @@ def status_of(result: ForecastResult, *, frame_id: str = "map") -> Any:
 
 def odometry_of(frame: TrackedFrame, *, frame_id: str = "map", child_frame_id: str = "base_link") -> Any:
     """The `nav_msgs/Odometry` that a localisation sends at a frame's time; velocities and covariances are 0."""
-    pose, yaw = frame.city_SE2_ego, frame.city_SE2_ego.heading_rad
-    seconds, nanoseconds = divmod(frame.stamp_ns, 10**9)
-    stamp = make("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
+    pose, heading = frame.city_SE2_ego, frame.city_SE2_ego.heading_rad
     still = [make("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0) for _ in range(2)]
     placed = make(
         "geometry_msgs/msg/Pose",
         position=make("geometry_msgs/msg/Point", x=pose.x_m, y=pose.y_m, z=0.0),
-        orientation=make("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=np.sin(yaw / 2), w=np.cos(yaw / 2)),
+        orientation=make("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=np.sin(heading / 2), w=np.cos(heading / 2)),
     )
     twist = make("geometry_msgs/msg/Twist", linear=still[0], angular=still[1])
     return make(
         ODOMETRY,
-        header=make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id),
+        header=header(frame.stamp_ns, frame_id),
         child_frame_id=child_frame_id,
         pose=make("geometry_msgs/msg/PoseWithCovariance", pose=placed, covariance=np.zeros(36)),
         twist=make("geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=np.zeros(36)),
@@ -130,7 +124,7 @@ def odometry_of(frame: TrackedFrame, *, frame_id: str = "map", child_frame_id: s
 def ego_pose_of(odometry: Any) -> SE2:
     """The planar pose in a `nav_msgs/Odometry`, of its child frame (`base_link`) in its frame (`map`)."""
     at, q = odometry.pose.pose.position, odometry.pose.pose.orientation
-    return SE2(at.x, at.y, float(np.arctan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y**2 + q.z**2))))
+    return SE2(at.x, at.y, float(yaw(np.array([q.x, q.y, q.z, q.w]))))
 
 
 def path_headings(

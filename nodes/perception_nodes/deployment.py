@@ -52,6 +52,14 @@ class ServicePlan:
         _expect_positive("service", workers=self.workers, threads=self.threads)
 
 
+# Autoware's own names where it has some: its planners read the output there.
+OBJECTS = "/perception/object_recognition/tracking/objects"
+EGO = "/localization/kinematic_state"
+MAP = "/map/polylines"
+FORECASTS = "/perception/object_recognition/objects"
+STATUS = "/perception/object_recognition/prediction/status"
+
+
 @dataclass(frozen=True)
 class ForecastPlan:
     """A forecasting node.
@@ -76,11 +84,11 @@ class ForecastPlan:
     timeout_ms: float = 80.0
     tolerance_ms: float = 100.0
     domain: int = 0
-    objects: str = "/perception/object_recognition/tracking/objects"
-    ego: str = "/localization/kinematic_state"
-    map: str = "/map/polylines"
-    forecasts: str = "/perception/object_recognition/objects"
-    status: str = "/perception/object_recognition/prediction/status"
+    objects: str = OBJECTS
+    ego: str = EGO
+    map: str = MAP
+    forecasts: str = FORECASTS
+    status: str = STATUS
     metrics: int | None = None
     threads: int = 1
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from perception.geometry import SE2
+from perception.geometry import SE2, yaw
 from perception.scenario import AgentKind
 from perception_nodes.frames import TrackedFrame
-from perception_nodes.messages import deserialize
+from perception_nodes.messages import deserialize, stamp_ns_of
 
 DETECTIONS = "vision_msgs/msg/Detection3DArray"
 _VEHICLES = ("vehicle", "regular_vehicle", "large_vehicle", "car", "truck", "van", "trailer", "construction_vehicle")
@@ -63,9 +63,8 @@ def detections_of(message: Any, city_SE2_ego: SE2) -> Detections:
     place = np.array([(box.center.position.x, box.center.position.y) for box in boxes]).reshape(-1, 2)
     turn = np.array([(q.x, q.y, q.z, q.w) for q in (box.center.orientation for box in boxes)]).reshape(-1, 4)
     size = np.array([(box.size.x, box.size.y, box.size.z) for box in boxes]).reshape(-1, 3)
-    stamp = message.header.stamp
     frame = TrackedFrame(
-        stamp_ns=stamp.sec * 10**9 + stamp.nanosec,
+        stamp_ns=stamp_ns_of(message.header),
         city_SE2_ego=city_SE2_ego,
         ids=tuple(detection.id for detection in named),
         kinds=np.array([KIND_OF_CLASS.get(name, AgentKind.UNKNOWN) for name in classes], dtype=np.int64),
@@ -84,7 +83,7 @@ def _best_class(detection: Any) -> str:
 
 def _yaw(quaternions: Float[np.ndarray, "boxes 4"]) -> Float[np.ndarray, " boxes"]:
     """Headings; NaN, which the node's screening leaves out, where a quaternion is not of length one."""
-    small = (np.abs(quaternions) < 2).all(axis=1)  # false for NaN
-    x, y, z, w = np.where(small, quaternions.T, 0.0)
-    unit = np.abs(x * x + y * y + z * z + w * w - 1) < 2e-3
-    return np.where(unit, np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)), np.nan)
+    small = (np.abs(quaternions) < 2).all(axis=1, keepdims=True)  # false for NaN
+    safe = np.where(small, quaternions, 0.0)
+    unit = np.abs((safe * safe).sum(axis=1) - 1) < 2e-3
+    return np.where(unit, yaw(safe), np.nan)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
-from perception_nodes.messages import make
+from perception_nodes.messages import header, make
 
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 _RATE_OVER = 10
@@ -106,11 +106,9 @@ class InputMonitor:
 
 def diagnostic_array(stamp_ns: int, statuses: Sequence[Status], hardware_id: str = "frozen-perception") -> Any:
     """The message of some statuses."""
-    seconds, nanoseconds = divmod(stamp_ns, 10**9)
-    stamp = make("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
     return make(
         DIAGNOSTICS,
-        header=make("std_msgs/msg/Header", stamp=stamp, frame_id=""),
+        header=header(stamp_ns, ""),
         status=[
             make(
                 "diagnostic_msgs/msg/DiagnosticStatus",

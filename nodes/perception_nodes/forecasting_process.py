@@ -29,10 +29,11 @@ from perception_nodes.messages import (
     TRACKED_OBJECTS,
     deserialize,
     serialize,
-    type_hash,
+    stamp_ns_of,
+    topic_of,
 )
 from perception_nodes.topics import Received, RosNode
-from perception_nodes.wire import LATCHED, RELIABLE, Qos, Topic
+from perception_nodes.wire import LATCHED
 
 _POSE_WITHIN_NS = 100_000_000
 """A pose farther from a frame's stamp is not its ego pose: one step of the 10 Hz stream."""
@@ -69,15 +70,15 @@ class ForecastingProcess:
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
         self._make_metrics()
-        self._forecasts = ros.publisher(_topic(plan.forecasts, PREDICTED_OBJECTS))
-        self._status = ros.publisher(_topic(plan.status, FORECAST_STATUS))
-        self._diagnostics = ros.publisher(_topic("/diagnostics", DIAGNOSTICS))
+        self._forecasts = ros.publisher(topic_of(plan.forecasts, PREDICTED_OBJECTS))
+        self._status = ros.publisher(topic_of(plan.status, FORECAST_STATUS))
+        self._diagnostics = ros.publisher(topic_of("/diagnostics", DIAGNOSTICS))
         node.activate()
         self._thread = threading.Thread(target=self._run, name="forecasting", daemon=True)
         self._thread.start()
-        ros.subscribe(_topic(plan.map, POLYLINE_MAP, LATCHED), lambda received: self._maps.put(received.cdr))
-        ros.subscribe(_topic(plan.ego, ODOMETRY), self._take_pose)
-        ros.subscribe(_topic(plan.objects, TRACKED_OBJECTS), lambda received: self._frames.put(received.cdr))
+        ros.subscribe(topic_of(plan.map, POLYLINE_MAP, LATCHED), lambda received: self._maps.put(received.cdr))
+        ros.subscribe(topic_of(plan.ego, ODOMETRY), self._take_pose)
+        ros.subscribe(topic_of(plan.objects, TRACKED_OBJECTS), lambda received: self._frames.put(received.cdr))
 
     def works(self) -> bool:
         """Whether the thread lives and gets on."""
@@ -121,9 +122,8 @@ class ForecastingProcess:
 
     def _take_pose(self, received: Received) -> None:
         odometry = deserialize(received.cdr, ODOMETRY)
-        stamp = odometry.header.stamp
         with self._posed:
-            self._poses.append((stamp.sec * 10**9 + stamp.nanosec, ego_pose_of(odometry)))
+            self._poses.append((stamp_ns_of(odometry.header), ego_pose_of(odometry)))
             self._posed.notify_all()
 
     @torch.inference_mode()
@@ -191,7 +191,3 @@ class ForecastingProcess:
         if time.monotonic() - self._diagnosed_s >= _DIAGNOSE_S:
             self._diagnosed_s = time.monotonic()
             self._diagnostics.put(serialize(diagnostic_array(time.time_ns(), self.statuses()), DIAGNOSTICS))
-
-
-def _topic(name: str, kind: str, qos: Qos = RELIABLE) -> Topic:
-    return Topic(name, kind, type_hash(kind), qos)

@@ -9,7 +9,7 @@ import numpy as np
 from perception.map_index import MapIndex
 from perception.scenario import MapPolylines, PolylineKind, Turn
 from perception_nodes.cdr_payload import MalformedMessage
-from perception_nodes.messages import POLYLINE_MAP, make
+from perception_nodes.messages import POLYLINE_MAP, header, make
 from perception_nodes.objects import FARTHEST_M
 
 _BY_POLYLINE = ("kinds", "turns", "is_intersection", "has_traffic_control", "point_counts")
@@ -19,10 +19,9 @@ def map_message(lanes: MapIndex, city: str, *, frame_id: str = "map") -> Any:
     """A map as a message. Its stamp is 0: it does not age."""
     polylines = lanes.polylines
     count, points = polylines.points.shape[:2]
-    stamp = make("builtin_interfaces/msg/Time", sec=0, nanosec=0)
     return make(
         POLYLINE_MAP,
-        header=make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id),
+        header=header(0, frame_id),
         map_id=city,
         ids=polylines.ids.astype(np.int64),
         kinds=polylines.kinds.astype(np.uint8),

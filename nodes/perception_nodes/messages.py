@@ -23,6 +23,7 @@ from rosbags.typesys.store import Typestore
 
 from perception.errors import InputError
 from perception_nodes.cdr_payload import MAX_MESSAGE_BYTES, MalformedMessage
+from perception_nodes.wire import RELIABLE, Qos, Topic
 
 INTERFACES = Path(__file__).parent / "interfaces"
 
@@ -46,6 +47,23 @@ def typestore() -> Typestore:
 def make(name: str, /, **fields: Any) -> Any:
     """A message of a type, from all its fields."""
     return _expect_known(name).types[name](**fields)
+
+
+def header(stamp_ns: int, frame_id: str) -> Any:
+    """A `std_msgs/Header`; the stamp must be one that ROS can write, 0 to 2³¹ s."""
+    seconds, nanoseconds = divmod(stamp_ns, 10**9)
+    stamp = make("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
+    return make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)
+
+
+def stamp_ns_of(header: Any) -> int:
+    """The stamp of a header, nanoseconds."""
+    return header.stamp.sec * 10**9 + header.stamp.nanosec
+
+
+def topic_of(name: str, kind: str, qos: Qos = RELIABLE) -> Topic:
+    """A topic of a known type."""
+    return Topic(name, kind, type_hash(kind), qos)
 
 
 def serialize(message: object, name: str) -> bytes:

@@ -13,6 +13,8 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int, Int64, UInt8
 
+from perception.geometry import yaw
+
 FARTHEST_M = 1e8
 """Ten times the largest coordinate of any map projection: what lies beyond is an error, not a place."""
 
@@ -99,8 +101,7 @@ class Objects:
     @property
     def headings(self) -> Float64[np.ndarray, " objects"]:
         """Yaw in the header's frame, radians."""
-        x, y, z, w = self.poses[:, 3:].T
-        return np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+        return yaw(self.poses[:, 3:])
 
     @property
     def velocities(self) -> Float64[np.ndarray, "objects 2"]:

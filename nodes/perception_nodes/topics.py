@@ -12,7 +12,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -40,19 +40,26 @@ def open_session(
         connect: Where to look for a router or for peers; looking goes on while the session lives.
         listen: Where peers may connect. Without a place to listen at, two peers of a router never exchange data.
     """
-    config = zenoh.Config()
-    for key, value in {
-        "mode": '"peer"',
-        "connect/endpoints": json.dumps(list(connect)),
-        "listen/endpoints": json.dumps(list(listen)),
-        "scouting/multicast/enabled": "false",
-        "scouting/gossip/enabled": "true",
-        "timestamping/enabled": "true",  # latched topics need it
-        "queries_default_timeout": "600000",  # ms, as rmw_zenoh's
-        "transport/link/rx/max_message_size": str(MAX_MESSAGE_BYTES),
-    }.items():
-        config.insert_json5(key, value)
+    config = zenoh_config(
+        {
+            "mode": "peer",
+            "connect/endpoints": list(connect),
+            "listen/endpoints": list(listen),
+            "scouting/gossip/enabled": True,
+            "timestamping/enabled": True,  # latched topics need it
+            "queries_default_timeout": 600_000,  # ms, as rmw_zenoh's
+        }
+    )
     return zenoh.open(config)
+
+
+def zenoh_config(settings: Mapping[str, object]) -> zenoh.Config:
+    """A session that looks for nobody by multicast and takes no message larger than ours are."""
+    config = zenoh.Config()
+    bounds = {"scouting/multicast/enabled": False, "transport/link/rx/max_message_size": MAX_MESSAGE_BYTES}
+    for key, value in {**settings, **bounds}.items():
+        config.insert_json5(key, json.dumps(value))
+    return config
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from perception.geometry import SE2, SE3, rotation_matrix, unit_quaternion, wrap_angle
+from perception.geometry import SE2, SE3, rotation_matrix, unit_quaternion, wrap_angle, yaw
 
 METRES = st.floats(-1e4, 1e4)
 RADIANS = st.floats(-10, 10)
@@ -78,3 +78,9 @@ def test_a_half_turn_has_a_quaternion(axis: np.ndarray) -> None:
 def test_a_matrix_that_is_no_pose_is_refused(broken: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected a rigid transform"):
         SE3.from_matrix(broken)
+
+
+def test_the_yaw_of_a_quaternion_is_its_heading_whatever_the_tilt() -> None:
+    rotations = Rotation.from_euler("ZYX", [[0.3, 0.2, -0.1], [-2.9, 0.0, 0.4], [1.5, -1.2, 0.0]])
+    np.testing.assert_allclose(yaw(rotations.as_quat()), [0.3, -2.9, 1.5])
+    assert yaw(np.array([0.0, 0.0, 0.0, 1.0])) == 0

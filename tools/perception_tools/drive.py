@@ -17,7 +17,7 @@ from perception_nodes.autoware import ODOMETRY, ego_pose_of, frame_of
 from perception_nodes.cdr import read_tracked_objects
 from perception_nodes.frames import TrackedFrame
 from perception_nodes.map_message import map_of
-from perception_nodes.messages import POLYLINE_MAP, TRACKED_OBJECTS, deserialize
+from perception_nodes.messages import POLYLINE_MAP, TRACKED_OBJECTS, deserialize, stamp_ns_of
 from perception_nodes.recording import Recorded, read_recording
 
 POSE_WITHIN_NS = 50_000_000
@@ -91,7 +91,7 @@ class _EgoPoses:
     """The ego's pose over time."""
 
     def __init__(self, odometry: Sequence[Any]) -> None:
-        stamps = [message.header.stamp.sec * 10**9 + message.header.stamp.nanosec for message in odometry]
+        stamps = [stamp_ns_of(message.header) for message in odometry]
         order = np.argsort(stamps, kind="stable")
         self._stamps_ns = np.array(stamps, dtype=np.int64)[order]
         self._poses = [ego_pose_of(odometry[row]) for row in order]

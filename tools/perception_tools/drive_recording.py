@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from perception_nodes import deployment
 from perception_nodes.autoware import ODOMETRY, odometry_of, predicted_objects_of, status_of, tracked_objects_of
 from perception_nodes.cdr import read_predicted_objects, write_predicted_objects, write_tracked_objects
 from perception_nodes.forecasting import ForecastResult
@@ -22,25 +23,18 @@ from perception_nodes.messages import (
     PREDICTED_OBJECTS,
     TRACKED_OBJECTS,
     serialize,
-    type_hash,
+    topic_of,
 )
 from perception_nodes.recording import Recorder, read_recording
-from perception_nodes.wire import LATCHED, RELIABLE, Qos, Topic
+from perception_nodes.wire import LATCHED
 from perception_tools.drive import Drive
+from perception_tools.playback import Record
 
-Record = Callable[[TrackedFrame, ForecastResult], None]
-
-
-def _topic(name: str, kind: str, qos: Qos = RELIABLE) -> Topic:
-    return Topic(name, kind, type_hash(kind), qos)
-
-
-# Autoware's own names where it has some: its planners read the output there.
-MAP = _topic("/map/polylines", POLYLINE_MAP, LATCHED)
-EGO = _topic("/localization/kinematic_state", ODOMETRY)
-INPUT = _topic("/perception/object_recognition/tracking/objects", TRACKED_OBJECTS)
-OUTPUT = _topic("/perception/object_recognition/objects", PREDICTED_OBJECTS)
-STATUS = _topic("/perception/object_recognition/prediction/status", FORECAST_STATUS)
+MAP = topic_of(deployment.MAP, POLYLINE_MAP, LATCHED)
+EGO = topic_of(deployment.EGO, ODOMETRY)
+INPUT = topic_of(deployment.OBJECTS, TRACKED_OBJECTS)
+OUTPUT = topic_of(deployment.FORECASTS, PREDICTED_OBJECTS)
+STATUS = topic_of(deployment.STATUS, FORECAST_STATUS)
 
 
 @contextmanager
