@@ -160,9 +160,9 @@ class ForecastingProcess:
         self._publish(result)
 
     def _publish(self, result: ForecastResult) -> None:
-        self._forecasts.put(write_predicted_objects(predicted_objects_of(result)))
-        self._answered.inc()
+        self._answered.inc()  # first, so that who has the forecast finds it counted
         self._reason = ""
+        self._forecasts.put(write_predicted_objects(predicted_objects_of(result)))
 
     def _refuse(self, reason: str) -> None:
         self._refused.inc()
