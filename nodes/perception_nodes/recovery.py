@@ -19,8 +19,8 @@ from zstandard import ZstdError
 
 from perception.errors import InputError
 
-_BROKEN = (McapError, ValueError, RuntimeError, struct.error, ZstdError)
-"""What mcap and its decompressors raise at bytes that make no sense."""
+_BROKEN = (McapError, ValueError, RuntimeError, OverflowError, MemoryError, struct.error, ZstdError)
+"""What mcap and its decompressors raise at bytes that make no sense; of them too large a length runs out of memory."""
 
 
 @dataclass(frozen=True)
