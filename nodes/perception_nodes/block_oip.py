@@ -10,18 +10,19 @@ https://github.com/open-inference/open-inference-protocol, `inference_grpc.md`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
+from operator import methodcaller
 from typing import Any, NoReturn
 
 import grpc
 import numpy as np
 import torch
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from open_inference.grpc import protocol
-from open_inference.grpc.service import GRPCInferenceServiceServicer, add_GRPCInferenceServiceServicer_to_server
 from torch import Tensor
 
 from perception.errors import InputError
@@ -80,7 +81,7 @@ class OipBlockServer:
         for name in ("", SERVICE):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        add_GRPCInferenceServiceServicer_to_server(_Servicer(host), self._server)
+        self._server.add_generic_rpc_handlers((_handler(_Servicer(host)),))
         try:
             self.port = self._server.add_insecure_port(f"{address}:{port}")
         except RuntimeError as error:
@@ -99,7 +100,10 @@ class OipBlockServer:
         self.close()
 
 
-class _Servicer(GRPCInferenceServiceServicer):
+_CALLS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
+
+
+class _Servicer:
     """The protocol's six calls."""
 
     def __init__(self, host: BlockHost) -> None:
@@ -174,6 +178,31 @@ class _Servicer(GRPCInferenceServiceServicer):
 
 def _cancel(future: Future[Tensor]) -> None:
     future.cancel()
+
+
+def _handler(servicer: _Servicer) -> grpc.GenericRpcHandler:
+    """The calls, each of which parses its own request: gRPC keeps a call for ever whose request it cannot parse itself.
+
+    (grpcio 1.85, some 2 kB each: whoever sends such requests would fill the server's memory.)
+    """
+    methods = {
+        name: grpc.unary_unary_rpc_method_handler(
+            partial(_parse, getattr(protocol, f"{name}Request"), getattr(servicer, name)),
+            response_serializer=methodcaller("SerializeToString"),
+        )
+        for name in _CALLS
+    }
+    return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+
+def _parse(
+    kind: type[Message], answer: Callable[[Any, grpc.ServicerContext], Any], data: bytes, context: grpc.ServicerContext
+) -> Any:
+    try:
+        request = kind.FromString(data)
+    except DecodeError as error:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"expected a {kind.__name__}, got other bytes ({error})")
+    return answer(request, context)
 
 
 def tensors_of_request(request: Any) -> dict[str, Tensor]:

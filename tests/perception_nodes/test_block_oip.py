@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import subprocess
@@ -195,10 +194,7 @@ def test_one_port_has_one_server_and_it_is_on_loopback(server: OipBlockServer, f
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_mutated_messages_neither_crash_nor_hang_nor_grow_it(
-    channel: grpc.Channel, count: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.CRITICAL, "grpc._common")  # pytest would keep a traceback of each
+def test_mutated_messages_neither_crash_nor_hang_nor_grow_it(channel: grpc.Channel, count: int) -> None:
     sound = make_request(tensors_of(make_tokens(), ASKED)).SerializeToString()
     infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
     generator = torch.Generator().manual_seed(0)
@@ -224,7 +220,8 @@ def test_mutated_messages_neither_crash_nor_hang_nor_grow_it(
             before = resident()
     assert before is not None
     assert resident() < before + 30 * 2**20
-    # What is no protobuf at all gRPC itself calls INTERNAL or UNKNOWN; nothing timed out or killed the server.
+    # Nothing failed inside, timed out or killed the server.
+    assert grpc.StatusCode.INTERNAL not in codes
     assert grpc.StatusCode.DEADLINE_EXCEEDED not in codes
     assert grpc.StatusCode.UNAVAILABLE not in codes
     send(sound)
