@@ -26,7 +26,7 @@ MAY_IMPORT = {
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
 WITHOUT_A_TEST_FILE = {
     "perception/errors.py": "one exception class",
-    "perception/scenario.py": "types without behaviour; every reader's test checks what it puts into them",
+    "perception/forecasting/scenario.py": "types without behaviour; every reader's test checks what it puts into them",
 }
 EXTRAS = {
     "open3d",

@@ -22,13 +22,13 @@ import numpy as np
 import pytest
 from rosbags.interfaces import Nodetype
 
-from perception_nodes.cdr import (
+from perception_nodes.ros.cdr import (
     read_predicted_objects,
     read_tracked_objects,
     write_predicted_objects,
     write_tracked_objects,
 )
-from perception_nodes.messages import (
+from perception_nodes.ros.messages import (
     INTERFACES,
     PREDICTED_OBJECTS,
     TRACKED_OBJECTS,
@@ -373,7 +373,7 @@ def _name_own_python(ros: Path, headers: Path) -> None:
 
 
 def test_autowares_messages_are_read_and_written_as_by_rclpy(ros: Path, autoware: Path) -> None:
-    """rclpy agrees with rosbags, and `perception_nodes.cdr` with both."""
+    """rclpy agrees with rosbags, and `perception_nodes.ros.cdr` with both."""
     rng = np.random.default_rng(2)
     names = [TRACKED_OBJECTS, PREDICTED_OBJECTS] * 20
     sent = [(name, serialize(random_message(rng, name), name)) for name in names]

@@ -9,27 +9,27 @@ from pathlib import Path
 from perception.errors import InputError
 
 
-class ScenarioError(InputError):
-    """A scenario file that cannot be used.
+class RecordError(InputError):
+    """A file of a data set that cannot be used.
 
     It is built from one string, so that it crosses process borders (DataLoader workers) unchanged.
     """
 
 
-def bad_file(path: Path, reason: str, cure: str) -> ScenarioError:
+def bad_file(path: Path, reason: str, cure: str) -> RecordError:
     """The error to raise for a file: where, what was expected and found, what to do."""
-    return ScenarioError(f"{path}: {reason}; {cure}")
+    return RecordError(f"{path}: {reason}; {cure}")
 
 
 @contextmanager
 def reading(path: Path, cure: str) -> Iterator[None]:
-    """Turns what parsers raise on a missing, truncated or malformed file into a ScenarioError that names the file.
+    """Turns what parsers raise on a missing, truncated or malformed file into a RecordError that names the file.
 
     KeyError is among them: for a JSON or table reader it means that the file lacks something it must have.
     """
     try:
         yield
-    except ScenarioError:
+    except RecordError:
         raise
     except FileNotFoundError as error:
         raise bad_file(path, "no such file", cure) from error

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from perception.errors import InputError
-from perception_datasets.argoverse1 import find_argoverse1
-from perception_datasets.argoverse2 import find_argoverse2
-from perception_datasets.argoverse2_sensor import find_argoverse2_sensor
-from perception_datasets.forecasting_store import find_store
-from perception_datasets.scenario_folder import Failures, ScenarioFolder
+from perception_datasets.argoverse.argoverse1 import find_argoverse1
+from perception_datasets.argoverse.argoverse2 import find_argoverse2
+from perception_datasets.argoverse.argoverse2_sensor import find_argoverse2_sensor
+from perception_datasets.argoverse.scenario_folder import Failures, ScenarioFolder
+from perception_datasets.stores.forecasting import find_store
 
 __all__ = ["LAYOUTS", "Failures", "ScenarioFolder", "open_forecasting"]
 

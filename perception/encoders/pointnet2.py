@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from perception.cloud import ball_query, farthest_points, interpolate, take
+from perception.points.cloud import ball_query, farthest_points, interpolate, take
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 Widths follow the lineage of the frozen-block paper's author (ziqipang/StreamingForecasting): three sub-graph layers,
 separate for agents and lanes, and a global graph 256 wide. Three things differ from the paper. Every polyline enters
-the sub-graph in its own frame and its pose joins after it (`perception.vectorize` says why). An agent's newest vectors
-are also read in order (`NewestVectors`). And attention is scaled by 1/√d, which the paper's equation 5 leaves out.
+the sub-graph in its own frame and its pose joins after it (`perception.forecasting.vectorize` says why). An agent's
+newest vectors are also read in order (`NewestVectors`). And attention is scaled by 1/√d, which the paper's equation 5
+leaves out.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.attention import SelfAttention, unpack
-from perception.scenario import AgentKind
+from perception.forecasting.scenario import AgentKind
+from perception.forecasting.vectorize import AGENT_FEATURES, LANE_FEATURES
+from perception.forecasting.views import VectorBatch
 from perception.tokens import Tokens
-from perception.vectorize import AGENT_FEATURES, LANE_FEATURES
-from perception.views import VectorBatch
 
 NEWEST_VECTORS = 19
 """Argoverse 1's whole history; the newest 1.9 s of longer ones."""

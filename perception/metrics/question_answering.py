@@ -9,11 +9,11 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
-from perception.answer_vocabulary import UNKNOWN, AnswerVocabulary
 from perception.errors import InputError
 from perception.metrics.answer_matching import matches_cleaned, matches_lenient, matches_refined
 from perception.metrics.bootstrap import bootstrap_interval
-from perception.scene import SceneQuestion
+from perception.question_answering.answers import UNKNOWN, AnswerVocabulary
+from perception.scene.scene import SceneQuestion
 
 QUESTION_TYPES = ("what", "is", "how", "can", "which", "other")
 

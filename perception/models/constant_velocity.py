@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from perception.errors import InputError
-from perception.scenario import Forecast, Scenario
+from perception.forecasting.scenario import Forecast, Scenario
 
 WINDOW_STEPS = 5
 """The velocity is a mean over this many steps: shorter is noise, longer is history."""

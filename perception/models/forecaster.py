@@ -14,13 +14,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from perception.encoders.vectornet import VectorNet
+from perception.forecasting.scenario import Forecast, MapPolylines
+from perception.forecasting.vectorize import VectorizedScenario, vectorize_lanes
+from perception.forecasting.views import Frame, VectorBatch, make_batch
 from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.folded import fold
 from perception.frozen.precision import Precision
 from perception.heads.trajectory import TrajectoryDecoder, TrajectoryModes
-from perception.scenario import Forecast, MapPolylines
-from perception.vectorize import VectorizedScenario, vectorize_lanes
-from perception.views import Frame, VectorBatch, make_batch
 
 
 class Forecaster(nn.Module):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from perception.metrics.question_answering import RANKS, question_type
-from perception.scene import SceneQuestion
+from perception.scene.scene import SceneQuestion
 
 
 def majority(asked: Iterable[SceneQuestion], counted: Iterable[SceneQuestion]) -> dict[int, tuple[str, ...]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from perception.errors import InputError
-from perception_datasets.errors import ScenarioError, bad_file, reading
+from perception_datasets.errors import RecordError, bad_file, reading
 
 FILE = Path("some/file.json")
 
@@ -23,14 +23,14 @@ FILE = Path("some/file.json")
     ],
 )
 def test_what_parsers_raise_becomes_one_sentence_with_file_reason_and_cure(error: Exception, reason: str) -> None:
-    with pytest.raises(ScenarioError) as raised, reading(FILE, "download it again"):
+    with pytest.raises(RecordError) as raised, reading(FILE, "download it again"):
         raise error
     assert str(raised.value) == f"some/file.json: {reason}; download it again"
     assert isinstance(raised.value, InputError)
 
 
 def test_a_sentence_that_is_said_already_is_kept() -> None:
-    with pytest.raises(ScenarioError, match="other: why; cure"), reading(FILE, "download it again"):
+    with pytest.raises(RecordError, match="other: why; cure"), reading(FILE, "download it again"):
         raise bad_file(Path("other"), "why", "cure")
 
 

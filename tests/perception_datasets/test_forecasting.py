@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception_datasets.errors import ScenarioError
+from perception_datasets.errors import RecordError
 from perception_datasets.forecasting import Failures, ScenarioFolder, open_forecasting
 
 
@@ -34,16 +34,16 @@ def test_one_bad_scenario_of_five_is_reported_and_the_rest_is_read(argoverse1: P
     report = failures.report(len(val))
     assert report.startswith("1 of 5 scenarios could not be read\n  3: ")
     assert str(path) in report
-    with pytest.raises(ScenarioError, match=r"3\.csv"):
+    with pytest.raises(RecordError, match=r"3\.csv"):
         val[2]
 
 
 def test_an_error_keeps_its_kind_across_process_borders(argoverse1: Path) -> None:
     (argoverse1 / "val" / "data" / "1.csv").write_text("nothing")
-    with pytest.raises(ScenarioError) as raised:
+    with pytest.raises(RecordError) as raised:
         open_forecasting(argoverse1, "val")[0]
     copy = pickle.loads(pickle.dumps(raised.value))
-    assert type(copy) is ScenarioError
+    assert type(copy) is RecordError
     assert str(copy) == str(raised.value)
 
 

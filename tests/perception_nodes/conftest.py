@@ -10,9 +10,9 @@ import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
     from perception.models.scene_answerer import SceneAnswerer
-    from perception.scene import Scene
-    from perception_nodes.frames import TrackedFrame
-    from perception_nodes.objects import Objects, PredictedObjects, TrackedObjects
+    from perception.scene.scene import Scene
+    from perception_nodes.forecasting.frames import TrackedFrame
+    from perception_nodes.ros.objects import Objects, PredictedObjects, TrackedObjects
 
 START_NS = 1_700_000_000_000_000_000
 
@@ -20,9 +20,9 @@ START_NS = 1_700_000_000_000_000_000
 @pytest.fixture(scope="session")
 def make_frame() -> Callable[..., TrackedFrame]:
     """The frame of a step: the ego drives east at 10 m/s, cars beside it at speeds of their own, a cone stands."""
+    from perception.forecasting.scenario import AgentKind
     from perception.geometry import SE2
-    from perception.scenario import AgentKind
-    from perception_nodes.frames import TrackedFrame
+    from perception_nodes.forecasting.frames import TrackedFrame
 
     def make(step: float, *, cars: int = 3, stamp_ns: int | None = None) -> TrackedFrame:
         time_s = 0.1 * step
@@ -43,7 +43,7 @@ def make_frame() -> Callable[..., TrackedFrame]:
 @pytest.fixture(scope="session")
 def make_tracked() -> Callable[..., TrackedObjects]:
     """Tracked objects with lists of the given lengths, everything in them at random."""
-    from perception_nodes.objects import TrackedObjects
+    from perception_nodes.ros.objects import TrackedObjects
 
     def make_tracked(
         seed: int = 0, classes: tuple[int, ...] = (1, 0, 2), corners: tuple[int, ...] = (0, 3, 4), frame_id: str = "map"
@@ -61,7 +61,7 @@ def make_tracked() -> Callable[..., TrackedObjects]:
 @pytest.fixture(scope="session")
 def make_predicted() -> Callable[..., PredictedObjects]:
     """Predicted objects with lists of the given lengths; `poses` has one tuple an object, one number a path."""
-    from perception_nodes.objects import PredictedObjects
+    from perception_nodes.ros.objects import PredictedObjects
 
     def make_predicted(
         seed: int = 0,
@@ -95,7 +95,7 @@ def scene_answerer() -> SceneAnswerer:
     from perception.encoders.votenet import VoteNet
     from perception.frozen.adapter import build_adapter
     from perception.models.scene_answerer import SceneAnswerer
-    from perception.vocabulary import Vocabulary
+    from perception.question_answering.vocabulary import Vocabulary
 
     torch.manual_seed(0)
     levels = (Level(32, 0.5, 8, (6, 8)), Level(16, 0.8, 8, (8, 10)), Level(8, 1.2, 4, (10, 12)))
@@ -118,7 +118,7 @@ def scene_answerer() -> SceneAnswerer:
 @pytest.fixture(scope="session")
 def scan() -> Scene:
     """Three hundred points of a small room."""
-    from perception.scene import Scene
+    from perception.scene.scene import Scene
 
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 2, (300, 3)).astype(np.float32)
@@ -161,8 +161,8 @@ def _random_poses(rng: np.random.Generator, count: int) -> np.ndarray:
 @pytest.fixture(scope="session")
 def as_rosbags() -> Callable[[Objects], Any]:
     """The same objects as message objects of rosbags."""
-    from perception_nodes.messages import make
-    from perception_nodes.objects import TrackedObjects
+    from perception_nodes.ros.messages import make
+    from perception_nodes.ros.objects import TrackedObjects
 
     def as_rosbags(objects: Objects) -> Any:
         kind = "TrackedObject" if isinstance(objects, TrackedObjects) else "PredictedObject"

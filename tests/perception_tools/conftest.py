@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
-    from perception_nodes.forecasting import ForecastingNode
-    from perception_tools.playback import ReplayClock
-    from perception_tools.recipes import ForecastRecipe
+    from perception_nodes.forecasting.node import ForecastingNode
+    from perception_tools.forecasting.recipes import ForecastRecipe
+    from perception_tools.streaming.playback import ReplayClock
     from perception_tools.train import TrainingRun
 
 
@@ -55,7 +55,8 @@ def data(write_data: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="session")
 def tiny_recipe() -> ForecastRecipe:
     """A recipe that trains in a second: three passes of four steps, around a seeded random block."""
-    from perception_tools.recipes import BlockRecipe, ForecastRecipe
+    from perception_tools.forecasting.recipes import ForecastRecipe
+    from perception_tools.recipes import BlockRecipe
 
     return ForecastRecipe(
         block=BlockRecipe(source="random:32x48x4?seed=0"),
@@ -137,10 +138,10 @@ def sensor_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def make_replay_node(sensor_log: Path, trained_run: Path) -> Callable[[], tuple[ForecastingNode, ReplayClock]]:
     """Makes an active node with the tiny model and the log's map, and the clock that it goes by."""
-    from perception_datasets.argoverse2_sensor import read_log
-    from perception_nodes.forecasting import ForecastingNode
-    from perception_tools.model_file import load_model
-    from perception_tools.playback import ReplayClock
+    from perception_datasets.argoverse.argoverse2_sensor import read_log
+    from perception_nodes.forecasting.node import ForecastingNode
+    from perception_tools.forecasting.model_file import load_model
+    from perception_tools.streaming.playback import ReplayClock
 
     trained, lanes = load_model(trained_run), read_log(sensor_log).map
 

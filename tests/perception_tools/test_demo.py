@@ -10,7 +10,7 @@ import pytest
 
 from perception_tools import demo as demo_module
 from perception_tools.demo import demo
-from perception_tools.recipes import RECIPES, ForecastRecipe
+from perception_tools.forecasting.recipes import RECIPES, ForecastRecipe
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def remember(checkpoints: tuple[Path, ...], data: Path, out: Path, **options: Any) -> None:
         calls.update(checkpoints=checkpoints, data=data, out=out, **options)
 
-    monkeypatch.setattr("perception_tools.evaluation.evaluate_models", remember)
+    monkeypatch.setattr("perception_tools.forecasting.evaluation.evaluate_models", remember)
     return calls
 
 

@@ -20,7 +20,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def remember(questions: Path, annotations: Path, out: Path, **options: Any) -> None:
         calls.update(questions=questions, annotations=annotations, out=out, **options)
 
-    monkeypatch.setattr("perception_tools.scene_qa_files.evaluate_files", remember)
+    monkeypatch.setattr("perception_tools.scene_qa.files.evaluate_files", remember)
     return calls
 
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from perception.errors import InputError
-from perception_tools.forecast_task import ForecastTask, build_forecaster
+from perception_tools.forecasting.recipes import ForecastRecipe
+from perception_tools.forecasting.task import ForecastTask, build_forecaster
 from perception_tools.learning import learning_rate_factor, parameter_groups
-from perception_tools.recipes import BlockRecipe, ForecastRecipe
+from perception_tools.recipes import BlockRecipe
 
 
 def test_parameter_groups_hold_every_trained_parameter_once_and_no_frozen_one(tiny_recipe: ForecastRecipe) -> None:

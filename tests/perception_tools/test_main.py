@@ -105,7 +105,10 @@ def test_exit_codes_are_a_shells(command, outcome, code, said, capsys: pytest.Ca
         ("train forecast/vectornet --data {tmp} --out {tmp}/out", "expected scenarios of split 'train'"),
         ("evaluate {tmp}/no --data {data} --out {tmp}/out", "/no: expected a run's folder or its model.safetensors"),
         ("evaluate --data {data} --out {tmp}/out", "expected at least one checkpoint"),
-        ("train forecast/vectornet --data {data} --out {tmp}/out --batch-scenarios 99", "batch_scenarios=99"),
+        (
+            "train forecast/vectornet --data {data} --out {tmp}/out --batch-scenarios 99",
+            "the 99 records that fill a step",
+        ),
     ],
 )
 def test_what_a_user_mistypes_is_said_plainly(

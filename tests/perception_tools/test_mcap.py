@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from perception_nodes.recording import Recorder, read_recording
-from perception_nodes.wire import Topic
+from perception_nodes.recordings.recording import Recorder, read_recording
+from perception_nodes.ros.wire import Topic
 from perception_tools.main import main
 
 TEXT = Topic("/chat", "std_msgs/msg/String", "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from perception_datasets.forecasting import open_forecasting
-from perception_datasets.question_store import read_questions
+from perception_datasets.stores.questions import read_questions
 from perception_tools.main import main
 
 

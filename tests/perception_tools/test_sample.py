@@ -4,7 +4,7 @@ import pytest
 
 from perception_datasets.forecasting import open_forecasting
 from perception_datasets.scannet.folder import open_scans
-from perception_datasets.sqa3d import question_files, read_questions
+from perception_datasets.sqa3d.questions import question_files, read_questions
 from perception_tools.main import main
 
 

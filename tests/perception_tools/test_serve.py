@@ -21,7 +21,7 @@ from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.frozen.folded import fold
 from perception.frozen.folded_file import save_folded
 from perception.tokens import Readout, Tokens
-from perception_nodes.block_client import RemoteBlock
+from perception_nodes.block.client import RemoteBlock
 from perception_tools.main import main
 
 grpc = pytest.importorskip("grpc", reason="the extra [oip] is not installed")
@@ -90,9 +90,9 @@ def ask_from_threads(
 def test_no_request_is_lost_or_answered_twice_when_one_of_two_workers_ends(
     folder: Path, adapter: FrozenBlockAdapter, transport: str, number: signal.Signals
 ) -> None:
-    from perception_nodes.block_oip_client import OipBlocks
-    from perception_nodes.block_zenoh import ZenohBlocks
-    from perception_nodes.topics import open_session
+    from perception_nodes.block.oip_client import OipBlocks
+    from perception_nodes.block.over_zenoh import ZenohBlocks
+    from perception_nodes.ros.topics import open_session
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         place = f"tcp/127.0.0.1:{free.getsockname()[1]}"

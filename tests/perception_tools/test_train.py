@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from perception_tools.forecasting.recipes import RECIPES
 from perception_tools.main import main
-from perception_tools.recipes import RECIPES, BlockRecipe
+from perception_tools.recipes import BlockRecipe
 from perception_tools.train import TrainingRun
 
 

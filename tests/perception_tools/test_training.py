@@ -18,13 +18,13 @@ import torch
 from safetensors.torch import load_file
 
 from perception.errors import InputError
-from perception.vectorize import vectorize
+from perception.forecasting.vectorize import vectorize
 from perception_datasets.forecasting import open_forecasting
 from perception_tools.curves import read_curves
-from perception_tools.forecast_task import ForecastTask
+from perception_tools.forecasting.model_file import MODEL_FILE, load_model
+from perception_tools.forecasting.recipes import RECIPES
+from perception_tools.forecasting.task import ForecastTask
 from perception_tools.learning import learning_rate_factor
-from perception_tools.model_file import MODEL_FILE, load_model
-from perception_tools.recipes import RECIPES
 from perception_tools.train import TrainingRun
 from perception_tools.training import RESUME_FILE, RUN_FILE, fit
 
@@ -114,7 +114,7 @@ def test_a_recipe_without_any_block_trains_too(make_run: MakeRun, tmp_path: Path
 
 KILLED = """
 import os, signal, sys
-from perception_tools.forecast_task import ForecastTask
+from perception_tools.forecasting.task import ForecastTask
 from perception_tools.main import main
 
 step = ForecastTask.training_step

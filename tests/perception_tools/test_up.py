@@ -22,7 +22,7 @@ import torch
 from perception.frozen.adapter import build_adapter
 from perception.frozen.folded import fold
 from perception.frozen.folded_file import save_folded
-from perception_nodes.deployment import read_deployment
+from perception_nodes.operations.deployment import read_deployment
 from perception_tools.main import COMMANDS, main
 from perception_tools.up import supervisor_configuration
 

@@ -75,7 +75,7 @@ def fold(
         split: Which split of it.
         limit: Only the first so many scenarios.
     """
-    from perception_tools.folding import fold_run
+    from perception_tools.forecasting.folding import fold_run
 
     fold_run(run, out, precisions, data, split=split, limit=limit)
 

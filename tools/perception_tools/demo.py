@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from perception_tools.recipes import RECIPES, ForecastRecipe
+from perception_tools.forecasting.recipes import RECIPES, ForecastRecipe
 
 DEMO_SEED = 0
 TRAIN_SCENARIOS, VAL_SCENARIOS = 600, 100
@@ -24,7 +24,7 @@ def demo(out: Path = Path("out/demo"), data: Path | None = None, steps: int = 90
         steps: Training steps of each recipe.
     """
     from perception_datasets.forecasting import open_forecasting
-    from perception_tools.evaluation import evaluate_models
+    from perception_tools.forecasting.evaluation import evaluate_models
     from perception_tools.sample import sample_argoverse2
     from perception_tools.train import TrainingRun
     from perception_tools.training import fit

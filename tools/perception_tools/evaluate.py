@@ -32,6 +32,6 @@ def evaluate(
         batch: Scenarios in one call of the model.
         device: Where the model runs: cpu, cuda.
     """
-    from perception_tools.evaluation import evaluate_models
+    from perception_tools.forecasting.evaluation import evaluate_models
 
     evaluate_models(checkpoints, data, out, split=split, limit=limit, data_name=data_name, batch=batch, device=device)

@@ -72,7 +72,7 @@ def evaluate_scene_qa(
         return
     if viewer:
         raise InputError("--viewer: expected --checkpoint RUN and --data STORE, which hold the scenes; give both")
-    from perception_tools.scene_qa_files import evaluate_files
+    from perception_tools.scene_qa.files import evaluate_files
 
     if questions is None or annotations is None:
         raise InputError("expected --questions Q.json and --annotations A.json, or --checkpoint RUN and --data STORE")

@@ -36,11 +36,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "block fold": ("perception_tools.block:fold", "write a trained model's block for deployment, in narrower weights"),
     "block inspect": ("perception_tools.block:inspect", "print what a block URI holds, as JSON"),
     "mcap recover": ("perception_tools.mcap:recover_recording", "save what is in a recording that was cut off"),
-    "bench readers": ("perception_tools.bench_readers:bench_readers", "time the scenario readers on real files"),
-    "bench cloud": ("perception_tools.bench_cloud:bench_cloud", "time sampling and grouping a scene's points"),
-    "bench block": ("perception_tools.bench_block:bench_block", "time the block: readout, folded, shared, plain"),
-    "bench scene-qa": ("perception_tools.bench_scene_qa:bench_scene_qa", "time a node's first and later answers"),
-    "bench node": ("perception_tools.bench_node:bench_node", "time the forecasting node: latency, memory, transport"),
+    "bench readers": ("perception_tools.bench.readers:bench_readers", "time the scenario readers on real files"),
+    "bench cloud": ("perception_tools.bench.cloud:bench_cloud", "time sampling and grouping a scene's points"),
+    "bench block": ("perception_tools.bench.block:bench_block", "time the block: readout, folded, shared, plain"),
+    "bench scene-qa": ("perception_tools.bench.scene_qa:bench_scene_qa", "time a node's first and later answers"),
+    "bench node": ("perception_tools.bench.node:bench_node", "time the forecasting node: latency, memory, transport"),
     "demo": ("perception_tools.demo:demo", "make scenarios, train two recipes, evaluate, write the report"),
 }
 """Words on the command line → (function to hand to tyro, one line of help)."""

@@ -17,7 +17,7 @@ def recover_recording(
         source: The broken file, such as NAME.mcap.partial. It is only read.
         out: The whole file to write, such as NAME.mcap.
     """
-    from perception_nodes.recovery import recover
+    from perception_nodes.recordings.recovery import recover
 
     saved = recover(source, out)
     print(f"{out} holds {saved.messages} messages of {', '.join(saved.topics)}")

@@ -19,7 +19,7 @@ def forecast(config: Path, name: str = "forecast") -> NoReturn:
         config: The deployment's YAML file; the node is one of its `nodes`.
         name: Which.
     """
-    from perception_nodes.deployment import read_deployment
+    from perception_nodes.operations.deployment import read_deployment
 
     deployment = read_deployment(config)
     if name not in deployment.nodes:
@@ -29,15 +29,15 @@ def forecast(config: Path, name: str = "forecast") -> NoReturn:
     plan = deployment.nodes[name]
     import torch
 
-    from perception_nodes.block_client import RemoteBlock
-    from perception_nodes.block_zenoh import ZenohBlocks
-    from perception_nodes.forecasting import ForecastingNode
-    from perception_nodes.forecasting_process import ForecastingProcess
-    from perception_nodes.json_logs import log_as_json
-    from perception_nodes.operations import OperationsServer, StopSignal, leave
-    from perception_nodes.topics import RosNode, open_session
-    from perception_nodes.wire import RmwZenoh
-    from perception_tools.model_file import load_model
+    from perception_nodes.block.client import RemoteBlock
+    from perception_nodes.block.over_zenoh import ZenohBlocks
+    from perception_nodes.forecasting.node import ForecastingNode
+    from perception_nodes.forecasting.process import ForecastingProcess
+    from perception_nodes.operations.endpoints import OperationsServer, StopSignal, leave
+    from perception_nodes.operations.json_logs import log_as_json
+    from perception_nodes.ros.topics import RosNode, open_session
+    from perception_nodes.ros.wire import RmwZenoh
+    from perception_tools.forecasting.model_file import load_model
 
     log_as_json()
     torch.set_num_threads(plan.threads)

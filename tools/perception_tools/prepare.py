@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from perception_datasets.scenario_folder import Failures
+    from perception_datasets.argoverse.scenario_folder import Failures
 
 Raw = Annotated[Positional[Path], arg(metavar="RAW")]
 Store = Annotated[Positional[Path], arg(metavar="STORE")]
@@ -30,7 +30,7 @@ def prepare_forecasting(
         processes: How many processes to use; all cores unless given.
     """
     from perception_datasets.forecasting import open_forecasting
-    from perception_datasets.forecasting_store import prepare
+    from perception_datasets.stores.forecasting import prepare
 
     for split in splits:
         scenarios = open_forecasting(raw, split)
@@ -49,7 +49,7 @@ def prepare_scannet(raw: Raw, out: Store, processes: int | None = None) -> None:
         processes: How many processes to use; all cores unless given.
     """
     from perception_datasets.scannet.folder import open_scans
-    from perception_datasets.scene_store import prepare_scans
+    from perception_datasets.stores.scenes import prepare_scans
 
     scans = open_scans(raw)
     count = len(scans.names())
@@ -67,10 +67,10 @@ def prepare_sqa3d(questions: Annotated[Positional[tuple[Path, ...]], arg(metavar
         out: The store that `perception prepare scannet` wrote.
     """
     from perception.errors import InputError
-    from perception_datasets.question_store import write_questions
-    from perception_datasets.scene_store import open_scene_store
-    from perception_datasets.sqa3d import SPLITS, question_files, read_questions
-    from perception_datasets.sqa3d_scenes import join_questions
+    from perception_datasets.sqa3d.questions import SPLITS, question_files, read_questions
+    from perception_datasets.sqa3d.scenes import join_questions
+    from perception_datasets.stores.questions import write_questions
+    from perception_datasets.stores.scenes import open_scene_store
 
     scans = open_scene_store(out)
     asked = {split: [question_files(q, split) for q in questions if _has_split(q, split)] for split in SPLITS}
@@ -105,7 +105,7 @@ def _watch(parts: Iterable[tuple[int, Failures]], name: str, total: int, unit: s
     """Shows how far a preparation is; gives what could not be read."""
     from tqdm import tqdm
 
-    from perception_datasets.scenario_folder import Failures
+    from perception_datasets.argoverse.scenario_folder import Failures
 
     failures = Failures()
     with tqdm(desc=name, total=total, unit=unit) as progress:

@@ -15,9 +15,9 @@ from tyro.conf import Positional
 from perception.errors import InputError
 
 if TYPE_CHECKING:
-    from perception_nodes.forecasting import ForecastResult
-    from perception_tools.drive import Drive
-    from perception_tools.model_file import TrainedForecaster
+    from perception_nodes.forecasting.node import ForecastResult
+    from perception_tools.forecasting.model_file import TrainedForecaster
+    from perception_tools.streaming.drive import Drive
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ def replay(
 
 
 def _play(log: Path, checkpoint: Path, real_time: bool, out: Path | None) -> _Played:
-    from perception_nodes.forecasting import ForecastingNode
-    from perception_tools.drive import open_drive
-    from perception_tools.drive_recording import recording
-    from perception_tools.model_file import load_model
-    from perception_tools.playback import ReplayClock, play_in_real_time, play_lockstep
+    from perception_nodes.forecasting.node import ForecastingNode
+    from perception_tools.forecasting.model_file import load_model
+    from perception_tools.streaming.drive import open_drive
+    from perception_tools.streaming.drive_recording import recording
+    from perception_tools.streaming.playback import ReplayClock, play_in_real_time, play_lockstep
 
     drive, trained = open_drive(log), load_model(checkpoint)
     clock = ReplayClock()
@@ -93,8 +93,8 @@ def _play(log: Path, checkpoint: Path, real_time: bool, out: Path | None) -> _Pl
 
 def _summary(played: _Played, out: Path | None) -> dict:
     """What the line of JSON says."""
-    from perception_tools.drive_recording import digest, digest_of_recording
-    from perception_tools.playback import difference_to_offline, latency_summary, mean_consistency
+    from perception_tools.streaming.drive_recording import digest, digest_of_recording
+    from perception_tools.streaming.playback import difference_to_offline, latency_summary, mean_consistency
 
     model, training = played.trained.model, played.trained.training
     answered = [result for result in played.results if result.valid]
@@ -146,7 +146,7 @@ def _fingerprint(checkpoint: Path) -> str:
     """The first digits of the model file's hash."""
     import hashlib
 
-    from perception_tools.model_file import MODEL_FILE
+    from perception_tools.forecasting.model_file import MODEL_FILE
 
     file = checkpoint / MODEL_FILE if checkpoint.is_dir() else checkpoint
     return hashlib.sha256(file.read_bytes()).hexdigest()[:12]

@@ -12,8 +12,8 @@ from tyro.conf import Positional
 from perception.errors import InputError
 
 if TYPE_CHECKING:
-    from perception_nodes.block_host import BlockHost
-    from perception_nodes.operations import OperationsServer
+    from perception_nodes.block.host import BlockHost
+    from perception_nodes.operations.endpoints import OperationsServer
 
 
 def serve_block(
@@ -51,9 +51,9 @@ def serve_block(
         raise InputError(f"--threads {threads}: expected at least 1; give the number of cores the service may use")
     import torch
 
-    from perception_nodes.block_host import BlockHost, load_pipelines
-    from perception_nodes.json_logs import log_as_json
-    from perception_nodes.operations import StopSignal, leave
+    from perception_nodes.block.host import BlockHost, load_pipelines
+    from perception_nodes.operations.endpoints import StopSignal, leave
+    from perception_nodes.operations.json_logs import log_as_json
 
     if json_logs:
         log_as_json()
@@ -64,14 +64,14 @@ def serve_block(
         open_.callback(host.drain, 1.0)
         ready: dict[str, object] = {"serving": sorted(host.widths)}
         if oip is not None:
-            from perception_nodes.block_oip import OipBlockServer
+            from perception_nodes.block.oip import OipBlockServer
 
             server = OipBlockServer(host, oip, oip_address)
             open_.callback(server.close, 1.0)
             ready["oip"] = server.port
         if zenoh:
-            from perception_nodes.block_zenoh import ZenohBlockWorker
-            from perception_nodes.topics import open_session
+            from perception_nodes.block.over_zenoh import ZenohBlockWorker
+            from perception_nodes.ros.topics import open_session
 
             session = open_.enter_context(open_session(connect, listen))
             open_.callback(ZenohBlockWorker(session, host).close, 2.0)  # the first to close: it sends clients elsewhere
@@ -86,8 +86,8 @@ def serve_block(
 def _operations(port: int, host: BlockHost) -> OperationsServer:
     from prometheus_client import CollectorRegistry
 
-    from perception_nodes.block_metrics import BlockServiceCollector
-    from perception_nodes.operations import OperationsServer
+    from perception_nodes.block.metrics import BlockServiceCollector
+    from perception_nodes.operations.endpoints import OperationsServer
 
     registry = CollectorRegistry()
     registry.register(BlockServiceCollector(host.service))
@@ -100,8 +100,8 @@ def serve_router(listen: str = "tcp/127.0.0.1:7447") -> NoReturn:
     Args:
         listen: Beyond loopback anybody may join.
     """
-    from perception_nodes.operations import StopSignal, leave
-    from perception_nodes.router import open_router
+    from perception_nodes.operations.endpoints import StopSignal, leave
+    from perception_nodes.operations.router import open_router
 
     stop = StopSignal()
     with open_router(listen) as session:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tyro
 
-from perception_tools.recipes import DESCRIPTIONS, RECIPES, ForecastRecipe
+from perception_tools.forecasting.recipes import DESCRIPTIONS, RECIPES, ForecastRecipe
 from perception_tools.scene_qa.recipes import DESCRIPTIONS as SCENE_QA_DESCRIPTIONS
 from perception_tools.scene_qa.recipes import RECIPES as SCENE_QA_RECIPES
 from perception_tools.scene_qa.recipes import SceneQaRecipe

@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from perception.errors import InputError
-from perception_tools.model_file import MODEL_FILE
-from perception_tools.recipes import write_json
+from perception_tools.forecasting.model_file import MODEL_FILE
+from perception_tools.json_files import write_json
 from perception_tools.train import AnyTrainingRun, SceneQaTrainingRun
 from perception_tools.weight_average import WeightAverage
 
@@ -146,7 +146,7 @@ def _make_job(run: AnyTrainingRun) -> Job:
         from perception_tools.scene_qa.training import scene_qa_job
 
         return scene_qa_job(run)
-    from perception_tools.forecast_training import forecast_job
+    from perception_tools.forecasting.training import forecast_job
 
     return forecast_job(run)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 if TYPE_CHECKING:
-    from perception_nodes.deployment import Deployment
+    from perception_nodes.operations.deployment import Deployment
 
 STABLE_S = 5
 """A process that dies sooner has failed to start, and is started again 1, 2, 3, … s later."""
@@ -31,10 +31,10 @@ def up(deployment: Positional[Path], check: bool = False) -> None:
     """Start a deployment's router, block service and nodes; restart what dies; stop all on SIGTERM within 5 s.
 
     Args:
-        deployment: YAML file; `perception_nodes.deployment` says what is in it.
+        deployment: YAML file; `perception_nodes.operations.deployment` says what is in it.
         check: Only say whether the file is sound, and the commands that would run.
     """
-    from perception_nodes.deployment import read_deployment
+    from perception_nodes.operations.deployment import read_deployment
 
     plan = read_deployment(deployment)
     if check:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from perception.geometry import wrap_angle
-from perception_datasets.argoverse2 import EGO_ID, HISTORY_STEPS
+from perception_datasets.argoverse.argoverse2 import EGO_ID, HISTORY_STEPS
 from perception_datasets.procedural.truth import STEPS, Truth, Unusable
 
 PRESENT = HISTORY_STEPS - 1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from perception_datasets.polylines import resample
+from perception_datasets.argoverse.polylines import resample
 from perception_datasets.procedural.curves import length_of
 from perception_datasets.procedural.lane_graph import LaneGraph, LaneSegment
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float
 
 from perception.geometry import SE2
-from perception_datasets.argoverse2 import HISTORY_STEPS
+from perception_datasets.argoverse.argoverse2 import HISTORY_STEPS
 from perception_datasets.procedural.curves import offset
 from perception_datasets.procedural.lane_graph import LANE_WIDTH_M, Crosswalk, LaneGraph, LaneSegment
 from perception_datasets.procedural.recording import Recording

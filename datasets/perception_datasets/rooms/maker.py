@@ -14,8 +14,7 @@ import numpy as np
 
 from perception.errors import InputError
 from perception.geometry import SE3
-from perception.scene import Viewpoint
-from perception_datasets.answer_dict import FILE_NAME, write_answer_dict
+from perception.scene.scene import Viewpoint
 from perception_datasets.folders import SYNTHETIC_MARKER
 from perception_datasets.rooms.balance import balance
 from perception_datasets.rooms.layout import make_room
@@ -24,7 +23,8 @@ from perception_datasets.rooms.surface import scan_room
 from perception_datasets.rooms.viewpoints import Standpoint, describe, find_standpoints
 from perception_datasets.rooms.writer import ANSWERS, RoomQuestion, write_json, write_questions, write_scan
 from perception_datasets.scannet.preprocessed import PreprocessedScans
-from perception_datasets.sqa3d_scenes import to_pose
+from perception_datasets.sqa3d.answer_dict import FILE_NAME, write_answer_dict
+from perception_datasets.sqa3d.scenes import to_pose
 
 SPLITS = ("train",) * 8 + ("val", "test")
 """Room number n is in split n modulo 10, so that a larger count moves no room to another split."""

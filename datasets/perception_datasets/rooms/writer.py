@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from perception.answer_vocabulary import AnswerVocabulary
-from perception.boxes import instance_boxes
 from perception.geometry import SE3
-from perception.scene_classes import BOX_CLASS_NYU40
+from perception.question_answering.answers import AnswerVocabulary
+from perception.scene.boxes import instance_boxes
+from perception.scene.classes import BOX_CLASS_NYU40
 from perception_datasets.rooms.furniture import COLORS, KINDS
 from perception_datasets.rooms.questions import NUMBERS, WAYS
 from perception_datasets.rooms.surface import SurfacePoints
-from perception_datasets.sqa3d import Pose
+from perception_datasets.sqa3d.questions import Pose
 
 INFO = {
     "description": "Synthetic rooms made by `perception sample rooms`, in the format of SQA3D v1.0. No real scans.",

@@ -23,8 +23,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 
 from perception.geometry import SE3
-from perception.scene import Scene
-from perception_datasets.errors import ScenarioError, reading
+from perception.scene.scene import Scene
+from perception_datasets.errors import RecordError, reading
 from perception_datasets.folders import is_synthetic
 from perception_datasets.scannet.alignment import read_alignment
 from perception_datasets.scannet.scan import Scan, make_scan
@@ -105,7 +105,7 @@ class PreprocessedScans:
             stored = _load(path, columns=(7, 8))
         shifts = [_shift(box, scene) for box in stored]
         if shifts and np.median(shifts) > MAX_BOX_SHIFT_M:
-            raise ScenarioError(
+            raise RecordError(
                 f"{path}: expected boxes around the objects of {scene.id}, found them {np.median(shifts):.2f} m off in "
                 f"the middle; they were exported in another frame than the vertices: {CURE}"
             )

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
-from perception.boxes import instance_boxes
 from perception.geometry import SE3
-from perception.scene import Scene
-from perception.scene_classes import NYU40, STRUCTURE
+from perception.scene.boxes import instance_boxes
+from perception.scene.classes import NYU40, STRUCTURE
+from perception.scene.scene import Scene
 
 
 @dataclass(frozen=True)

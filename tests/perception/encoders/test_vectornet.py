@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from perception.encoders.vectornet import PolylineSubgraph, SubgraphLayer, VectorNet
-from perception.scenario import Scenario
-from perception.vectorize import vectorize
-from perception.views import VectorBatch, make_batch
+from perception.forecasting.scenario import Scenario
+from perception.forecasting.vectorize import vectorize
+from perception.forecasting.views import VectorBatch, make_batch
 
 
 @pytest.fixture

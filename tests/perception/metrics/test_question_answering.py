@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception.answer_vocabulary import AnswerVocabulary
 from perception.errors import InputError
 from perception.metrics.question_answering import METRICS, AnswerTable, question_type, score_answers
-from perception.scene import SceneQuestion
+from perception.question_answering.answers import AnswerVocabulary
+from perception.scene.scene import SceneQuestion
 
 VOCABULARY = AnswerVocabulary(("yes", "no", "TV", "two"))
 

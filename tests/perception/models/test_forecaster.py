@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-from perception import views
 from perception.encoders.vectornet import VectorNet
+from perception.forecasting import views
+from perception.forecasting.scenario import Forecast, Scenario
+from perception.forecasting.vectorize import vectorize
+from perception.forecasting.views import Frame, make_batch
 from perception.frozen.adapter import build_adapter
 from perception.geometry import SE2
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.constant_velocity import constant_velocity
 from perception.models.forecaster import Forecaster
-from perception.scenario import Forecast, Scenario
-from perception.vectorize import vectorize
-from perception.views import Frame, make_batch
 
 both_frames = pytest.mark.parametrize("frame", get_args(Frame))
 SEEDS = (3, 4, 5)

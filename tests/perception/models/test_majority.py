@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from perception.models.majority import majority, majority_per_type
-from perception.scene import SceneQuestion
+from perception.scene.scene import SceneQuestion
 
 
 def question(number: int, text: str, *answers: str) -> SceneQuestion:

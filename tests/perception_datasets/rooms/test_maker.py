@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception.scene_classes import NYU40
-from perception_datasets.question_store import read_questions
+from perception.scene.classes import NYU40
 from perception_datasets.rooms.maker import make_rooms
-from perception_datasets.scene_store import open_scene_store
-from perception_datasets.sqa3d import question_files
-from perception_datasets.sqa3d import read_questions as read_files
+from perception_datasets.sqa3d.questions import question_files
+from perception_datasets.sqa3d.questions import read_questions as read_files
+from perception_datasets.stores.questions import read_questions
+from perception_datasets.stores.scenes import open_scene_store
 
 
 def test_an_interrupted_run_gives_the_same_files_in_the_end(made_rooms: Path, tmp_path: Path) -> None:

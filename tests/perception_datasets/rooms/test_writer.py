@@ -7,7 +7,7 @@ from perception_datasets.rooms.layout import make_room
 from perception_datasets.rooms.surface import scan_room
 from perception_datasets.rooms.writer import RoomQuestion, write_questions, write_scan
 from perception_datasets.scannet.preprocessed import PreprocessedScans
-from perception_datasets.sqa3d import Pose, question_files, read_questions
+from perception_datasets.sqa3d.questions import Pose, question_files, read_questions
 
 
 def test_a_room_comes_back_from_its_arrays(tmp_path: Path) -> None:

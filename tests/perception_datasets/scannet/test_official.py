@@ -9,8 +9,8 @@ import pytest
 
 from perception.errors import InputError
 from perception.geometry import SE3
-from perception.scene import Scene
-from perception_datasets.errors import ScenarioError
+from perception.scene.scene import Scene
+from perception_datasets.errors import RecordError
 from perception_datasets.scannet.official import find_official_scans
 from perception_datasets.scannet.preprocessed import PreprocessedScans
 from perception_datasets.scannet.scan import Scan
@@ -47,7 +47,7 @@ def test_a_missing_file_is_named(tmp_path: Path, make_raw_scan: Callable, write_
     scans = find_official_scans(tmp_path)
     assert scans is not None
     (here / file).unlink()
-    with pytest.raises(ScenarioError, match=f"{file}: no such file; download the scan again"):
+    with pytest.raises(RecordError, match=f"{file}: no such file; download the scan again"):
         scans.read("scene0001_00")
 
 
@@ -57,7 +57,7 @@ def test_a_truncated_file_is_named(
 ) -> None:
     path = write_official(tmp_path, make_raw_scan()) / file
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ScenarioError, match=f"{file}: it cannot be parsed"):
+    with pytest.raises(RecordError, match=f"{file}: it cannot be parsed"):
         read_only(tmp_path)
 
 
@@ -66,14 +66,14 @@ def test_segments_of_another_mesh_are_refused(
 ) -> None:
     path = write_official(tmp_path, make_raw_scan()) / SEGMENTS
     path.write_text('{"segIndices": [1, 2]}')
-    with pytest.raises(ScenarioError, match="expected a segment for each of 240 vertices, found 2"):
+    with pytest.raises(RecordError, match="expected a segment for each of 240 vertices, found 2"):
         read_only(tmp_path)
 
 
 def test_a_word_without_a_class_is_named(tmp_path: Path, make_raw_scan: Callable, write_official: Callable) -> None:
     path = write_official(tmp_path, make_raw_scan()) / OBJECTS
     path.write_text(path.read_text().replace("backpack", "hoverboard"))
-    with pytest.raises(ScenarioError, match=f"{OBJECTS}: it lacks 'hoverboard'"):
+    with pytest.raises(RecordError, match=f"{OBJECTS}: it lacks 'hoverboard'"):
         read_only(tmp_path)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perception_datasets.errors import ScenarioError
+from perception_datasets.errors import RecordError
 from perception_datasets.scannet.official import find_official_scans
 from perception_datasets.scannet.preprocessed import PreprocessedScans, find_preprocessed_scans
 from perception_datasets.scannet.scan import Scan
@@ -50,7 +50,7 @@ def test_boxes_exported_in_the_raw_frame_are_noticed(
 ) -> None:
     folder = write_preprocessed(tmp_path, make_raw_scan(), "scanqa")
     (folder / f"{NAME}_bbox.npy").rename(folder / f"{NAME}_aligned_bbox.npy")
-    with pytest.raises(ScenarioError, match=r"_aligned_bbox.npy: expected boxes around the objects .* another frame"):
+    with pytest.raises(RecordError, match=r"_aligned_bbox.npy: expected boxes around the objects .* another frame"):
         PreprocessedScans(folder).read(NAME)
 
 
@@ -60,7 +60,7 @@ def test_a_truncated_array_is_named(
 ) -> None:
     path = write_preprocessed(tmp_path, make_raw_scan(), "scanqa") / f"{NAME}_{end}.npy"
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(ScenarioError, match=f"{path.name}: it cannot be parsed"):
+    with pytest.raises(RecordError, match=f"{path.name}: it cannot be parsed"):
         PreprocessedScans(path.parent).read(NAME)
 
 
@@ -70,7 +70,7 @@ def test_an_array_of_another_shape_is_named(
 ) -> None:
     path = write_preprocessed(tmp_path, make_raw_scan(), "scanqa") / f"{NAME}_{end}.npy"
     np.save(path, np.zeros((240, columns), np.float32))
-    with pytest.raises(ScenarioError, match=rf"{path.name}: .*expected .*found the shape \(240, {columns}\)"):
+    with pytest.raises(RecordError, match=rf"{path.name}: .*expected .*found the shape \(240, {columns}\)"):
         PreprocessedScans(path.parent).read(NAME)
 
 
@@ -79,7 +79,7 @@ def test_aligned_vertices_of_another_scan_are_refused(
 ) -> None:
     path = write_preprocessed(tmp_path, make_raw_scan(), "scanqa") / f"{NAME}_aligned_vert.npy"
     np.save(path, np.load(path)[::-1])
-    with pytest.raises(ScenarioError, match="expected the raw vertices turned and moved, found others"):
+    with pytest.raises(RecordError, match="expected the raw vertices turned and moved, found others"):
         PreprocessedScans(path.parent).read(NAME)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    from perception.forecasting.scenario import Forecast, Scenario
     from perception.metrics.forecasting import ForecastTable
-    from perception.scenario import Forecast, Scenario
 
 HISTORY, FUTURE = 20, 30
 DRIVES = {"straight": (1.0, 0.0), "left turn": (0.6, 0.05), "right turn": (0.6, -0.05), "stationary": (0.0, 0.0)}
@@ -20,8 +20,8 @@ DRIVES = {"straight": (1.0, 0.0), "left turn": (0.6, 0.05), "right turn": (0.6, 
 @pytest.fixture(scope="session")
 def scored(make_scenario) -> tuple[ForecastTable, dict[str, tuple[Scenario, Forecast]]]:
     """Three scenarios a manoeuvre with forecasts of growing error, scored."""
+    from perception.forecasting.scenario import Forecast
     from perception.metrics.forecasting import ForecastTable
-    from perception.scenario import Forecast
 
     table, forecasts = ForecastTable(), {}
     for drive, (metres, radians) in DRIVES.items():

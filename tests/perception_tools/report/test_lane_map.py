@@ -8,8 +8,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba, to_rgba_array
 from matplotlib.figure import Figure
 
+from perception.forecasting.scenario import PolylineKind
 from perception.geometry import SE2
-from perception.scenario import PolylineKind
 from perception_tools.report.lane_map import draw_map
 from perception_tools.report.theme import COLOURS, colour
 

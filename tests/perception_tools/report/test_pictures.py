@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.patches import Circle
 
-from perception.scenario import Forecast
+from perception.forecasting.scenario import Forecast
 from perception_tools.report import choose_examples
 from perception_tools.report.pictures import draw_forecast, forecast_svg, gallery, upright
 

@@ -12,12 +12,12 @@ import pytest
 
 from perception.errors import InputError
 from perception.geometry import SE2
-from perception_datasets.argoverse2_sensor import SensorLog, read_log
-from perception_nodes.forecasting import ForecastingNode, ForecastResult
-from perception_tools.drive import Drive, open_drive
-from perception_tools.model_file import load_model
-from perception_tools.playback import ReplayClock, play_lockstep
+from perception_datasets.argoverse.argoverse2_sensor import SensorLog, read_log
+from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
+from perception_tools.forecasting.model_file import load_model
 from perception_tools.report.player import LEAST_PROBABILITY, UNIT_M, write_player
+from perception_tools.streaming.drive import Drive, open_drive
+from perception_tools.streaming.playback import ReplayClock, play_lockstep
 
 FACTS = {"model": "<tiny>"}
 

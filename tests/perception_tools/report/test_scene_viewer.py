@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception.scene import Scene, SceneQuestion, Viewpoint
-from perception.scene_classes import NYU40
-from perception_datasets.question_store import read_questions
-from perception_datasets.scene_store import open_scene_store
+from perception.scene.classes import NYU40
+from perception.scene.scene import Scene, SceneQuestion, Viewpoint
+from perception_datasets.stores.questions import read_questions
+from perception_datasets.stores.scenes import open_scene_store
 from perception_tools.report.scene_viewer import (
     LEAST_SHARE,
     POINTS_PER_SCENE,

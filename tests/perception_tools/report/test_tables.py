@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from perception_tools.published import AV1_MINI, PUBLISHED
+from perception_tools.forecasting.published import AV1_MINI, PUBLISHED
 from perception_tools.report import BlockProvenance
 from perception_tools.report.tables import (
     cost_table,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception.scenario import Forecast
-from perception_tools.published import AV1_MINI, PUBLISHED
+from perception.forecasting.scenario import Forecast
+from perception_tools.forecasting.published import AV1_MINI, PUBLISHED
 from perception_tools.report import BlockProvenance, write_report
 from perception_tools.report.tables import COLUMNS
 from perception_tools.report.writer import findings

@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from perception.answer_vocabulary import AnswerVocabulary
 from perception.errors import InputError
-from perception.scene import SceneQuestion
-from perception.scene_motion import SceneMotion
-from perception.vocabulary import Vocabulary
-from perception_datasets.question_store import read_questions
-from perception_datasets.scene_store import StoredScans, open_scene_store
-from perception_tools.forecast_data import Key
+from perception.question_answering.answers import AnswerVocabulary
+from perception.question_answering.vocabulary import Vocabulary
+from perception.scene.motion import SceneMotion
+from perception.scene.scene import SceneQuestion
+from perception_datasets.stores.questions import read_questions
+from perception_datasets.stores.scenes import StoredScans, open_scene_store
 from perception_tools.scene_qa import data
 from perception_tools.scene_qa.data import (
     Collator,
@@ -30,6 +29,7 @@ from perception_tools.scene_qa.data import (
     move_question,
 )
 from perception_tools.scene_qa.recipes import SceneQaRecipe
+from perception_tools.segments import Key
 
 MIRROR = SceneMotion(np.diag([1.0, -1.0, 1.0]), np.zeros(3))
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from perception.answer_vocabulary import AnswerVocabulary
 from perception.errors import InputError
 from perception.heads.answer import SceneAnswers, ViewpointEstimate
-from perception.scene import SceneQuestion
-from perception_tools.answer_predictions import AnswerPredictions
+from perception.question_answering.answers import AnswerVocabulary
+from perception.scene.scene import SceneQuestion
 from perception_tools.main import main
 from perception_tools.scene_qa.evaluation import evaluate_answerers, remember
+from perception_tools.scene_qa.predictions import AnswerPredictions
 from perception_tools.train import SceneQaTrainingRun
 from perception_tools.training import fit
 

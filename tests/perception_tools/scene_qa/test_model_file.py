@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from perception.answer_vocabulary import AnswerVocabulary
 from perception.errors import InputError
-from perception.vocabulary import Vocabulary
-from perception_tools.model_file import MODEL_FILE, load_model
+from perception.question_answering.answers import AnswerVocabulary
+from perception.question_answering.vocabulary import Vocabulary
+from perception_tools.forecasting.model_file import MODEL_FILE, load_model
 from perception_tools.scene_qa.model_file import SceneQaTraining, load_answerer, save_answerer
 from perception_tools.scene_qa.recipes import SceneQaRecipe
 from perception_tools.scene_qa.task import KnownWords, build_answerer

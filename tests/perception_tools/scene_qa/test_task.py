@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from perception.answer_vocabulary import AnswerVocabulary
 from perception.encoders.text import LstmText
-from perception.vocabulary import Vocabulary
-from perception_datasets.question_store import read_questions
-from perception_datasets.scene_store import open_scene_store
+from perception.question_answering.answers import AnswerVocabulary
+from perception.question_answering.vocabulary import Vocabulary
+from perception_datasets.stores.questions import read_questions
+from perception_datasets.stores.scenes import open_scene_store
 from perception_tools.learning import parameter_groups
 from perception_tools.scene_qa.data import Collator, SceneQaBatch, ValidationGroups, first_scenes
 from perception_tools.scene_qa.recipes import SceneQaRecipe

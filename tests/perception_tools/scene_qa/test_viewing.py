@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perception_datasets.question_store import read_questions
-from perception_datasets.scene_store import open_scene_store
+from perception_datasets.stores.questions import read_questions
+from perception_datasets.stores.scenes import open_scene_store
 from perception_tools.main import main
 from perception_tools.scene_qa.data import ValidationGroups
 from perception_tools.scene_qa.model_file import load_answerer

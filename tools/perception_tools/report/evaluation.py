@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from perception.forecasting.scenario import Forecast, Scenario
 from perception.metrics.forecasting import METRICS, ForecastTable, ScoredAgents
 from perception.metrics.manoeuvre import MANOEUVRES
-from perception.scenario import Forecast, Scenario
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.typing import CapStyleType
 
+from perception.forecasting.scenario import MapPolylines, PolylineKind
 from perception.geometry import SE2
-from perception.scenario import MapPolylines, PolylineKind
 from perception_tools.report.theme import colour
 
 LANE_WIDTH_M = 3.8

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from perception_tools.report.machine import describe_machine
+from perception_tools.machine import describe_machine
 from perception_tools.report.theme import css_variables
 
 

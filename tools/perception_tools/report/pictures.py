@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Polygon
 
+from perception.forecasting.scenario import STEP_S, AgentKind
 from perception.geometry import SE2
 from perception.metrics.forecasting import MISS_RADIUS_M
-from perception.scenario import STEP_S, AgentKind
 from perception_tools.report.evaluation import Example
 from perception_tools.report.lane_map import draw_map
 from perception_tools.report.theme import colour, figure_to_svg

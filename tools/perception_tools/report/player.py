@@ -15,14 +15,14 @@ from jaxtyping import Float
 from markupsafe import Markup
 
 from perception.errors import InputError
+from perception.forecasting.scenario import STEP_S, AgentKind, MapPolylines, PolylineKind
 from perception.geometry import wrap_angle
-from perception.scenario import STEP_S, AgentKind, MapPolylines, PolylineKind
-from perception_datasets.argoverse2_sensor import EGO_SIZE_M
-from perception_nodes.forecasting import ForecastResult
-from perception_nodes.frames import EGO_ID, TrackedFrame
-from perception_tools.drive import Drive
+from perception_datasets.argoverse.argoverse2_sensor import EGO_SIZE_M
+from perception_nodes.forecasting.frames import EGO_ID, TrackedFrame
+from perception_nodes.forecasting.node import ForecastResult
 from perception_tools.report.lane_map import BIKE_LANE_WIDTH_M, CROSSWALK_WIDTH_M, KERB_M, LANE_WIDTH_M
 from perception_tools.report.page import write_page
+from perception_tools.streaming.drive import Drive
 
 UNIT_M = 0.05
 """Positions are whole numbers of this, within 1.6 km of the ego's first place: finer than a pixel, and small."""

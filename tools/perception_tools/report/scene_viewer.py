@@ -19,9 +19,9 @@ from scipy.spatial import KDTree
 
 from perception.errors import InputError
 from perception.metrics.question_answering import question_type
-from perception.scene import Scene, SceneQuestion, Viewpoint
-from perception.scene_classes import NYU40
-from perception.scene_input import FLOOR_PERCENT
+from perception.scene.classes import NYU40
+from perception.scene.sample import FLOOR_PERCENT
+from perception.scene.scene import Scene, SceneQuestion, Viewpoint
 from perception_tools.report.page import write_page
 
 POINTS_PER_SCENE = 32_000

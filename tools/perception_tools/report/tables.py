@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from perception.metrics.manoeuvre import MANOEUVRES
-from perception_tools.published import PUBLISHED
+from perception_tools.forecasting.published import PUBLISHED
 from perception_tools.report.evaluation import Evaluation
 from perception_tools.report.page import Cell, Table
 

@@ -17,21 +17,19 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from perception.answer_vocabulary import AnswerVocabulary
 from perception.errors import InputError
-from perception.losses_answer import AnswerTargets
-from perception.scene import Scene, SceneQuestion
-from perception.scene_input import SceneBatch, SceneSample, collate_scenes, sample_scene
-from perception.scene_motion import STILL, SceneMotion, random_motion
-from perception.vocabulary import TextBatch, Vocabulary
-from perception_datasets.scene_store import StoredScans
-from perception_tools.forecast_data import Key
+from perception.question_answering.answers import AnswerVocabulary
+from perception.question_answering.loss import AnswerTargets
+from perception.question_answering.vocabulary import TextBatch, Vocabulary
+from perception.scene.motion import STILL, SceneMotion, random_motion
+from perception.scene.sample import STILL_SEED, SceneBatch, SceneSample, collate_scenes, sample_scene
+from perception.scene.scene import Scene, SceneQuestion
+from perception_datasets.stores.scenes import StoredScans
 from perception_tools.scene_qa.recipes import SceneQaRecipe
+from perception_tools.segments import Key
 
 KEPT_POINTS = 20_000_000
 """Scenes stay in memory up to so many points in all, some 0.6 GB; the others are read every time."""
-STILL_SEED = 0
-"""Of the points that are sampled where nothing is learned: validation and evaluation see the same ones."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +123,7 @@ class TrainingGroups(Dataset[QuestionGroup]):
     def __init__(self, scans: StoredScans, questions: Sequence[SceneQuestion], recipe: SceneQaRecipe) -> None:
         self.recipe, self.scenes = recipe, KeptScenes(scans)
         self.questions_of = by_scene(questions)
+        self.number_of = {name: number for number, name in enumerate(sorted(self.questions_of))}
         size = recipe.questions_per_scene
         self.parts = [
             Part(name, number) for name, asked in self.questions_of.items() for number in range(-(-len(asked) // size))
@@ -136,12 +135,10 @@ class TrainingGroups(Dataset[QuestionGroup]):
     def __getitem__(self, key: Key) -> QuestionGroup:
         """A group of a pass."""
         recipe, part = self.recipe, self.parts[key.index]
-        scene = sorted(self.questions_of).index(part.scene_id)
-        order = np.random.default_rng((recipe.seed, key.data_pass, scene)).permutation(
-            len(self.questions_of[part.scene_id])
-        )
+        scene, asked = self.number_of[part.scene_id], self.questions_of[part.scene_id]
+        order = np.random.default_rng((recipe.seed, key.data_pass, scene)).permutation(len(asked))
         first = part.number * recipe.questions_per_scene
-        questions = [self.questions_of[part.scene_id][i] for i in order[first : first + recipe.questions_per_scene]]
+        questions = [asked[i] for i in order[first : first + recipe.questions_per_scene]]
         rng = np.random.default_rng((recipe.seed, key.data_pass, scene, part.number))
         motion = random_motion(rng, mirror=recipe.mirror, quarter_turns=recipe.turns == "quarter")
         moved = tuple(move_question(question, motion) for question in questions)

@@ -11,21 +11,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from perception.answer_vocabulary import AnswerVocabulary
 from perception.errors import InputError
 from perception.heads.answer import SceneAnswers
-from perception.scene import SceneQuestion, Viewpoint
-from perception_datasets.question_store import read_questions
-from perception_datasets.scene_store import StoredScans, open_scene_store
-from perception_datasets.sqa3d_scenes import to_pose
-from perception_tools.answer_predictions import AnswerPredictions
-from perception_tools.recipes import write_json
+from perception.metrics.question_answering import RANKS
+from perception.question_answering.answers import AnswerVocabulary
+from perception.scene.scene import SceneQuestion, Viewpoint
+from perception_datasets.sqa3d.scenes import to_pose
+from perception_datasets.stores.questions import read_questions
+from perception_datasets.stores.scenes import StoredScans, open_scene_store
+from perception_tools.json_files import write_json
 from perception_tools.scene_qa.data import QuestionGroup, ValidationGroups, by_scene, first_scenes
 from perception_tools.scene_qa.model_file import TrainedAnswerer, load_answerer
-from perception_tools.scene_qa_evaluation import AnsweringSystem, evaluate_answers
-
-RANKED = 10
-"""Answers that are kept of each question."""
+from perception_tools.scene_qa.predictions import AnswerPredictions
+from perception_tools.scene_qa.scoring import AnsweringSystem, evaluate_answers
 
 
 @dataclass
@@ -125,7 +123,7 @@ def remember(
 ) -> None:
     """Puts a model's answers to the others, ranked. The class of unknown answers is never given: it says nothing."""
     known = answers.logits[:, : len(vocabulary) - 1]
-    ranked = known.topk(min(RANKED, known.shape[1]), dim=-1).indices.tolist()
+    ranked = known.topk(min(RANKS, known.shape[1]), dim=-1).indices.tolist()
     for question, classes in zip(questions, ranked, strict=True):
         said.answers[question.id] = tuple(vocabulary.answer_of(c) for c in classes)
     if answers.viewpoint is None:

@@ -16,8 +16,8 @@ class SceneQaRecipe(LearningRecipe):
         blind: Answer from the texts alone.
         without_situation: Leave situations unread.
         grounded: Tell the fusion what objects are called and where they are, and let the question meet them as seen
-            from the place where the situation puts the asker (`perception.grounding`); False is the published model,
-            whose objects have no places.
+            from the place where the situation puts the asker (`perception.question_answering.grounding`); False is the
+            published model, whose objects have no places.
         legacy_color: Normalise colours twice, as the published code does by mistake.
         detector: `votenet`: VoteNet's widths and 2,048 centres; `votenet-small`: half as wide, a quarter as many, for
             some thousand points.

@@ -10,16 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from perception.answer_vocabulary import AnswerVocabulary
 from perception.encoders.pointnet2 import Level
 from perception.encoders.text import LstmText
 from perception.encoders.votenet import LEVELS, VoteNet
 from perception.heads.answer import SceneAnswers
-from perception.losses_answer import SceneAnswerLoss, scene_answer_loss
-from perception.losses_detection import detection_loss
 from perception.models.scene_answerer import SceneAnswerer, SceneTokens
-from perception.scene_classes import BOX_CLASSES
-from perception.vocabulary import Vocabulary
+from perception.question_answering.answers import AnswerVocabulary
+from perception.question_answering.loss import SceneAnswerLoss, scene_answer_loss
+from perception.question_answering.vocabulary import Vocabulary
+from perception.scene.classes import BOX_CLASSES
+from perception.scene.detection_loss import detection_loss
 from perception_tools.learning import LearningTask, build_block
 from perception_tools.scene_qa.data import SceneQaBatch
 from perception_tools.scene_qa.recipes import SceneQaRecipe

@@ -13,19 +13,19 @@ from torch.utils.data import DataLoader, Subset
 
 from perception.encoders.votenet import mean_box_sizes
 from perception.errors import InputError
-from perception.scene import SceneQuestion
-from perception.scene_classes import BOX_CLASSES
-from perception.scene_input import box_classes
-from perception.vocabulary import Vocabulary
-from perception.word_vectors import read_word_vectors
-from perception_datasets.answer_dict import frequent_answers, read_answer_dict
-from perception_datasets.question_store import read_questions
-from perception_datasets.scene_store import StoredScans, open_scene_store
-from perception_tools.forecast_data import SegmentSampler
+from perception.question_answering.vocabulary import Vocabulary
+from perception.question_answering.word_vectors import read_word_vectors
+from perception.scene.classes import BOX_CLASSES
+from perception.scene.sample import box_classes
+from perception.scene.scene import SceneQuestion
+from perception_datasets.sqa3d.answer_dict import frequent_answers, read_answer_dict
+from perception_datasets.stores.questions import read_questions
+from perception_datasets.stores.scenes import StoredScans, open_scene_store
 from perception_tools.scene_qa.data import Collator, TrainingGroups, ValidationGroups, by_scene, first_scenes
 from perception_tools.scene_qa.model_file import SceneQaTraining, save_answerer
 from perception_tools.scene_qa.recipes import SceneQaRecipe
 from perception_tools.scene_qa.task import KnownWords, SceneQaTask
+from perception_tools.segments import SegmentSampler
 from perception_tools.train import SceneQaTrainingRun
 from perception_tools.training import Job
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from perception.encoders.votenet import Detections
-from perception.scene import Scene, Viewpoint
-from perception.scene_classes import BOX_CLASSES
-from perception_datasets.question_store import read_questions
-from perception_datasets.scene_store import open_scene_store
+from perception.scene.classes import BOX_CLASSES
+from perception.scene.scene import Scene, Viewpoint
+from perception_datasets.stores.questions import read_questions
+from perception_datasets.stores.scenes import open_scene_store
 from perception_tools.report.scene_viewer import SHOWN_ANSWERS, Attention, ViewedQuestion, write_scene_viewer
 from perception_tools.scene_qa.data import QuestionGroup, ValidationGroups, first_scenes
 from perception_tools.scene_qa.model_file import TrainedAnswerer, load_answerer

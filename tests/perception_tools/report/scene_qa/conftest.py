@@ -17,9 +17,9 @@ TRUTHS = ("chair", "yes", "two", "yes", "left", "behind", "yoga mat", "no")
 @pytest.fixture(scope="session")
 def make_system() -> Callable[..., SystemEvaluation]:
     """Makes the evaluation of one system from the answers it gave to eight questions."""
-    from perception.answer_vocabulary import AnswerVocabulary
     from perception.metrics.question_answering import score_answers
-    from perception.scene import SceneQuestion
+    from perception.question_answering.answers import AnswerVocabulary
+    from perception.scene.scene import SceneQuestion
     from perception_tools.report.scene_qa import SystemEvaluation
 
     questions = [

@@ -3,8 +3,8 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-from perception_tools.published_scene_qa import TEST_COUNTS
 from perception_tools.report.scene_qa.charts import confusion_chart, confusion_matrix, line_of, type_chart
+from perception_tools.scene_qa.published import TEST_COUNTS
 
 
 def test_every_system_and_type_is_named_in_its_colour(systems) -> None:

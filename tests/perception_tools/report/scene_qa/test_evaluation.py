@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-from perception_tools.published_scene_qa import TEST_COUNTS
+from perception_tools.scene_qa.published import TEST_COUNTS
 
 
 def test_every_question_is_one_pair_of_true_and_given(systems) -> None:

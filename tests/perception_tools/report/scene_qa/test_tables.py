@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from perception.metrics.mcnemar import PairedHits
-from perception_tools.published_scene_qa import PUBLISHED
 from perception_tools.report.page import Table
 from perception_tools.report.scene_qa.tables import (
     confusion_table,
@@ -15,6 +14,7 @@ from perception_tools.report.scene_qa.tables import (
     score_table,
     type_tables,
 )
+from perception_tools.scene_qa.published import PUBLISHED
 
 
 def column(table: Table, heading: str) -> dict[str, str]:

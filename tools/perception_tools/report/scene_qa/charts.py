@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from perception.metrics.question_answering import QUESTION_TYPES
-from perception_tools.published_scene_qa import LLAMA
 from perception_tools.report.scene_qa.evaluation import SystemEvaluation
 from perception_tools.report.theme import LINES, colour, figure_to_svg, quiet
+from perception_tools.scene_qa.published import LLAMA
 
 SHOWN_ANSWERS = 12
 OTHER_ANSWER = "other"

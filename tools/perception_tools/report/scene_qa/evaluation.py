@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from perception.metrics.question_answering import AnswerTable
-from perception_tools.published_scene_qa import TEST_COUNTS
+from perception_tools.scene_qa.published import TEST_COUNTS
 
 NO_ANSWER = "(no answer)"
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from perception.metrics.mcnemar import PairedHits
 from perception.metrics.question_answering import QUESTION_TYPES
-from perception_tools.published_scene_qa import PUBLISHED, PublishedAnswers
 from perception_tools.report.page import Cell, Table
 from perception_tools.report.scene_qa.evaluation import SystemEvaluation
+from perception_tools.scene_qa.published import PUBLISHED, PublishedAnswers
 
 COLUMNS = {
     "em1": "EM@1",

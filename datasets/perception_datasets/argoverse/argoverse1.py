@@ -1,0 +1,174 @@
+"""Argoverse 1 motion forecasting: a CSV file a scene, 2 s observed and 3 s to forecast at 10 Hz.
+
+Chang et al., Argoverse: 3D Tracking and Forecasting with Rich Maps, CVPR 2019.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+from jaxtyping import Bool, Float, Int
+
+from perception.errors import InputError
+from perception.forecasting.map_index import MAP_RADIUS_M, last_seen
+from perception.forecasting.motion import causal_heading, causal_velocity
+from perception.forecasting.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
+from perception_datasets.argoverse.argoverse1_map import MAP_CURE, MAP_FILES, read_city_map
+from perception_datasets.argoverse.polylines import lane_heading
+from perception_datasets.argoverse.track_tables import check_columns, encode, observed, spread
+from perception_datasets.errors import bad_file, reading
+
+HISTORY_STEPS = 20
+FUTURE_STEPS = 30
+CURE = "take the file again from Argoverse 1's forecasting archive"
+
+# A car that stands through the whole history shows no heading; the lane it stands on does. Half a lane width (1.9 m)
+# and the noise of the map and the track, so that cars parked at the kerb count too.
+_LANE_HEADING_WITHIN_M = 3.5
+
+_COLUMNS = {
+    "TIMESTAMP": pa.float64(),
+    "TRACK_ID": pa.string(),
+    "OBJECT_TYPE": pa.string(),
+    "X": pa.float64(),
+    "Y": pa.float64(),
+    "CITY_NAME": pa.string(),
+}
+
+
+@dataclass(frozen=True)
+class Argoverse1Files:
+    """The CSV files of one split and the folder of the city maps."""
+
+    data: Path
+    maps: Path
+    source: str = "argoverse1"
+
+    def names(self) -> list[str]:
+        """Sequence numbers in numerical order."""
+        names = [name[:-4] for name in os.listdir(self.data) if name.endswith(".csv")]
+        return sorted(names, key=lambda name: (len(name), name))
+
+    def path(self, name: str) -> Path:
+        """Where a scene is stored."""
+        return self.data / f"{name}.csv"
+
+    def read(self, name: str) -> Scenario:
+        """One scene."""
+        return read_argoverse1(self.path(name), self.maps)
+
+
+def find_argoverse1(folder: Path, split: str) -> Argoverse1Files | None:
+    """The scenes of a split, or None where the folder is not laid out like Argoverse 1.
+
+    CSV files lie in {split}/data (the test split's folder is called test_obs), or directly in data as in the official
+    forecasting_sample; the maps in map_files of the folder, of its parent, or of a folder beside it.
+    """
+    splits = (f"{split}/data", f"{split}_obs/data", split, "data")
+    data = next((folder / s for s in splits if any((folder / s).glob("*.csv"))), None)
+    if data is None:
+        return None
+    parent = folder.resolve().parent
+    candidates = [folder / "map_files", parent / "map_files", *sorted(parent.glob("*/map_files"))]
+    maps = next((c for c in candidates if any((c / name).is_file() for name in MAP_FILES.values())), None)
+    if maps is None:
+        looked = ", ".join(str(c) for c in candidates[:2])
+        raise InputError(
+            f"{folder}: expected Argoverse 1's vector maps ({', '.join(MAP_FILES.values())}) in {looked} or "
+            f"{parent}/*/map_files, found none; {MAP_CURE}"
+        )
+    return Argoverse1Files(data, maps)
+
+
+def read_argoverse1(path: Path, maps: Path, *, map_radius_m: float = MAP_RADIUS_M) -> Scenario:
+    """One scene, from its CSV file and the folder with the vector maps of both cities.
+
+    Row 0 is the AGENT, row 1 the AV (where there is one), the OTHERS follow in the order of their ids. Steps are the
+    ranks of the time stamps: real files jitter between 0.02 and 0.5 s around their 10 Hz.
+    """
+    with reading(path, CURE):
+        table = _read_table(path)
+        ids, agent_of_row, ego = _order_tracks(path, table)
+        times, step_of_row = np.unique(table["TIMESTAMP"].to_numpy(), return_inverse=True)
+        if len(times) not in (HISTORY_STEPS, HISTORY_STEPS + FUTURE_STEPS):
+            reason = f"expected 50 time stamps (20 in a test split), found {len(times)}"
+            raise bad_file(path, reason, CURE)
+        valid = observed(path, ids, agent_of_row, step_of_row, len(times))
+        position = spread([table["X"].to_numpy(), table["Y"].to_numpy()], agent_of_row, step_of_row, valid)
+        city = table["CITY_NAME"][0].as_py()
+        if city not in MAP_FILES:
+            raise bad_file(path, f"expected CITY_NAME in {sorted(MAP_FILES)}, found {city!r}", CURE)
+    city_map = read_city_map(maps, city)
+
+    present = HISTORY_STEPS - 1
+    near = city_map.near(position, valid, 0, present, map_radius_m)
+    agents = AgentTracks(
+        ids=tuple(ids),
+        kinds=np.array([AgentKind.VEHICLE if a in (0, ego) else AgentKind.UNKNOWN for a in range(len(ids))]),
+        position=position,
+        heading=_heading(position, valid, near, present),
+        velocity=causal_velocity(position, valid, present),
+        valid=valid,
+        scored=_scored(valid),
+    )
+    return Scenario(path.stem, "argoverse1", city, agents, near, HISTORY_STEPS, focal=0, ego=ego)
+
+
+def _read_table(path: Path) -> pa.Table:
+    """The six columns, checked for their presence, their types and missing values."""
+    table = pa_csv.read_csv(
+        path,
+        read_options=pa_csv.ReadOptions(use_threads=False),
+        convert_options=pa_csv.ConvertOptions(column_types=_COLUMNS, strings_can_be_null=True),
+    )
+    check_columns(path, table, _COLUMNS, CURE)
+    return table
+
+
+def _order_tracks(path: Path, table: pa.Table) -> tuple[list[str], Int[np.ndarray, " rows"], int | None]:
+    """Track ids with the AGENT first and the AV second, the track of each row, and the AV's index."""
+    names, of_row = encode(table["TRACK_ID"])
+    types, type_of_row = encode(table["OBJECT_TYPE"])
+
+    def tracks_of(object_type: str) -> list[int]:
+        if object_type not in types:
+            return []
+        return np.unique(of_row[type_of_row == types.index(object_type)]).tolist()
+
+    focal, ego = tracks_of("AGENT"), tracks_of("AV")
+    if len(focal) != 1:
+        raise bad_file(path, f"expected one track of OBJECT_TYPE AGENT, found {len(focal)}", CURE)
+    if len(ego) > 1:
+        raise bad_file(path, f"expected at most one track of OBJECT_TYPE AV, found {len(ego)}", CURE)
+    order = [*focal, *ego, *sorted(set(range(len(names))) - {*focal, *ego})]
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return [names[track] for track in order], place[of_row], 1 if ego else None
+
+
+def _scored(valid: Bool[np.ndarray, "agents steps"]) -> Bool[np.ndarray, " agents"]:
+    """Every agent with a complete future; in a test split, which has none, the AGENT alone."""
+    if valid.shape[1] == HISTORY_STEPS:
+        return np.arange(len(valid)) == 0
+    return np.all(valid[:, HISTORY_STEPS - 1 :], axis=1)
+
+
+def _heading(
+    position: Float[np.ndarray, "agents steps 2"],
+    valid: Bool[np.ndarray, "agents steps"],
+    lanes: MapPolylines,
+    present: int,
+) -> Float[np.ndarray, "agents steps"]:
+    """Heading from motion; where an agent has not moved, that of the lane under it, as seen until the present."""
+    heading, known = causal_heading(position, valid, present)
+    unknown = valid & ~known
+    rows = np.flatnonzero(unknown.any(axis=1) & valid[:, : present + 1].any(axis=1))
+    under, found = lane_heading(position[rows, last_seen(valid[rows], present)], lanes, _LANE_HEADING_WITHIN_M)
+    rows, under = rows[found], under[found]
+    heading[rows] = np.where(unknown[rows], under[:, None], heading[rows])
+    return heading

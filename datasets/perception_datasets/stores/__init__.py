@@ -1,0 +1,1 @@
+"""Prepared data: zarr stores of scenarios, scenes and questions."""

@@ -1,0 +1,138 @@
+"""Scenarios in a prepared store (`perception_datasets.stores.store`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+
+from perception.errors import InputError
+from perception.forecasting.scenario import AgentTracks, MapPolylines, Scenario
+from perception_datasets.argoverse.scenario_folder import Failures, ScenarioFiles, ScenarioFolder
+from perception_datasets.errors import reading
+from perception_datasets.stores import store
+from perception_datasets.stores.writer import write_split
+
+SCHEMA = store.Schema(
+    (
+        ("kinds", "<i8", 1),
+        ("position", "<f8", 3),
+        ("heading", "<f8", 2),
+        ("velocity", "<f8", 3),
+        ("lane_ids", "<i8", 1),
+        ("lane_points", "<f8", 3),
+        ("lane_kinds", "<i8", 1),
+        ("lane_turns", "<i8", 1),
+        ("valid", "|b1", 2),
+        ("scored", "|b1", 1),
+        ("lane_is_intersection", "|b1", 1),
+        ("lane_has_traffic_control", "|b1", 1),
+        ("text", "|u1", 1),
+    )
+)
+"""`text` is JSON: the ids, the city, and the few single numbers."""
+
+KIND = "forecasting"
+
+
+def to_record(scenario: Scenario) -> dict[str, np.ndarray]:
+    """A scenario as the arrays of `SCHEMA`."""
+    agents, lanes = scenario.agents, scenario.map
+    names = ("id", "source", "city", "history_steps", "focal", "ego")
+    text = {**{name: getattr(scenario, name) for name in names}, "agents": agents.ids}
+    return {
+        "text": np.frombuffer(json.dumps(text).encode(), np.uint8),
+        "kinds": agents.kinds,
+        "position": agents.position,
+        "heading": agents.heading,
+        "velocity": agents.velocity,
+        "valid": agents.valid,
+        "scored": agents.scored,
+        "lane_ids": lanes.ids,
+        "lane_points": lanes.points,
+        "lane_kinds": lanes.kinds,
+        "lane_turns": lanes.turns,
+        "lane_is_intersection": lanes.is_intersection,
+        "lane_has_traffic_control": lanes.has_traffic_control,
+    }
+
+
+def from_record(record: store.Record) -> Scenario:
+    """The scenario that `to_record` was given."""
+    text = json.loads(record["text"].tobytes())
+    agents = AgentTracks(
+        ids=tuple(text.pop("agents")),
+        kinds=record["kinds"],
+        position=record["position"],
+        heading=record["heading"],
+        velocity=record["velocity"],
+        valid=record["valid"],
+        scored=record["scored"],
+    )
+    lanes = MapPolylines(
+        ids=record["lane_ids"],
+        points=record["lane_points"],
+        kinds=record["lane_kinds"],
+        turns=record["lane_turns"],
+        is_intersection=record["lane_is_intersection"],
+        has_traffic_control=record["lane_has_traffic_control"],
+    )
+    return Scenario(agents=agents, map=lanes, **text)
+
+
+@dataclass(frozen=True)
+class StoredScenarios:
+    """The scenarios of one split of a store."""
+
+    folder: Path
+    split: str
+    source: str
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        """Part and row of each scenario."""
+        parts = store.read_names(self.folder, self.split)
+        return {name: (part, row) for part, names in enumerate(parts) for row, name in enumerate(names)}
+
+    def names(self) -> list[str]:
+        """Scenario names in the order in which they were prepared."""
+        return list(self._places)
+
+    def path(self, name: str) -> Path:
+        """The part of the store that holds a scenario."""
+        return store.part_path(self.folder, self.split, self._places[name][0])
+
+    def read(self, name: str) -> Scenario:
+        """One scenario."""
+        path = self.path(name)
+        with reading(path, f"delete the folder and {store.CURE}"):
+            return from_record(store.read_record(path, self._places[name][1], SCHEMA))
+
+
+def find_store(folder: Path, split: str) -> StoredScenarios | None:
+    """The scenarios of a split, or None where the folder is no store of scenarios."""
+    info = store.read_info(folder)
+    if info is None:
+        return None
+    if (info.kind, info.schema) != (KIND, SCHEMA):
+        raise InputError(
+            f"{folder}: expected a store of {KIND} records, found {info.kind} or an old schema; prepare it again"
+        )
+    return StoredScenarios(folder, split, info.source)
+
+
+def prepare(
+    raw: ScenarioFolder, folder: Path, *, processes: int | None = None
+) -> Generator[tuple[int, Failures], None, None]:
+    """Writes a split to a store, as `store_writer.write_split` does."""
+    info = store.StoreInfo(KIND, raw.source, SCHEMA)
+    read = partial(_read_record, raw.files)
+    return write_split(folder, info, raw.split, raw.ids, read, processes=processes)
+
+
+def _read_record(files: ScenarioFiles, name: str) -> store.Record:
+    return to_record(files.read(name))

@@ -1,0 +1,133 @@
+"""Scanned rooms in a prepared store (`perception_datasets.stores.store`), the same for every data set of scans."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+
+from perception.errors import InputError
+from perception.geometry import SE3
+from perception.scene.scene import Scene
+from perception_datasets.argoverse.scenario_folder import Failures
+from perception_datasets.errors import reading
+from perception_datasets.scannet.folder import Scans
+from perception_datasets.scannet.scan import Scan
+from perception_datasets.stores import store
+from perception_datasets.stores.writer import write_split
+
+SCHEMA = store.Schema(
+    (
+        ("scene_SE3_centred", "<f8", 2),
+        ("points", "<f4", 2),
+        ("boxes", "<f4", 2),
+        ("instance", "<i4", 1),
+        ("box_instances", "<i4", 1),
+        ("colors", "|u1", 2),
+        ("semantic", "|u1", 1),
+        ("box_classes", "|u1", 1),
+        ("id", "|u1", 1),
+    )
+)
+"""`scene_SE3_centred` is a 4 × 4 matrix, or has no rows where it is unknown; `id` is UTF-8."""
+
+KIND = "scene"
+PART_SCENES = 16
+"""A scan of ScanNet has 150,000 points on average: some 60 MB a part, which a process holds while it writes."""
+
+_ALL = "scenes"
+"""The one split: SQA3D splits by scene otherwise than ScanNet, so its questions say what is for training."""
+
+
+def to_record(scan: Scan) -> dict[str, np.ndarray]:
+    """A scan as the arrays of `SCHEMA`."""
+    scene = scan.scene
+    return {
+        "id": np.frombuffer(scene.id.encode(), np.uint8),
+        "points": scene.points,
+        "colors": scene.colors,
+        "semantic": scene.semantic.astype(np.uint8),
+        "instance": scene.instance.astype(np.int32),
+        "boxes": scene.boxes,
+        "box_classes": scene.box_classes.astype(np.uint8),
+        "box_instances": scene.box_instances.astype(np.int32),
+        "scene_SE3_centred": np.zeros((0, 4)) if scan.scene_SE3_centred is None else scan.scene_SE3_centred.matrix,
+    }
+
+
+def from_record(record: store.Record) -> Scan:
+    """The scan that `to_record` was given."""
+    scene = Scene(
+        id=record["id"].tobytes().decode(),
+        points=record["points"],
+        colors=record["colors"],
+        semantic=record["semantic"].astype(np.int64),
+        instance=record["instance"].astype(np.int64),
+        boxes=record["boxes"],
+        box_classes=record["box_classes"].astype(np.int64),
+        box_instances=record["box_instances"].astype(np.int64),
+    )
+    matrix = record["scene_SE3_centred"]
+    return Scan(scene, SE3.from_matrix(matrix) if len(matrix) else None)
+
+
+@dataclass(frozen=True)
+class StoredScans:
+    """The scans of a store.
+
+    Attributes:
+        folder: The store.
+        source: `scannet`, or `synthetic` for made rooms.
+    """
+
+    folder: Path
+    source: str
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        """Part and row of each scan."""
+        parts = store.read_names(self.folder, _ALL)
+        return {name: (part, row) for part, names in enumerate(parts) for row, name in enumerate(names)}
+
+    def names(self) -> list[str]:
+        """The scans' names."""
+        return list(self._places)
+
+    def path(self, name: str) -> Path:
+        """The part of the store that holds a scan."""
+        if name not in self._places:
+            raise InputError(f"{self.folder}: expected scene {name!r} in the store, found {len(self._places)} others")
+        return store.part_path(self.folder, _ALL, self._places[name][0])
+
+    def read(self, name: str) -> Scan:
+        """One scan."""
+        path = self.path(name)
+        with reading(path, f"delete the folder and {store.CURE}"):
+            return from_record(store.read_record(path, self._places[name][1], SCHEMA))
+
+
+def open_scene_store(folder: Path) -> StoredScans:
+    """The scans that `perception prepare scannet` wrote."""
+    info = store.read_info(folder)
+    if info is None or (info.kind, info.schema) != (KIND, SCHEMA):
+        found = "none" if info is None else f"one of {info.kind} records or an old schema"
+        raise InputError(
+            f"{folder}: expected a store of scenes, found {found}; make it with `perception prepare scannet`"
+        )
+    return StoredScans(folder, info.source)
+
+
+def prepare_scans(
+    scans: Scans, folder: Path, *, processes: int | None = None
+) -> Generator[tuple[int, Failures], None, None]:
+    """Writes scans to a store, as `store_writer.write_split` does."""
+    info = store.StoreInfo(KIND, scans.source, SCHEMA)
+    read = partial(_read_record, scans)
+    return write_split(folder, info, _ALL, scans.names(), read, part_records=PART_SCENES, processes=processes)
+
+
+def _read_record(scans: Scans, name: str) -> store.Record:
+    return to_record(scans.read(name))

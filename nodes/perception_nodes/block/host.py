@@ -1,0 +1,121 @@
+"""What every transport serves: the pipelines around one block, each by its name, behind one door that checks requests.
+
+    host = BlockHost(load_pipelines(Path("folded/int8")))
+    host.submit("forecast", tensors, timeout_s=0.1).result()
+
+The transports (`block_zenoh`, `block_oip`) only carry named tensors to `submit` and answers back. A host
+loads what its owner names, once: nobody can ask it over a wire to load something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from perception.errors import InputError
+from perception.frozen.folded import BlockTail, FoldedBlock
+from perception.frozen.folded_file import PIPELINE, load_folded
+from perception_nodes.block.request import DEFAULT_LIMITS, RequestLimits, UnknownPipeline, request_of
+from perception_nodes.block.service import BlockService, ServedBlock
+
+
+class BlockHost:
+    """Serves pipelines by name until it is drained.
+
+    Args:
+        pipelines: All around one tail.
+        limits: Of each request.
+        max_batch: As for `BlockService`.
+        max_delay_s: As for `BlockService`.
+        queue_size: As for `BlockService`.
+    """
+
+    def __init__(
+        self,
+        pipelines: Mapping[str, FoldedBlock],
+        *,
+        limits: RequestLimits = DEFAULT_LIMITS,
+        max_batch: int = 256,
+        max_delay_s: float = 0.002,
+        queue_size: int = 16,
+    ) -> None:
+        if not pipelines:
+            raise InputError("block host: expected at least one pipeline, got none; fold a trained model first")
+        self.limits = limits
+        self.widths = {name: folded.attention.project_in.in_features for name, folded in pipelines.items()}
+        self.fingerprints = {name: folded.fingerprint for name, folded in pipelines.items()}
+        self.service = BlockService(
+            next(iter(pipelines.values())).tail, max_batch=max_batch, max_delay_s=max_delay_s, queue_size=queue_size
+        )
+        self._served: dict[str, ServedBlock] = {
+            name: self.service.pipeline(name, folded) for name, folded in pipelines.items()
+        }
+        self.ready = True
+
+    def block(self, name: str) -> ServedBlock:
+        """The in-process client of a pipeline: stands where its adapter stood."""
+        return self._served[self._known(name)]
+
+    def submit(self, name: str, tensors: Mapping[str, Tensor], timeout_s: float = float("inf")) -> Future[Tensor]:
+        """Checks a request and queues it; thread-safe, returns at once.
+
+        Raises:
+            UnknownPipeline: It is not served here.
+            MalformedRequest: The tensors are no request.
+            Overloaded: The pipeline's queue is full.
+            ServiceClosed: After `drain`.
+        """
+        tokens, readout = request_of(tensors, self.widths[self._known(name)], self.limits)
+        return self.service.submit(name, tokens, readout, timeout_s)
+
+    def drain(self, timeout_s: float | None = None) -> None:
+        """Takes no more requests and answers those that wait."""
+        self.ready = False
+        self.service.close(timeout_s)
+
+    def __enter__(self) -> BlockHost:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.drain()
+
+    def _known(self, name: str) -> str:
+        if name not in self.widths:
+            raise UnknownPipeline(f"pipeline {name[:80]!r}: expected one of {', '.join(sorted(self.widths))}")
+        return name
+
+
+def load_pipelines(folder: Path, names: Sequence[str] = ()) -> dict[str, FoldedBlock]:
+    """Folded files of a folder, with one tail between them.
+
+    Args:
+        folder: Written by `perception block fold`.
+        names: Of the pipelines, each the name of its file without the ending; all that the folder has unless told.
+
+    Raises:
+        InputError: A file is missing, damaged, or folded around another block than the others.
+    """
+    there = sorted(path.stem for path in folder.glob("*.safetensors") if _is_pipeline(path))
+    if missing := [name for name in names or [""] if name not in there and (name or not there)]:
+        raise InputError(
+            f"{folder}: expected {', '.join(filter(None, missing)) or 'folded pipelines'}, found "
+            f"{', '.join(there) or 'none'}; write them with perception block fold"
+        )
+    pipelines: dict[str, FoldedBlock] = {}
+    tail: BlockTail | None = None
+    for name in names or there:
+        pipelines[name] = load_folded(folder / f"{name}.safetensors", tail)
+        tail = pipelines[name].tail
+    return pipelines
+
+
+def _is_pipeline(path: Path) -> bool:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get("format") == PIPELINE
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); fold the adapter again") from error

@@ -1,0 +1,265 @@
+"""The block service in the Open Inference Protocol (KServe v2) on gRPC: for other hosts, and for clients not of ours.
+
+A pipeline is a model with the inputs `values` (FP32, FP16 or BF16), `valid` (BOOL) and, where not every row is read,
+`rows` (INT64) and `rows_valid` (BOOL); its output is `read`. A call's own gRPC deadline is the request's. Beside it
+stands the standard `grpc.health.v1`.
+
+https://github.com/open-inference/open-inference-protocol, `inference_grpc.md`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from functools import partial
+from operator import methodcaller
+from typing import Any, NoReturn
+
+import grpc
+import numpy as np
+import torch
+from google.protobuf.message import DecodeError, Message
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from open_inference.grpc import protocol
+from torch import Tensor
+
+from perception.errors import InputError
+from perception_nodes.block.host import BlockHost
+from perception_nodes.block.request import ANSWER, MalformedRequest, error_name
+
+SERVICE = "inference.GRPCInferenceService"
+TYPES = {
+    "FP32": torch.float32,
+    "FP16": torch.float16,
+    "BF16": torch.bfloat16,
+    "INT64": torch.int64,
+    "BOOL": torch.bool,
+}
+TYPE_NAMES = {dtype: name for name, dtype in TYPES.items()}
+STATUS = {
+    "malformed": grpc.StatusCode.INVALID_ARGUMENT,
+    "unknown": grpc.StatusCode.NOT_FOUND,
+    "overloaded": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "deadline": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "closed": grpc.StatusCode.UNAVAILABLE,
+    "failed": grpc.StatusCode.INTERNAL,
+}
+"""gRPC's word for each of ours."""
+_LISTS = {"FP32": "fp32_contents", "INT64": "int64_contents", "BOOL": "bool_contents"}
+_LONGEST_S = 60.0
+_THREADS = 16
+
+_log = logging.getLogger(__name__)
+
+
+class OipBlockServer:
+    """Serves a host's pipelines on a port.
+
+    Args:
+        host: What answers; stays its owner's.
+        port: 0 takes a free one.
+        address: Loopback unless told; beyond it anybody may ask.
+
+    Attributes:
+        port: That it listens at.
+    """
+
+    def __init__(self, host: BlockHost, port: int = 0, address: str = "127.0.0.1") -> None:
+        self._host = host
+        options = [
+            ("grpc.max_receive_message_length", host.limits.max_bytes),
+            ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a balance
+        ]
+        self._server = grpc.server(
+            ThreadPoolExecutor(_THREADS, thread_name_prefix="oip"),
+            options=options,
+            maximum_concurrent_rpcs=4 * _THREADS,
+        )
+        self._health = health.HealthServicer()
+        for name in ("", SERVICE):
+            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers((_handler(_Servicer(host)),))
+        try:
+            self.port = self._server.add_insecure_port(f"{address}:{port}")
+        except RuntimeError as error:
+            raise InputError(f"{address}:{port} cannot be listened at ({error}); choose another port") from error
+        self._server.start()
+
+    def close(self, timeout_s: float = 4.0) -> None:
+        """Says that it is not ready, answers those who asked, and ends."""
+        self._health.enter_graceful_shutdown()
+        self._server.stop(timeout_s).wait()
+
+    def __enter__(self) -> OipBlockServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_CALLS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
+
+
+class _Servicer:
+    """The protocol's six calls."""
+
+    def __init__(self, host: BlockHost) -> None:
+        self._host = host
+
+    def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        """Whether the process answers at all."""
+        return protocol.ServerLiveResponse(live=True)
+
+    def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        """Whether it takes requests."""
+        return protocol.ServerReadyResponse(ready=self._host.ready)
+
+    def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        """Whether it takes requests for a pipeline."""
+        return protocol.ModelReadyResponse(ready=self._host.ready and request.name in self._host.widths)
+
+    def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
+        """Who this is."""
+        return protocol.ServerMetadataResponse(name="frozen-perception", version="1", extensions=[])
+
+    def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """A pipeline's inputs and output; -1 is any size. Its version is the start of its fingerprint."""
+        self._expect_known(request.name, context)
+        width = self._host.widths[request.name]
+        shapes = {"values": [-1, -1, width], "valid": [-1, -1], "rows": [-1, -1], "rows_valid": [-1, -1]}
+        types = {"values": "FP32", "valid": "BOOL", "rows": "INT64", "rows_valid": "BOOL"}
+        metadata = protocol.ModelMetadataResponse.TensorMetadata
+        return protocol.ModelMetadataResponse(
+            name=request.name,
+            versions=[self._host.fingerprints[request.name][:12]],
+            platform="frozen-perception-folded-block",
+            inputs=[metadata(name=name, datatype=types[name], shape=shape) for name, shape in shapes.items()],
+            outputs=[metadata(name=ANSWER, datatype="FP32", shape=[-1, -1, width])],
+        )
+
+    def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Computes the rows that are read."""
+        self._expect_known(request.model_name, context)
+        left = context.time_remaining()
+        timeout_s = _LONGEST_S if left is None else min(left, _LONGEST_S)
+        try:
+            future = self._host.submit(request.model_name, tensors_of_request(request), timeout_s)
+            # Once the client is gone nobody needs the answer.
+            if not context.add_callback(partial(_cancel, future)):
+                _cancel(future)
+            answer = future.result(timeout_s)
+        except CancelledError:
+            context.abort(grpc.StatusCode.CANCELLED, "the client is gone")
+        except FutureTimeout:
+            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, f"no answer within {timeout_s:.3f} s")
+        except Exception as error:
+            self._abort(context, error)
+        response = protocol.ModelInferResponse(
+            model_name=request.model_name, model_version=self._host.fingerprints[request.model_name][:12], id=request.id
+        )
+        put_tensor(response.outputs, response.raw_output_contents, ANSWER, answer)
+        return response
+
+    def _expect_known(self, name: str, context: grpc.ServicerContext) -> None:
+        if name not in self._host.widths:
+            known = ", ".join(sorted(self._host.widths))
+            context.abort(grpc.StatusCode.NOT_FOUND, f"model {name[:80]!r}: expected one of {known}")
+
+    def _abort(self, context: grpc.ServicerContext, error: Exception) -> NoReturn:
+        name = error_name(error)
+        if name == "failed":
+            _log.error("a request failed", exc_info=error)
+        context.abort(STATUS[name], "look at the service's log" if name == "failed" else str(error))
+        raise AssertionError("abort raises")
+
+
+def _cancel(future: Future[Tensor]) -> None:
+    future.cancel()
+
+
+def _handler(servicer: _Servicer) -> grpc.GenericRpcHandler:
+    """The calls, each of which parses its own request: gRPC keeps a call for ever whose request it cannot parse itself.
+
+    (grpcio 1.85, some 2 kB each: whoever sends such requests would fill the server's memory.)
+    """
+    methods = {
+        name: grpc.unary_unary_rpc_method_handler(
+            partial(_parse, getattr(protocol, f"{name}Request"), getattr(servicer, name)),
+            response_serializer=methodcaller("SerializeToString"),
+        )
+        for name in _CALLS
+    }
+    return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+
+def _parse(
+    kind: type[Message], answer: Callable[[Any, grpc.ServicerContext], Any], data: bytes, context: grpc.ServicerContext
+) -> Any:
+    try:
+        request = kind.FromString(data)
+    except DecodeError as error:
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"expected a {kind.__name__}, got other bytes ({error})")
+    return answer(request, context)
+
+
+def tensors_of_request(request: Any) -> dict[str, Tensor]:
+    """The tensors of an infer request, from raw bytes or from typed lists; raises `MalformedRequest`."""
+    raw: Sequence[bytes] = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise MalformedRequest(f"expected raw contents of {len(request.inputs)} inputs, got {len(raw)}")
+    names = [tensor.name for tensor in request.inputs]
+    if len(set(names)) != len(names):
+        raise MalformedRequest(f"expected each input once, got {names[:8]}")
+    return {
+        tensor.name: get_tensor(tensor, raw[index]) if raw else _of_lists(tensor)
+        for index, tensor in enumerate(request.inputs)
+    }
+
+
+def put_tensor(places: Any, contents: Any, name: str, tensor: Tensor) -> None:
+    """Adds a tensor to a message's list of tensors and its list of raw contents."""
+    places.add(name=name, datatype=TYPE_NAMES[tensor.dtype], shape=list(tensor.shape))
+    contents.append(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+
+
+def get_tensor(place: Any, data: bytes) -> Tensor:
+    """The tensor whose name, type and shape a message says, from its raw contents; raises `MalformedRequest`."""
+    dtype, count = _type_of(place), _count_of(place)
+    if count * dtype.itemsize != len(data):
+        raise MalformedRequest(f"{place.name[:80]}: {len(data)} bytes do not fill {list(place.shape)} of {dtype}")
+    flat = torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.zeros(0, dtype=torch.uint8)
+    if dtype is torch.bool:
+        return (flat != 0).reshape(tuple(place.shape))  # any other byte than 0 and 1 as a bool is undefined
+    return flat.view(dtype).reshape(tuple(place.shape))
+
+
+def _of_lists(tensor: Any) -> Tensor:
+    """The tensor in typed lists, which the protocol has for some types only."""
+    dtype, count = _type_of(tensor), _count_of(tensor)
+    if tensor.datatype not in _LISTS:
+        raise MalformedRequest(f"{tensor.name[:80]}: {tensor.datatype} has no typed list; use raw_input_contents")
+    numbers = getattr(tensor.contents, _LISTS[tensor.datatype])
+    if len(numbers) != count:
+        raise MalformedRequest(f"{tensor.name[:80]}: {len(numbers)} numbers do not fill {list(tensor.shape)}")
+    return torch.from_numpy(np.array(numbers)).to(dtype).reshape(tuple(tensor.shape))
+
+
+def _type_of(tensor: Any) -> torch.dtype:
+    if tensor.datatype not in TYPES:
+        raise MalformedRequest(f"{tensor.name[:80]}: expected {', '.join(TYPES)}, got {tensor.datatype[:20]!r}")
+    return TYPES[tensor.datatype]
+
+
+def _count_of(tensor: Any) -> int:
+    """How many numbers the shape holds, in Python's integers, which do not overflow."""
+    if len(tensor.shape) > 3 or any(not 0 <= size < 2**31 for size in tensor.shape):
+        raise MalformedRequest(
+            f"{tensor.name[:80]}: expected up to 3 sizes of at least 0, got {list(tensor.shape)[:8]}"
+        )
+    count = 1
+    for size in tensor.shape:
+        count *= size
+    return count

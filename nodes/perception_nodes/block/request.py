@@ -1,0 +1,154 @@
+"""What a client asks the block service for, as named tensors: checked before anything is computed from it.
+
+A request is the encoder's tokens (`values`, `valid`) and the rows that the head reads (`rows`, `rows_valid`), tens of
+kilobytes; the answer is those rows at the encoder's width. On a wire of our own tensors travel as safetensors bytes:
+a bounded header and raw numbers, nothing that could run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from perception.errors import InputError
+from perception.tokens import Readout, Tokens
+from perception_nodes.block.service import DeadlineExceeded, Overloaded, ServiceClosed
+
+VALUE_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+ANSWER = "read"
+"""Name of an answer's only tensor."""
+_REQUIRED, _KNOWN = {"values", "valid"}, {"values", "valid", "rows", "rows_valid"}
+
+
+class MalformedRequest(InputError):
+    """A request that says nothing that could be computed, or more than the service's limits allow."""
+
+
+class UnknownPipeline(InputError):
+    """A request for a pipeline that is not served here."""
+
+
+class BlockFailed(RuntimeError):
+    """The service failed at a sound request; its log says why."""
+
+
+class NoWorker(ConnectionError):
+    """Nobody who serves the pipeline could be reached in time."""
+
+
+ERROR_NAMES: dict[str, type[Exception]] = {
+    "malformed": MalformedRequest,
+    "unknown": UnknownPipeline,
+    "overloaded": Overloaded,
+    "deadline": DeadlineExceeded,
+    "closed": ServiceClosed,
+    "failed": BlockFailed,
+}
+"""How an error is called on the wire."""
+
+
+def error_name(error: Exception) -> str:
+    """The word for it on the wire; whatever is not foreseen is `failed`."""
+    return next((name for name, kind in ERROR_NAMES.items() if isinstance(error, kind)), "failed")
+
+
+def error_of(name: str, message: str) -> Exception:
+    """The exception that a word on the wire stands for."""
+    return ERROR_NAMES.get(name, BlockFailed)(message)
+
+
+@dataclass(frozen=True)
+class RequestLimits:
+    """What a request may ask at most, so that no client can fill the service's memory.
+
+    Attributes:
+        max_bytes: Of a whole message. A busy scene is 100 kB.
+        max_tokens: Of one token set.
+        max_pairs: Read rows times tokens, over the batch: attention holds a number for each of them and each head,
+            which at the default and 32 heads is 512 MB.
+    """
+
+    max_bytes: int = 16 * 2**20
+    max_tokens: int = 8192
+    max_pairs: int = 2**22
+
+
+DEFAULT_LIMITS = RequestLimits()
+
+
+def pack(tensors: Mapping[str, Tensor]) -> bytes:
+    """Named tensors as bytes."""
+    return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+
+
+def unpack(data: bytes, max_bytes: int) -> dict[str, Tensor]:
+    """The tensors in some bytes; raises `MalformedRequest`."""
+    if len(data) > max_bytes:
+        raise MalformedRequest(f"a message of {len(data)} bytes; expected at most {max_bytes}; send fewer tokens")
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise MalformedRequest(f"expected named tensors as safetensors bytes, got others ({error})") from error
+
+
+def tensors_of(tokens: Tokens, readout: Readout) -> dict[str, Tensor]:
+    """A request's tensors."""
+    asked = {"values": tokens.values, "valid": tokens.valid, "rows": readout.rows, "rows_valid": readout.valid}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def request_of(tensors: Mapping[str, Tensor], dim: int, limits: RequestLimits) -> tuple[Tokens, Readout]:
+    """What some tensors ask for, of a pipeline of that width.
+
+    Raises:
+        MalformedRequest: Tensors are missing or unknown, of other types or shapes, not finite, point beyond the tokens,
+            or ask for more than the limits allow.
+    """
+    if not _REQUIRED <= tensors.keys() <= _KNOWN:
+        raise MalformedRequest(f"expected values, valid and maybe rows, rows_valid; got {sorted(tensors)[:8]}")
+    values = _expect(tensors, "values", VALUE_TYPES, (None, None, dim))
+    batch, count, _ = values.shape
+    if count > limits.max_tokens:
+        raise MalformedRequest(f"expected at most {limits.max_tokens} tokens in a set, got {count}; send fewer")
+    valid = _expect(tensors, "valid", (torch.bool,), (batch, count))
+    if not values.isfinite().all():  # would spread to others: int8 activations share a scale
+        raise MalformedRequest("expected finite values, got NaN or infinite ones; look at the encoder's input")
+    readout = _readout_of(tensors, batch, count)
+    rows = count if readout.rows is None else readout.rows.shape[1]
+    if batch * rows * count > limits.max_pairs:
+        raise MalformedRequest(
+            f"expected at most {limits.max_pairs} pairs of a read row and a token, got {batch}x{rows}x{count}; "
+            "read fewer rows, or send smaller batches"
+        )
+    return Tokens(values, valid), readout
+
+
+def _readout_of(tensors: Mapping[str, Tensor], batch: int, count: int) -> Readout:
+    if "rows" not in tensors:
+        if "rows_valid" in tensors:
+            raise MalformedRequest("expected rows beside rows_valid, got none")
+        return Readout()
+    rows = _expect(tensors, "rows", (torch.int64,), (batch, None))
+    if rows.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < count:
+        raise MalformedRequest(f"expected rows in 0 to {count - 1}, got {int(rows.min())} to {int(rows.max())}")
+    if "rows_valid" not in tensors:
+        return Readout(rows)
+    return Readout(rows, _expect(tensors, "rows_valid", (torch.bool,), tuple(rows.shape)))
+
+
+def _expect(
+    tensors: Mapping[str, Tensor], name: str, types: tuple[torch.dtype, ...], shape: tuple[int | None, ...]
+) -> Tensor:
+    tensor = tensors[name]
+    fits = tensor.ndim == len(shape) and all(s in (None, n) for s, n in zip(shape, tensor.shape, strict=True))
+    if tensor.dtype not in types or not fits:
+        wanted = "x".join("any" if size is None else str(size) for size in shape)
+        raise MalformedRequest(
+            f"{name}: expected {wanted} of {' or '.join(map(str, types))}, got {list(tensor.shape)} of {tensor.dtype}"
+        )
+    return tensor

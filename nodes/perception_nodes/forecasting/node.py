@@ -1,0 +1,247 @@
+"""The forecasting node: tracked objects, ego pose and map in, K futures of every road user out. No transport in here.
+
+It builds for every frame the scenario that a reader of the recorded log would build for the window that ends there, and
+asks the same network, so that a stream's forecasts are those of `perception evaluate`. Two things follow from a stream
+having no labels. The scene's frame is the ego's pose, in logs as in streams. And whom to forecast is decided by the
+present alone: all road users of the newest frame, of whom an evaluation scores those whose future is complete.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from perception.errors import InputError
+from perception.forecasting.map_index import MapIndex, take
+from perception.forecasting.scenario import AgentTracks, MapPolylines, Scenario
+from perception.forecasting.vectorize import vectorize
+from perception.geometry import SE2
+from perception.models.forecaster import Forecaster
+from perception_nodes.forecasting.frames import TrackedFrame, UnusableFrame
+from perception_nodes.forecasting.history import Arrival, TrackHistory
+from perception_nodes.forecasting.resampling import NS_PER_STEP
+from perception_nodes.operations.lifecycle import Lifecycle
+
+
+@dataclass(frozen=True)
+class ForecastingSettings:
+    """Bounds of a node.
+
+    Attributes:
+        max_objects: Of a frame, those nearest to the ego are used.
+        max_forecasts: Of the road users, those nearest to the ego are forecast. The busiest of the recorded logs has 87
+            at once.
+    """
+
+    max_objects: int = 256
+    max_forecasts: int = 128
+
+    def __post_init__(self) -> None:
+        for name in ("max_objects", "max_forecasts"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}: expected at least 1, got {getattr(self, name)}; give a positive number")
+
+
+@dataclass(frozen=True)
+class ForecastResult:
+    """A node's answer to one frame.
+
+    Attributes:
+        stamp_ns: Of the frame; the forecast's step 0 is a step after it.
+        objects: Who is forecast, as they are now.
+        velocity: Of each, city frame, m/s.
+        trajectories: City frame, metres.
+        probabilities: Of each mode.
+        model_id: Which model it is from.
+        valid: Whether the frame could be answered. An empty answer is valid where there are no road users.
+        reason: Why not; empty where it could.
+        age_ms: From the stamp to now, on the stream's clock.
+        latency_ms: From the frame's arrival to now, on a monotonic clock.
+        dropped_since_last: Frames since the last valid answer that got lost or could not be answered.
+    """
+
+    stamp_ns: int
+    objects: TrackedFrame
+    velocity: Float[np.ndarray, "objects 2"]
+    trajectories: Float[np.ndarray, "objects modes steps 2"]
+    probabilities: Float[np.ndarray, "objects modes"]
+    model_id: str
+    valid: bool
+    reason: str
+    age_ms: float
+    latency_ms: float
+    dropped_since_last: int
+
+
+@dataclass(frozen=True)
+class _Answer:
+    objects: TrackedFrame
+    velocity: Float[np.ndarray, "objects 2"]
+    trajectories: Float[np.ndarray, "objects modes steps 2"]
+    probabilities: Float[np.ndarray, "objects modes"]
+
+
+class _Unanswerable(Exception):
+    """Says why a frame gets no forecast."""
+
+
+class ForecastingNode:
+    """Forecasts a stream of tracked objects, one frame at a time.
+
+    Args:
+        settings: Bounds.
+        clock: The stream's time now, ns; a replay gives its own.
+    """
+
+    def __init__(
+        self, settings: ForecastingSettings = ForecastingSettings(), clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.settings = settings
+        self.lifecycle = Lifecycle()
+        self._clock = clock
+        self._model: Forecaster | None = None
+        self._model_id = ""
+        self._history = TrackHistory(steps=1)
+        self._map: MapIndex | None = None
+        self._city = ""
+        self._lanes: Tensor | None = None
+        self._last_valid_ns: int | None = None
+        self._unanswered = 0
+
+    def configure(self, model: Forecaster, *, history_steps: int, model_id: str) -> None:
+        """Takes a model in evaluation mode and runs it once, so that the first frame is no slower than the others.
+
+        Args:
+            model: Any forecaster.
+            history_steps: Observed steps that it was trained with, the present included.
+            model_id: Goes into every result.
+        """
+        self.lifecycle.check("configure")
+        self._model, self._model_id, self._history = model, model_id, TrackHistory(history_steps)
+        self._last_valid_ns, self._unanswered = None, 0
+        self._know_lanes()
+        _warm_up(model, history_steps)
+        self.lifecycle.change("configure")
+
+    def activate(self) -> None:
+        """Begins to answer."""
+        self.lifecycle.change("activate")
+
+    def deactivate(self) -> None:
+        """Stops to answer; what was seen is forgotten, since a history with a hole is none."""
+        self.lifecycle.change("deactivate")
+        self._history.clear()
+
+    def cleanup(self) -> None:
+        """Gives back the model."""
+        self.lifecycle.change("cleanup")
+        self._model, self._lanes = None, None
+
+    def shutdown(self) -> None:
+        """Ends for good."""
+        self.lifecycle.change("shutdown")
+        self._model, self._lanes, self._map = None, None, None
+        self._history.clear()
+
+    def set_map(self, lanes: MapIndex, city: str = "") -> None:
+        """Takes a map, in any state; until there is one, no frame is answered.
+
+        What the network makes of each lane by itself does not depend on the frame, so it is computed here, once.
+        """
+        self._map, self._city = lanes, city
+        self._know_lanes()
+
+    def step(self, frame: TrackedFrame) -> ForecastResult:
+        """Answers a frame; never raises because of what is in it.
+
+        Raises:
+            LifecycleError: The node is not active.
+        """
+        self.lifecycle.require_active("step")
+        begin_s, reason = time.perf_counter(), ""
+        try:
+            answer = self._answer(frame)
+        except (_Unanswerable, UnusableFrame) as error:
+            answer, reason = _empty(frame), str(error)
+        dropped = self._count_dropped(frame.stamp_ns, valid=not reason, repeated=reason == Arrival.DUPLICATE.value)
+        return ForecastResult(
+            stamp_ns=frame.stamp_ns,
+            objects=answer.objects,
+            velocity=answer.velocity,
+            trajectories=answer.trajectories,
+            probabilities=answer.probabilities,
+            model_id=self._model_id,
+            valid=not reason,
+            reason=reason,
+            age_ms=(self._clock() - frame.stamp_ns) / 1e6,
+            latency_ms=(time.perf_counter() - begin_s) * 1e3,
+            dropped_since_last=dropped,
+        )
+
+    def _answer(self, frame: TrackedFrame) -> _Answer:
+        assert self._model is not None, "an active node has a model"
+        arrival = self._history.add(frame.screened(self.settings.max_objects))
+        if not arrival.is_present:
+            raise _Unanswerable(arrival.value)
+        if self._map is None or self._lanes is None:
+            raise _Unanswerable("no map yet")
+        tracks = self._history.tracks()
+        asked = self._asked(tracks)
+        if len(asked) == 0:
+            return _empty(frame)
+        now = self._history.steps - 1
+        rows = self._map.rows_near(tracks.position, tracks.valid, focal=0, present=now)
+        near = take(self._map.polylines, rows)
+        scenario = Scenario(
+            str(frame.stamp_ns), "stream", self._city, tracks, near, self._history.steps, focal=0, ego=0
+        )
+        (forecast,) = self._model.forecast([vectorize(scenario)], [asked], [self._lanes[torch.from_numpy(rows)]])
+        if not np.isfinite(forecast.trajectories).all():
+            raise _Unanswerable("the model's futures are not finite")
+        objects = self._history.present.take(asked - 1)  # the ego is agent 0
+        return _Answer(objects, tracks.velocity[asked, now], forecast.trajectories, forecast.probabilities)
+
+    def _asked(self, tracks: AgentTracks) -> Int[np.ndarray, " asked"]:
+        """The road users without the ego, at most so many: those nearest to it."""
+        road_users = np.flatnonzero(tracks.scored)[1:]
+        if len(road_users) <= self.settings.max_forecasts:
+            return road_users
+        distance = np.abs(tracks.position[road_users, -1] - tracks.position[0, -1]).max(axis=1)
+        return np.sort(road_users[np.argsort(distance, kind="stable")[: self.settings.max_forecasts]])
+
+    def _count_dropped(self, stamp_ns: int, *, valid: bool, repeated: bool) -> int:
+        """The frames of the 10 Hz stream that were missed, by the stamps or as counted here, whichever is more."""
+        missed = self._unanswered
+        if self._last_valid_ns is not None and valid:
+            missed = max(missed, round((stamp_ns - self._last_valid_ns) / NS_PER_STEP) - 1)
+        if valid:
+            self._last_valid_ns, self._unanswered = stamp_ns, 0
+        elif not repeated:
+            self._unanswered += 1
+        return missed
+
+    def _know_lanes(self) -> None:
+        if self._model is not None and self._map is not None:
+            self._lanes = self._model.lane_features(self._map.polylines)
+
+
+def _empty(frame: TrackedFrame) -> _Answer:
+    nobody = np.zeros(0, dtype=np.int64)
+    return _Answer(frame.take(nobody), np.zeros((0, 2)), np.zeros((0, 0, 0, 2)), np.zeros((0, 0)))
+
+
+def _warm_up(model: Forecaster, history_steps: int) -> None:
+    """One forecast of an ego that stands alone, without a map."""
+    history = TrackHistory(history_steps)
+    nobody, nowhere = np.zeros(0, dtype=np.int64), np.zeros((0, 2))
+    history.add(TrackedFrame(1, SE2(0.0, 0.0, 0.0), (), nobody, nowhere, np.zeros(0), np.zeros((0, 3))))
+    no = np.zeros(0, dtype=bool)
+    no_lanes = MapPolylines(nobody, np.zeros((0, 2, 2)), nobody, nobody, no, no)
+    scenario = Scenario("warm-up", "stream", "", history.tracks(), no_lanes, history_steps, focal=0, ego=0)
+    model.forecast([vectorize(scenario)], [np.zeros(1, dtype=np.int64)])

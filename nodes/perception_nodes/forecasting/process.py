@@ -1,0 +1,193 @@
+"""The forecasting node on zenoh: tracked objects, odometry and a latched map in, forecasts and their status out.
+
+zenoh's thread only puts messages into inputs; one thread of our own reads, forecasts and publishes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+
+import torch
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from perception.geometry import SE2
+from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
+from perception_nodes.operations.deployment import ForecastPlan
+from perception_nodes.operations.diagnostics import DIAGNOSTICS, ExcessMonitor, InputMonitor, Status, diagnostic_array
+from perception_nodes.operations.inputs import Input
+from perception_nodes.ros.autoware import ODOMETRY, ego_pose_of, frame_of, predicted_objects_of, status_of
+from perception_nodes.ros.cdr import read_tracked_objects, write_predicted_objects
+from perception_nodes.ros.cdr_payload import MalformedMessage
+from perception_nodes.ros.map_message import map_of
+from perception_nodes.ros.messages import (
+    FORECAST_STATUS,
+    POLYLINE_MAP,
+    PREDICTED_OBJECTS,
+    TRACKED_OBJECTS,
+    deserialize,
+    serialize,
+    stamp_ns_of,
+    topic_of,
+)
+from perception_nodes.ros.topics import Received, RosNode
+from perception_nodes.ros.wire import LATCHED
+
+_POSE_WITHIN_NS = 100_000_000
+"""A pose farther from a frame's stamp is not its ego pose: one step of the 10 Hz stream."""
+_POSE_WAIT_S = 0.02
+"""Tracker and localisation send at the same time, and zenoh keeps no order between topics."""
+_WAIT_S = 0.2
+_STUCK_S = 10.0
+_DIAGNOSE_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class ForecastingProcess:
+    """Runs a configured node between topics; activates it, and shuts it down when closed.
+
+    Args:
+        node: Configured.
+        ros: Its place on zenoh.
+        plan: Its topics and tolerances.
+
+    Attributes:
+        registry: Of its metrics.
+    """
+
+    def __init__(self, node: ForecastingNode, ros: RosNode, plan: ForecastPlan) -> None:
+        self.registry = CollectorRegistry()
+        self._node = node
+        self._frames: Input[bytes] = Input("latest")
+        self._maps: Input[bytes] = Input("latest")
+        self._poses: deque[tuple[int, SE2]] = deque(maxlen=100)
+        self._posed = threading.Condition()
+        self._reason, self._closing = "no frame yet", False
+        self._round_s = self._diagnosed_s = time.monotonic()
+        self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
+        self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
+        self._make_metrics()
+        self._forecasts = ros.publisher(topic_of(plan.forecasts, PREDICTED_OBJECTS))
+        self._status = ros.publisher(topic_of(plan.status, FORECAST_STATUS))
+        self._diagnostics = ros.publisher(topic_of("/diagnostics", DIAGNOSTICS))
+        node.activate()
+        self._thread = threading.Thread(target=self._run, name="forecasting", daemon=True)
+        self._thread.start()
+        ros.subscribe(topic_of(plan.map, POLYLINE_MAP, LATCHED), lambda received: self._maps.put(received.cdr))
+        ros.subscribe(topic_of(plan.ego, ODOMETRY), self._take_pose)
+        ros.subscribe(topic_of(plan.objects, TRACKED_OBJECTS), lambda received: self._frames.put(received.cdr))
+
+    def works(self) -> bool:
+        """Whether the thread lives and gets on."""
+        return self._thread.is_alive() and time.monotonic() - self._round_s < _STUCK_S
+
+    def live(self) -> str:
+        """For /livez."""
+        return "" if self.works() else f"no progress for {time.monotonic() - self._round_s:.1f} s"
+
+    def ready(self) -> str:
+        """For /readyz: whether the last frame was answered, and is not long ago."""
+        silence = self._rate.status(time.monotonic())
+        return self._reason or ("" if silence.message not in ("NotReceived", "Timeout") else silence.message)
+
+    def close(self) -> None:
+        """Answers the frame that is being computed, and ends."""
+        self._closing = True
+        self._frames.close()
+        self._maps.close()
+        self._thread.join(_STUCK_S)
+        self._node.shutdown()
+
+    def __enter__(self) -> ForecastingProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def statuses(self) -> list[Status]:
+        """What goes into the diagnostics."""
+        return [self._time.status(), self._rate.status(time.monotonic())]
+
+    def _make_metrics(self) -> None:
+        registry = self.registry
+        buckets = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.2, 0.5)
+        self._latency = Histogram("perception_latency_seconds", "Of answers", registry=registry, buckets=buckets)
+        self._answered = Counter("perception_frames_answered", "Valid answers", registry=registry)
+        self._refused = Counter("perception_frames_refused", "Frames without a valid answer", registry=registry)
+        dropped = Gauge("perception_frames_dropped", "Frames that a newer one overtook", registry=registry)
+        dropped.set_function(lambda: float(self._frames.dropped))
+
+    def _take_pose(self, received: Received) -> None:
+        odometry = deserialize(received.cdr, ODOMETRY)
+        with self._posed:
+            self._poses.append((stamp_ns_of(odometry.header), ego_pose_of(odometry)))
+            self._posed.notify_all()
+
+    @torch.inference_mode()
+    def _run(self) -> None:
+        while not self._closing:
+            self._round_s = time.monotonic()
+            self._take_map()
+            self._diagnose()
+            cdr = self._frames.get(_WAIT_S)
+            if cdr is None:
+                continue
+            self._rate.observe(time.monotonic())
+            self._take_map()
+            try:
+                self._answer(cdr)
+            except Exception as error:  # the next frame may be better; the log and /readyz say what this one had
+                self._refuse(f"{type(error).__name__}: {error}")
+                if not isinstance(error, MalformedMessage | ConnectionError | TimeoutError):
+                    _log.exception("a frame was lost")
+
+    def _answer(self, cdr: bytes) -> None:
+        objects = read_tracked_objects(cdr)
+        pose = self._pose_at(objects.stamp_ns)
+        if pose is None:
+            self._refuse("no ego pose within 0.1 s of the frame")
+            return
+        result = self._node.step(frame_of(objects, pose))
+        self._time.observe(result.latency_ms)
+        self._latency.observe(result.latency_ms / 1e3)
+        self._status.put(serialize(status_of(result), FORECAST_STATUS))
+        if not result.valid:
+            self._refuse(result.reason)
+            return
+        self._publish(result)
+
+    def _publish(self, result: ForecastResult) -> None:
+        self._answered.inc()  # first, so that who has the forecast finds it counted
+        self._reason = ""
+        self._forecasts.put(write_predicted_objects(predicted_objects_of(result)))
+
+    def _refuse(self, reason: str) -> None:
+        self._refused.inc()
+        if reason != self._reason:  # once, not at 10 Hz
+            _log.warning("no forecast: %s", reason)
+        self._reason = reason
+
+    def _take_map(self) -> None:
+        cdr = self._maps.get(0)
+        if cdr is None:
+            return
+        try:
+            self._node.set_map(*map_of(deserialize(cdr, POLYLINE_MAP)))
+            _log.info("took a map")
+        except MalformedMessage as error:
+            _log.warning("kept the former map: %s", error)
+
+    def _pose_at(self, stamp_ns: int) -> SE2 | None:
+        """The ego pose nearest in time, where one is near; waits a moment for one that is on its way."""
+        with self._posed:
+            self._posed.wait_for(lambda: self._poses and self._poses[-1][0] >= stamp_ns, _POSE_WAIT_S)
+            near = min(self._poses, key=lambda pose: abs(pose[0] - stamp_ns), default=None)
+        return near[1] if near is not None and abs(near[0] - stamp_ns) <= _POSE_WITHIN_NS else None
+
+    def _diagnose(self) -> None:
+        if time.monotonic() - self._diagnosed_s >= _DIAGNOSE_S:
+            self._diagnosed_s = time.monotonic()
+            self._diagnostics.put(serialize(diagnostic_array(time.time_ns(), self.statuses()), DIAGNOSTICS))

@@ -1,0 +1,1 @@
+"""Running nodes: deployment files, lifecycle, health, metrics, diagnostics, logs."""

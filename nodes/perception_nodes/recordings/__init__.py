@@ -1,0 +1,1 @@
+"""Recording messages to MCAP, and saving what a cut-off recording holds."""

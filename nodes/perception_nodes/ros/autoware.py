@@ -1,0 +1,155 @@
+"""Between the forecasting node and Autoware's messages: tracked objects to frames, results to predicted objects."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from perception.forecasting.scenario import STEP_S, AgentKind
+from perception.geometry import SE2, yaw
+from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting.node import ForecastResult
+from perception_nodes.ros.messages import FORECAST_STATUS, header, make
+from perception_nodes.ros.objects import Label, OrientationAvailability, PredictedObjects, TrackedObjects
+
+ODOMETRY = "nav_msgs/msg/Odometry"
+KIND_OF_LABEL = {
+    Label.CAR: AgentKind.VEHICLE,
+    Label.TRUCK: AgentKind.VEHICLE,
+    Label.TRAILER: AgentKind.VEHICLE,
+    Label.BUS: AgentKind.BUS,
+    Label.MOTORCYCLE: AgentKind.MOTORCYCLIST,
+    Label.BICYCLE: AgentKind.CYCLIST,
+    Label.PEDESTRIAN: AgentKind.PEDESTRIAN,
+    Label.HAZARD: AgentKind.STATIC,
+}
+"""Argoverse 2 has no word for the others, which are UNKNOWN."""
+LABEL_OF_KIND = {
+    AgentKind.VEHICLE: Label.CAR,
+    AgentKind.BUS: Label.BUS,
+    AgentKind.MOTORCYCLIST: Label.MOTORCYCLE,
+    AgentKind.CYCLIST: Label.BICYCLE,
+    AgentKind.PEDESTRIAN: Label.PEDESTRIAN,
+    AgentKind.STATIC: Label.HAZARD,
+    AgentKind.CONSTRUCTION: Label.HAZARD,
+}
+"""All road users come back as they went; Autoware has no word for the other kinds, which are UNKNOWN."""
+
+_KINDS = np.array([KIND_OF_LABEL.get(label, AgentKind.UNKNOWN) for label in Label], dtype=np.int64)
+_LABELS = np.array([LABEL_OF_KIND.get(kind, Label.UNKNOWN) for kind in AgentKind], dtype=np.int64)
+_LEAST_MOVE_M = 0.05
+"""A pose of a path that is nearer to the one before keeps its heading: the direction would be noise."""
+
+
+def frame_of(objects: TrackedObjects, city_SE2_ego: SE2) -> TrackedFrame:
+    """Tracked objects of the map frame as the node wants them.
+
+    Where a tracker does not know front from back, an object faces the way it moves.
+    """
+    backwards = objects.twists[:, 0] < 0
+    unsure = objects.orientation_availability != OrientationAvailability.AVAILABLE
+    labels = np.where(objects.labels < len(Label), objects.labels, Label.UNKNOWN)
+    return TrackedFrame(
+        stamp_ns=objects.stamp_ns,
+        city_SE2_ego=city_SE2_ego,
+        ids=tuple(str(UUID(bytes=bytes(row))) for row in objects.ids),
+        kinds=_KINDS[labels],
+        position=objects.poses[:, :2],
+        heading=objects.headings + np.pi * (backwards & unsure),
+        size=objects.dimensions,
+    )
+
+
+def tracked_objects_of(
+    frame: TrackedFrame, velocity: Float[np.ndarray, "objects 2"], *, frame_id: str = "map"
+) -> TrackedObjects:
+    """A frame as a tracker would send it, at height 0."""
+    return TrackedObjects.planar(
+        frame.stamp_ns,
+        frame_id,
+        _uuids(frame.ids),
+        frame.position,
+        frame.heading,
+        velocity,
+        _LABELS[frame.kinds],
+        frame.size,
+    )
+
+
+def predicted_objects_of(result: ForecastResult, *, frame_id: str = "map") -> PredictedObjects:
+    """A result as Autoware's planners read it; poses face the way they go."""
+    objects = tracked_objects_of(result.objects, result.velocity, frame_id=frame_id)
+    headings = path_headings(result.objects.position, result.objects.heading, result.trajectories)
+    return objects.predict(result.trajectories, headings, result.probabilities, STEP_S)
+
+
+def status_of(result: ForecastResult, *, frame_id: str = "map") -> Any:
+    """The `forecast_msgs/ForecastStatus` that goes beside a result: how it came about, and whether to act on it.
+
+    A time that ROS cannot write (before 1970, after 2038) is 0; such a result is not valid.
+    """
+    return make(
+        FORECAST_STATUS,
+        header=header(result.stamp_ns if 0 <= result.stamp_ns < 2**31 * 10**9 else 0, frame_id),
+        latency_ms=result.latency_ms,
+        age_ms=result.age_ms,
+        dropped_since_last=result.dropped_since_last,
+        model_id=result.model_id,
+        valid=result.valid,
+    )
+
+
+def odometry_of(frame: TrackedFrame, *, frame_id: str = "map", child_frame_id: str = "base_link") -> Any:
+    """The `nav_msgs/Odometry` that a localisation sends at a frame's time; velocities and covariances are 0."""
+    pose, heading = frame.city_SE2_ego, frame.city_SE2_ego.heading_rad
+    still = [make("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0) for _ in range(2)]
+    placed = make(
+        "geometry_msgs/msg/Pose",
+        position=make("geometry_msgs/msg/Point", x=pose.x_m, y=pose.y_m, z=0.0),
+        orientation=make("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=np.sin(heading / 2), w=np.cos(heading / 2)),
+    )
+    twist = make("geometry_msgs/msg/Twist", linear=still[0], angular=still[1])
+    return make(
+        ODOMETRY,
+        header=header(frame.stamp_ns, frame_id),
+        child_frame_id=child_frame_id,
+        pose=make("geometry_msgs/msg/PoseWithCovariance", pose=placed, covariance=np.zeros(36)),
+        twist=make("geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=np.zeros(36)),
+    )
+
+
+def ego_pose_of(odometry: Any) -> SE2:
+    """The planar pose in a `nav_msgs/Odometry`, of its child frame (`base_link`) in its frame (`map`)."""
+    at, q = odometry.pose.pose.position, odometry.pose.pose.orientation
+    return SE2(at.x, at.y, float(yaw(np.array([q.x, q.y, q.z, q.w]))))
+
+
+def path_headings(
+    position: Float[np.ndarray, "objects 2"],
+    heading: Float[np.ndarray, " objects"],
+    trajectories: Float[np.ndarray, "objects modes steps 2"],
+) -> Float[np.ndarray, "objects modes steps"]:
+    """Direction of travel along each future; who stands keeps the last one, at first the present heading."""
+    starts = np.broadcast_to(position[:, None, None], (*trajectories.shape[:2], 1, 2))
+    moves = np.diff(np.concatenate([starts, trajectories], axis=2), axis=2)
+    x, y = moves[..., 0], moves[..., 1]
+    far = x * x + y * y >= _LEAST_MOVE_M**2
+    directions = np.arctan2(y, x)
+    last_far = np.maximum.accumulate(np.where(far, np.arange(far.shape[-1]), -1), axis=-1)
+    held = np.take_along_axis(directions, np.maximum(last_far, 0), axis=-1)
+    return np.where(last_far >= 0, held, heading[:, None, None])
+
+
+def _uuids(ids: tuple[str, ...]) -> UInt8[np.ndarray, "objects 16"]:
+    """Track ids that are UUIDs as they are, of others a UUID that is the same every time."""
+    return np.array([list(_uuid(name).bytes) for name in ids], dtype=np.uint8).reshape(-1, 16)
+
+
+def _uuid(name: str) -> UUID:
+    try:
+        return UUID(name)
+    except ValueError:
+        return uuid5(NAMESPACE_OID, name)

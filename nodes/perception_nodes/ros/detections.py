@@ -1,0 +1,89 @@
+"""From `vision_msgs/Detection3DArray` to the forecasting node's frames, for trackers that do not speak Autoware.
+
+The message has neither velocity nor motion; the node's history gives them. It has an id for each detection, which the
+tracker must fill: without it there is no track. Class ids are words of no fixed vocabulary; `KIND_OF_CLASS` says which
+are understood.
+
+The message is read by `rosbags`: 2.5 ms for 100 detections.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from perception.forecasting.scenario import AgentKind
+from perception.geometry import SE2, yaw
+from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.ros.messages import deserialize, stamp_ns_of
+
+DETECTIONS = "vision_msgs/msg/Detection3DArray"
+_VEHICLES = ("vehicle", "regular_vehicle", "large_vehicle", "car", "truck", "van", "trailer", "construction_vehicle")
+KIND_OF_CLASS = {
+    **{name: AgentKind.VEHICLE for name in _VEHICLES},
+    **{name: AgentKind.BUS for name in ("bus", "school_bus", "articulated_bus")},
+    **{name: AgentKind.PEDESTRIAN for name in ("pedestrian", "person")},
+    **{name: AgentKind.MOTORCYCLIST for name in ("motorcyclist", "motorcycle", "motorbike")},
+    **{name: AgentKind.CYCLIST for name in ("cyclist", "bicyclist", "bicycle", "bike")},
+    **{name: AgentKind.CONSTRUCTION for name in ("construction", "construction_cone", "traffic_cone", "cone")},
+    **{name: AgentKind.STATIC for name in ("static", "hazard", "barrier")},
+}
+"""The words of Argoverse 2, Autoware, COCO, KITTI and nuScenes' detections, in lower case with underscores. All others
+are UNKNOWN, whom nobody forecasts; bicycles and motorcycles count as ridden, as in Autoware."""
+
+
+@dataclass(frozen=True)
+class Detections:
+    """A message as a frame, and what could not be used of it.
+
+    Attributes:
+        frame: Of all detections that have an id.
+        without_id: How many were left out.
+        unknown_classes: Best class ids that `KIND_OF_CLASS` does not know, sorted; empty where a detection has none.
+    """
+
+    frame: TrackedFrame
+    without_id: int
+    unknown_classes: tuple[str, ...]
+
+
+def read_detections(data: bytes | memoryview, city_SE2_ego: SE2) -> Detections:
+    """What a CDR Detection3DArray of the map frame says; raises `MalformedMessage`."""
+    return detections_of(deserialize(data, DETECTIONS), city_SE2_ego)
+
+
+def detections_of(message: Any, city_SE2_ego: SE2) -> Detections:
+    """The same for a message that is read already, such as from rclpy."""
+    named = [detection for detection in message.detections if detection.id]
+    classes = [_best_class(detection) for detection in named]
+    boxes = [detection.bbox for detection in named]
+    place = np.array([(box.center.position.x, box.center.position.y) for box in boxes]).reshape(-1, 2)
+    turn = np.array([(q.x, q.y, q.z, q.w) for q in (box.center.orientation for box in boxes)]).reshape(-1, 4)
+    size = np.array([(box.size.x, box.size.y, box.size.z) for box in boxes]).reshape(-1, 3)
+    frame = TrackedFrame(
+        stamp_ns=stamp_ns_of(message.header),
+        city_SE2_ego=city_SE2_ego,
+        ids=tuple(detection.id for detection in named),
+        kinds=np.array([KIND_OF_CLASS.get(name, AgentKind.UNKNOWN) for name in classes], dtype=np.int64),
+        position=place,
+        heading=_yaw(turn),
+        size=size,
+    )
+    return Detections(frame, len(message.detections) - len(named), tuple(sorted({*classes} - KIND_OF_CLASS.keys())))
+
+
+def _best_class(detection: Any) -> str:
+    """The class id of the highest score, the first of equals, as `KIND_OF_CLASS` writes it."""
+    best = max((result.hypothesis for result in detection.results), key=lambda one: one.score, default=None)
+    return "" if best is None else best.class_id.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _yaw(quaternions: Float[np.ndarray, "boxes 4"]) -> Float[np.ndarray, " boxes"]:
+    """Headings; NaN, which the node's screening leaves out, where a quaternion is not of length one."""
+    small = (np.abs(quaternions) < 2).all(axis=1, keepdims=True)  # false for NaN
+    safe = np.where(small, quaternions, 0.0)
+    unit = np.abs((safe * safe).sum(axis=1) - 1) < 2e-3
+    return np.where(unit, yaw(safe), np.nan)

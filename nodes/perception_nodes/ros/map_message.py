@@ -1,0 +1,70 @@
+"""Between the map that a node keeps and the `forecast_msgs/PolylineMap` that is latched on a topic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from perception.forecasting.map_index import MapIndex
+from perception.forecasting.scenario import MapPolylines, PolylineKind, Turn
+from perception_nodes.ros.cdr_payload import MalformedMessage
+from perception_nodes.ros.messages import POLYLINE_MAP, header, make
+from perception_nodes.ros.objects import FARTHEST_M
+
+_BY_POLYLINE = ("kinds", "turns", "is_intersection", "has_traffic_control", "point_counts")
+
+
+def map_message(lanes: MapIndex, city: str, *, frame_id: str = "map") -> Any:
+    """A map as a message. Its stamp is 0: it does not age."""
+    polylines = lanes.polylines
+    count, points = polylines.points.shape[:2]
+    return make(
+        POLYLINE_MAP,
+        header=header(0, frame_id),
+        map_id=city,
+        ids=polylines.ids.astype(np.int64),
+        kinds=polylines.kinds.astype(np.uint8),
+        turns=polylines.turns.astype(np.uint8),
+        is_intersection=polylines.is_intersection,
+        has_traffic_control=polylines.has_traffic_control,
+        point_counts=np.full(count, points, np.uint32),
+        points=polylines.points.reshape(-1).astype(np.float64),
+    )
+
+
+def map_of(message: Any) -> tuple[MapIndex, str]:
+    """The map in a message, and its name.
+
+    Raises:
+        MalformedMessage: Its lists contradict each other, a number is no place, or the polylines differ in their
+            number of points.
+    """
+    count = len(message.ids)
+    for name in _BY_POLYLINE:
+        if len(getattr(message, name)) != count:
+            raise MalformedMessage(f"map: expected {count} {name}, one a polyline, got {len(getattr(message, name))}")
+    counts = np.unique(message.point_counts).astype(np.int64)
+    if len(counts) > 1 or (count and counts[0] < 2):
+        raise MalformedMessage(
+            f"map: expected polylines of equally many points, at least 2, got {', '.join(map(str, counts))}; "
+            "resample them as the model's training data (Argoverse: 10 points)"
+        )
+    points_each = int(counts[0]) if count else 2
+    if len(message.points) != 2 * count * points_each:
+        raise MalformedMessage(f"map: expected {2 * count * points_each} coordinates, got {len(message.points)}")
+    points = np.array(message.points, dtype=np.float64).reshape(count, points_each, 2)
+    if not (np.abs(points) < FARTHEST_M).all():
+        raise MalformedMessage(f"map: expected finite coordinates below {FARTHEST_M:g} m, got others; check the source")
+    for name, known in (("kinds", PolylineKind), ("turns", Turn)):
+        if count and max(getattr(message, name)) >= len(known):
+            raise MalformedMessage(f"map: expected {name} below {len(known)}, got {max(getattr(message, name))}")
+    polylines = MapPolylines(
+        ids=np.array(message.ids, dtype=np.int64),
+        points=points,
+        kinds=np.array(message.kinds, dtype=np.int64),
+        turns=np.array(message.turns, dtype=np.int64),
+        is_intersection=np.array(message.is_intersection, dtype=bool),
+        has_traffic_control=np.array(message.has_traffic_control, dtype=bool),
+    )
+    return MapIndex(polylines), str(message.map_id)

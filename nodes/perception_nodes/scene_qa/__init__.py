@@ -1,0 +1,1 @@
+"""The node that answers questions about the scene that it maps."""

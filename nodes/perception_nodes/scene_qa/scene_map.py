@@ -1,0 +1,213 @@
+"""A map of the scene out of posed point clouds: one averaged point a voxel, bounded whatever arrives; or a loaded scan.
+
+A voxel that is full stays: the map does not notice that something was taken away, until other voxels need the room.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64, UInt8
+
+from perception.errors import InputError
+from perception.geometry import SE3
+from perception.scene.scene import Scene
+
+_HALF = 2**20
+"""Voxels along half an axis: three indices of 21 bits make a key of 63."""
+_SPREAD = np.int64(-7046029254386353131)
+"""Odd, near 2⁶⁴ divided by the golden ratio: multiplied by it, neighbouring keys lie far apart."""
+
+
+@dataclass(frozen=True)
+class PosedCloud:
+    """A point cloud and where its sensor was.
+
+    Attributes:
+        stamp_ns: Of the measurement.
+        map_SE3_sensor: From the sensor's frame to the map's: metres, z up, the floor near z = 0.
+        points: Sensor frame, metres. What is not finite is no measurement, as in ROS's organised clouds.
+        colors: Red, green, blue of every point.
+    """
+
+    stamp_ns: int
+    map_SE3_sensor: SE3
+    points: Float[np.ndarray, "points 3"]
+    colors: UInt8[np.ndarray, "points 3"]
+
+
+@dataclass(frozen=True)
+class SceneSnapshot:
+    """A scene as it was known at a moment; nobody changes it any more.
+
+    Attributes:
+        version: Larger than those of all earlier snapshots of the same source.
+        stamp_ns: Of the newest measurement in it.
+        points: Map frame.
+        colors: Red, green, blue of every point.
+    """
+
+    version: int
+    stamp_ns: int
+    points: Float32[np.ndarray, "points 3"]
+    colors: UInt8[np.ndarray, "points 3"]
+
+    @classmethod
+    def of_scene(cls, scene: Scene, stamp_ns: int, version: int = 1) -> SceneSnapshot:
+        """All points of a scan, in their order."""
+        return cls(version, stamp_ns, scene.points, scene.colors)
+
+
+class CloudArrival(Enum):
+    """What became of a cloud; the value says why."""
+
+    ADDED = "added"
+    MISSHAPEN = "points and colours do not fit each other"
+    TOO_LARGE = "more points than a cloud may have"
+    BAD_POSE = "the sensor's pose is no rigid transform"
+    EMPTY = "no finite point within reach"
+
+    @property
+    def is_added(self) -> bool:
+        """Whether the map has it."""
+        return self is CloudArrival.ADDED
+
+
+@dataclass(frozen=True)
+class SceneMapSettings:
+    """Bounds of a map.
+
+    Attributes:
+        voxel_m: Edge of a voxel. ScanNet's scans have a point every 2 cm.
+        max_voxels: When there are more, those not seen for longest go: a scan of ScanNet has 150,000 on average. A
+            voxel takes 72 bytes, and twice that for a moment while a cloud is added.
+        max_cloud_points: Larger clouds are refused.
+        reach_m: Points farther from their sensor are left out.
+    """
+
+    voxel_m: float = 0.02
+    max_voxels: int = 500_000
+    max_cloud_points: int = 2_000_000
+    reach_m: float = 100.0
+
+    def __post_init__(self) -> None:
+        for name in ("voxel_m", "max_voxels", "max_cloud_points", "reach_m"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name}: expected more than 0, got {getattr(self, name)}; give a positive number")
+
+
+class SceneMap:
+    """Gathers clouds; may be used from several threads.
+
+    Attributes:
+        counts: How many clouds became of what.
+        points_left_out: Points of added clouds that were not finite or out of reach.
+    """
+
+    def __init__(self, settings: SceneMapSettings = SceneMapSettings()) -> None:
+        self.settings = settings
+        self.counts: Counter[CloudArrival] = Counter()
+        self.points_left_out = 0
+        self._lock = threading.Lock()
+        self._version, self._stamp_ns = 0, 0
+        self._keys, self._seen_ns = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._sums = np.zeros((0, 7))  # x, y, z, red, green, blue, how many points
+        self._snapshot: SceneSnapshot | None = None
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, cloud: PosedCloud) -> CloudArrival:
+        """Takes a cloud in, or says why not."""
+        arrival, points, colors = self._screen(cloud)
+        with self._lock:
+            self.counts[arrival] += 1
+            if arrival.is_added:
+                self.points_left_out += len(cloud.points) - len(points)
+                self._merge(*_sum_voxels(points, colors, self.settings.voxel_m), cloud.stamp_ns)
+        return arrival
+
+    def snapshot(self) -> SceneSnapshot | None:
+        """The map as it is now, the same object until it changes; None while it is empty."""
+        with self._lock:
+            if self._snapshot is None and self._version:
+                means = self._sums[:, :6] / self._sums[:, 6:]
+                colors = np.rint(means[:, 3:]).astype(np.uint8)
+                self._snapshot = SceneSnapshot(
+                    self._version, self._stamp_ns, means[:, :3].astype(np.float32), np.ascontiguousarray(colors)
+                )
+            return self._snapshot
+
+    def _screen(
+        self, cloud: PosedCloud
+    ) -> tuple[CloudArrival, Float[np.ndarray, "points 3"], UInt8[np.ndarray, "points 3"]]:
+        """The points that can be used, in the map frame, and whether there are any."""
+        nothing = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
+        points, colors = cloud.points, cloud.colors
+        if points.ndim != 2 or points.shape[1:] != (3,) or colors.shape != points.shape or colors.dtype != np.uint8:
+            return CloudArrival.MISSHAPEN, *nothing
+        if len(points) > self.settings.max_cloud_points:
+            return CloudArrival.TOO_LARGE, *nothing
+        with np.errstate(over="ignore", invalid="ignore"):
+            usable = np.abs(points).max(axis=1, initial=0) <= self.settings.reach_m  # False for what is no number
+        try:
+            pose = SE3.from_matrix(cloud.map_SE3_sensor.matrix)
+        except ValueError:
+            return CloudArrival.BAD_POSE, *nothing
+        moved = pose.apply(points[usable].astype(np.float64))
+        inside = (np.abs(moved) < (_HALF - 1) * self.settings.voxel_m).all(axis=1)
+        arrival = CloudArrival.ADDED if inside.any() else CloudArrival.EMPTY
+        return arrival, moved[inside], colors[usable][inside]
+
+    def _merge(self, keys: Int64[np.ndarray, " voxels"], sums: Float[np.ndarray, "voxels 7"], stamp_ns: int) -> None:
+        merged, place = np.unique(np.concatenate([self._keys, keys]), return_inverse=True)
+        old, new = place[: len(self._keys)], place[len(self._keys) :]
+        totals, seen_ns = np.zeros((len(merged), 7)), np.full(len(merged), stamp_ns)
+        totals[old], seen_ns[old] = self._sums, self._seen_ns
+        totals[new] += sums
+        seen_ns[new] = np.maximum(seen_ns[new], stamp_ns)
+        if len(merged) > self.settings.max_voxels:
+            newest = np.lexsort((merged * _SPREAD, seen_ns))[-self.settings.max_voxels :]  # of one cloud, evenly
+            kept = np.sort(newest)
+            merged, totals, seen_ns = merged[kept], totals[kept], seen_ns[kept]
+        self._keys, self._sums, self._seen_ns = merged, totals, seen_ns
+        self._version, self._stamp_ns, self._snapshot = self._version + 1, max(self._stamp_ns, stamp_ns), None
+
+
+def _sum_voxels(
+    points: Float[np.ndarray, "points 3"], colors: UInt8[np.ndarray, "points 3"], voxel_m: float
+) -> tuple[Int64[np.ndarray, " voxels"], Float[np.ndarray, "voxels 7"]]:
+    """The keys of the voxels that hold points, and the sums over the points of each."""
+    x, y, z = np.floor(points / voxel_m).astype(np.int64).T + _HALF
+    keys, voxel = np.unique((x << 42) | (y << 21) | z, return_inverse=True)
+    columns = (*points.T, *colors.T, None)
+    return keys, np.column_stack([np.bincount(voxel, column, len(keys)) for column in columns])
+
+
+def read_scan(path: Path, *, stamp_ns: int) -> SceneSnapshot:
+    """A scan from a point cloud or mesh file that Open3D reads (.ply, .pcd): its points, in their order.
+
+    Args:
+        path: Of the file. Metres, z up, the floor near z = 0.
+        stamp_ns: When it was taken, as far as questions about it are concerned.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: expected a scan, found no such file; give the path of a .ply or .pcd file")
+    try:
+        import open3d
+    except ImportError as error:
+        raise InputError("open3d: expected it to be installed; pip install 'frozen-perception[lidar]'") from error
+    with open3d.utility.VerbosityContextManager(open3d.utility.VerbosityLevel.Error):
+        cloud = open3d.io.read_point_cloud(path)
+    points, colors = np.asarray(cloud.points), np.asarray(cloud.colors)
+    finite = np.isfinite(points).all(axis=1)
+    if not finite.any() or len(colors) != len(points):
+        found = f"{len(points)} points, {finite.sum()} of them finite, and {len(colors)} colours"
+        raise InputError(f"{path}: expected coloured points, found {found}; give a coloured scan")
+    rgb = np.rint(255 * colors[finite]).astype(np.uint8)
+    return SceneSnapshot(1, stamp_ns, points[finite].astype(np.float32), rgb)

@@ -1,0 +1,1 @@
+"""Trajectory forecasting: scenarios, agents' motion, vectors and views of them, the loss."""

@@ -1,0 +1,229 @@
+"""Views of vectorised scenarios: which polylines a viewer sees, from where, and whose futures it is asked.
+
+In the `agent` frame every predicted agent is a view of its own, with one row to read. In the `scene` frame a scenario
+is one view, from the focal agent's pose, with a row for every predicted agent; it holds all agents, and the lanes that
+the focal agent or a moving one may reach. The network is the same for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int
+from torch import Tensor
+
+from perception.forecasting.vectorize import VectorizedScenario
+from perception.tokens import Readout
+
+Frame = Literal["agent", "scene"]
+LOOK_AHEAD_S = 1.5
+"""An agent sees the polylines nearest to where it will be after half of Argoverse 1's three seconds."""
+REACH_S = (0.0, 1.0, 2.0, 3.0)
+"""When the moving agents of a scene are looked for beside its lanes."""
+REACH_M = 15.0
+"""So near a lane must come to one of them to be seen in the scene frame: on Argoverse 1, 49 of 118 lanes do."""
+MOVING_M_S = 1.0
+"""What is slower counts as standing."""
+
+
+@dataclass(frozen=True)
+class VectorBatch:
+    """Scenarios and views as tensors.
+
+    Polylines are ragged: those that any view sees stand one after another, all agents before all lanes.
+    Only the views are padded, to the most tokens and the most rows among them.
+
+    Attributes:
+        agent_vectors: See `perception.forecasting.vectorize.AGENT_FEATURES`.
+        agent_vectors_valid: True where both ends of a vector were observed.
+        agent_kinds: `AgentKind` values.
+        lane_vectors: See `perception.forecasting.vectorize.LANE_FEATURES`.
+        lane_rows: Which of the scenarios' lanes, counted over all scenarios, these are.
+        token_index: Which polyline a token is, counted over agents and then lanes. Agents stand first in each view.
+        token_poses: x, y (metres), cos, sin of the polyline's frame in the view's frame.
+        token_valid: False where a view has fewer tokens.
+        rows: Tokens of the predicted agents.
+        rows_valid: False where a view has fewer predicted agents.
+        row_velocities: Present velocity of the predicted agents, each in its own frame, m/s.
+        futures: Future of the predicted agents, each in its own present frame, metres.
+        futures_valid: Where it is labelled.
+        view_scenario: Which scenario of the batch a view is of.
+        row_agents: Row of the predicted agent among its `VectorizedScenario`'s agents.
+    """
+
+    agent_vectors: Float32[Tensor, "agents history_vectors agent_features"]
+    agent_vectors_valid: Bool[Tensor, "agents history_vectors"]
+    agent_kinds: Int[Tensor, " agents"]
+    lane_vectors: Float32[Tensor, "lanes lane_vectors lane_features"]
+    lane_rows: Int[Tensor, " lanes"]
+    token_index: Int[Tensor, "views tokens"]
+    token_poses: Float32[Tensor, "views tokens 4"]
+    token_valid: Bool[Tensor, "views tokens"]
+    rows: Int[Tensor, "views rows"]
+    rows_valid: Bool[Tensor, "views rows"]
+    row_velocities: Float32[Tensor, "views rows 2"]
+    futures: Float32[Tensor, "views rows future_steps 2"]
+    futures_valid: Bool[Tensor, "views rows future_steps"]
+    view_scenario: Int[Tensor, " views"]
+    row_agents: Int[Tensor, "views rows"]
+
+    @property
+    def readout(self) -> Readout:
+        """The rows of the predicted agents."""
+        return Readout(self.rows, self.rows_valid)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> VectorBatch:
+        """The same batch on another device."""
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class _View:
+    """One viewer: the polylines it sees as (scenario-local) token order, and the agents it is asked about."""
+
+    agents: Int[np.ndarray, " seen_agents"]
+    lanes: Int[np.ndarray, " seen_lanes"]
+    poses: Float32[np.ndarray, "seen 4"]
+    rows: Int[np.ndarray, " rows"]
+    row_agents: Int[np.ndarray, " rows"]
+
+
+def make_batch(
+    scenarios: Sequence[VectorizedScenario],
+    targets: Sequence[Int[np.ndarray, _]],
+    *,
+    frame: Frame = "agent",
+    max_tokens: int = 96,
+    turn_rad: Sequence[float] | None = None,
+) -> VectorBatch:
+    """Views of the target agents of each scenario, as one batch.
+
+    Args:
+        scenarios: At least one, all with the same number of history steps.
+        targets: For each scenario, rows of the agents to predict. None of them may be empty.
+        frame: Who looks.
+        max_tokens: In the agent frame, each view sees this many polylines: those nearest to where it will be.
+            The scene frame has no such limit.
+        turn_rad: For each scenario, an angle by which the views are turned (augmentation). Futures stay as they are,
+            since each is written in its own agent's frame.
+    """
+    views: list[tuple[int, _View]] = []
+    for index, (scenario, wanted) in enumerate(zip(scenarios, targets, strict=True)):
+        turn = 0.0 if turn_rad is None else turn_rad[index]
+        if frame == "scene":
+            views.append((index, _scene_view(scenario, wanted, turn)))
+        else:
+            views.extend((index, _agent_view(scenario, int(agent), turn, max_tokens)) for agent in wanted)
+    return _pad(scenarios, views)
+
+
+def _scene_view(scenario: VectorizedScenario, targets: Int[np.ndarray, " targets"], turn_rad: float) -> _View:
+    agents, lanes = np.arange(len(scenario.agents)), _lanes_in_reach(scenario)
+    view = _turned(scenario.agent_poses[scenario.focal], turn_rad)
+    poses = _poses_in_view(np.concatenate([scenario.agent_poses, scenario.lane_poses[lanes]]), view)
+    return _View(agents, lanes, poses, rows=targets, row_agents=targets)
+
+
+def _lanes_in_reach(scenario: VectorizedScenario) -> Int[np.ndarray, " seen_lanes"]:
+    """Lanes beside the way of the focal agent or a moving one, if each goes on at its present velocity."""
+    moves = np.linalg.norm(scenario.agent_velocities, axis=-1) > MOVING_M_S
+    moves[scenario.focal] = True
+    x, y, cos, sin = scenario.agent_poses[moves].T
+    ahead, left = scenario.agent_velocities[moves].T
+    elapsed_s = np.array(REACH_S, np.float32)[:, None]
+    way_x = (x + elapsed_s * (cos * ahead - sin * left)).ravel()
+    way_y = (y + elapsed_s * (sin * ahead + cos * left)).ravel()
+    squared_m = (scenario.lane_points[..., :1] - way_x) ** 2 + (scenario.lane_points[..., 1:] - way_y) ** 2
+    return np.flatnonzero(squared_m.min(axis=(1, 2), initial=np.inf) < REACH_M**2)
+
+
+def _agent_view(scenario: VectorizedScenario, agent: int, turn_rad: float, max_tokens: int) -> _View:
+    x, y, cos, sin = pose = scenario.agent_poses[agent]
+    ahead = float(np.linalg.norm(scenario.agent_velocities[agent])) * LOOK_AHEAD_S
+    centre = np.array([x + ahead * cos, y + ahead * sin], np.float32)
+    to_agents = ((scenario.agent_poses[:, :2] - centre) ** 2).sum(-1)
+    to_agents[agent] = -1.0  # the agent itself is always the first token
+    to_lanes = ((scenario.lane_points - centre) ** 2).sum(-1).min(-1, initial=np.inf)
+    nearest = np.argsort(np.concatenate([to_agents, to_lanes]), kind="stable")[:max_tokens]
+    agents = nearest[nearest < len(to_agents)]
+    lanes = nearest[nearest >= len(to_agents)] - len(to_agents)
+    view = _turned(pose, turn_rad)
+    poses = _poses_in_view(np.concatenate([scenario.agent_poses[agents], scenario.lane_poses[lanes]]), view)
+    return _View(agents, lanes, poses, rows=np.zeros(1, np.int64), row_agents=np.array([agent]))
+
+
+def _turned(pose: Float32[np.ndarray, " 4"], turn_rad: float) -> Float32[np.ndarray, " 4"]:
+    x, y, cos, sin = pose
+    turn_cos, turn_sin = np.cos(turn_rad), np.sin(turn_rad)
+    return np.array([x, y, cos * turn_cos - sin * turn_sin, sin * turn_cos + cos * turn_sin], np.float32)
+
+
+def _poses_in_view(
+    poses: Float32[np.ndarray, "polylines 4"], view: Float32[np.ndarray, " 4"]
+) -> Float32[np.ndarray, "polylines 4"]:
+    """Poses of the scene frame, in a view's frame."""
+    x, y, cos, sin = view
+    dx, dy = poses[:, 0] - x, poses[:, 1] - y
+    return np.column_stack([
+        cos * dx + sin * dy, cos * dy - sin * dx,
+        cos * poses[:, 2] + sin * poses[:, 3], cos * poses[:, 3] - sin * poses[:, 2],
+    ])  # fmt: skip
+
+
+def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _View]]) -> VectorBatch:
+    first_agent = np.cumsum([0] + [len(s.agents) for s in scenarios])
+    first_lane = np.cumsum([first_agent[-1]] + [len(s.lane_poses) for s in scenarios])
+    tokens = max(len(view.poses) for _, view in views)
+    rows = max(len(view.rows) for _, view in views)
+    future_steps = scenarios[0].futures.shape[1]
+    token_index = np.zeros((len(views), tokens), np.int64)
+    token_poses = np.zeros((len(views), tokens, 4), np.float32)
+    token_valid = np.zeros((len(views), tokens), bool)
+    row_index = np.zeros((len(views), rows), np.int64)
+    row_agents = np.zeros((len(views), rows), np.int64)
+    rows_valid = np.zeros((len(views), rows), bool)
+    velocities = np.zeros((len(views), rows, 2), np.float32)
+    futures = np.zeros((len(views), rows, future_steps, 2), np.float32)
+    futures_valid = np.zeros((len(views), rows, future_steps), bool)
+    for i, (scenario_index, view) in enumerate(views):
+        scenario, count, asked = scenarios[scenario_index], len(view.poses), len(view.rows)
+        token_index[i, :count] = np.concatenate(
+            [first_agent[scenario_index] + view.agents, first_lane[scenario_index] + view.lanes]
+        )
+        token_poses[i, :count], token_valid[i, :count] = view.poses, True
+        row_index[i, :asked], row_agents[i, :asked], rows_valid[i, :asked] = view.rows, view.row_agents, True
+        velocities[i, :asked] = scenario.agent_velocities[view.row_agents]
+        futures[i, :asked] = scenario.futures[view.row_agents]
+        futures_valid[i, :asked] = scenario.futures_valid[view.row_agents]
+    seen = np.zeros(first_lane[-1], bool)
+    seen[token_index[token_valid]] = True
+    position_among_seen = np.maximum(np.cumsum(seen) - 1, 0)
+    seen_agents, seen_lanes = seen[: first_agent[-1]], seen[first_agent[-1] :]
+    stacked = {
+        name: torch.from_numpy(np.concatenate([getattr(s, name) for s in scenarios])[mask])
+        for name, mask in (
+            ("agent_vectors", seen_agents),
+            ("agent_vectors_valid", seen_agents),
+            ("agent_kinds", seen_agents),
+            ("lane_vectors", seen_lanes),
+        )
+    }
+    return VectorBatch(
+        **stacked,
+        lane_rows=torch.from_numpy(np.flatnonzero(seen_lanes)),
+        token_index=torch.from_numpy(position_among_seen[token_index]),
+        token_poses=torch.from_numpy(token_poses),
+        token_valid=torch.from_numpy(token_valid),
+        rows=torch.from_numpy(row_index),
+        rows_valid=torch.from_numpy(rows_valid),
+        row_velocities=torch.from_numpy(velocities),
+        futures=torch.from_numpy(futures),
+        futures_valid=torch.from_numpy(futures_valid),
+        view_scenario=torch.tensor([index for index, _ in views]),
+        row_agents=torch.from_numpy(row_agents),
+    )

@@ -1,0 +1,1 @@
+"""Sampling and grouping points in plain torch."""

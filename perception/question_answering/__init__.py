@@ -1,0 +1,1 @@
+"""Questions and answers: words, fusion of texts with objects, the loss."""

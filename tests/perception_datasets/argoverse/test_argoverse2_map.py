@@ -1,0 +1,82 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from av2.map.map_api import ArgoverseStaticMap
+
+from perception.forecasting.scenario import PolylineKind
+from perception_datasets.argoverse.argoverse2_map import read_map
+from perception_datasets.errors import RecordError
+
+
+def assert_agrees_with_av2(path: Path, centreline_within_m: float) -> None:
+    ours, theirs = read_map(path).polylines, ArgoverseStaticMap.from_json(path)
+    lanes = ours.kinds != PolylineKind.CROSSWALK
+    assert ours.ids[lanes].tolist() == list(theirs.vector_lane_segments)
+    assert ours.ids[~lanes].tolist() == list(theirs.vector_pedestrian_crossings)
+    for row, segment in enumerate(theirs.vector_lane_segments.values()):
+        assert ours.is_intersection[row] == segment.is_intersection
+        assert PolylineKind(ours.kinds[row]).name == f"{segment.lane_type.value}_LANE"
+        middle = theirs.get_lane_segment_centerline(segment.id)[:, :2]
+        if len(middle) == 10:
+            assert np.linalg.norm(ours.points[row] - middle, axis=1).max() < centreline_within_m
+    for row, crossing in enumerate(theirs.vector_pedestrian_crossings.values(), start=int(lanes.sum())):
+        edges = np.stack(crossing.get_edges_2d())
+        np.testing.assert_allclose(ours.points[row, [0, -1]], edges[:, [0, -1]].mean(axis=0), atol=1e-9)
+
+
+def test_made_maps_agree_with_av2s_map_api(made_argoverse2: Path) -> None:
+    for path in sorted((made_argoverse2 / "val").glob("*/*.json")):
+        assert_agrees_with_av2(path, centreline_within_m=0.6)
+
+
+def test_recorded_maps_agree_with_av2s_map_api(real_data: Path) -> None:
+    """Av2 ignores the stored centreline and takes the middle of the boundaries, up to some metres off in wide turns."""
+    paths = sorted((real_data / "argoverse2" / "scenarios").glob("*/*.json"))
+    assert paths
+    for path in paths:
+        assert_agrees_with_av2(path, centreline_within_m=2.5)
+
+
+def test_a_sensor_logs_lane_is_the_middle_that_av2_computes(real_data: Path) -> None:
+    """To a centimetre: av2 counts the height into the arc length."""
+    paths = sorted((real_data / "argoverse2" / "sensor_logs").glob("*/map/log_map_archive_*.json"))
+    assert paths
+    for path in paths:
+        assert_agrees_with_av2(path, centreline_within_m=0.01)
+
+
+def test_the_stored_centreline_is_used_where_there_is_one(made_argoverse2: Path) -> None:
+    path = next((made_argoverse2 / "val").glob("*/*.json"))
+    archive = json.loads(path.read_text())
+    for points, lane in zip(read_map(path).polylines.points, archive["lane_segments"].values(), strict=False):
+        ends = [[lane["centerline"][i]["x"], lane["centerline"][i]["y"]] for i in (0, -1)]
+        assert points[[0, -1]].tolist() == ends
+
+
+def test_a_map_without_lanes_or_crossings_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "log_map_archive_x.json"
+    path.write_text('{"lane_segments": {}, "pedestrian_crossings": {}, "drivable_areas": {}}')
+    assert len(read_map(path).polylines) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda a: a.pop("lane_segments"), "lacks 'lane_segments'"),
+        (lambda a: next(iter(a["lane_segments"].values())).update(lane_type="RAIL"), "lacks 'RAIL'"),
+        (lambda a: next(iter(a["lane_segments"].values())).update(centerline=[]), "has no points"),
+        (lambda a: next(iter(a["lane_segments"].values()))["centerline"][0].update(x=float("nan")), "infinite or NaN"),
+        (lambda a: next(iter(a["lane_segments"].values()))["centerline"][0].update(x=None), "infinite or NaN"),
+    ],
+)
+def test_a_broken_map_is_named_with_the_reason(change, reason: str, made_argoverse2: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(next((made_argoverse2 / "val").glob("*/*.json")), tmp_path))
+    archive = json.loads(path.read_text())
+    change(archive)
+    path.write_text(json.dumps(archive))
+    with pytest.raises(RecordError, match=reason) as raised:
+        read_map(path)
+    assert str(path) in str(raised.value)

@@ -1,0 +1,133 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from perception.errors import InputError
+from perception.forecasting.scenario import Scenario
+from perception_datasets.errors import RecordError
+from perception_datasets.forecasting import Failures, ScenarioFolder, open_forecasting
+from perception_datasets.stores import store
+from perception_datasets.stores.forecasting import from_record, prepare, to_record
+
+
+def assert_equal(one: Scenario, other: Scenario) -> None:
+    for field in fields(Scenario):
+        if field.name not in ("agents", "map"):
+            assert getattr(one, field.name) == getattr(other, field.name), field.name
+    for part in ("agents", "map"):
+        ours, theirs = getattr(one, part), getattr(other, part)
+        assert type(ours) is type(theirs)
+        for field in fields(ours):
+            a, b = getattr(ours, field.name), getattr(theirs, field.name)
+            np.testing.assert_array_equal(a, b, strict=field.name != "ids" or part == "map", err_msg=field.name)
+
+
+def prepare_all(raw: ScenarioFolder, folder: Path) -> Failures:
+    failures = Failures()
+    for _, failed in prepare(raw, folder, processes=1):
+        failures.reasons.update(failed.reasons)
+    return failures
+
+
+def test_a_scenario_survives_its_record(argoverse1: Path, made_argoverse2: Path) -> None:
+    for folder in (argoverse1, made_argoverse2):
+        for scenario in open_forecasting(folder, "val"):
+            assert_equal(from_record(to_record(scenario)), scenario)
+
+
+def test_a_prepared_split_gives_the_same_scenarios(
+    made_argoverse2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PART_RECORDS", 3)
+    raw = open_forecasting(made_argoverse2, "val")
+    assert not prepare_all(raw, tmp_path / "store")
+    stored = open_forecasting(tmp_path / "store", "val")
+    assert (stored.source, list(stored.ids)) == ("synthetic", list(raw.ids))
+    for one, other in zip(pickle.loads(pickle.dumps(stored)), raw, strict=True):
+        assert_equal(one, other)
+    assert len(open_forecasting(tmp_path / "store", "val", limit=2)) == 2
+    with pytest.raises(InputError, match="expected a complete split 'train', found val"):
+        open_forecasting(tmp_path / "store", "train")
+
+
+def test_a_bad_scene_is_named_and_its_part_done_again_when_it_is_mended(argoverse1: Path, tmp_path: Path) -> None:
+    path = argoverse1 / "val" / "data" / "3.csv"
+    good = path.read_text()
+    path.write_text(good[:400])
+    failures = prepare_all(open_forecasting(argoverse1, "val"), tmp_path / "store")
+    assert list(failures.reasons) == ["3"]
+    assert str(path) in failures.report(of=5)
+    assert list(open_forecasting(tmp_path / "store", "val").ids) == ["1", "2", "4", "5"]
+
+    path.write_text(good)
+    assert not prepare_all(open_forecasting(argoverse1, "val"), tmp_path / "store")
+    assert list(open_forecasting(tmp_path / "store", "val").ids) == ["1", "2", "3", "4", "5"]
+
+
+def test_an_interrupted_run_is_continued(argoverse1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "PART_RECORDS", 2)
+    raw, folder = open_forecasting(argoverse1, "val"), tmp_path / "store"
+    run = prepare(raw, folder, processes=1)
+    next(run)
+    run.close()
+    with pytest.raises(InputError, match="expected a complete split"):
+        open_forecasting(folder, "val")
+    first = store.part_path(folder, "val", 0)
+    (first.parent / ".part-00001").mkdir(exist_ok=True)  # as a kill leaves it
+    written = first.stat().st_mtime_ns
+    prepare_all(raw, folder)
+    assert first.stat().st_mtime_ns == written
+    assert sorted(p.name for p in (folder / "val").iterdir()) == ["part-00000", "part-00001", "part-00002", "zarr.json"]
+    for one, other in zip(open_forecasting(folder, "val"), raw, strict=True):
+        assert_equal(one, other)
+
+
+PREPARE = """
+import sys
+from pathlib import Path
+from perception_datasets.stores import store
+from perception_datasets.forecasting import open_forecasting
+from perception_datasets.stores.forecasting import prepare
+if __name__ == "__main__":
+    store.PART_RECORDS = 1
+    for _ in prepare(open_forecasting(Path(sys.argv[1]), "val"), Path(sys.argv[2]), processes=1):
+        pass
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_continued(argoverse1: Path, tmp_path: Path) -> None:
+    script, folder = tmp_path / "run.py", tmp_path / "store"
+    script.write_text(PREPARE)
+    command = [sys.executable, str(script), str(argoverse1), str(folder)]
+    process = subprocess.Popen(command, start_new_session=True)
+    while not (folder / "val" / "part-00000").exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    subprocess.run(command, check=True)
+    for one, other in zip(open_forecasting(folder, "val"), open_forecasting(argoverse1, "val"), strict=True):
+        assert_equal(one, other)
+
+
+def test_a_damaged_part_is_named(argoverse1: Path, tmp_path: Path) -> None:
+    prepare_all(open_forecasting(argoverse1, "val"), tmp_path / "store")
+    shard = store.part_path(tmp_path / "store", "val", 0) / "bytes" / "c" / "0"
+    shard.write_bytes(shard.read_bytes()[:100])
+    with pytest.raises(RecordError, match=r"part-00000: it cannot be parsed .* delete the folder and run"):
+        open_forecasting(tmp_path / "store", "val")[0]
+
+
+def test_a_store_of_something_else_is_refused(tmp_path: Path) -> None:
+    store.create_store(tmp_path / "s", store.StoreInfo("scan", "scannet", store.Schema((("points", "<f8", 2),))))
+    with pytest.raises(InputError, match="expected a store of forecasting records, found scan"):
+        open_forecasting(tmp_path / "s", "val")

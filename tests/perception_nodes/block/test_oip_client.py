@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from perception.errors import InputError
+from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
+from perception.frozen.folded import FoldedBlock, fold
+from perception.tokens import Readout, Tokens
+from perception_nodes.block.client import RemoteBlock
+from perception_nodes.block.host import BlockHost
+from perception_nodes.block.request import MalformedRequest, NoWorker, UnknownPipeline
+
+pytest.importorskip("grpc", reason="the extra [oip] is not installed")
+from perception_nodes.block.oip import OipBlockServer
+from perception_nodes.block.oip_client import OipBlocks
+
+TOKENS = Tokens(torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0)), torch.ones(2, 5, dtype=torch.bool))
+ASKED = Readout(torch.tensor([[0, 3], [4, 1]]))
+
+
+@pytest.fixture(scope="module")
+def adapter() -> FrozenBlockAdapter:
+    torch.manual_seed(0)
+    return build_adapter(16, source="random:64x96x4").requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def folded(adapter: FrozenBlockAdapter) -> FoldedBlock:
+    return fold(adapter)
+
+
+@pytest.fixture(scope="module")
+def blocks(folded: FoldedBlock) -> Iterator[OipBlocks]:
+    with OipBlockServer(BlockHost({"forecast": folded})) as server, OipBlocks([f"127.0.0.1:{server.port}"]) as blocks:
+        yield blocks
+
+
+def test_the_numbers_are_those_of_the_adapter_alone(blocks: OipBlocks, adapter: FrozenBlockAdapter) -> None:
+    block = RemoteBlock(blocks, "forecast", timeout_s=10)
+    for readout in (ASKED, Readout()):
+        alone = adapter(TOKENS, readout)
+        assert (block(TOKENS, readout) - alone).norm() < 1e-6 * alone.norm()
+
+
+def test_the_services_complaints_keep_their_kind_and_words(blocks: OipBlocks) -> None:
+    with pytest.raises(UnknownPipeline, match="expected one of forecast"):
+        RemoteBlock(blocks, "other", timeout_s=10)(TOKENS, ASKED)
+    with pytest.raises(MalformedRequest, match="rows in 0 to 4"):
+        RemoteBlock(blocks, "forecast", timeout_s=10)(TOKENS, Readout(torch.full((2, 1), 9)))
+
+
+def test_requests_go_to_another_server_when_one_leaves(folded: FoldedBlock) -> None:
+    hosts = [BlockHost({"forecast": folded}) for _ in range(2)]
+    servers = [OipBlockServer(host) for host in hosts]
+    with OipBlocks([f"127.0.0.1:{server.port}" for server in servers]) as blocks:
+        block = RemoteBlock(blocks, "forecast", timeout_s=10)
+        for number in range(60):
+            if number == 30:
+                servers[0].close()
+            assert block(TOKENS, ASKED).shape == (2, 2, 16)
+    assert sum(host.service.counts.requests for host in hosts) == 60
+    assert all(host.service.counts.requests > 5 for host in hosts)
+    servers[1].close()
+
+
+def test_nobody_there_is_said_at_once() -> None:
+    with OipBlocks(["127.0.0.1:1"]) as blocks, pytest.raises(NoWorker):
+        RemoteBlock(blocks, "forecast", timeout_s=5)(TOKENS, ASKED)
+    with pytest.raises(InputError, match="at least one server"):
+        OipBlocks([])

@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import queue
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zenoh
+from prometheus_client import generate_latest
+
+from perception.encoders.vectornet import VectorNet
+from perception.forecasting.map_index import MapIndex
+from perception.forecasting.scenario import Scenario
+from perception.frozen.adapter import build_adapter
+from perception.frozen.folded import fold
+from perception.heads.trajectory import TrajectoryDecoder
+from perception.models.forecaster import Forecaster
+from perception_nodes.block.client import RemoteBlock
+from perception_nodes.block.host import BlockHost
+from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
+from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting.node import ForecastingNode
+from perception_nodes.forecasting.process import ForecastingProcess
+from perception_nodes.operations.deployment import ForecastPlan
+from perception_nodes.operations.diagnostics import DIAGNOSTICS
+from perception_nodes.ros.autoware import (
+    ODOMETRY,
+    ego_pose_of,
+    frame_of,
+    odometry_of,
+    predicted_objects_of,
+    tracked_objects_of,
+)
+from perception_nodes.ros.cdr import read_predicted_objects, write_predicted_objects, write_tracked_objects
+from perception_nodes.ros.map_message import map_message
+from perception_nodes.ros.messages import (
+    FORECAST_STATUS,
+    POLYLINE_MAP,
+    PREDICTED_OBJECTS,
+    TRACKED_OBJECTS,
+    deserialize,
+    serialize,
+    type_hash,
+)
+from perception_nodes.ros.topics import RosNode, open_session
+from perception_nodes.ros.wire import LATCHED, RELIABLE, Qos, RmwZenoh, Topic
+
+PLAN = ForecastPlan(checkpoint=Path("unused"))
+STEPS = 6
+
+
+def tiny() -> Forecaster:
+    torch.manual_seed(0)
+    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2)
+    block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
+    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10), frame="scene", max_tokens=12).eval()
+
+
+def configured(model: Forecaster) -> ForecastingNode:
+    node = ForecastingNode()
+    node.configure(model, history_steps=STEPS, model_id="tiny")
+    return node
+
+
+def topic(name: str, kind: str, qos: Qos = RELIABLE) -> Topic:
+    return Topic(name, kind, type_hash(kind), qos)
+
+
+class FakeTracker:
+    """What a robot's other nodes send, and what they hear."""
+
+    def __init__(self, ros: RosNode) -> None:
+        self.forecasts: queue.Queue[bytes] = queue.Queue()
+        self.states: queue.Queue[bytes] = queue.Queue()
+        self.diagnoses: queue.Queue[bytes] = queue.Queue()
+        self.map = ros.publisher(topic(PLAN.map, POLYLINE_MAP, LATCHED))
+        self.ego = ros.publisher(topic(PLAN.ego, ODOMETRY))
+        self.objects = ros.publisher(topic(PLAN.objects, TRACKED_OBJECTS))
+        for name, kind, inbox in (
+            (PLAN.forecasts, PREDICTED_OBJECTS, self.forecasts),
+            (PLAN.status, FORECAST_STATUS, self.states),
+            ("/diagnostics", DIAGNOSTICS, self.diagnoses),
+        ):
+            ros.subscribe(topic(name, kind), lambda received, inbox=inbox: inbox.put(received.cdr))
+
+    def send(self, frame: TrackedFrame, pose: bool = True) -> None:
+        if pose:
+            self.ego.put(serialize(odometry_of(frame), ODOMETRY))
+        self.objects.put(write_tracked_objects(tracked_objects_of(frame, np.zeros((len(frame), 2)))))
+
+
+@pytest.fixture
+def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
+        yield one, other
+
+
+@pytest.fixture(scope="module")
+def lanes(make_scenario: Callable[..., Scenario]) -> MapIndex:
+    return MapIndex(make_scenario().map)
+
+
+def core_answers(frames: list[TrackedFrame], lanes: MapIndex) -> list[bytes]:
+    """What the core says to the same frames, as messages and back: no transport."""
+    node = configured(tiny())
+    node.set_map(lanes)
+    node.activate()
+    answers = []
+    for frame in frames:
+        objects = tracked_objects_of(frame, np.zeros((len(frame), 2)))
+        result = node.step(frame_of(objects, ego_pose_of(odometry_of(frame))))
+        answers.append(bytes(write_predicted_objects(predicted_objects_of(result))))
+    return answers
+
+
+def wait_for_frame(tracker: FakeTracker, frame: TrackedFrame) -> bytes:
+    """Sends a first frame until the two have found each other; the same frame again is not answered."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        tracker.send(frame)
+        try:
+            return tracker.forecasts.get(timeout=0.2)
+        except queue.Empty:
+            continue
+    raise AssertionError("no forecast came")
+
+
+def test_a_trackers_frames_come_back_as_the_cores_own_forecasts(
+    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+) -> None:
+    frames = [make_frame(step) for step in range(10)]
+    with RosNode(sessions[1], RmwZenoh(node="tracker")) as theirs, RosNode(sessions[0], RmwZenoh()) as ours:
+        tracker = FakeTracker(theirs)
+        tracker.map.put(serialize(map_message(lanes, "PIT"), POLYLINE_MAP))  # latched: the node comes later
+        with ForecastingProcess(configured(tiny()), ours, PLAN) as process:
+            assert process.ready() == "no frame yet"
+            time.sleep(1)
+            answers = [wait_for_frame(tracker, frames[0])]
+            for frame in frames[1:]:
+                tracker.send(frame)
+                answers.append(tracker.forecasts.get(timeout=10))
+            assert (process.ready(), process.live()) == ("", "")
+            metrics = generate_latest(process.registry).decode()
+            levels = [status.level for status in deserialize(tracker.diagnoses.get(timeout=5), DIAGNOSTICS).status]
+    assert answers == core_answers(frames, lanes)
+    assert "perception_frames_answered_total 10.0" in metrics
+    assert len(levels) == 2
+    assert deserialize(tracker.states.get(timeout=5), FORECAST_STATUS).model_id == "tiny"
+
+
+def test_with_the_block_served_elsewhere_the_forecasts_are_the_same(
+    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+) -> None:
+    frames = [make_frame(step) for step in range(8)]
+    model = tiny()
+    node = configured(model)
+    blocks = ZenohBlocks(sessions[0])
+    host = BlockHost({"forecast": fold(model.block)})
+    model.add_module("block", RemoteBlock(blocks, "forecast", timeout_s=10))
+    with (
+        ZenohBlockWorker(sessions[1], host),
+        RosNode(sessions[1], RmwZenoh(node="tracker")) as theirs,
+        RosNode(sessions[0], RmwZenoh()) as ours,
+        ForecastingProcess(node, ours, PLAN),
+    ):
+        tracker = FakeTracker(theirs)
+        tracker.map.put(serialize(map_message(lanes, "PIT"), POLYLINE_MAP))
+        time.sleep(1)
+        answers = [wait_for_frame(tracker, frames[0])]
+        for frame in frames[1:]:
+            tracker.send(frame)
+            answers.append(tracker.forecasts.get(timeout=10))
+    blocks.close()
+    for ours_cdr, core_cdr in zip(answers, core_answers(frames, lanes), strict=True):
+        got, expected = read_predicted_objects(ours_cdr), read_predicted_objects(core_cdr)
+        np.testing.assert_array_equal(got.ids, expected.ids)
+        np.testing.assert_allclose(got.path_poses, expected.path_poses, rtol=0, atol=1e-3)
+    assert host.service.counts.requests == len(frames)
+
+
+def test_what_cannot_be_answered_is_said_and_the_next_frame_is_answered(
+    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+) -> None:
+    def eventually_ready(process: ForecastingProcess, word: str, act: Callable[[], None]) -> None:
+        end = time.monotonic() + 10
+        while word not in process.ready():
+            assert time.monotonic() < end, process.ready()
+            act()
+            time.sleep(0.1)
+
+    with (
+        RosNode(sessions[1], RmwZenoh(node="tracker")) as theirs,
+        RosNode(sessions[0], RmwZenoh()) as ours,
+        ForecastingProcess(configured(tiny()), ours, PLAN) as process,
+    ):
+        tracker = FakeTracker(theirs)
+        eventually_ready(process, "no ego pose", lambda: tracker.send(make_frame(0), pose=False))
+        eventually_ready(process, "MalformedMessage", lambda: tracker.objects.put(b"\x00\x01\x00\x00rubbish"))
+        eventually_ready(process, "no map yet", lambda: tracker.send(make_frame(1)))
+        tracker.map.put(b"\x00\x01\x00\x00rubbish")
+        tracker.map.put(serialize(map_message(lanes, "PIT"), POLYLINE_MAP))
+        time.sleep(0.5)
+        tracker.send(make_frame(2))
+        assert len(read_predicted_objects(tracker.forecasts.get(timeout=10))) == 3
+        assert process.works()
+    assert "perception_frames_answered_total 1.0" in generate_latest(process.registry).decode()
+
+
+def test_of_frames_that_come_too_fast_the_newest_is_answered(
+    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+) -> None:
+    class Slow(torch.nn.Module):
+        def __init__(self, block: torch.nn.Module) -> None:
+            super().__init__()
+            self.block = block
+
+        def forward(self, *asked) -> torch.Tensor:
+            time.sleep(0.3)
+            return self.block(*asked)
+
+    model = tiny()
+    node = configured(model)
+    model.add_module("block", Slow(model.block))
+    node.set_map(lanes)
+    with (
+        RosNode(sessions[1], RmwZenoh(node="tracker")) as theirs,
+        RosNode(sessions[0], RmwZenoh()) as ours,
+        ForecastingProcess(node, ours, PLAN) as process,
+    ):
+        tracker = FakeTracker(theirs)
+        wait_for_frame(tracker, make_frame(0))
+        time.sleep(1)
+        for step in range(1, STEPS + 1):
+            tracker.send(make_frame(step))
+        last = b""
+        while True:
+            try:
+                last = tracker.forecasts.get(timeout=1.5)
+            except queue.Empty:
+                break
+    assert read_predicted_objects(last).stamp_ns == make_frame(STEPS).stamp_ns
+    lines = generate_latest(process.registry).decode().splitlines()
+    (dropped,) = (line for line in lines if line.startswith("perception_frames_dropped "))
+    assert float(dropped.split()[1]) >= STEPS - 3

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from perception.errors import InputError
+from perception_nodes.operations.configuration import ConfigurationError, read_yaml
+
+
+@dataclass(frozen=True)
+class Wheel:
+    size: float
+    worn: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size <= 0:
+            raise InputError(f"wheel: expected a size above 0, got {self.size}")
+
+
+@dataclass(frozen=True)
+class Car:
+    name: str
+    doors: int = 4
+    manual: Path | None = None
+    tags: tuple[str, ...] = ()
+    wheels: Mapping[str, Wheel] = field(default_factory=dict)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "car.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_what_the_file_says_is_what_the_dataclass_holds(tmp_path: Path) -> None:
+    text = """
+name: r2
+doors: 2
+manual: docs/r2.pdf
+tags: [red, small]
+wheels:
+  left: {size: 3}
+  right: {size: 3.5, worn: true}
+"""
+    wheels = {"left": Wheel(3.0), "right": Wheel(3.5, True)}
+    assert read_yaml(write(tmp_path, text), Car) == Car("r2", 2, tmp_path / "docs/r2.pdf", ("red", "small"), wheels)
+    assert read_yaml(write(tmp_path, "name: x\nmanual: null"), Car) == Car("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "complaint"),
+    [
+        ("name: x\ndors: 3", 2, "the file has no key 'dors'; did you mean doors?"),
+        ("name: x\nqqq: 3", 2, "the file has no key 'qqq'; expected name, doors, manual, tags, wheels"),
+        ("doors: 2", 1, "the file: expected the key name; add it"),
+        ("name: x\ndoors: two", 2, "doors: expected a whole number, found 'two'"),
+        ("name: x\ndoors: 2.5", 2, "doors: expected a whole number, found '2.5'"),
+        ("name: x\ndoors: true", 2, "doors: expected a whole number, found 'true'"),
+        ("name: 3", 1, "name: expected a text, found '3'"),
+        ("name: x\ntags: red", 2, "tags: expected a list"),
+        ("name: x\n\ntags: [1]", 3, "tags: expected a text, found '1'"),
+        ("name: x\nname: y", 2, "the key name is there twice"),
+        (
+            "name: x\nwheels:\n  left:\n    size: 3\n    wron: true",
+            5,
+            "wheels.left has no key 'wron'; did you mean worn?",
+        ),
+        ("name: x\nwheels:\n  left:\n    size: -3", 4, "wheel: expected a size above 0, got -3.0"),
+        ("name: x\nwheels: [a]", 2, "wheels: expected keys and values, found a list"),
+        ("name: [x", 1, "no YAML: "),
+        ("", 1, "expected name, doors, manual, tags, wheels, found nothing"),
+        ("name: !!python/object/apply:os.system [ls]", 1, "name: expected a text, found a list"),
+    ],
+)
+def test_a_mistake_is_said_with_its_line(tmp_path: Path, text: str, line: int, complaint: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigurationError) as error:
+        read_yaml(path, Car)
+    assert str(error.value).startswith(f"{path}:{line}: ")
+    assert complaint in str(error.value)
+
+
+def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"none\.yaml: cannot be read"):
+        read_yaml(tmp_path / "none.yaml", Car)
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(ConfigurationError, match=r"bytes\.yaml"):
+        read_yaml(tmp_path / "bytes.yaml", Car)

@@ -1,0 +1,121 @@
+from collections.abc import Callable
+from dataclasses import replace
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from perception.forecasting.scenario import ROAD_USERS, AgentKind
+from perception.geometry import SE2
+from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting.node import ForecastResult
+from perception_nodes.ros.autoware import (
+    LABEL_OF_KIND,
+    ODOMETRY,
+    ego_pose_of,
+    frame_of,
+    odometry_of,
+    path_headings,
+    predicted_objects_of,
+    status_of,
+    tracked_objects_of,
+)
+from perception_nodes.ros.messages import FORECAST_STATUS, deserialize, serialize
+from perception_nodes.ros.objects import Label, OrientationAvailability
+
+MakeFrame = Callable[..., TrackedFrame]
+
+
+def with_uuids(frame: TrackedFrame) -> TrackedFrame:
+    return replace(frame, ids=tuple(str(UUID(int=7 + row)) for row in range(len(frame))))
+
+
+def test_a_frame_is_the_same_after_a_message(make_frame: MakeFrame) -> None:
+    frame = with_uuids(make_frame(3))
+    back = frame_of(tracked_objects_of(frame, np.ones((len(frame), 2))), frame.city_SE2_ego)
+    assert (back.stamp_ns, back.ids, back.city_SE2_ego) == (frame.stamp_ns, frame.ids, frame.city_SE2_ego)
+    np.testing.assert_array_equal(back.position, frame.position)
+    np.testing.assert_allclose(back.heading, frame.heading, atol=1e-15)
+    np.testing.assert_array_equal(back.size, frame.size)
+    assert back.kinds.tolist() == [AgentKind.VEHICLE] * 3 + [AgentKind.STATIC]  # cones are hazards there
+
+
+def test_every_road_user_keeps_its_kind(make_frame: MakeFrame) -> None:
+    frame = replace(with_uuids(make_frame(0, cars=4)), kinds=np.array(ROAD_USERS))
+    assert frame_of(tracked_objects_of(frame, np.zeros((5, 2))), SE2(0.0, 0.0, 0.0)).kinds.tolist() == [*ROAD_USERS]
+
+
+def test_every_label_is_some_kind_and_an_unknown_one_is_unknown(make_frame: MakeFrame) -> None:
+    count = len(Label) + 1
+    objects = tracked_objects_of(make_frame(0, cars=count - 1), np.zeros((count, 2)))
+    kinds = frame_of(replace(objects, class_labels=np.arange(count, dtype=np.uint8)), SE2(0.0, 0.0, 0.0)).kinds
+    assert kinds[[Label.TRUCK, Label.ANIMAL, -1]].tolist() == [AgentKind.VEHICLE, AgentKind.UNKNOWN, AgentKind.UNKNOWN]
+    assert set(LABEL_OF_KIND) <= set(AgentKind)
+
+
+def test_an_object_without_a_front_faces_the_way_it_moves(make_frame: MakeFrame) -> None:
+    frame = make_frame(0)
+    objects = tracked_objects_of(frame, np.array([[5.0, 0], [-5.0, 0], [-5.0, 0], [0, 0]]))
+    sure, unsure = OrientationAvailability.AVAILABLE, OrientationAvailability.SIGN_UNKNOWN
+    objects = replace(objects, orientation_availability=np.array([unsure, unsure, sure, unsure], dtype=np.uint8))
+    turned = frame_of(objects, frame.city_SE2_ego).heading - frame.heading
+    np.testing.assert_allclose(turned, [0, np.pi, 0, 0], atol=1e-12)
+
+
+def test_ids_that_are_no_uuids_become_the_same_ones_every_time(make_frame: MakeFrame) -> None:
+    first, second = (tracked_objects_of(make_frame(step), np.zeros((4, 2))).ids for step in (0, 1))
+    np.testing.assert_array_equal(first, second)
+    assert len(np.unique(first, axis=0)) == 4
+
+
+def test_poses_of_a_path_face_the_way_they_go_and_keep_it_while_they_stand() -> None:
+    path = np.array([[0.0, 0.01], [0.0, 1.0], [0.0, 2.0], [-1.0, 2.0], [-1.0, 2.02]])
+    headings = path_headings(np.zeros((1, 2)), np.array([0.3]), path[None, None])
+    np.testing.assert_allclose(headings[0, 0], [0.3, np.pi / 2, np.pi / 2, np.pi, np.pi])
+
+
+@pytest.fixture
+def result(make_frame: MakeFrame) -> ForecastResult:
+    frame = with_uuids(make_frame(2))
+    trajectories = frame.position[:, None, None] + np.arange(1.0, 6.0)[:, None] * np.ones((4, 2, 5, 2))
+    probabilities = np.tile([0.75, 0.25], (4, 1))
+    details = {"model_id": "m", "valid": True, "reason": "", "age_ms": 3.5, "latency_ms": 1.5, "dropped_since_last": 2}
+    return ForecastResult(frame.stamp_ns, frame, np.ones((4, 2)), trajectories, probabilities, **details)
+
+
+def test_a_result_is_a_message_with_all_its_futures(result: ForecastResult) -> None:
+    frame, trajectories = result.objects, result.trajectories
+    message = predicted_objects_of(result, frame_id="city")
+    assert (message.stamp_ns, message.frame_id, message.sound.all()) == (frame.stamp_ns, "city", True)
+    assert message.path_counts.tolist() == [2] * 4
+    assert set(message.path_time_steps_ns.tolist()) == {100_000_000}
+    np.testing.assert_array_equal(message.path_poses[:, :2], trajectories.reshape(-1, 2))
+    np.testing.assert_allclose(message.velocities, np.ones((4, 2)))
+    np.testing.assert_allclose(message.path_poses[:, 5], np.sin(np.pi / 8))
+    assert message.path_confidences.tolist() == [0.75, 0.25] * 4
+    nobody = np.zeros(0, dtype=np.int64)
+    empty = replace(result, objects=frame.take(nobody), velocity=np.zeros((0, 2)), trajectories=np.zeros((0, 0, 0, 2)))
+    assert len(predicted_objects_of(replace(empty, probabilities=np.zeros((0, 0))))) == 0
+
+
+def test_a_status_says_how_a_result_came_about(result: ForecastResult) -> None:
+    status = deserialize(serialize(status_of(result, frame_id="city"), FORECAST_STATUS), FORECAST_STATUS)
+    assert status.header.stamp.sec * 10**9 + status.header.stamp.nanosec == result.stamp_ns
+    assert (status.header.frame_id, status.model_id, status.valid) == ("city", "m", True)
+    assert (status.latency_ms, status.age_ms, status.dropped_since_last) == (1.5, 3.5, 2)
+
+
+@pytest.mark.parametrize("stamp_ns", [-1, 2**62, 2**80])
+def test_a_status_of_an_impossible_time_can_be_sent(result: ForecastResult, stamp_ns: int) -> None:
+    status = status_of(replace(result, stamp_ns=stamp_ns, valid=False))
+    back = deserialize(serialize(status, FORECAST_STATUS), FORECAST_STATUS)
+    assert (back.header.stamp.sec, back.header.stamp.nanosec, back.valid) == (0, 0, False)
+
+
+def test_the_egos_pose_is_the_same_after_a_message(make_frame: MakeFrame) -> None:
+    frame = replace(make_frame(2), city_SE2_ego=SE2(1234.5, -6.25, -3.0))
+    odometry = deserialize(serialize(odometry_of(frame), ODOMETRY), ODOMETRY)
+    pose = ego_pose_of(odometry)
+    assert (pose.x_m, pose.y_m) == (1234.5, -6.25)
+    assert pose.heading_rad == pytest.approx(-3.0, abs=1e-15)
+    assert odometry.header.stamp.sec * 10**9 + odometry.header.stamp.nanosec == frame.stamp_ns

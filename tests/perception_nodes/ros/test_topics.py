@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import logging
+import queue
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import zenoh
+
+from perception_nodes.ros.messages import POLYLINE_MAP, deserialize, make, serialize, type_hash
+from perception_nodes.ros.topics import Received, RosNode, open_session
+from perception_nodes.ros.wire import LATCHED, Plain, Qos, RmwZenoh, Role, Ros2Dds, Topic, Wire, gid_of
+
+TEXT = Topic("/chat", "std_msgs/msg/String", "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18")
+MAP = Topic("/map/polylines", POLYLINE_MAP, type_hash(POLYLINE_MAP), LATCHED)
+WIRES = [RmwZenoh(), Ros2Dds(), Plain()]
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
+    """Two peers on loopback, connected to each other."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
+        yield one, other
+
+
+def eventually(is_so: Callable[[], object], seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end, "did not come about"
+        time.sleep(0.01)
+
+
+def say(text: str) -> bytes:
+    return serialize(make("std_msgs/msg/String", data=text), "std_msgs/msg/String")
+
+
+def heard(received: Received) -> str:
+    return deserialize(received.cdr, "std_msgs/msg/String").data
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: type(wire).__name__)
+def test_messages_arrive_in_order_and_numbered(sessions: tuple[zenoh.Session, zenoh.Session], wire: Wire) -> None:
+    inbox: queue.Queue[Received] = queue.Queue()
+    with RosNode(sessions[0], wire) as talker, RosNode(sessions[1], wire) as listener:
+        listener.subscribe(TEXT, inbox.put)
+        publisher = talker.publisher(TEXT)
+        started = time.time_ns()
+        first = say("warm-up")
+        eventually(lambda: publisher.put(first) or not inbox.empty())  # until the two know of each other
+        for number in range(20):
+            publisher.put(say(str(number)))
+        received = [inbox.get(timeout=5)]
+        while heard(received[-1]) != "19":
+            received.append(inbox.get(timeout=5))
+    assert [heard(message) for message in received[-20:]] == [str(number) for number in range(20)]
+    if isinstance(wire, RmwZenoh):
+        attachments = [message.attachment for message in received[-20:]]
+        numbers = [attachment.sequence_number for attachment in attachments if attachment]
+        assert np.diff(numbers).tolist() == [1] * 19
+        token = wire.token(Role.PUBLISHER, TEXT, str(sessions[0].zid()), 1)
+        assert all(attachment and attachment.gid == gid_of(token) for attachment in attachments)
+        assert all(attachment and started <= attachment.stamp_ns <= time.time_ns() for attachment in attachments)
+    else:
+        assert {message.attachment for message in received} == {None}
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: type(wire).__name__)
+def test_a_latched_map_reaches_who_joins_late_and_only_its_last_state(
+    sessions: tuple[zenoh.Session, zenoh.Session], wire: Wire
+) -> None:
+    inbox: queue.Queue[Received] = queue.Queue()
+    with RosNode(sessions[0], wire) as server, RosNode(sessions[1], wire) as late:
+        publisher = server.publisher(MAP)
+        publisher.put(b"\x00\x01\x00\x00old")
+        publisher.put(bytes(3_000_000))
+        late.subscribe(MAP, inbox.put)
+        received = inbox.get(timeout=5)
+        assert len(received.cdr) == 3_000_000
+        assert (received.attachment is not None) == isinstance(wire, RmwZenoh)
+        publisher.put(b"\x00\x01\x00\x00new")
+        assert inbox.get(timeout=5).cdr.endswith(b"new")
+        assert inbox.empty()
+
+
+def test_a_publisher_that_comes_later_still_delivers_its_latched_map(
+    sessions: tuple[zenoh.Session, zenoh.Session],
+) -> None:
+    inbox: queue.Queue[Received] = queue.Queue()
+    with RosNode(sessions[1], RmwZenoh()) as early, RosNode(sessions[0], RmwZenoh()) as server:
+        early.subscribe(MAP, inbox.put)
+        server.publisher(MAP).put(b"\x00\x01\x00\x00map")
+        assert inbox.get(timeout=5).cdr.endswith(b"map")
+
+
+@pytest.mark.parametrize("wire", [RmwZenoh(), Ros2Dds()], ids=lambda wire: type(wire).__name__)
+def test_entities_are_seen_by_others_while_they_live(sessions: tuple[zenoh.Session, zenoh.Session], wire: Wire) -> None:
+    with RosNode(sessions[0], wire) as watcher:
+        with RosNode(sessions[1], wire) as other:
+            other.publisher(TEXT)
+            other.subscribe(TEXT, lambda _: None)
+            eventually(lambda: len(watcher.others_at("/chat")) == 2)
+            seen = watcher.others_at("/chat")
+            assert {entity.role for entity in seen} == {Role.PUBLISHER, Role.SUBSCRIPTION}
+            assert {entity.topic.type for entity in seen} == {TEXT.type}
+            assert watcher.others_at("/other") == []
+            assert other.others_at("/chat") == []
+        eventually(lambda: watcher.others_at("/chat") == [])
+
+
+def test_a_peer_with_another_type_hash_is_found_out(sessions: tuple[zenoh.Session, zenoh.Session]) -> None:
+    stranger = Topic(TEXT.name, TEXT.type, "RIHS01_" + 64 * "0")
+    inbox: queue.Queue[Received] = queue.Queue()
+    with RosNode(sessions[0], RmwZenoh()) as ours, RosNode(sessions[1], RmwZenoh()) as theirs:
+        ours.subscribe(TEXT, inbox.put)
+        theirs.publisher(stranger).put(say("hello"))
+        eventually(lambda: ours.others_at(TEXT.name))
+        assert [entity.topic.type_hash for entity in ours.others_at(TEXT.name)] == [stranger.type_hash]
+        assert inbox.empty()
+
+
+def test_the_node_itself_is_announced_as_ros_does(sessions: tuple[zenoh.Session, zenoh.Session]) -> None:
+    def tokens() -> list[str]:
+        return [str(reply.ok.key_expr) for reply in sessions[0].liveliness().get("@ros2_lv/5/**") if reply.ok]
+
+    with RosNode(sessions[1], RmwZenoh(node="here", domain=5)):
+        eventually(tokens)
+        assert tokens() == [f"@ros2_lv/5/{sessions[1].zid()}/0/0/NN/%/%/here"]
+    eventually(lambda: not tokens())
+
+
+def test_a_failing_callback_is_counted_and_logged_and_the_next_message_comes(
+    sessions: tuple[zenoh.Session, zenoh.Session], caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox: queue.Queue[str] = queue.Queue()
+
+    def take(received: Received) -> None:
+        if heard(received) == "bad":
+            raise RuntimeError("cannot")
+        inbox.put(heard(received))
+
+    topic = Topic("/fragile", TEXT.type, TEXT.type_hash, Qos(depth=None))
+    with (
+        caplog.at_level(logging.ERROR),
+        RosNode(sessions[0], RmwZenoh()) as talker,
+        RosNode(sessions[1], RmwZenoh()) as listener,
+    ):
+        subscription = listener.subscribe(topic, take)
+        publisher = talker.publisher(topic)
+        eventually(lambda: publisher.put(say("ping")) or not inbox.empty())
+        publisher.put(say("bad"))
+        publisher.put(say("good"))
+        while inbox.get(timeout=5) != "good":
+            pass
+        sessions[0].put(RmwZenoh().key(topic), say("forged"), attachment=b"short")
+        eventually(lambda: subscription.failed == 2)
+    assert "a message of /fragile was lost" in caplog.text

@@ -1,0 +1,178 @@
+"""Training data: every scenario once a pass, however many processes share it; all randomness a function of its key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perception.errors import InputError
+from perception.forecasting.scenario import Scenario
+from perception.forecasting.vectorize import VectorizedScenario, vectorize
+from perception.forecasting.views import VectorBatch
+from perception_datasets.forecasting import open_forecasting
+from perception_tools.forecasting.data import (
+    Sample,
+    TrainingScenarios,
+    choose_targets,
+    make_training_batch,
+    training_loader,
+    validation_loader,
+)
+from perception_tools.forecasting.recipes import ForecastRecipe
+from perception_tools.segments import Key
+
+
+def same_vectors(left: VectorizedScenario, right: VectorizedScenario) -> bool:
+    return all(np.array_equal(getattr(left, f.name), getattr(right, f.name)) for f in fields(left))
+
+
+def same_views(left: VectorBatch, right: VectorBatch) -> bool:
+    return all(torch.equal(getattr(left, f.name), getattr(right, f.name)) for f in fields(left))
+
+
+@pytest.fixture
+def folder_of(data: Path):
+    """The tiny data set's scenarios of a split."""
+    return lambda split: open_forecasting(data, split)
+
+
+def test_a_sample_is_a_function_of_its_key_whatever_was_drawn_before(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    folder, keys = folder_of("train"), [Key(index, data_pass) for index in (0, 4) for data_pass in (0, 1, 2)]
+    once, again = TrainingScenarios(folder, tiny_recipe), TrainingScenarios(folder, tiny_recipe, keep=0)
+    samples = {key: once[key] for key in keys}
+    for key in reversed(keys):
+        sample = again[key]
+        assert same_vectors(sample.vectors, samples[key].vectors)
+        assert np.array_equal(sample.targets, samples[key].targets)
+        assert sample.turn_rad == samples[key].turn_rad
+    assert len({sample.turn_rad for sample in samples.values()}) == len(keys)
+    other_seed = TrainingScenarios(folder, replace(tiny_recipe, seed=1))
+    assert other_seed[keys[0]].turn_rad != samples[keys[0]].turn_rad
+
+
+@pytest.mark.parametrize(("probability", "expected"), [(0.0, {False}), (1.0, {True}), (0.5, {True, False})])
+def test_scenarios_are_mirrored_as_often_as_the_recipe_says(
+    folder_of, tiny_recipe: ForecastRecipe, probability: float, expected: set[bool]
+) -> None:
+    recipe = replace(tiny_recipe, mirror_probability=probability)
+    scenarios = TrainingScenarios(folder_of("train"), recipe)
+    plain = vectorize(folder_of("train")[0])
+    samples = [scenarios[Key(0, data_pass)].vectors for data_pass in range(12)]
+    assert {not same_vectors(sample, plain) for sample in samples} == expected
+
+
+def test_turns_have_the_recipes_spread(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    scenarios = TrainingScenarios(folder_of("train"), replace(tiny_recipe, turn_std_rad=0.2))
+    turns = [scenarios[Key(0, data_pass)].turn_rad for data_pass in range(300)]
+    assert np.std(turns) == pytest.approx(0.2, rel=0.15)
+    assert np.mean(turns) == pytest.approx(0, abs=0.05)
+    straight = TrainingScenarios(folder_of("train"), replace(tiny_recipe, turn_std_rad=0.0))
+    assert straight[Key(0, 0)].turn_rad == 0
+
+
+def test_a_broken_file_is_named_and_the_next_scenario_takes_its_place(
+    write_data: Callable[[Path], Path], tmp_path: Path, tiny_recipe: ForecastRecipe
+) -> None:
+    data = write_data(tmp_path / "argoverse1")
+    (data / "train" / "data" / "8.csv").write_text("nonsense\n")
+    folder = open_forecasting(data, "train")
+    scenarios = TrainingScenarios(folder, replace(tiny_recipe, mirror_probability=0.0))
+    last, first = scenarios[Key(7, 0)], scenarios[Key(0, 0)]
+    assert last.vectors.id == folder.ids[0], "after the last scenario comes the first"
+    assert list(last.failures) == ["8"]
+    assert "8.csv" in last.failures["8"]
+    assert first.failures == {}
+    assert scenarios[Key(7, 1)].failures == last.failures, "it is named in every pass"
+    batch = make_training_batch([last, first], tiny_recipe)
+    assert batch.failures == last.failures
+
+
+def test_data_without_anything_to_learn_is_refused(
+    write_argoverse1_csv, make_argoverse1_rows, data: Path, tmp_path: Path, tiny_recipe: ForecastRecipe
+) -> None:
+    observed = [row for row in make_argoverse1_rows() if float(row.split(",")[0]) < 315968001.95]
+    write_argoverse1_csv(tmp_path / "train" / "data" / "1.csv", observed)
+    (tmp_path / "map_files").symlink_to(data / "map_files")
+    scenarios = TrainingScenarios(open_forecasting(tmp_path, "train"), tiny_recipe)
+    with pytest.raises(InputError, match="expected a usable scenario, got none; the last: no agent has a labelled"):
+        scenarios[Key(0, 0)]
+
+
+@pytest.fixture(scope="session")
+def crowd(make_scenario: Callable[..., Scenario]) -> Callable[..., VectorizedScenario]:
+    """Six agents: 0 and 1 drive, 2 and 3 stand, 4 drives and is lost at the end, 5 drives. One of them is focal."""
+
+    def make(focal: int, focal_future: int = 10) -> VectorizedScenario:
+        speed = np.array([1.0, 0.8, 0.0, 0.0, 1.0, 0.6])
+        position = np.stack([speed[:, None] * np.arange(15), np.tile(4.0 * np.arange(6)[:, None], 15)], axis=-1)
+        scenario = make_scenario(position=position)
+        valid = scenario.agents.valid.copy()
+        valid[4, -1] = False
+        valid[focal, scenario.history_steps + focal_future :] = False
+        return vectorize(replace(scenario, agents=replace(scenario.agents, valid=valid), focal=focal))
+
+    return make
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 1000), count=st.integers(1, 8))
+def test_targets_are_the_focal_agent_then_moving_ones_then_one_that_stands(crowd, seed: int, count: int) -> None:
+    chosen = choose_targets(crowd(focal=5), count, np.random.default_rng(seed)).tolist()
+    assert chosen[0] == 5
+    assert set(chosen[1:3]) <= {0, 1}
+    assert set(chosen[3:]) <= {2, 3}
+    assert len(chosen) == len(set(chosen)) == min(count, 4)
+
+
+def test_chance_decides_among_the_others(crowd) -> None:
+    draws = {tuple(choose_targets(crowd(focal=1), 4, np.random.default_rng(seed))) for seed in range(40)}
+    assert draws == {(1, a, b, still) for a, b in ((0, 5), (5, 0)) for still in (2, 3)}
+
+
+def test_the_focal_agent_is_asked_with_part_of_a_future_but_not_with_none(crowd) -> None:
+    def chosen(focal: int, **options) -> list[int]:
+        return choose_targets(crowd(focal, **options), 1, np.random.default_rng(0)).tolist()
+
+    assert chosen(2, focal_future=3) == [2]
+    assert chosen(2, focal_future=0)[0] in {0, 1, 5}
+    assert chosen(4) == [4]
+
+
+@pytest.mark.parametrize("frame", ["agent", "scene"])
+def test_focal_agents_weigh_what_the_recipe_says_and_padding_nothing(crowd, tiny_recipe, frame) -> None:
+    samples = [Sample(crowd(focal=1), np.array([0, 1, 5]), 0.0, {}), Sample(crowd(focal=5), np.array([5]), 0.0, {})]
+    batch = make_training_batch(samples, replace(tiny_recipe, frame=frame, focal_weight=4.0))
+    expected = [[1.0], [4.0], [1.0], [4.0]] if frame == "agent" else [[1.0, 4.0, 1.0], [4.0, 0.0, 0.0]]
+    assert batch.weights.tolist() == expected
+
+
+def test_workers_give_the_batches_of_one_process(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    def views(workers: int) -> list[VectorBatch]:
+        return [batch.views for batch in training_loader(folder_of("train"), tiny_recipe, workers=workers)]
+
+    here, there = views(0), views(1)
+    assert len(here) == 4
+    assert all(same_views(left, right) for left, right in zip(here, there, strict=True))
+
+
+def test_validation_asks_every_focal_agent_once_over_all_processes(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    whole = list(validation_loader(folder_of("val"), tiny_recipe))
+    parts = [list(validation_loader(folder_of("val"), tiny_recipe, rank=rank, processes=2)) for rank in (0, 1)]
+    (everything,), ((even,), (odd,)) = whole, parts
+    assert len(everything.rows) == 5
+    assert torch.equal(even.futures, everything.futures[::2])
+    assert torch.equal(odd.futures, everything.futures[1::2])
+    assert everything.rows_valid.all()
+    assert everything.futures_valid.all()
+
+
+def test_validation_needs_a_labelled_scenario_for_each_process(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    with pytest.raises(InputError, match=r"at least 6 scenarios \(one a process\).* got 5 of 5"):
+        validation_loader(folder_of("val"), tiny_recipe, processes=6)

@@ -1,0 +1,69 @@
+"""The order of training data: shuffled passes, cut into segments that are Lightning's epochs.
+
+It is a function of (seed, pass), never of a generator's past, so a run that is killed and resumed sees what an unbroken
+run sees, and so do any number of processes together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from perception.errors import InputError
+
+SEGMENT_BATCHES = 500
+"""Lightning's epoch is at most this many batches, so that a killed run loses minutes, not a pass over the data."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """Which record of the data, in which pass over the data."""
+
+    index: int
+    data_pass: int
+
+
+class SegmentSampler(Sampler[Key]):
+    """Shuffled passes over the data, cut into segments: Lightning's epoch `e` is segment `e` of all passes.
+
+    Args:
+        records: How many there are.
+        batch: Records in a step, over all processes.
+        seed: Of the order.
+        rank: Of this process.
+        processes: How many share each step.
+    """
+
+    def __init__(self, records: int, batch: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+        if batch % processes:
+            raise InputError(
+                f"step of {batch}: expected a multiple of the {processes} processes; train on as many as divide it"
+            )
+        if records < batch:
+            raise InputError(
+                f"training data: expected at least the {batch} records that fill a step, got {records}; "
+                "make steps smaller or give more data"
+            )
+        self.records, self.batch, self.seed, self.rank, self.processes = records, batch, seed, rank, processes
+        batches = records // batch
+        self.segments_per_pass = -(-batches // SEGMENT_BATCHES)
+        self.batches = batches // self.segments_per_pass
+        self.segment = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch, also after a resume."""
+        self.segment = epoch
+
+    def __len__(self) -> int:
+        return self.batches * self.batch // self.processes
+
+    def __iter__(self) -> Iterator[Key]:
+        data_pass, part = divmod(self.segment, self.segments_per_pass)
+        order = np.random.default_rng((self.seed, data_pass)).permutation(self.records)
+        share = self.batch // self.processes
+        for batch in range(part * self.batches, (part + 1) * self.batches):
+            first = batch * self.batch + self.rank * share
+            yield from (Key(int(index), data_pass) for index in order[first : first + share])

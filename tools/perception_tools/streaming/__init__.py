@@ -1,0 +1,1 @@
+"""Driving a recorded log through a node."""
