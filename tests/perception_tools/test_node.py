@@ -18,7 +18,8 @@ def test_a_node_of_a_deployment_starts_is_asked_how_it_is_and_stops(trained_run:
     with socket.create_server(("127.0.0.1", 0)) as free:
         place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
     config = tmp_path / "deployment.yaml"
-    config.write_text(f"router: {{listen: {place}}}\nnodes:\n  ego: {{checkpoint: {trained_run}, metrics: 0}}\n")
+    ego = f"{{checkpoint: {trained_run}, precision: int8_dynamic, metrics: 0}}"
+    config.write_text(f"router: {{listen: {place}}}\nnodes:\n  ego: {ego}\n")
     command = [sys.executable, "-m", "perception_tools.main", "node", "forecast", "--config", str(config)]
     with subprocess.Popen([*command, "--name", "ego"], stdout=subprocess.PIPE, text=True) as process:
         try:

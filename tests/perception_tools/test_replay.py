@@ -1,9 +1,14 @@
 import json
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
+import torch
 
+from perception.frozen.precision import Precision
+from perception_tools.forecasting.model_file import MODEL_FILE, load_model, save_model
 from perception_tools.main import main
+from perception_tools.replay import replay as replay_command
 
 
 def replay(capsys: pytest.CaptureFixture[str], *words: object) -> dict:
@@ -27,6 +32,28 @@ def test_one_line_of_json_says_how_a_replay_went(
     unrecorded = replay(capsys, *words[:-1])
     assert first["sha256"] == second["sha256"] == unrecorded["sha256"]
     assert (tmp_path / "0.mcap").stat().st_size > 10_000
+
+
+def test_the_blocks_precision_is_said_and_shows_in_the_difference_to_offline(
+    sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = load_model(trained_run)
+    with torch.no_grad():  # of so short a training the block's part is a thousandth of the tokens'
+        for parameter in trained.model.block.project_out.parameters():
+            parameter.mul_(300)
+    save_model(tmp_path / MODEL_FILE, trained.model, trained.recipe, trained.training)
+    words = (sensor_log, "--checkpoint", tmp_path)
+    exact = replay(capsys, *words)
+    narrow = replay(capsys, *words, "--precision", "int8_dynamic")
+    assert (exact["precision"], narrow["precision"]) == ("float32", "int8_dynamic")
+    assert exact["model"].endswith(":float32")
+    assert narrow["model"] == exact["model"].replace(":float32", ":int8_dynamic")
+    assert exact["max_difference_to_offline"] < 1e-4 < narrow["max_difference_to_offline"] < 1
+    assert exact["sha256"] != narrow["sha256"]
+
+
+def test_the_precisions_to_choose_from_are_the_blocks() -> None:
+    assert get_args(get_type_hints(replay_command)["precision"]) == get_args(Precision)
 
 
 def test_what_a_replay_records_can_be_replayed(

@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from perception.errors import InputError
+
+if TYPE_CHECKING:
+    import zenoh
+
+    from perception_nodes.forecasting.node import ForecastingNode
+    from perception_nodes.operations.deployment import ForecastPlan
 
 
 def forecast(config: Path, name: str = "forecast") -> NoReturn:
@@ -29,29 +35,18 @@ def forecast(config: Path, name: str = "forecast") -> NoReturn:
     plan = deployment.nodes[name]
     import torch
 
-    from perception_nodes.block.client import RemoteBlock
-    from perception_nodes.block.over_zenoh import ZenohBlocks
-    from perception_nodes.forecasting.node import ForecastingNode
     from perception_nodes.forecasting.process import ForecastingProcess
     from perception_nodes.operations.endpoints import OperationsServer, StopSignal, leave
     from perception_nodes.operations.json_logs import log_as_json
     from perception_nodes.ros.topics import RosNode, open_session
     from perception_nodes.ros.wire import RmwZenoh
-    from perception_tools.forecasting.model_file import load_model
 
     log_as_json()
     torch.set_num_threads(plan.threads)
     stop = StopSignal()
     with ExitStack() as open_:
         session = open_.enter_context(open_session([deployment.router.listen]))
-        trained = load_model(plan.checkpoint)
-        node = ForecastingNode()
-        model_id = f"{trained.training.name}@{trained.training.steps}"
-        node.configure(trained.model, history_steps=trained.training.history_steps, model_id=model_id)
-        if plan.block is not None:  # only now: warming up must not wait for the service
-            blocks = ZenohBlocks(session)
-            open_.callback(blocks.close)
-            trained.model.add_module("block", RemoteBlock(blocks, plan.block, plan.timeout_ms / 1e3))
+        node = _configured(plan, session, open_)
         ros = open_.enter_context(RosNode(session, RmwZenoh(node=name, domain=plan.domain)))
         process = open_.enter_context(ForecastingProcess(node, ros, plan))
         ready: dict[str, object] = {"node": name, "zenoh": str(session.zid())}
@@ -61,3 +56,25 @@ def forecast(config: Path, name: str = "forecast") -> NoReturn:
         print(json.dumps(ready), flush=True)
         stopped = stop.wait(process.works)
     leave(0 if stopped else 1)
+
+
+def _configured(plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) -> ForecastingNode:
+    """A node with its model; the trained block leaves memory with this function where a folded one is used."""
+    from perception_nodes.block.client import RemoteBlock
+    from perception_nodes.block.over_zenoh import ZenohBlocks
+    from perception_nodes.forecasting.node import ForecastingNode
+    from perception_tools.forecasting.model_file import load_model
+    from perception_tools.forecasting.serving import model_id, served_model
+
+    trained, node = load_model(plan.checkpoint), ForecastingNode()
+    if plan.block is None:
+        model, form = served_model(trained, plan.precision), plan.precision
+    else:
+        model, form = trained.model, f"service/{plan.block}"
+    name = model_id(trained, plan.checkpoint, form)
+    node.configure(model, history_steps=trained.training.history_steps, model_id=name)
+    if plan.block is not None:  # only now: warming up must not wait for the service
+        blocks = ZenohBlocks(session)
+        open_.callback(blocks.close)
+        model.add_module("block", RemoteBlock(blocks, plan.block, plan.timeout_ms / 1e3))
+    return node

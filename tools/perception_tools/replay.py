@@ -15,6 +15,7 @@ from tyro.conf import Positional
 from perception.errors import InputError
 
 if TYPE_CHECKING:
+    from perception.frozen.precision import Precision
     from perception_nodes.forecasting.node import ForecastResult
     from perception_tools.forecasting.model_file import TrainedForecaster
     from perception_tools.streaming.drive import Drive
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Played:
-    """A drive, the model that forecast it, and what came out."""
+    """A drive, the model that forecast it in a precision, and what came out."""
 
     drive: Drive
     trained: TrainedForecaster
+    precision: Precision
     model_id: str
     results: Sequence[ForecastResult]
 
@@ -34,6 +36,7 @@ def replay(
     log: Positional[Path],
     checkpoint: Path,
     node: Literal["forecast"] = "forecast",
+    precision: Literal["float32", "bfloat16", "int8", "int8_dynamic"] = "float32",
     lockstep: bool = False,
     real_time: bool = False,
     out: Path | None = None,
@@ -50,6 +53,8 @@ def replay(
             PolylineMap, such as --out writes (then there is nothing offline to compare to).
         checkpoint: A run's folder, or its model.safetensors.
         node: What to play it through.
+        precision: Of the block's weights, in its deployment form; offline it stays as it was trained. `int8_dynamic`
+            scales activations to 8 bits too.
         lockstep: Every frame as soon as the one before is answered. The default.
         real_time: At the pace of the recording; frames that come while the node is busy are dropped and counted.
         out: MCAP file to record PredictedObjects to, beside the inputs.
@@ -63,16 +68,17 @@ def replay(
     if threads < 1:
         raise InputError(f"--threads {threads}: expected at least 1; give the number of cores the node may use")
     torch.set_num_threads(threads)
-    played = _play(log, checkpoint, real_time, out)
+    played = _play(log, checkpoint, precision, real_time, out)
     summary = {"node": node, "pace": "real time" if real_time else "lockstep", **_summary(played, out)}
     print(json.dumps(summary))
     if player is not None:
         _show(played, summary, player)
 
 
-def _play(log: Path, checkpoint: Path, real_time: bool, out: Path | None) -> _Played:
+def _play(log: Path, checkpoint: Path, precision: Precision, real_time: bool, out: Path | None) -> _Played:
     from perception_nodes.forecasting.node import ForecastingNode
     from perception_tools.forecasting.model_file import load_model
+    from perception_tools.forecasting.serving import model_id, served_model
     from perception_tools.streaming.drive import open_drive
     from perception_tools.streaming.drive_recording import recording
     from perception_tools.streaming.playback import ReplayClock, play_in_real_time, play_lockstep
@@ -80,15 +86,16 @@ def _play(log: Path, checkpoint: Path, real_time: bool, out: Path | None) -> _Pl
     drive, trained = open_drive(log), load_model(checkpoint)
     clock = ReplayClock()
     node = ForecastingNode(clock=clock)
-    model_id = f"{trained.training.name}@{_fingerprint(checkpoint)}"
-    node.configure(trained.model, history_steps=trained.training.history_steps, model_id=model_id)
+    name = model_id(trained, checkpoint, precision)
+    model = served_model(trained, precision)
+    node.configure(model, history_steps=trained.training.history_steps, model_id=name)
     node.set_map(drive.lanes, drive.city)
     node.activate()
     play = play_in_real_time if real_time else play_lockstep
     with nullcontext(lambda *_: None) if out is None else recording(out, drive) as record:
         results = play(node, clock, drive.frames, record)
     node.shutdown()
-    return _Played(drive, trained, model_id, results)
+    return _Played(drive, trained, precision, name, results)
 
 
 def _summary(played: _Played, out: Path | None) -> dict:
@@ -104,6 +111,7 @@ def _summary(played: _Played, out: Path | None) -> dict:
     return {
         "log": played.drive.id,
         "model": played.model_id,
+        "precision": played.precision,
         "frame": model.frame,
         "frames": len(played.results),
         "answered": len(answered),
@@ -140,13 +148,3 @@ def _difference_in_words(metres: float | None) -> str:
     if metres is None:
         return "not measured"
     return f"{metres:.1e} m at most" if metres else "none"
-
-
-def _fingerprint(checkpoint: Path) -> str:
-    """The first digits of the model file's hash."""
-    import hashlib
-
-    from perception_tools.forecasting.model_file import MODEL_FILE
-
-    file = checkpoint / MODEL_FILE if checkpoint.is_dir() else checkpoint
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]

@@ -7,7 +7,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -23,7 +23,7 @@ class ConfigurationError(InputError):
 
 
 def read_yaml(path: Path, kind: type[T]) -> T:
-    """A YAML file as a dataclass of text, numbers, paths, tuples and mappings of them, and of further dataclasses.
+    """A YAML file as a dataclass of text, words, numbers, paths, tuples and mappings of them, and further dataclasses.
 
     Raises:
         ConfigurationError: It cannot be read, is no YAML, or says something that the dataclass does not know.
@@ -56,6 +56,8 @@ class _Reader:
             (kind,) = (option for option in get_args(kind) if option is not NoneType)
         if is_dataclass(kind):
             return self._dataclass(node, kind, name)
+        if get_origin(kind) is Literal:
+            return self._word(node, get_args(kind), name)
         if get_origin(kind) is tuple:
             return self._tuple(node, get_args(kind)[0], name)
         if get_origin(kind) is Mapping:
@@ -98,6 +100,12 @@ class _Reader:
         if not isinstance(node, yaml.SequenceNode):
             raise self._error(node, f"{name}: expected a list such as [a, b], found {_kind_of(node)}")
         return tuple(self.read(item, kind, name) for item in node.value)
+
+    def _word(self, node: yaml.Node, words: tuple[str, ...], name: str) -> str:
+        word = node.value if isinstance(node, yaml.ScalarNode) else None
+        if word not in words:
+            raise self._error(node, f"{name}: expected one of {', '.join(words)}; found {_kind_of(node)}")
+        return word
 
     def _scalar(self, node: yaml.Node, kind: type, name: str) -> Any:
         value = yaml.SafeLoader("").construct_object(node) if isinstance(node, yaml.ScalarNode) else None

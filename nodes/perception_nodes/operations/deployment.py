@@ -20,6 +20,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from perception.errors import InputError
 from perception_nodes.operations.configuration import read_yaml
@@ -67,6 +68,8 @@ class ForecastPlan:
     Attributes:
         checkpoint: A run's folder.
         block: Name of the pipeline to ask the service for; the checkpoint's own block in the node's process without it.
+        precision: Of the checkpoint's own block, as `perception.frozen.precision` says. With `block`, the service's
+            folder has it.
         timeout_ms: Of a request to the service.
         tolerance_ms: A frame that takes longer is an excess; see `perception_nodes.operations.diagnostics`.
         domain: ROS_DOMAIN_ID.
@@ -81,6 +84,7 @@ class ForecastPlan:
 
     checkpoint: Path
     block: str | None = None
+    precision: Literal["float32", "bfloat16", "int8", "int8_dynamic"] = "float32"
     timeout_ms: float = 80.0
     tolerance_ms: float = 100.0
     domain: int = 0
@@ -94,6 +98,11 @@ class ForecastPlan:
 
     def __post_init__(self) -> None:
         _expect_positive("node", timeout_ms=self.timeout_ms, tolerance_ms=self.tolerance_ms, threads=self.threads)
+        if self.block is not None and self.precision != "float32":
+            raise InputError(
+                f"node: expected either a block or a precision, got block {self.block} and precision {self.precision}; "
+                "the service's folder has its precision, so remove yours"
+            )
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -27,6 +28,7 @@ class Car:
     manual: Path | None = None
     tags: tuple[str, ...] = ()
     wheels: Mapping[str, Wheel] = field(default_factory=dict)
+    fuel: Literal["petrol", "none"] = "petrol"
 
 
 def write(folder: Path, text: str) -> Path:
@@ -40,13 +42,16 @@ def test_what_the_file_says_is_what_the_dataclass_holds(tmp_path: Path) -> None:
 name: r2
 doors: 2
 manual: docs/r2.pdf
+fuel: none
 tags: [red, small]
 wheels:
   left: {size: 3}
   right: {size: 3.5, worn: true}
 """
     wheels = {"left": Wheel(3.0), "right": Wheel(3.5, True)}
-    assert read_yaml(write(tmp_path, text), Car) == Car("r2", 2, tmp_path / "docs/r2.pdf", ("red", "small"), wheels)
+    assert read_yaml(write(tmp_path, text), Car) == Car(
+        "r2", 2, tmp_path / "docs/r2.pdf", ("red", "small"), wheels, "none"
+    )
     assert read_yaml(write(tmp_path, "name: x\nmanual: null"), Car) == Car("x")
 
 
@@ -54,13 +59,15 @@ wheels:
     ("text", "line", "complaint"),
     [
         ("name: x\ndors: 3", 2, "the file has no key 'dors'; did you mean doors?"),
-        ("name: x\nqqq: 3", 2, "the file has no key 'qqq'; expected name, doors, manual, tags, wheels"),
+        ("name: x\nqqq: 3", 2, "the file has no key 'qqq'; expected name, doors, manual, tags, wheels, fuel"),
         ("doors: 2", 1, "the file: expected the key name; add it"),
         ("name: x\ndoors: two", 2, "doors: expected a whole number, found 'two'"),
         ("name: x\ndoors: 2.5", 2, "doors: expected a whole number, found '2.5'"),
         ("name: x\ndoors: true", 2, "doors: expected a whole number, found 'true'"),
         ("name: 3", 1, "name: expected a text, found '3'"),
         ("name: x\ntags: red", 2, "tags: expected a list"),
+        ("name: x\nfuel: water", 2, "fuel: expected one of petrol, none; found 'water'"),
+        ("name: x\nfuel: [none]", 2, "fuel: expected one of petrol, none; found a list"),
         ("name: x\n\ntags: [1]", 3, "tags: expected a text, found '1'"),
         ("name: x\nname: y", 2, "the key name is there twice"),
         (
@@ -71,7 +78,7 @@ wheels:
         ("name: x\nwheels:\n  left:\n    size: -3", 4, "wheel: expected a size above 0, got -3.0"),
         ("name: x\nwheels: [a]", 2, "wheels: expected keys and values, found a list"),
         ("name: [x", 1, "no YAML: "),
-        ("", 1, "expected name, doors, manual, tags, wheels, found nothing"),
+        ("", 1, "expected name, doors, manual, tags, wheels, fuel, found nothing"),
         ("name: !!python/object/apply:os.system [ls]", 1, "name: expected a text, found a list"),
     ],
 )

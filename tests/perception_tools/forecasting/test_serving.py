@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from perception.errors import InputError
+from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
+from perception.frozen.folded import FoldedBlock
+from perception.frozen.precision import Precision
+from perception_tools.forecasting.model_file import TrainedForecaster, load_model
+from perception_tools.forecasting.serving import model_id, served_model
+
+
+@pytest.fixture
+def trained(trained_run: Path) -> TrainedForecaster:
+    return load_model(trained_run)
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_the_served_model_has_the_folded_block_and_the_trained_one_keeps_its_own(
+    trained: TrainedForecaster, precision: Precision
+) -> None:
+    block = served_model(trained, precision).block
+    assert isinstance(block, FoldedBlock)
+    assert block.tail.precision == precision
+    assert isinstance(trained.model.block, FrozenBlockAdapter)
+
+
+def test_a_baseline_is_served_as_it_is_and_has_nothing_to_narrow(trained: TrainedForecaster) -> None:
+    trained.model.block = build_adapter(16, kind="none")
+    baseline = replace(trained, training=replace(trained.training, name="forecast/vectornet"))
+    assert served_model(baseline, "float32") is trained.model
+    with pytest.raises(
+        InputError, match=r"precision int8: expected a model with one language block, .* got forecast/vectornet;"
+    ):
+        served_model(baseline, "int8")
+
+
+def test_a_model_id_tells_files_and_forms_apart_but_not_a_run_from_its_file(
+    trained: TrainedForecaster, trained_run: Path, tmp_path: Path
+) -> None:
+    name = model_id(trained, trained_run, "int8")
+    assert name.startswith("forecast/vectornet-llama@")
+    assert name == model_id(trained, trained_run / "model.safetensors", "int8")
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"other weights")
+    assert len({name, model_id(trained, trained_run, "float32"), model_id(trained, other, "int8")}) == 3
