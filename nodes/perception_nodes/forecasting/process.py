@@ -9,29 +9,38 @@ import logging
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 
 import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from perception.geometry import SE2
+from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
 from perception_nodes.operations.deployment import ForecastPlan
-from perception_nodes.operations.diagnostics import DIAGNOSTICS, ExcessMonitor, InputMonitor, Status, diagnostic_array
+from perception_nodes.operations.diagnostics import (
+    DIAGNOSTICS,
+    ExcessMonitor,
+    InputMonitor,
+    Level,
+    Status,
+    diagnostic_array,
+)
 from perception_nodes.operations.inputs import Input
-from perception_nodes.ros.autoware import ODOMETRY, ego_pose_of, frame_of, predicted_objects_of, status_of
-from perception_nodes.ros.cdr import read_tracked_objects, write_predicted_objects
+from perception_nodes.ros.autoware import ODOMETRY, ego_pose_of, predicted_objects_of, status_of
+from perception_nodes.ros.cdr import write_predicted_objects
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.map_message import map_of
 from perception_nodes.ros.messages import (
     FORECAST_STATUS,
     POLYLINE_MAP,
     PREDICTED_OBJECTS,
-    TRACKED_OBJECTS,
     deserialize,
     serialize,
     stamp_ns_of,
     topic_of,
 )
+from perception_nodes.ros.sensed_objects import READERS
 from perception_nodes.ros.topics import Received, RosNode
 from perception_nodes.ros.wire import LATCHED
 
@@ -44,6 +53,15 @@ _STUCK_S = 10.0
 _DIAGNOSE_S = 1.0
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _EgoPose:
+    """Where the ego was."""
+
+    stamp_ns: int
+    city_SE2_ego: SE2
+    frame_id: str
 
 
 class ForecastingProcess:
@@ -63,11 +81,13 @@ class ForecastingProcess:
         self._node = node
         self._frames: Input[bytes] = Input("latest")
         self._maps: Input[bytes] = Input("latest")
-        self._poses: deque[tuple[int, SE2]] = deque(maxlen=100)
+        self._read, self._complaint = READERS[plan.objects_type], ""
+        self._poses: deque[_EgoPose] = deque(maxlen=100)
         self._posed = threading.Condition()
         self._reason, self._closing = "no frame yet", False
         self._round_s = self._diagnosed_s = time.monotonic()
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
+        self._objects = plan.objects
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
         self._make_metrics()
         self._forecasts = ros.publisher(topic_of(plan.forecasts, PREDICTED_OBJECTS))
@@ -78,7 +98,7 @@ class ForecastingProcess:
         self._thread.start()
         ros.subscribe(topic_of(plan.map, POLYLINE_MAP, LATCHED), lambda received: self._maps.put(received.cdr))
         ros.subscribe(topic_of(plan.ego, ODOMETRY), self._take_pose)
-        ros.subscribe(topic_of(plan.objects, TRACKED_OBJECTS), lambda received: self._frames.put(received.cdr))
+        ros.subscribe(topic_of(plan.objects, plan.objects_type), lambda received: self._frames.put(received.cdr))
 
     def works(self) -> bool:
         """Whether the thread lives and gets on."""
@@ -109,7 +129,9 @@ class ForecastingProcess:
 
     def statuses(self) -> list[Status]:
         """What goes into the diagnostics."""
-        return [self._time.status(), self._rate.status(time.monotonic())]
+        level = Level.WARN if self._complaint else Level.OK
+        usable = Status(level, f"forecast: {self._objects}, contents", self._complaint or "OK")
+        return [self._time.status(), self._rate.status(time.monotonic()), usable]
 
     def _make_metrics(self) -> None:
         registry = self.registry
@@ -123,7 +145,7 @@ class ForecastingProcess:
     def _take_pose(self, received: Received) -> None:
         odometry = deserialize(received.cdr, ODOMETRY)
         with self._posed:
-            self._poses.append((stamp_ns_of(odometry.header), ego_pose_of(odometry)))
+            self._poses.append(_EgoPose(stamp_ns_of(odometry.header), ego_pose_of(odometry), odometry.header.frame_id))
             self._posed.notify_all()
 
     @torch.inference_mode()
@@ -145,12 +167,21 @@ class ForecastingProcess:
                     _log.exception("a frame was lost")
 
     def _answer(self, cdr: bytes) -> None:
-        objects = read_tracked_objects(cdr)
+        objects = self._read(cdr)
+        self._complain(objects.complaint)
         pose = self._pose_at(objects.stamp_ns)
         if pose is None:
             self._refuse("no ego pose within 0.1 s of the frame")
-            return
-        result = self._node.step(frame_of(objects, pose))
+        elif objects.frame_id != pose.frame_id:
+            theirs, egos = objects.frame_id[:80], pose.frame_id[:80]
+            self._refuse(f"objects in frame {theirs!r}, ego pose in {egos!r}; send both in one")
+        elif objects.complaint and not len(objects.unposed):
+            self._refuse(objects.complaint)
+        else:
+            self._forecast(objects.at(pose.city_SE2_ego))
+
+    def _forecast(self, frame: TrackedFrame) -> None:
+        result = self._node.step(frame)
         self._time.observe(result.latency_ms)
         self._latency.observe(result.latency_ms / 1e3)
         self._status.put(serialize(status_of(result), FORECAST_STATUS))
@@ -170,6 +201,12 @@ class ForecastingProcess:
             _log.warning("no forecast: %s", reason)
         self._reason = reason
 
+    def _complain(self, complaint: str) -> None:
+        """Of what a message has beside what is used; the log says it when it begins, diagnostics while it lasts."""
+        if complaint and not self._complaint:
+            _log.warning("%s: %s", self._objects, complaint)
+        self._complaint = complaint
+
     def _take_map(self) -> None:
         cdr = self._maps.get(0)
         if cdr is None:
@@ -180,12 +217,12 @@ class ForecastingProcess:
         except MalformedMessage as error:
             _log.warning("kept the former map: %s", error)
 
-    def _pose_at(self, stamp_ns: int) -> SE2 | None:
+    def _pose_at(self, stamp_ns: int) -> _EgoPose | None:
         """The ego pose nearest in time, where one is near; waits a moment for one that is on its way."""
         with self._posed:
-            self._posed.wait_for(lambda: self._poses and self._poses[-1][0] >= stamp_ns, _POSE_WAIT_S)
-            near = min(self._poses, key=lambda pose: abs(pose[0] - stamp_ns), default=None)
-        return near[1] if near is not None and abs(near[0] - stamp_ns) <= _POSE_WITHIN_NS else None
+            self._posed.wait_for(lambda: self._poses and self._poses[-1].stamp_ns >= stamp_ns, _POSE_WAIT_S)
+            near = min(self._poses, key=lambda pose: abs(pose.stamp_ns - stamp_ns), default=None)
+        return near if near is not None and abs(near.stamp_ns - stamp_ns) <= _POSE_WITHIN_NS else None
 
     def _diagnose(self) -> None:
         if time.monotonic() - self._diagnosed_s >= _DIAGNOSE_S:

@@ -74,6 +74,7 @@ class ForecastPlan:
         tolerance_ms: A frame that takes longer is an excess; see `perception_nodes.operations.diagnostics`.
         domain: ROS_DOMAIN_ID.
         objects: Topic of the tracked objects.
+        objects_type: Of its messages; `perception_nodes.ros.detections` says what is needed of detections.
         ego: Topic of the odometry.
         map: Topic of the latched map.
         forecasts: Topic of the predicted objects.
@@ -89,6 +90,9 @@ class ForecastPlan:
     tolerance_ms: float = 100.0
     domain: int = 0
     objects: str = OBJECTS
+    objects_type: Literal["autoware_perception_msgs/msg/TrackedObjects", "vision_msgs/msg/Detection3DArray"] = (
+        "autoware_perception_msgs/msg/TrackedObjects"
+    )
     ego: str = EGO
     map: str = MAP
     forecasts: str = FORECASTS

@@ -1,8 +1,14 @@
 """From `vision_msgs/Detection3DArray` to the forecasting node's frames, for trackers that do not speak Autoware.
 
-The message has neither velocity nor motion; the node's history gives them. It has an id for each detection, which the
-tracker must fill: without it there is no track. Class ids are words of no fixed vocabulary; `KIND_OF_CLASS` says which
-are understood.
+What it needs of the sender:
+
+* `id`: the track's, the same in every message as long as the track lives. A detection without one is left out, since
+  without it there is no track; a mere detector wants a tracker behind it. Forecasts name an object by a UUID: the id
+  itself where it is one, otherwise one made of it, the same every time (`perception_nodes.ros.autoware`).
+* Velocity: nothing. The message has none; as for Autoware's objects, the node takes it from the positions of the last
+  two steps of its own 10 Hz history. An object seen for the first time has velocity 0.
+* `bbox`: in the frame of the ego pose (`map`); the header's frame says so, and those of single detections are not read.
+* `class_id`: words of no fixed vocabulary; `KIND_OF_CLASS` says which are understood.
 
 The message is read by `rosbags`: 2.5 ms for 100 detections.
 """
@@ -48,6 +54,18 @@ class Detections:
     frame: TrackedFrame
     without_id: int
     unknown_classes: tuple[str, ...]
+
+    @property
+    def complaint(self) -> str:
+        """What could not be used, in words; empty where all could."""
+        parts = []
+        if self.without_id:
+            total = self.without_id + len(self.frame)
+            parts.append(f"{self.without_id} of {total} detections have no id; send what a tracker gives")
+        if self.unknown_classes:
+            words = ", ".join(repr(name[:40]) for name in self.unknown_classes[:8])
+            parts.append(f"classes that are not known, of objects that are not forecast: {words}")
+        return "; ".join(parts)
 
 
 def read_detections(data: bytes | memoryview, city_SE2_ego: SE2) -> Detections:

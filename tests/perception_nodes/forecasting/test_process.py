@@ -4,7 +4,9 @@ import queue
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from prometheus_client import generate_latest
 
 from perception.encoders.vectornet import VectorNet
 from perception.forecasting.map_index import MapIndex
-from perception.forecasting.scenario import Scenario
+from perception.forecasting.scenario import AgentKind, Scenario
 from perception.frozen.adapter import build_adapter
 from perception.frozen.folded import fold
 from perception.heads.trajectory import TrajectoryDecoder
@@ -26,7 +28,7 @@ from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.node import ForecastingNode
 from perception_nodes.forecasting.process import ForecastingProcess
 from perception_nodes.operations.deployment import ForecastPlan
-from perception_nodes.operations.diagnostics import DIAGNOSTICS
+from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level
 from perception_nodes.ros.autoware import (
     ODOMETRY,
     ego_pose_of,
@@ -36,6 +38,7 @@ from perception_nodes.ros.autoware import (
     tracked_objects_of,
 )
 from perception_nodes.ros.cdr import read_predicted_objects, write_predicted_objects, write_tracked_objects
+from perception_nodes.ros.detections import DETECTIONS
 from perception_nodes.ros.map_message import map_message
 from perception_nodes.ros.messages import (
     FORECAST_STATUS,
@@ -43,6 +46,8 @@ from perception_nodes.ros.messages import (
     PREDICTED_OBJECTS,
     TRACKED_OBJECTS,
     deserialize,
+    header,
+    make,
     serialize,
     type_hash,
 )
@@ -73,13 +78,14 @@ def topic(name: str, kind: str, qos: Qos = RELIABLE) -> Topic:
 class FakeTracker:
     """What a robot's other nodes send, and what they hear."""
 
-    def __init__(self, ros: RosNode) -> None:
+    def __init__(self, ros: RosNode, plan: ForecastPlan = PLAN) -> None:
+        self.objects_type = plan.objects_type
         self.forecasts: queue.Queue[bytes] = queue.Queue()
         self.states: queue.Queue[bytes] = queue.Queue()
         self.diagnoses: queue.Queue[bytes] = queue.Queue()
         self.map = ros.publisher(topic(PLAN.map, POLYLINE_MAP, LATCHED))
         self.ego = ros.publisher(topic(PLAN.ego, ODOMETRY))
-        self.objects = ros.publisher(topic(PLAN.objects, TRACKED_OBJECTS))
+        self.objects = ros.publisher(topic(plan.objects, plan.objects_type))
         for name, kind, inbox in (
             (PLAN.forecasts, PREDICTED_OBJECTS, self.forecasts),
             (PLAN.status, FORECAST_STATUS, self.states),
@@ -90,7 +96,35 @@ class FakeTracker:
     def send(self, frame: TrackedFrame, pose: bool = True) -> None:
         if pose:
             self.ego.put(serialize(odometry_of(frame), ODOMETRY))
-        self.objects.put(write_tracked_objects(tracked_objects_of(frame, np.zeros((len(frame), 2)))))
+        if self.objects_type == TRACKED_OBJECTS:
+            self.objects.put(write_tracked_objects(tracked_objects_of(frame, np.zeros((len(frame), 2)))))
+        else:
+            self.objects.put(serialize(detections_of_frame(frame), DETECTIONS))
+
+
+def detections_of_frame(frame: TrackedFrame, *, frame_id: str = "map") -> Any:
+    """The frame as a tracker without Autoware would send it."""
+    about = header(frame.stamp_ns, frame_id)
+    word = {AgentKind.VEHICLE: "car", AgentKind.CONSTRUCTION: "hazard"}  # Autoware has no word for a cone
+    detections = []
+    for name, kind, (x, y), heading, size in zip(
+        frame.ids, frame.kinds, frame.position, frame.heading, frame.size, strict=True
+    ):
+        turn = {"x": 0.0, "y": 0.0, "z": np.sin(heading / 2), "w": np.cos(heading / 2)}
+        pose = make(
+            "geometry_msgs/msg/Pose",
+            position=make("geometry_msgs/msg/Point", x=x, y=y, z=0.0),
+            orientation=make("geometry_msgs/msg/Quaternion", **turn),
+        )
+        best = make(
+            "vision_msgs/msg/ObjectHypothesisWithPose",
+            hypothesis=make("vision_msgs/msg/ObjectHypothesis", class_id=word[AgentKind(kind)], score=0.9),
+            pose=make("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=np.zeros(36)),
+        )
+        extent = make("geometry_msgs/msg/Vector3", **dict(zip("xyz", size, strict=True)))
+        box = make("vision_msgs/msg/BoundingBox3D", center=pose, size=extent)
+        detections.append(make("vision_msgs/msg/Detection3D", header=about, results=[best], bbox=box, id=name))
+    return make(DETECTIONS, header=about, detections=detections)
 
 
 @pytest.fixture
@@ -150,7 +184,7 @@ def test_a_trackers_frames_come_back_as_the_cores_own_forecasts(
             levels = [status.level for status in deserialize(tracker.diagnoses.get(timeout=5), DIAGNOSTICS).status]
     assert answers == core_answers(frames, lanes)
     assert "perception_frames_answered_total 10.0" in metrics
-    assert len(levels) == 2
+    assert len(levels) == 3
     assert deserialize(tracker.states.get(timeout=5), FORECAST_STATUS).model_id == "tiny"
 
 
@@ -248,3 +282,64 @@ def test_of_frames_that_come_too_fast_the_newest_is_answered(
     lines = generate_latest(process.registry).decode().splitlines()
     (dropped,) = (line for line in lines if line.startswith("perception_frames_dropped "))
     assert float(dropped.split()[1]) >= STEPS - 3
+
+
+def test_detections_with_ids_give_the_forecasts_that_tracked_objects_give(
+    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+) -> None:
+    plan = replace(PLAN, objects="/tracker/detections", objects_type=DETECTIONS)
+    frames = [make_frame(step) for step in range(8)]
+    node = configured(tiny())
+    node.set_map(lanes)
+    with (
+        RosNode(sessions[1], RmwZenoh(node="tracker")) as theirs,
+        RosNode(sessions[0], RmwZenoh()) as ours,
+        ForecastingProcess(node, ours, plan) as process,
+    ):
+        tracker = FakeTracker(theirs, plan)
+        answers = [wait_for_frame(tracker, frames[0])]
+        for frame in frames[1:]:
+            tracker.send(frame)
+            answers.append(tracker.forecasts.get(timeout=10))
+        assert process.ready() == ""
+    for ours_cdr, core_cdr in zip(answers, core_answers(frames, lanes), strict=True):
+        got, expected = read_predicted_objects(ours_cdr), read_predicted_objects(core_cdr)
+        rows, wanted = (np.lexsort(objects.ids.T) for objects in (got, expected))  # the node sorts by each one's ids
+        np.testing.assert_array_equal(got.ids[rows], expected.ids[wanted])
+        np.testing.assert_allclose(got.velocities[rows], expected.velocities[wanted], rtol=0, atol=1e-9)
+        paths, core_paths = (objects.path_poses.reshape(len(objects), -1, 7) for objects in (got, expected))
+        np.testing.assert_allclose(paths[rows], core_paths[wanted], rtol=0, atol=1e-5)
+
+
+def test_detections_that_cannot_be_used_are_said(
+    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+) -> None:
+    plan = replace(PLAN, objects_type=DETECTIONS)
+    node = configured(tiny())
+    node.set_map(lanes)
+    with (
+        RosNode(sessions[1], RmwZenoh(node="tracker")) as theirs,
+        RosNode(sessions[0], RmwZenoh()) as ours,
+        ForecastingProcess(node, ours, plan) as process,
+    ):
+        tracker = FakeTracker(theirs, plan)
+        wait_for_frame(tracker, make_frame(0))
+
+        def ready_after(message: Any, frame: TrackedFrame) -> str:
+            before = process.ready()
+            tracker.ego.put(serialize(odometry_of(frame), ODOMETRY))
+            tracker.objects.put(serialize(message, DETECTIONS))
+            end = time.monotonic() + 10
+            while process.ready() == before:
+                assert time.monotonic() < end, before
+                time.sleep(0.02)
+            return process.ready()
+
+        elsewhere = detections_of_frame(make_frame(1), frame_id="lidar_top")
+        assert "objects in frame 'lidar_top', ego pose in 'map'" in ready_after(elsewhere, make_frame(1))
+        nameless = replace(make_frame(2), ids=("",) * len(make_frame(2)))
+        assert "4 of 4 detections have no id" in ready_after(detections_of_frame(nameless), nameless)
+        half = replace(make_frame(3), ids=("", *make_frame(3).ids[1:]))
+        assert ready_after(detections_of_frame(half), half) == ""
+        (contents,) = (status for status in process.statuses() if "contents" in status.name)
+        assert (contents.level, contents.message[:32]) == (Level.WARN, "1 of 4 detections have no id; se")

@@ -8,16 +8,44 @@ from typing import get_args, get_type_hints
 import pytest
 
 import perception_nodes.operations.deployment
+from perception.errors import InputError
 from perception.frozen.precision import Precision
+from perception_nodes.operations.authority import make_certificates
 from perception_nodes.operations.configuration import ConfigurationError
-from perception_nodes.operations.deployment import ForecastPlan, read_deployment
+from perception_nodes.operations.deployment import Deployment, ForecastPlan, read_deployment
+from perception_nodes.ros.sensed_objects import READERS
+
+
+def examples() -> list[str]:
+    """Of the documentation."""
+    found = re.findall(r"\n\n(    router:(?:\n?[^\n]+)*)", str(perception_nodes.operations.deployment.__doc__))
+    return [textwrap.dedent(example) for example in found]
+
+
+def test_the_example_with_security_names_everybody_and_reaches_the_router_on_loopback(tmp_path: Path) -> None:
+    path = tmp_path / "deployment.yaml"
+    path.write_text(examples()[1])
+    plan = read_deployment(path)
+    assert plan.names == ["router", "forecast", "tracker", "planner"]
+    assert plan.own_names == ["router", "forecast"]
+    assert plan.router.place == "tls/127.0.0.1:7447"
+    assert plan.security is not None
+    assert plan.security.certificates == tmp_path / "certificates"
+    with pytest.raises(InputError, match=r"certificates/ca\.pem: cannot be read"):
+        plan.identity_of("router")
+    make_certificates(plan.security.certificates, plan.names, server="router")
+    identity = plan.identity_of("forecast")
+    assert identity is not None
+    assert identity.name == "forecast"
+
+
+def test_without_security_nobody_has_papers() -> None:
+    assert Deployment().identity_of("router") is None
 
 
 def test_the_example_of_the_documentation_is_a_deployment(tmp_path: Path) -> None:
     path = tmp_path / "deployment.yaml"
-    example = re.search(r"\n\n(    router:.*?)\n\n", str(perception_nodes.operations.deployment.__doc__), re.DOTALL)
-    assert example is not None
-    path.write_text(textwrap.dedent(example[1]))
+    path.write_text(examples()[0])
     plan = read_deployment(path)
     assert plan.router.listen == "tcp/127.0.0.1:7447"
     assert plan.service is not None
@@ -41,6 +69,17 @@ def test_the_example_of_the_documentation_is_a_deployment(tmp_path: Path) -> Non
             "nodes:\n  a:\n    checkpoint: c\n    precision: int4",
             ":4: precision: expected one of float32, bfloat16, int8, int8_dynamic; found 'int4'",
         ),
+        (
+            "nodes:\n  a:\n    checkpoint: c\n    objects_type: Detection3DArray",
+            ":4: objects_type: expected one of autoware_perception_msgs/msg/TrackedObjects, vision_msgs/msg/Det",
+        ),
+        ("router: {listen: 'tcp/0.0.0.0:7447'}", ":1: tcp/0.0.0.0:7447: expected a place on loopback"),
+        ("security: {certificates: c}", "expected listen: tls/HOST:PORT, since there is security, got tcp/127"),
+        (
+            "router: {listen: 'tls/[::]:1'}\nnodes: {block0: {checkpoint: c}}\nservice: {folder: f}\n"
+            "security: {certificates: c}",
+            "block0: two processes have this name",
+        ),
         ("nodes:\n  a:\n    checkpoint: c\n    treads: 2", ":4: nodes.a has no key 'treads'; did you mean threads?"),
     ],
 )
@@ -52,5 +91,13 @@ def test_a_deployment_that_cannot_run_is_refused(tmp_path: Path, text: str, comp
     assert complaint in str(error.value)
 
 
-def test_the_precisions_of_a_node_are_the_blocks() -> None:
-    assert get_args(get_type_hints(ForecastPlan)["precision"]) == get_args(Precision)
+def test_the_words_to_choose_from_are_those_that_are_understood() -> None:
+    words = {name: get_args(hint) for name, hint in get_type_hints(ForecastPlan).items()}
+    assert words["precision"] == get_args(Precision)
+    assert words["objects_type"] == tuple(READERS)
+
+
+def test_an_open_router_must_be_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "deployment.yaml"
+    path.write_text("router: {listen: 'tcp/0.0.0.0:7447', allow_unencrypted: true}")
+    assert read_deployment(path).router.place == "tcp/127.0.0.1:7447"

@@ -71,7 +71,7 @@ def test_a_frame_is_the_same_after_a_message(make_frame: MakeFrame) -> None:
         stamp_ns=frame.stamp_ns,
     )
     read = read_detections(serialize(sent, DETECTIONS), frame.city_SE2_ego)
-    assert (read.without_id, read.unknown_classes) == (0, ())
+    assert (read.without_id, read.unknown_classes, read.complaint) == (0, (), "")
     assert (read.frame.stamp_ns, read.frame.ids) == (frame.stamp_ns, frame.ids)
     assert read.frame.city_SE2_ego == frame.city_SE2_ego
     np.testing.assert_array_equal(read.frame.kinds, frame.kinds)
@@ -83,6 +83,7 @@ def test_a_frame_is_the_same_after_a_message(make_frame: MakeFrame) -> None:
 def test_a_detection_without_an_id_is_left_out_and_counted() -> None:
     read = detections_of(message(detection("", {"car": 1.0}), detection("7", {"bus": 1.0})), HERE)
     assert (read.without_id, read.frame.ids, read.frame.kinds.tolist()) == (1, ("7",), [AgentKind.BUS])
+    assert read.complaint == "1 of 2 detections have no id; send what a tracker gives"
 
 
 def test_the_highest_score_decides_the_class_and_an_unknown_word_is_named() -> None:
@@ -98,6 +99,7 @@ def test_the_highest_score_decides_the_class_and_an_unknown_word_is_named() -> N
     kinds = [AgentKind.PEDESTRIAN, AgentKind.CONSTRUCTION, AgentKind.UNKNOWN, AgentKind.UNKNOWN]
     assert read.frame.kinds.tolist() == kinds
     assert read.unknown_classes == ("", "unicorn")
+    assert read.complaint == "classes that are not known, of objects that are not forecast: '', 'unicorn'"
 
 
 def test_every_word_is_written_as_it_is_looked_up() -> None:
