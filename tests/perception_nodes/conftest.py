@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,28 @@ if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest inst
     from perception_nodes.ros.objects import Objects, PredictedObjects, TrackedObjects
 
 START_NS = 1_700_000_000_000_000_000
+
+
+@pytest.fixture(scope="session")
+def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificates of a router, a talker, a listener, a worker, a client and a stranger, of one authority."""
+    from perception_nodes.operations.authority import make_certificates
+
+    folder = tmp_path_factory.mktemp("papers")
+    names = ["router", "talker", "listener", "worker", "client", "stranger"]
+    make_certificates(folder, names, server="router")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def forged_papers(papers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Certificates of the same names by another authority, beside the true authority's own certificate."""
+    from perception_nodes.operations.authority import make_certificates
+
+    folder = tmp_path_factory.mktemp("forged")
+    make_certificates(folder, ["router", "talker", "client"], server="router")
+    (folder / "ca.pem").write_bytes((papers / "ca.pem").read_bytes())
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -136,6 +136,8 @@ def test_it_says_that_it_is_ready_and_shows_its_numbers(folder: Path) -> None:
     [
         ([], "expected --zenoh or --oip PORT, got neither"),
         (["--oip", "0", "--threads", "0"], "--threads 0: expected at least 1"),
+        (["--oip", "0", "--ca", "ca.pem"], "expected --ca, --certificate and --key together"),
+        (["--oip", "0", "--oip-address", "0.0.0.0"], "0.0.0.0:0: expected a place on loopback"),
         (["--oip", "0", "--name", "forecats"], "expected forecats, found forecast"),
     ],
 )
@@ -144,3 +146,41 @@ def test_a_mistake_is_said_in_one_sentence(
 ) -> None:
     assert main(["serve", "block", str(folder), *options]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_over_tls_a_block_answers_its_node_through_a_router_that_knows_the_deployment(
+    folder: Path, adapter: FrozenBlockAdapter, tmp_path: Path
+) -> None:
+    from perception_nodes.block.over_zenoh import ZenohBlocks
+    from perception_nodes.operations.deployment import read_deployment
+    from perception_nodes.ros.topics import open_secure_session
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"tls/127.0.0.1:{free.getsockname()[1]}"
+    file = tmp_path / "deployment.yaml"
+    file.write_text(
+        f"router: {{listen: {place}}}\nservice: {{folder: {folder}}}\nsecurity: {{certificates: papers}}\n"
+        "nodes: {ego: {checkpoint: run, block: forecast}}"
+    )
+    assert main(["certificates", str(file)]) == 0
+    plan, papers = read_deployment(file), tmp_path / "papers"
+    router = [sys.executable, "-m", "perception_tools.main", "serve", "router", "--config", str(file)]
+    identity = ["--ca", papers / "ca.pem", "--certificate", papers / "block0.pem", "--key", papers / "block0.key"]
+    with subprocess.Popen(router, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["router"] == place
+            with serving(folder, "--zenoh", "--connect", place, *map(str, identity)) as ((_, ready),):
+                assert ready["serving"] == ["forecast"]
+                ego = plan.identity_of("ego")
+                assert ego is not None
+                with open_secure_session(place, ego) as session:
+                    blocks = ZenohBlocks(session)
+                    answer = RemoteBlock(blocks, "forecast", timeout_s=30)(make_tokens(1), ASKED)
+                    blocks.close()
+            alone = adapter(make_tokens(1), ASKED)
+            assert (answer - alone).norm() < 1e-5 * alone.norm()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+        finally:
+            process.kill()

@@ -162,3 +162,18 @@ def test_a_systemd_unit_is_sound_and_runs_a_command_of_ours(unit: Path, tmp_path
         here.write_text(unit.read_text().replace(program, "/bin/true"))
         checked = subprocess.run(["systemd-analyze", "verify", here], capture_output=True, text=True, check=False)
         assert checked.returncode == 0, checked.stderr
+
+
+def test_with_security_each_process_shows_its_own_papers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "deployment.yaml"
+    file.write_text(
+        "router: {listen: tls/0.0.0.0:7447}\nservice: {folder: folded, workers: 2}\nsecurity: {certificates: papers}\n"
+    )
+    assert main(["up", str(file), "--check"]) == 2
+    assert "perception certificates DEPLOYMENT makes all that are missing" in capsys.readouterr().err
+    assert main(["certificates", str(file)]) == 0
+    assert main(["up", str(file), "--check"]) == 0
+    lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["router"].endswith(f"serve router --config {file}")
+    assert "--connect tls/127.0.0.1:7447" in lines["block1"]
+    assert lines["block1"].endswith(f"--certificate {tmp_path}/papers/block1.pem --key {tmp_path}/papers/block1.key")

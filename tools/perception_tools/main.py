@@ -30,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "serve router": ("perception_tools.serve:serve_router", "run the zenoh router that a robot's processes meet at"),
     "node forecast": ("perception_tools.node:forecast", "forecast a robot's tracked objects, from zenoh to zenoh"),
+    "certificates": (
+        "perception_tools.certificates:certificates",
+        "make the certificates that a deployment's security asks for",
+    ),
     "up": ("perception_tools.up:up", "start a deployment's router, block service and nodes; restart what dies"),
     "block fetch": ("perception_tools.block:fetch", "download the pretrained SmolLM2 block, check its hash, cache it"),
     "block slice": ("perception_tools.block:slice_block", "cut one block out of a checkpoint into a small file"),

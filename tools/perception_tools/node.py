@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import zenoh
 
     from perception_nodes.forecasting.node import ForecastingNode
-    from perception_nodes.operations.deployment import ForecastPlan
+    from perception_nodes.operations.deployment import Deployment, ForecastPlan
 
 
 def forecast(config: Path, name: str = "forecast") -> NoReturn:
@@ -38,14 +38,14 @@ def forecast(config: Path, name: str = "forecast") -> NoReturn:
     from perception_nodes.forecasting.process import ForecastingProcess
     from perception_nodes.operations.endpoints import OperationsServer, StopSignal, leave
     from perception_nodes.operations.json_logs import log_as_json
-    from perception_nodes.ros.topics import RosNode, open_session
+    from perception_nodes.ros.topics import RosNode
     from perception_nodes.ros.wire import RmwZenoh
 
     log_as_json()
     torch.set_num_threads(plan.threads)
     stop = StopSignal()
     with ExitStack() as open_:
-        session = open_.enter_context(open_session([deployment.router.listen]))
+        session = open_.enter_context(_session(deployment, name))
         node = _configured(plan, session, open_)
         ros = open_.enter_context(RosNode(session, RmwZenoh(node=name, domain=plan.domain)))
         process = open_.enter_context(ForecastingProcess(node, ros, plan))
@@ -56,6 +56,16 @@ def forecast(config: Path, name: str = "forecast") -> NoReturn:
         print(json.dumps(ready), flush=True)
         stopped = stop.wait(process.works)
     leave(0 if stopped else 1)
+
+
+def _session(deployment: Deployment, name: str) -> zenoh.Session:
+    """A process's session: with its certificate where the deployment has security."""
+    from perception_nodes.ros.topics import open_secure_session, open_session
+
+    identity = deployment.identity_of(name)
+    if identity is None:
+        return open_session([deployment.router.place])
+    return open_secure_session(deployment.router.place, identity)
 
 
 def _configured(plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) -> ForecastingNode:

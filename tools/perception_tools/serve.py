@@ -12,8 +12,12 @@ from tyro.conf import Positional
 from perception.errors import InputError
 
 if TYPE_CHECKING:
+    import zenoh
+
     from perception_nodes.block.host import BlockHost
+    from perception_nodes.operations.deployment import Deployment
     from perception_nodes.operations.endpoints import OperationsServer
+    from perception_nodes.operations.identity import Identity
 
 
 def serve_block(
@@ -24,6 +28,10 @@ def serve_block(
     listen: tuple[str, ...] = ("tcp/127.0.0.1:0",),
     oip: int | None = None,
     oip_address: str = "127.0.0.1",
+    ca: Path | None = None,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    allow_unencrypted: bool = False,
     metrics: int | None = None,
     threads: int = 1,
     json_logs: bool = False,
@@ -37,10 +45,15 @@ def serve_block(
         folder: Of one precision, written by `perception block fold`.
         name: Pipelines to serve, each the name of its file without the ending; all of the folder unless told.
         zenoh: Serve on zenoh, for nodes on a robot.
-        connect: Where to look for a zenoh router or peers.
-        listen: Where zenoh peers may connect.
+        connect: Where to look for a zenoh router or peers. With certificates, the one router to be a client of.
+        listen: Where zenoh peers may connect; without certificates only.
         oip: Port to serve the Open Inference Protocol on gRPC at, for other hosts; 0 takes a free one.
-        oip_address: To listen at; beyond loopback anybody may ask.
+        oip_address: To listen at.
+        ca: Certificate of the authority that has signed everybody's. With it, certificate and key, everything goes over
+            TLS, and only with those who show a certificate of that authority.
+        certificate: Of this process.
+        key: Of the certificate.
+        allow_unencrypted: Listen beyond loopback without certificates too, where anybody may ask.
         metrics: Port for /livez, /readyz and /metrics on loopback; 0 takes a free one.
         threads: That torch computes with.
         json_logs: Log as JSON.
@@ -49,6 +62,7 @@ def serve_block(
         raise InputError("serve block: expected --zenoh or --oip PORT, got neither; say how clients come here")
     if threads < 1:
         raise InputError(f"--threads {threads}: expected at least 1; give the number of cores the service may use")
+    identity = _identity(ca, certificate, key)
     import torch
 
     from perception_nodes.block.host import BlockHost, load_pipelines
@@ -66,14 +80,13 @@ def serve_block(
         if oip is not None:
             from perception_nodes.block.oip import OipBlockServer
 
-            server = OipBlockServer(host, oip, oip_address)
+            server = OipBlockServer(host, oip, oip_address, identity=identity, allow_unencrypted=allow_unencrypted)
             open_.callback(server.close, 1.0)
             ready["oip"] = server.port
         if zenoh:
             from perception_nodes.block.over_zenoh import ZenohBlockWorker
-            from perception_nodes.ros.topics import open_session
 
-            session = open_.enter_context(open_session(connect, listen))
+            session = open_.enter_context(_session(connect, listen, identity, allow_unencrypted))
             open_.callback(ZenohBlockWorker(session, host).close, 2.0)  # the first to close: it sends clients elsewhere
             ready["zenoh"] = str(session.zid())
         if metrics is not None:
@@ -81,6 +94,30 @@ def serve_block(
         print(json.dumps(ready), flush=True)
         stop.wait()
     leave(0)
+
+
+def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Identity | None:
+    if ca is None and certificate is None and key is None:
+        return None
+    if ca is None or certificate is None or key is None:
+        raise InputError(
+            "serve block: expected --ca, --certificate and --key together, got some of them; give all three"
+        )
+    from perception_nodes.operations.identity import Identity
+
+    return Identity(ca, certificate, key)
+
+
+def _session(
+    connect: tuple[str, ...], listen: tuple[str, ...], identity: Identity | None, allow_unencrypted: bool
+) -> zenoh.Session:
+    from perception_nodes.ros.topics import open_secure_session, open_session
+
+    if identity is None:
+        return open_session(connect, listen, allow_unencrypted=allow_unencrypted)
+    if len(connect) != 1:
+        raise InputError(f"--connect: expected one router, since there are certificates, got {len(connect)}; name one")
+    return open_secure_session(connect[0], identity)
 
 
 def _operations(port: int, host: BlockHost) -> OperationsServer:
@@ -94,17 +131,33 @@ def _operations(port: int, host: BlockHost) -> OperationsServer:
     return OperationsServer(port, live=lambda: "", ready=lambda: "" if host.ready else "draining", registry=registry)
 
 
-def serve_router(listen: str = "tcp/127.0.0.1:7447") -> NoReturn:
+def serve_router(
+    listen: str = "tcp/127.0.0.1:7447", config: Path | None = None, allow_unencrypted: bool = False
+) -> NoReturn:
     """Run the zenoh router that a robot's processes meet at, until SIGTERM.
 
     Args:
-        listen: Beyond loopback anybody may join.
+        listen: Where.
+        config: The deployment's YAML file, which then says where, and who may do what there.
+        allow_unencrypted: Listen beyond loopback without certificates too, where anybody may join.
     """
+    from perception_nodes.operations.deployment import Deployment, RouterPlan, read_deployment
     from perception_nodes.operations.endpoints import StopSignal, leave
-    from perception_nodes.operations.router import open_router
 
+    plan = Deployment(RouterPlan(listen, allow_unencrypted)) if config is None else read_deployment(config)
     stop = StopSignal()
-    with open_router(listen) as session:
-        print(json.dumps({"router": listen, "zenoh": str(session.zid())}), flush=True)
+    with _router(plan) as session:
+        print(json.dumps({"router": plan.router.listen, "zenoh": str(session.zid())}), flush=True)
         stop.wait()
     leave(0)
+
+
+def _router(plan: Deployment) -> zenoh.Session:
+    from perception_nodes.operations.access import access_control, grants_of
+    from perception_nodes.operations.deployment import ROUTER
+    from perception_nodes.operations.router import open_router, open_secure_router
+
+    identity = plan.identity_of(ROUTER)
+    if identity is None:
+        return open_router(plan.router.listen, allow_unencrypted=plan.router.allow_unencrypted)
+    return open_secure_router(plan.router.listen, identity, access_control(grants_of(plan)))

@@ -37,6 +37,8 @@ def up(deployment: Positional[Path], check: bool = False) -> None:
     from perception_nodes.operations.deployment import read_deployment
 
     plan = read_deployment(deployment)
+    for name in plan.own_names:
+        plan.identity_of(name)  # better now than in a process of its own
     if check:
         for name, command in commands(plan, deployment).items():
             print(f"{name}: {shlex.join(command)}")
@@ -51,15 +53,24 @@ def up(deployment: Positional[Path], check: bool = False) -> None:
 def commands(plan: Deployment, file: Path) -> dict[str, list[str]]:
     """The command of every process by its name, in the order of their start."""
     perception = [sys.executable, "-m", "perception_tools.main"]
-    made = {"router": [*perception, "serve", "router", "--listen", plan.router.listen]}
+    config = ["--config", str(file.resolve())]
+    made = {"router": [*perception, "serve", "router", *config]}
     if plan.service is not None:
         serve = [*perception, "serve", "block", str(plan.service.folder.resolve()), "--zenoh", "--json-logs"]
-        serve += ["--connect", plan.router.listen, "--threads", str(plan.service.threads)]
+        serve += ["--connect", plan.router.place, "--threads", str(plan.service.threads)]
         serve += ["--name", *plan.service.pipelines] if plan.service.pipelines else []
-        made |= {f"block{number}": serve for number in range(plan.service.workers)}
+        made |= {name: serve + _papers(plan, name) for name in plan.service.names}
     for name in plan.nodes:
-        made[f"node_{name}"] = [*perception, "node", "forecast", "--config", str(file.resolve()), "--name", name]
+        made[f"node_{name}"] = [*perception, "node", "forecast", *config, "--name", name]
     return made
+
+
+def _papers(plan: Deployment, name: str) -> list[str]:
+    identity = plan.identity_of(name)
+    if identity is None:
+        return []
+    options = {"--ca": identity.ca, "--certificate": identity.certificate, "--key": identity.key}
+    return [word for option, path in options.items() for word in (option, str(path.resolve()))]
 
 
 def supervisor_configuration(plan: Deployment, file: Path, folder: Path) -> str:

@@ -15,7 +15,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
 from operator import methodcaller
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 import numpy as np
@@ -28,6 +28,10 @@ from torch import Tensor
 from perception.errors import InputError
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.request import ANSWER, MalformedRequest, error_name
+from perception_nodes.operations.listening import expect_guarded
+
+if TYPE_CHECKING:
+    from perception_nodes.operations.identity import Identity
 
 SERVICE = "inference.GRPCInferenceService"
 TYPES = {
@@ -60,13 +64,25 @@ class OipBlockServer:
     Args:
         host: What answers; stays its owner's.
         port: 0 takes a free one.
-        address: Loopback unless told; beyond it anybody may ask.
+        address: Loopback unless told.
+        identity: To show; then only TLS is spoken, and only those are answered who show a certificate of the same
+            authority.
+        allow_unencrypted: Listen beyond loopback without an identity too, where anybody may ask.
 
     Attributes:
         port: That it listens at.
     """
 
-    def __init__(self, host: BlockHost, port: int = 0, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        host: BlockHost,
+        port: int = 0,
+        address: str = "127.0.0.1",
+        *,
+        identity: Identity | None = None,
+        allow_unencrypted: bool = False,
+    ) -> None:
+        expect_guarded(f"{address}:{port}", guarded=identity is not None or allow_unencrypted)
         self._host = host
         options = [
             ("grpc.max_receive_message_length", host.limits.max_bytes),
@@ -83,7 +99,10 @@ class OipBlockServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._server.add_generic_rpc_handlers((_handler(_Servicer(host)),))
         try:
-            self.port = self._server.add_insecure_port(f"{address}:{port}")
+            if identity is None:
+                self.port = self._server.add_insecure_port(f"{address}:{port}")
+            else:
+                self.port = self._server.add_secure_port(f"{address}:{port}", _credentials(identity))
         except RuntimeError as error:
             raise InputError(f"{address}:{port} cannot be listened at ({error}); choose another port") from error
         self._server.start()
@@ -98,6 +117,12 @@ class OipBlockServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _credentials(identity: Identity) -> grpc.ServerCredentials:
+    """For TLS with clients that show a certificate."""
+    pair = identity.key.read_bytes(), identity.certificate.read_bytes()
+    return grpc.ssl_server_credentials([pair], identity.ca.read_bytes(), require_client_auth=True)
 
 
 _CALLS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import grpc
 from open_inference.grpc import protocol
@@ -16,6 +17,9 @@ from torch import Tensor
 from perception.errors import InputError
 from perception_nodes.block.oip import SERVICE, STATUS, get_tensor, put_tensor
 from perception_nodes.block.request import ANSWER, DEFAULT_LIMITS, BlockFailed, NoWorker, error_of
+
+if TYPE_CHECKING:
+    from perception_nodes.operations.identity import Identity
 
 _RETRY = {
     "maxAttempts": 5,
@@ -32,10 +36,10 @@ class OipBlocks:
 
     Args:
         servers: Addresses and ports, such as 127.0.0.1:8001.
-        credentials: For TLS; without them the channel is open, for loopback and trusted networks.
+        identity: To show; then only TLS is spoken. Without it the channel is open, for loopback and trusted networks.
     """
 
-    def __init__(self, servers: Sequence[str], credentials: grpc.ChannelCredentials | None = None) -> None:
+    def __init__(self, servers: Sequence[str], identity: Identity | None = None) -> None:
         if not servers:
             raise InputError("block client: expected at least one server, such as 127.0.0.1:8001, got none")
         config = {
@@ -49,10 +53,10 @@ class OipBlocks:
             ("grpc.enable_http_proxy", 0),
         ]
         target = f"ipv4:{','.join(servers)}" if len(servers) > 1 else servers[0]
-        if credentials is None:
+        if identity is None:
             self._channel = grpc.insecure_channel(target, options=options)
         else:
-            self._channel = grpc.secure_channel(target, credentials, options=options)
+            self._channel = grpc.secure_channel(target, _credentials(identity), options=options)
         self._stub = GRPCInferenceServiceStub(self._channel)
 
     def infer(self, pipeline: str, tensors: Mapping[str, Tensor], timeout_s: float) -> Tensor:
@@ -77,6 +81,12 @@ class OipBlocks:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _credentials(identity: Identity) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(
+        identity.ca.read_bytes(), identity.key.read_bytes(), identity.certificate.read_bytes()
+    )
 
 
 def _translated(error: grpc.RpcError) -> Exception:

@@ -11,26 +11,87 @@
         block: forecast-vectornet-llama
         metrics: 9464
 
-Relative paths are relative to the file.
+Relative paths are relative to the file. Across hosts, or where not everybody on the robot is trusted, `security` gives
+each process a certificate, and the router lets each do what its part of this file needs and nothing else:
+
+    router:
+      listen: tls/0.0.0.0:7447
+    nodes:
+      forecast:
+        checkpoint: runs/llama
+    security:
+      certificates: certificates   # perception certificates deployment.yaml makes them
+      others:
+        tracker:
+          publishes: [/perception/object_recognition/tracking/objects, /localization/kinematic_state, /map/polylines]
+        planner:
+          subscribes: [/perception/object_recognition/objects]
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from perception.errors import InputError
 from perception_nodes.operations.configuration import read_yaml
+from perception_nodes.operations.listening import expect_guarded, reachable
+
+if TYPE_CHECKING:
+    from perception_nodes.operations.identity import Identity
 
 
 @dataclass(frozen=True)
 class RouterPlan:
-    """Where the zenoh router listens, that all processes meet at."""
+    """The zenoh router that all processes meet at.
+
+    Attributes:
+        listen: Where; tls/HOST:PORT where there is `security`.
+        allow_unencrypted: Listen beyond loopback without security, where anybody may join.
+    """
 
     listen: str = "tcp/127.0.0.1:7447"
+    allow_unencrypted: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where processes of the same host find it."""
+        return reachable(self.listen)
+
+
+@dataclass(frozen=True)
+class OtherPlan:
+    """A process that is not ours, such as a tracker: what it may do on the network, by names of topics.
+
+    Attributes:
+        domain: ROS_DOMAIN_ID.
+        publishes: Topics.
+        subscribes: Topics.
+        asks: Services.
+    """
+
+    domain: int = 0
+    publishes: tuple[str, ...] = ()
+    subscribes: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SecurityPlan:
+    """Certificates for everybody, and rights for nobody but those that need them.
+
+    Attributes:
+        certificates: Folder of ca.pem, and of NAME.pem and NAME.key of each process: router, block0, block1, …, and
+            the nodes and others by their names. `perception certificates` makes what is missing.
+        others: Each by a name of its own.
+    """
+
+    certificates: Path
+    others: Mapping[str, OtherPlan] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,6 +112,11 @@ class ServicePlan:
 
     def __post_init__(self) -> None:
         _expect_positive("service", workers=self.workers, threads=self.threads)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the processes."""
+        return [f"block{number}" for number in range(self.workers)]
 
 
 # Autoware's own names where it has some: its planners read the output there.
@@ -109,29 +175,71 @@ class ForecastPlan:
             )
 
 
+ROUTER = "router"
+
+
 @dataclass(frozen=True)
 class Deployment:
     """All processes of a robot.
 
     Attributes:
-        nodes: Each by a name of its own.
+        nodes: Forecasting nodes, each by a name of its own.
+        security: Without it, everything stays on loopback.
     """
 
     router: RouterPlan = RouterPlan()
     service: ServicePlan | None = None
     nodes: Mapping[str, ForecastPlan] = field(default_factory=dict)
+    security: SecurityPlan | None = None
 
     def __post_init__(self) -> None:
         for name, node in self.nodes.items():
             if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
                 raise InputError(f"node {name!r}: expected a ROS name of letters, digits and underscores; rename it")
-            if node.block is not None and self.service is None:
-                raise InputError(f"node {name}: asks for the block {node.block}, but there is no service; add one")
-            served = self.service.pipelines if self.service else ()
-            if node.block is not None and served and node.block not in served:
-                raise InputError(
-                    f"node {name}: asks for the block {node.block}, the service has {', '.join(served)}; name one"
-                )
+            self._check_block(name, node.block)
+        self._check_security()
+
+    @property
+    def own_names(self) -> list[str]:
+        """Of our processes, as their certificates have them; the router first."""
+        return [ROUTER, *(self.service.names if self.service else ()), *self.nodes]
+
+    @property
+    def names(self) -> list[str]:
+        """Of all processes."""
+        return [*self.own_names, *(self.security.others if self.security else ())]
+
+    def identity_of(self, name: str) -> Identity | None:
+        """The papers of a process; None where there is no security.
+
+        Raises:
+            InputError: They will not do.
+        """
+        if self.security is None:
+            return None
+        from perception_nodes.operations.identity import identity_in
+
+        return identity_in(self.security.certificates, name)
+
+    def _check_block(self, name: str, block: str | None) -> None:
+        if block is None:
+            return
+        if self.service is None:
+            raise InputError(f"node {name}: asks for the block {block}, but there is no service; add one")
+        served = self.service.pipelines
+        if served and block not in served:
+            raise InputError(f"node {name}: asks for the block {block}, the service has {', '.join(served)}; name one")
+
+    def _check_security(self) -> None:
+        if self.security is None:
+            expect_guarded(self.router.listen, guarded=self.router.allow_unencrypted)
+        elif not self.router.listen.startswith("tls/"):
+            raise InputError(
+                f"router: expected listen: tls/HOST:PORT, since there is security, got {self.router.listen}; change it"
+            )
+        twice = [name for name, count in Counter(self.names).items() if count > 1]
+        if twice:
+            raise InputError(f"{twice[0]}: two processes have this name, expected each to have its own; rename one")
 
 
 def read_deployment(path: Path) -> Deployment:

@@ -16,15 +16,22 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import zenoh
 import zenoh.ext
 
+from perception.errors import InputError
+from perception_nodes.operations.listening import expect_guarded
 from perception_nodes.ros.cdr_payload import MAX_MESSAGE_BYTES
 from perception_nodes.ros.wire import Attachment, Entity, Qos, Role, Topic, Wire
 
+if TYPE_CHECKING:
+    from perception_nodes.operations.identity import Identity
+
 _HEARTBEAT_S = 0.5
 _LOOK_S = 2.0
+_FIND_MS = 3000
 _ALL = 1_000_000
 """As a depth: more than any latched topic has, since zenoh wants a number."""
 
@@ -32,14 +39,20 @@ _log = logging.getLogger(__name__)
 
 
 def open_session(
-    connect: Sequence[str] = ("tcp/127.0.0.1:7447",), listen: Sequence[str] = ("tcp/127.0.0.1:0",)
+    connect: Sequence[str] = ("tcp/127.0.0.1:7447",),
+    listen: Sequence[str] = ("tcp/127.0.0.1:0",),
+    *,
+    allow_unencrypted: bool = False,
 ) -> zenoh.Session:
     """A peer on loopback, as rmw_zenoh's own: it meets others through the router at 7447 when that is there.
 
     Args:
         connect: Where to look for a router or for peers; looking goes on while the session lives.
         listen: Where peers may connect. Without a place to listen at, two peers of a router never exchange data.
+        allow_unencrypted: Listen beyond loopback too, where anybody may join.
     """
+    for place in listen:
+        expect_guarded(place, guarded=allow_unencrypted)
     config = zenoh_config(
         {
             "mode": "peer",
@@ -51,6 +64,33 @@ def open_session(
         }
     )
     return zenoh.open(config)
+
+
+def open_secure_session(router: str, identity: Identity) -> zenoh.Session:
+    """A client of a router that asks for certificates: all that it sends and receives goes through there.
+
+    It listens nowhere, so that the router alone decides who may reach it.
+
+    Args:
+        router: Such as tls/127.0.0.1:7447. When it goes away, it is looked for again while the session lives.
+        identity: To show there.
+    """
+    if not router.startswith("tls/"):
+        raise InputError(f"{router}: expected tls/HOST:PORT, since there are certificates; change the protocol")
+    settings = {
+        "mode": "client",
+        "connect/endpoints": [router],
+        "connect/timeout_ms": _FIND_MS,
+        "timestamping/enabled": True,
+        "queries_default_timeout": 600_000,
+    }
+    try:
+        return zenoh.open(zenoh_config({**settings, **identity.zenoh_settings(accepts=False)}))
+    except zenoh.ZError as error:
+        raise InputError(
+            f"{router}: expected a router that takes {identity.certificate}, and that {identity.ca} vouches for, found "
+            f"none within {_FIND_MS / 1e3:g} s ({error}); start it, or compare the certificates"
+        ) from error
 
 
 def zenoh_config(settings: Mapping[str, object]) -> zenoh.Config:

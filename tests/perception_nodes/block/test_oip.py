@@ -191,6 +191,9 @@ def test_one_port_has_one_server_and_it_is_on_loopback(server: OipBlockServer, f
     listening = [line.split()[1].split(":") for table in tables for line in table if " 0A " in line]
     at = {address for address, port in listening if int(port, 16) == server.port}
     assert at in ({"0100007F"}, {"0000000000000000FFFF00000100007F"})  # 127.0.0.1, the latter in IPv6's words
+    with pytest.raises(InputError, match="expected a place on loopback"):
+        OipBlockServer(BlockHost({"forecast": folded}), address="0.0.0.0")
+    OipBlockServer(BlockHost({"forecast": folded}), address="0.0.0.0", allow_unencrypted=True).close()
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(100_000, marks=pytest.mark.slow)])

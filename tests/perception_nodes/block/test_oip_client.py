@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from perception.tokens import Readout, Tokens
 from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.request import MalformedRequest, NoWorker, UnknownPipeline
+from perception_nodes.block.service import DeadlineExceeded
+from perception_nodes.operations.identity import identity_in
 
 pytest.importorskip("grpc", reason="the extra [oip] is not installed")
 from perception_nodes.block.oip import OipBlockServer
@@ -71,3 +74,30 @@ def test_nobody_there_is_said_at_once() -> None:
         RemoteBlock(blocks, "forecast", timeout_s=5)(TOKENS, ASKED)
     with pytest.raises(InputError, match="at least one server"):
         OipBlocks([])
+
+
+def test_over_tls_the_numbers_are_the_same_and_strangers_are_not_answered(
+    folded: FoldedBlock, adapter: FrozenBlockAdapter, papers: Path, forged_papers: Path
+) -> None:
+    host = BlockHost({"forecast": folded})
+    with OipBlockServer(host, identity=identity_in(papers, "router")) as server:
+        place = [f"127.0.0.1:{server.port}"]
+        with OipBlocks(place, identity_in(papers, "client")) as blocks:
+            alone = adapter(TOKENS, ASKED)
+            answer = RemoteBlock(blocks, "forecast", timeout_s=10)(TOKENS, ASKED)
+            assert (answer - alone).norm() < 1e-6 * alone.norm()
+        for intruder in (OipBlocks(place, identity_in(forged_papers, "client")), OipBlocks(place)):
+            with intruder, pytest.raises((NoWorker, DeadlineExceeded)):
+                RemoteBlock(intruder, "forecast", timeout_s=2)(TOKENS, ASKED)
+    assert host.service.counts.requests == 1
+
+
+def test_a_server_of_another_authority_is_not_asked(folded: FoldedBlock, papers: Path, forged_papers: Path) -> None:
+    host = BlockHost({"forecast": folded})
+    with (
+        OipBlockServer(host, identity=identity_in(forged_papers, "router")) as server,
+        OipBlocks([f"127.0.0.1:{server.port}"], identity_in(papers, "client")) as blocks,
+        pytest.raises((NoWorker, DeadlineExceeded)),
+    ):
+        RemoteBlock(blocks, "forecast", timeout_s=2)(TOKENS, ASKED)
+    assert host.service.counts.requests == 0

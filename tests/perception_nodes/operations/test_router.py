@@ -1,19 +1,43 @@
 from __future__ import annotations
 
+import json
 import queue
 import socket
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import zenoh
 
 from perception.errors import InputError
-from perception_nodes.operations.router import open_router
-from perception_nodes.ros.topics import open_session
+from perception_nodes.operations.access import Grant, access_control
+from perception_nodes.operations.identity import identity_in
+from perception_nodes.operations.router import open_router, open_secure_router
+from perception_nodes.ros.topics import open_secure_session, open_session
+
+
+def free_place(protocol: str) -> str:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"{protocol}/127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture(scope="module")
+def place(papers: Path) -> Iterator[str]:
+    """Of a router where the talker may say words, the listener hear them, the worker answer and the client ask."""
+    grants = {
+        "talker": Grant(publishes=("word",)),
+        "listener": Grant(subscribes=("word",)),
+        "worker": Grant(answers=("work",), announces=("alive/worker",)),
+        "client": Grant(asks=("work",), watches=("alive/*",)),
+    }
+    place = free_place("tls")
+    with open_secure_router(place, identity_in(papers, "router"), access_control(grants)):
+        yield place
 
 
 def test_two_peers_meet_through_it_and_a_second_at_its_place_is_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    place = free_place("tcp")
     heard: queue.Queue[bytes] = queue.Queue()
     with open_router(place), open_session([place]) as one, open_session([place]) as other:
         one.declare_subscriber("word", lambda sample: heard.put(sample.payload.to_bytes()))
@@ -24,3 +48,129 @@ def test_two_peers_meet_through_it_and_a_second_at_its_place_is_refused() -> Non
         assert heard.get(timeout=1) == b"hello"
         with pytest.raises(InputError, match="choose another place"):
             open_router(place)
+
+
+def test_beyond_loopback_it_listens_only_where_somebody_wants_that() -> None:
+    with pytest.raises(InputError, match="expected a place on loopback"):
+        open_router("tcp/0.0.0.0:0")
+    with pytest.raises(InputError, match="expected a place on loopback"):
+        open_session([], ["tcp/0.0.0.0:0"])
+    open_router("tcp/0.0.0.0:0", allow_unencrypted=True).close()
+
+
+def say_until_heard(session: zenoh.Session, heard: queue.Queue[str], text: str) -> str:
+    """What is heard first once a word is said again and again: control that the way is open."""
+    end = time.monotonic() + 20
+    while heard.empty() and time.monotonic() < end:
+        session.put("word", text)
+        time.sleep(0.05)
+    return heard.get(timeout=1)
+
+
+def test_who_may_speak_is_heard_and_who_may_not_never_is(place: str, papers: Path) -> None:
+    heard: queue.Queue[str] = queue.Queue()
+    overheard: list[str] = []
+    with (
+        open_secure_session(place, identity_in(papers, "talker")) as talker,
+        open_secure_session(place, identity_in(papers, "listener")) as listener,
+        open_secure_session(place, identity_in(papers, "stranger")) as stranger,
+        open_secure_session(place, identity_in(papers, "worker")) as worker,
+    ):
+        listener.declare_subscriber("word", lambda sample: heard.put(sample.payload.to_string()))
+        for spy in (stranger, worker):
+            spy.declare_subscriber("**", lambda sample: overheard.append(sample.payload.to_string()))
+        assert say_until_heard(talker, heard, "hello") == "hello"
+        for intruder in (stranger, worker):
+            intruder.put("word", "forged")
+        talker.put("word", "goodbye")
+        said = [heard.get(timeout=20)]
+        while said[-1] != "goodbye":
+            said.append(heard.get(timeout=20))
+        talker.put("word", "and again")  # by now what the intruders put would be here
+        assert heard.get(timeout=20) == "and again"
+    assert "forged" not in said
+    assert set(overheard) <= {"forged"}  # a session hears itself
+
+
+def ask(session: zenoh.Session) -> list[str]:
+    return [reply.ok.payload.to_string() for reply in session.get("work", timeout=2.0) if reply.ok]
+
+
+def test_who_may_ask_is_answered_and_who_may_not_is_not_even_heard(place: str, papers: Path) -> None:
+    asked: list[str] = []
+
+    def answer(query: zenoh.Query) -> None:
+        with query:
+            asked.append(str(query.selector))
+            query.reply("work", "done")
+
+    alive: queue.Queue[str] = queue.Queue()
+    with (
+        open_secure_session(place, identity_in(papers, "worker")) as worker,
+        open_secure_session(place, identity_in(papers, "client")) as client,
+        open_secure_session(place, identity_in(papers, "talker")) as talker,
+        open_secure_session(place, identity_in(papers, "stranger")) as stranger,
+    ):
+        client.liveliness().declare_subscriber("alive/*", lambda s: alive.put(str(s.key_expr)), history=True)
+        worker.declare_queryable("work", answer)
+        worker.liveliness().declare_token("alive/worker")
+        assert alive.get(timeout=20) == "alive/worker"
+        end = time.monotonic() + 20
+        while not ask(client) and time.monotonic() < end:
+            time.sleep(0.05)
+        before = len(asked)
+        assert ask(talker) == ask(stranger) == []
+        assert [str(reply.ok) for reply in stranger.liveliness().get("**", timeout=2.0) if reply.ok] == []
+        stranger.declare_queryable("work", lambda query: query.reply("work", "forged"))
+        for intruder in (stranger, talker):
+            intruder.liveliness().declare_token("alive/forged")
+        assert ask(client) == ["done"]  # and nothing from the stranger, who declared earlier
+        assert len(asked) == before + 1
+        assert "alive/forged" not in list(alive.queue)
+
+
+def test_who_has_no_certificate_or_a_rogue_one_does_not_come_in(place: str, papers: Path, forged_papers: Path) -> None:
+    with pytest.raises(InputError, match="compare the certificates"):
+        open_secure_session(place, identity_in(forged_papers, "talker"))
+    bare = zenoh.Config()
+    for key, value in {
+        "mode": "client",
+        "connect/endpoints": [place],
+        "scouting/multicast/enabled": False,
+        "transport/link/tls/root_ca_certificate": str(papers / "ca.pem"),
+    }.items():
+        bare.insert_json5(key, json.dumps(value))
+    with pytest.raises(zenoh.ZError):
+        zenoh.open(bare)
+    with pytest.raises(InputError, match="expected tls/HOST:PORT"):
+        open_secure_session(place.replace("tls", "tcp"), identity_in(papers, "talker"))
+    with pytest.raises(InputError, match="expected tls/HOST:PORT"):
+        open_secure_router(free_place("tcp"), identity_in(papers, "router"), access_control({}))
+
+
+def test_a_router_that_is_none_is_not_spoken_to(papers: Path, forged_papers: Path) -> None:
+    """Neither one of another authority, nor one that shows a certificate which is good for clients only."""
+    for identity in (identity_in(forged_papers, "router"), identity_in(papers, "stranger")):
+        false_place = free_place("tls")
+        with open_secure_router(false_place, identity, access_control({})), pytest.raises(InputError):
+            open_secure_session(false_place, identity_in(papers, "talker"))
+
+
+def test_when_the_router_comes_back_so_do_all_who_were_there(papers: Path) -> None:
+    place, heard = free_place("tls"), queue.Queue[str]()
+    access = access_control({"talker": Grant(publishes=("word",)), "listener": Grant(subscribes=("word",))})
+    router = open_secure_router(place, identity_in(papers, "router"), access)
+    with (
+        open_secure_session(place, identity_in(papers, "talker")) as talker,
+        open_secure_session(place, identity_in(papers, "listener")) as listener,
+    ):
+        listener.declare_subscriber("word", lambda sample: heard.put(sample.payload.to_string()))
+        assert say_until_heard(talker, heard, "before") == "before"
+        router.close()
+        while not heard.empty():
+            heard.get()
+        with open_secure_router(place, identity_in(papers, "router"), access):
+            said = say_until_heard(talker, heard, "after")
+            while said == "before":
+                said = heard.get(timeout=20)
+            assert said == "after"

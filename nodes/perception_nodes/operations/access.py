@@ -1,0 +1,124 @@
+"""Who may do what on a deployment's network: zenoh's access control, which denies all that is not granted here.
+
+Every process is a client of the router and the router asks it for a certificate, so the router sees every message and
+knows whose it is. It gets the rules; the other processes need none.
+
+https://zenoh.io/docs/manual/access-control
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+
+from perception_nodes.operations.deployment import Deployment, ForecastPlan
+
+DIAGNOSTICS_TOPIC = "/diagnostics"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a process may do, each by key expressions.
+
+    Attributes:
+        publishes: Sends messages, also those that are kept for who comes late.
+        subscribes: Receives them.
+        answers: Replies to requests.
+        asks: Sends requests.
+        announces: Says that it is there, by liveliness tokens.
+        watches: Sees who is there.
+    """
+
+    publishes: tuple[str, ...] = ()
+    subscribes: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    asks: tuple[str, ...] = ()
+    announces: tuple[str, ...] = ()
+    watches: tuple[str, ...] = ()
+
+
+_LATE_ASK = ["query", "liveliness_query", "declare_liveliness_subscriber"]
+_KEPT = ["reply", "declare_queryable", "liveliness_token"]
+_MESSAGES: dict[str, tuple[list[str], list[str]]] = {
+    "publishes": (["put", "delete", *_KEPT], ["declare_subscriber", "query"]),
+    "subscribes": (["declare_subscriber", *_LATE_ASK], ["put", "delete", *_KEPT]),
+    "answers": (["reply", "declare_queryable"], ["query"]),
+    "asks": (["query"], ["reply", "declare_queryable"]),
+    "announces": (["liveliness_token"], []),
+    "watches": (["liveliness_query", "declare_liveliness_subscriber"], ["liveliness_token"]),
+}
+"""zenoh's messages from the process to the router, and from the router to the process, that each right needs."""
+
+
+def access_control(grants: Mapping[str, Grant]) -> dict[str, object]:
+    """Zenoh's setting `access_control` for a router; names are certificates' common names."""
+    rules = [rule for name, grant in grants.items() for rule in _rules(name, grant)]
+    return {
+        "enabled": True,
+        "default_permission": "deny",
+        "rules": rules,
+        "subjects": [{"id": name, "cert_common_names": [name]} for name in grants],
+        "policies": [
+            {"subjects": [name], "rules": [rule["id"] for rule in rules if str(rule["id"]).startswith(f"{name} ")]}
+            for name, grant in grants.items()
+            if grant != Grant()
+        ],
+    }
+
+
+def _rules(name: str, grant: Grant) -> Iterable[dict[str, object]]:
+    for right in fields(grant):
+        keys = getattr(grant, right.name)
+        for flow, messages in zip(("ingress", "egress"), _MESSAGES[right.name], strict=True):
+            if keys and messages:
+                what = {"messages": messages, "flows": [flow], "key_exprs": list(keys)}
+                yield {"id": f"{name} {right.name} {flow}", "permission": "allow", **what}
+
+
+def grants_of(deployment: Deployment) -> dict[str, Grant]:
+    """What each process of a deployment needs, and no more; by its name."""
+    grants: dict[str, Grant] = {}
+    if deployment.service is not None:
+        pipelines = deployment.service.pipelines or ("*",)
+        serves = Grant(
+            answers=tuple(f"blk/{pipeline}/*/infer" for pipeline in pipelines),
+            announces=tuple(f"blk/{pipeline}/*/alive" for pipeline in pipelines),
+        )
+        grants |= dict.fromkeys(deployment.service.names, serves)
+    grants |= {name: _forecasts(name, plan) for name, plan in deployment.nodes.items()}
+    for name, other in deployment.security.others.items() if deployment.security else ():
+        grants[name] = Grant(
+            publishes=_topics(other.domain, *other.publishes),
+            subscribes=_topics(other.domain, *other.subscribes),
+            asks=_topics(other.domain, *other.asks),
+            announces=(f"@ros2_lv/{other.domain}/**",),
+            watches=(f"@ros2_lv/{other.domain}/**",),
+        )
+    return grants
+
+
+def _forecasts(name: str, plan: ForecastPlan) -> Grant:
+    return Grant(
+        subscribes=_topics(plan.domain, plan.objects, plan.ego, plan.map),
+        publishes=_topics(plan.domain, plan.forecasts, plan.status, DIAGNOSTICS_TOPIC),
+        announces=_node(plan.domain, name),
+        **_block(plan.block),
+    )
+
+
+def _block(pipeline: str | None) -> dict[str, tuple[str, ...]]:
+    """What a node needs that asks the block service."""
+    if pipeline is None:
+        return {}
+    return {"asks": (f"blk/{pipeline}/*/infer",), "watches": (f"blk/{pipeline}/*/alive",)}
+
+
+def _topics(domain: int, *names: str) -> tuple[str, ...]:
+    """Topics as rmw_zenoh names them, of any type, and what zenoh keeps beside latched ones."""
+    keys = [f"{domain}/{name.lstrip('/')}/*/*" for name in names]
+    return tuple(key + end for key in keys for end in ("", "/@adv/**"))
+
+
+def _node(domain: int, name: str) -> tuple[str, ...]:
+    """The liveliness tokens of a ROS node: domain, session, node, entity, role, enclave, namespace, name, topic."""
+    return (f"@ros2_lv/{domain}/*/*/*/*/*/*/{name}/**",)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perception_nodes.operations.deployment import read_deployment
+from perception_tools.main import main
+
+
+def test_every_process_of_a_deployment_gets_a_certificate_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "deployment.yaml"
+    text = "router: {listen: tls/0.0.0.0:7447}\nnodes: {ego: {checkpoint: run}}\nsecurity: {certificates: papers}"
+    file.write_text(text)
+    assert main(["certificates", str(file), "--host", "robot.lan"]) == 0
+    assert "papers: made router, ego" in capsys.readouterr().err
+    plan = read_deployment(file)
+    for name in plan.names:
+        identity = plan.identity_of(name)
+        assert identity is not None
+        assert identity.name == name
+    assert main(["certificates", str(file)]) == 0
+    assert "made none, all were there" in capsys.readouterr().err
+
+
+def test_a_deployment_without_security_needs_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "deployment.yaml"
+    file.write_text("nodes: {ego: {checkpoint: run}}")
+    assert main(["certificates", str(file)]) == 2
+    assert "expected the key security, found none" in capsys.readouterr().err
