@@ -42,6 +42,7 @@ class Job:
         mode: Whether less or more of it is better.
         last_words: What to say about the data when all is done; empty where nothing is to be said.
         next_command: What to run on the model next.
+        leaves_out: Whether some steps leave out some of the model's parameters, which processes must then agree about.
     """
 
     task: pl.LightningModule
@@ -53,6 +54,7 @@ class Job:
     mode: Literal["min", "max"]
     last_words: Callable[[], str]
     next_command: str
+    leaves_out: bool = False
 
 
 def fit(run: AnyTrainingRun) -> Path:
@@ -66,6 +68,7 @@ def fit(run: AnyTrainingRun) -> Path:
         accelerator=run.accelerator,
         devices=run.devices,
         num_nodes=run.nodes,
+        strategy="ddp_find_unused_parameters_true" if job.leaves_out and run.devices * run.nodes > 1 else "auto",
         precision=recipe.precision,
         max_epochs=job.epochs,
         check_val_every_n_epoch=recipe.validate_every,

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from perception.errors import InputError
+from perception.models.scene_answerer import SceneAnswerer
 from perception.question_answering.answers import AnswerVocabulary
 from perception_datasets.sqa3d.answer_dict import write_answer_dict
 from perception_datasets.stores.questions import read_questions
@@ -50,6 +51,24 @@ def test_a_run_leaves_its_model_its_curves_and_how_to_go_on(trained_answerer: Pa
     assert curves.keys() >= {"train/loss", "train/answer", "train/viewpoint", "train/objectness", "val/em1"}
     assert len(curves["val/em1"]) == 2
     assert {"yes", "no"} <= set(trained.answers.answers)
+
+
+@pytest.mark.parametrize("detector_first", [0.0, 1.0])
+def test_first_only_the_detector_learns(detector_first: float, make_answerer_run: MakeRun, tmp_path: Path) -> None:
+    run = make_answerer_run(tmp_path, {"passes": 1, "detector_first": detector_first})
+    fit(run)
+    trained = load_answerer(tmp_path)
+    fresh = scene_qa_job(run).task.model
+    assert isinstance(fresh, SceneAnswerer)
+    same = {
+        name.split(".")[0]
+        for (name, before), after in zip(fresh.named_parameters(), trained.model.parameters(), strict=True)
+        if torch.equal(before, after)
+    }
+    learned = {name.split(".")[0] for name, _ in fresh.named_parameters()} - same
+    assert "scene" in learned
+    assert ("text_in" in learned) == (detector_first == 0)
+    assert ("train/answer" in read_curves(tmp_path)) == (detector_first == 0)
 
 
 KILLED = """

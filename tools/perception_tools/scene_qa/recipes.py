@@ -24,6 +24,8 @@ class SceneQaRecipe(LearningRecipe):
         points: Sampled from a scan.
         proposals: Of objects, in a scene.
         detection_loss: Whether boxes teach the detector.
+        detector_first: Part of training in which only the detector learns: a question about objects teaches little
+            before there are objects.
         class_weight: Of naming objects in the detector's loss; 0.1 in VoteNet and SQA3D.
         answer_loss: `binary`: each answer is judged for itself (SQA3D); `softmax`: answers compete.
         viewpoint_loss: Whether the asker's place is estimated and taught, SQA3D's auxiliary task.
@@ -52,6 +54,7 @@ class SceneQaRecipe(LearningRecipe):
     points: int = 40_000
     proposals: int = 256
     detection_loss: bool = True
+    detector_first: float = 0.0
     class_weight: float = 0.1
     answer_loss: Literal["binary", "softmax"] = "binary"
     viewpoint_loss: bool = True
@@ -84,10 +87,11 @@ ROOMS = SceneQaRecipe(
     dropout=0.0,
     word_dropout=0.0,
     class_weight=1.0,
+    detector_first=0.5,
     answer_loss="softmax",
-    passes=8,
-    scenes=2,
-    questions_per_scene=32,
+    passes=16,
+    scenes=4,
+    questions_per_scene=16,
     turns="quarter",
     mirror=True,
     learning_rate=2e-3,

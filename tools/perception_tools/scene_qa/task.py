@@ -12,14 +12,15 @@ from typing_extensions import override
 
 from perception.encoders.pointnet2 import Level
 from perception.encoders.text import LstmText
-from perception.encoders.votenet import LEVELS, VoteNet
+from perception.encoders.votenet import LEVELS, Detections, VoteNet
 from perception.heads.answer import SceneAnswers
 from perception.models.scene_answerer import SceneAnswerer, SceneTokens
 from perception.question_answering.answers import AnswerVocabulary
 from perception.question_answering.loss import SceneAnswerLoss, scene_answer_loss
 from perception.question_answering.vocabulary import Vocabulary
 from perception.scene.classes import BOX_CLASSES
-from perception.scene.detection_loss import detection_loss
+from perception.scene.detection_loss import DetectionLoss, detection_loss
+from perception.scene.sample import SceneBatch
 from perception_tools.learning import LearningTask, build_block
 from perception_tools.scene_qa.data import SceneQaBatch
 from perception_tools.scene_qa.recipes import SceneQaRecipe
@@ -118,25 +119,55 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
         return stepped_factor(step, self.recipe.warmup_steps, total)
 
     @override
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips the detector's gradient and all others apart.
+
+        The detector's is a hundred times as large, and clipped together it would leave the rest next to nothing.
+        """
+        if gradient_clip_val:
+            detector = [] if self.model.scene is None else list(self.model.scene.parameters())
+            own = {id(parameter) for parameter in detector}
+            for part in (detector, [p for p in self.model.parameters() if id(p) not in own]):
+                torch.nn.utils.clip_grad_norm_(part, gradient_clip_val)
+
+    @override
     def training_step(self, batch: SceneQaBatch, batch_idx: int) -> Float[Tensor, ""]:
         """Answers of all questions, and where it is wanted the detections of their scenes."""
+        if self.only_detects and self.model.scene is not None and batch.scenes is not None:
+            found = self._detection_loss(self.model.scene(batch.scenes.points, batch.scenes.features), batch.scenes)
+            self._log_losses(found.total, {}, found)
+            return found.total
         loss = self._loss(batch)
-        parts = {"train/loss": loss.total, "train/answer": loss.answer}
-        if loss.viewpoint is not None:
-            parts["train/viewpoint"] = loss.viewpoint
-        if loss.detection is not None:
-            parts |= {f"train/{name}": getattr(loss.detection, name) for name in ("vote", "objectness", "box")}
-            parts["train/semantic"] = loss.detection.semantic
-        self.log_dict(parts, batch_size=len(batch))
+        self._log_losses(loss.total, {"answer": loss.answer, "viewpoint": loss.viewpoint}, loss.detection)
         return loss.total
+
+    @property
+    def only_detects(self) -> bool:
+        """Whether this step is one of the first, in which only the detector learns."""
+        steps = self.recipe.detector_first * self.trainer.estimated_stepping_batches
+        return self.recipe.detection_loss and self.global_step < steps
+
+    def _log_losses(self, total: Tensor, parts: dict[str, Tensor | None], detection: DetectionLoss | None) -> None:
+        if detection is not None:
+            parts |= {name: getattr(detection, name) for name in ("vote", "objectness", "box", "semantic")}
+        known = {f"train/{name}": value for name, value in {"loss": total, **parts}.items() if value is not None}
+        self.log_dict(known, batch_size=1)
 
     def _loss(self, batch: SceneQaBatch) -> SceneAnswerLoss:
         answers, seen = self._answer(batch)
         found = None
         if self.recipe.detection_loss and seen is not None and batch.scenes is not None:
-            found = detection_loss(seen.detections, batch.scenes, semantic_weight=self.recipe.class_weight)
+            found = self._detection_loss(seen.detections, batch.scenes)
         one_answer = self.recipe.answer_loss == "softmax"
         return scene_answer_loss(answers, batch.targets, found, one_answer=one_answer)
+
+    def _detection_loss(self, found: Detections, scenes: SceneBatch) -> DetectionLoss:
+        return detection_loss(found, scenes, semantic_weight=self.recipe.class_weight)
 
     def _answer(self, batch: SceneQaBatch) -> tuple[SceneAnswers, SceneTokens | None]:
         seen = None if batch.scenes is None else self.model.encode_scene(batch.scenes.points, batch.scenes.features)

@@ -71,6 +71,7 @@ def scene_qa_job(run: SceneQaTrainingRun) -> Job:
         mode="max",
         last_words=str,
         next_command=f"perception evaluate scene-qa --checkpoint {run.out} --data {run.data} --out …",
+        leaves_out=recipe.detector_first > 0,
     )
 
 
