@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.errors import InputError
+from perception.frozen.products import rows_times
 from perception.tokens import Readout
 
 EVERY_ROW = Readout()
@@ -40,6 +41,15 @@ class RMSNorm(nn.Module):
         return normed.to(x.dtype) * self.weight
 
 
+class Linear(nn.Linear):
+    """A linear layer whose product is that of `rows_times`."""
+
+    def forward(self, input: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
+        """The map."""
+        out = rows_times(input, self.weight)
+        return out if self.bias is None else out + self.bias
+
+
 class LlamaBlock(nn.Module):
     """One LLaMA decoder block: pre-norm RMSNorm, grouped-query attention, SwiGLU, no biases."""
 
@@ -51,11 +61,11 @@ class LlamaBlock(nn.Module):
         self.q = nn.Linear(dim, dim, bias=False)
         self.k = nn.Linear(dim, kv_dim, bias=False)
         self.v = nn.Linear(dim, kv_dim, bias=False)
-        self.o = nn.Linear(dim, dim, bias=False)
+        self.o = Linear(dim, dim, bias=False)
         self.ffn_norm = RMSNorm(dim, eps)
-        self.gate = nn.Linear(dim, ffn_dim, bias=False)
-        self.up = nn.Linear(dim, ffn_dim, bias=False)
-        self.down = nn.Linear(ffn_dim, dim, bias=False)
+        self.gate = Linear(dim, ffn_dim, bias=False)
+        self.up = Linear(dim, ffn_dim, bias=False)
+        self.down = Linear(ffn_dim, dim, bias=False)
 
     @property
     def config(self) -> BlockConfig:
@@ -91,10 +101,10 @@ class OptBlock(nn.Module):
         self.q = nn.Linear(dim, dim)
         self.k = nn.Linear(dim, dim)
         self.v = nn.Linear(dim, dim)
-        self.o = nn.Linear(dim, dim)
+        self.o = Linear(dim, dim)
         self.ffn_norm = nn.LayerNorm(dim, eps)
-        self.up = nn.Linear(dim, ffn_dim)
-        self.down = nn.Linear(ffn_dim, dim)
+        self.up = Linear(dim, ffn_dim)
+        self.down = Linear(ffn_dim, dim)
 
     @property
     def config(self) -> BlockConfig:

@@ -44,6 +44,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.frozen.block import EVERY_ROW, LlamaBlock, OptBlock, attend
+from perception.frozen.products import example_of, rows_times
 from perception.tokens import Readout, Tokens
 
 Regime = Literal["absorbed", "folded", "full"]
@@ -205,18 +206,15 @@ def _product(
 ) -> Float[Tensor, "... rows dim_out"]:
     """rows·first·second, with the brackets where they cost less."""
     dim_in, between = first.shape[-2:]
-    one_by_one, folded = _product_costs(_example(rows.shape[-2]), dim_in, between, second.shape[-1])
-    return rows @ first @ second if one_by_one <= folded else rows @ (first @ second)
+    one_by_one, folded = _product_costs(example_of(rows.shape[-2]), dim_in, between, second.shape[-1])
+    if one_by_one > folded:
+        return rows @ (first @ second)
+    return rows_times(rows @ first, second.mT) if second.ndim == 2 else rows @ first @ second
 
 
 def _product_costs(rows: int, dim_in: int, between: int, dim_out: int) -> tuple[int, int]:
     """Multiply-adds of (rows·first)·second and of rows·(first·second)."""
     return rows * between * (dim_in + dim_out), dim_in * dim_out * (between + rows)
-
-
-def _example(size: int) -> int:
-    """A size, or where `torch.export` leaves it open, that of the example: it decides the way, not the values."""
-    return size.node.hint if isinstance(size, torch.SymInt) and not torch.compiler.is_dynamo_compiling() else size
 
 
 def homogeneous(linear: nn.Linear) -> Float[Tensor, "dim_out dim_in"]:
@@ -288,8 +286,8 @@ def cheapest(work: Work) -> Regime:
 
 def choose_regime(block: LlamaBlock | OptBlock, z: Float[Tensor, "batch tokens dim"], readout: Readout) -> Regime:
     """The cheapest regime for these sizes, logged."""
-    batch, tokens, dim = map(_example, z.shape)
-    rows = tokens if readout.rows is None else _example(readout.rows.shape[1])
+    batch, tokens, dim = map(example_of, z.shape)
+    rows = tokens if readout.rows is None else example_of(readout.rows.shape[1])
     ffn = sum(part.weight.numel() for part in (block.up, block.down))
     if isinstance(block, LlamaBlock):
         ffn += block.gate.weight.numel()
