@@ -8,10 +8,10 @@ from perception.errors import InputError
 from perception_datasets.argoverse.argoverse1 import find_argoverse1
 from perception_datasets.argoverse.argoverse2 import find_argoverse2
 from perception_datasets.argoverse.argoverse2_sensor import find_argoverse2_sensor
-from perception_datasets.argoverse.scenario_folder import Failures, ScenarioFolder
+from perception_datasets.argoverse.scenario_folder import ScenarioFolder
 from perception_datasets.stores.forecasting import find_store
 
-__all__ = ["LAYOUTS", "Failures", "ScenarioFolder", "open_forecasting"]
+__all__ = ["LAYOUTS", "ScenarioFolder", "open_forecasting"]
 
 LAYOUTS = """\
   Argoverse 1         {split}/data/*.csv, with map_files/pruned_argoverse_*_vector_map.xml in the folder or beside it

@@ -95,7 +95,7 @@ class _View:
 
 def make_batch(
     scenarios: Sequence[VectorizedScenario],
-    targets: Sequence[Int[np.ndarray, _]],
+    targets: Sequence[Int[np.ndarray, " _"]],
     *,
     frame: Frame = "agent",
     max_tokens: int = 96,

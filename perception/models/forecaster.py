@@ -82,7 +82,7 @@ class Forecaster(nn.Module):
     def forecast(
         self,
         scenarios: Sequence[VectorizedScenario],
-        agents: Sequence[Int[np.ndarray, _]],
+        agents: Sequence[Int[np.ndarray, " _"]],
         lanes: Sequence[Float[Tensor, "_ dim"]] | None = None,
     ) -> list[Forecast]:
         """Futures in the city frame, of the wanted agents of each scenario, all in one call.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception_datasets.errors import RecordError
-from perception_datasets.forecasting import Failures, ScenarioFolder, open_forecasting
+from perception_datasets.errors import Failures, RecordError
+from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 
 
 def test_a_split_is_a_sequence_of_scenarios_in_a_fixed_order(argoverse1: Path) -> None:

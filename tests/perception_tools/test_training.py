@@ -21,10 +21,11 @@ from perception.errors import InputError
 from perception.forecasting.vectorize import vectorize
 from perception_datasets.forecasting import open_forecasting
 from perception_tools.curves import read_curves
-from perception_tools.forecasting.model_file import MODEL_FILE, load_model
+from perception_tools.forecasting.model_file import load_model
 from perception_tools.forecasting.recipes import RECIPES
 from perception_tools.forecasting.task import ForecastTask
 from perception_tools.learning import learning_rate_factor
+from perception_tools.model_files import MODEL_FILE
 from perception_tools.train import TrainingRun
 from perception_tools.training import RESUME_FILE, RUN_FILE, fit
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, arg
 
 if TYPE_CHECKING:
-    from perception_datasets.argoverse.scenario_folder import Failures
+    from perception_datasets.errors import Failures
 
 Raw = Annotated[Positional[Path], arg(metavar="RAW")]
 Store = Annotated[Positional[Path], arg(metavar="STORE")]
@@ -105,7 +105,7 @@ def _watch(parts: Iterable[tuple[int, Failures]], name: str, total: int, unit: s
     """Shows how far a preparation is; gives what could not be read."""
     from tqdm import tqdm
 
-    from perception_datasets.argoverse.scenario_folder import Failures
+    from perception_datasets.errors import Failures
 
     failures = Failures()
     with tqdm(desc=name, total=total, unit=unit) as progress:

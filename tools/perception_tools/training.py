@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from perception.errors import InputError
-from perception_tools.forecasting.model_file import MODEL_FILE
 from perception_tools.json_files import write_json
+from perception_tools.model_files import MODEL_FILE
 from perception_tools.train import AnyTrainingRun, SceneQaTrainingRun
 from perception_tools.weight_average import WeightAverage
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -84,22 +84,3 @@ class ScenarioFolder:
                 on_error(name, error)
             else:
                 yield name, scenario
-
-
-@dataclass
-class Failures:
-    """The scenarios (or other records) that could not be read, by name, with the reason."""
-
-    reasons: dict[str, str] = field(default_factory=dict)
-
-    def add(self, name: str, error: RecordError) -> None:
-        """Remembers one."""
-        self.reasons[name] = str(error)
-
-    def __len__(self) -> int:
-        return len(self.reasons)
-
-    def report(self, of: int, noun: str = "scenarios") -> str:
-        """What to print at the end: the count, then each name with its reason."""
-        lines = [f"{len(self)} of {of} {noun} could not be read"]
-        return "\n".join([*lines, *(f"  {name}: {reason}" for name, reason in self.reasons.items())])

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from perception.errors import InputError
 from perception.forecasting.scenario import AgentTracks, MapPolylines, Scenario
-from perception_datasets.argoverse.scenario_folder import Failures, ScenarioFiles, ScenarioFolder
-from perception_datasets.errors import reading
+from perception_datasets.argoverse.scenario_folder import ScenarioFiles, ScenarioFolder
+from perception_datasets.errors import Failures
 from perception_datasets.stores import store
 from perception_datasets.stores.writer import write_split
 
@@ -84,33 +83,12 @@ def from_record(record: store.Record) -> Scenario:
     return Scenario(agents=agents, map=lanes, **text)
 
 
-@dataclass(frozen=True)
-class StoredScenarios:
+class StoredScenarios(store.StoredSplit):
     """The scenarios of one split of a store."""
-
-    folder: Path
-    split: str
-    source: str
-
-    @cached_property
-    def _places(self) -> dict[str, tuple[int, int]]:
-        """Part and row of each scenario."""
-        parts = store.read_names(self.folder, self.split)
-        return {name: (part, row) for part, names in enumerate(parts) for row, name in enumerate(names)}
-
-    def names(self) -> list[str]:
-        """Scenario names in the order in which they were prepared."""
-        return list(self._places)
-
-    def path(self, name: str) -> Path:
-        """The part of the store that holds a scenario."""
-        return store.part_path(self.folder, self.split, self._places[name][0])
 
     def read(self, name: str) -> Scenario:
         """One scenario."""
-        path = self.path(name)
-        with reading(path, f"delete the folder and {store.CURE}"):
-            return from_record(store.read_record(path, self._places[name][1], SCHEMA))
+        return from_record(self.read_fields(name, SCHEMA))
 
 
 def find_store(folder: Path, split: str) -> StoredScenarios | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,7 @@ import numpy as np
 from perception.errors import InputError
 from perception.geometry import SE3
 from perception.scene.scene import Scene
-from perception_datasets.argoverse.scenario_folder import Failures
-from perception_datasets.errors import reading
+from perception_datasets.errors import Failures
 from perception_datasets.scannet.folder import Scans
 from perception_datasets.scannet.scan import Scan
 from perception_datasets.stores import store
@@ -74,39 +72,12 @@ def from_record(record: store.Record) -> Scan:
     return Scan(scene, SE3.from_matrix(matrix) if len(matrix) else None)
 
 
-@dataclass(frozen=True)
-class StoredScans:
-    """The scans of a store.
-
-    Attributes:
-        folder: The store.
-        source: `scannet`, or `synthetic` for made rooms.
-    """
-
-    folder: Path
-    source: str
-
-    @cached_property
-    def _places(self) -> dict[str, tuple[int, int]]:
-        """Part and row of each scan."""
-        parts = store.read_names(self.folder, _ALL)
-        return {name: (part, row) for part, names in enumerate(parts) for row, name in enumerate(names)}
-
-    def names(self) -> list[str]:
-        """The scans' names."""
-        return list(self._places)
-
-    def path(self, name: str) -> Path:
-        """The part of the store that holds a scan."""
-        if name not in self._places:
-            raise InputError(f"{self.folder}: expected scene {name!r} in the store, found {len(self._places)} others")
-        return store.part_path(self.folder, _ALL, self._places[name][0])
+class StoredScans(store.StoredSplit):
+    """The scans of a store; their source is `scannet`, or `synthetic` for made rooms."""
 
     def read(self, name: str) -> Scan:
         """One scan."""
-        path = self.path(name)
-        with reading(path, f"delete the folder and {store.CURE}"):
-            return from_record(store.read_record(path, self._places[name][1], SCHEMA))
+        return from_record(self.read_fields(name, SCHEMA))
 
 
 def open_scene_store(folder: Path) -> StoredScans:
@@ -117,7 +88,7 @@ def open_scene_store(folder: Path) -> StoredScans:
         raise InputError(
             f"{folder}: expected a store of scenes, found {found}; make it with `perception prepare scannet`"
         )
-    return StoredScans(folder, info.source)
+    return StoredScans(folder, _ALL, info.source)
 
 
 def prepare_scans(

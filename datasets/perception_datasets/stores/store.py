@@ -20,7 +20,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from jaxtyping import Int
 from zarr.codecs import BloscCodec
 
 from perception.errors import InputError
+from perception_datasets.errors import reading
 
 FORMAT = "perception-records"
 VERSION = 1
@@ -197,3 +198,40 @@ def _attributes(folder: Path) -> dict[str, Any]:
         return json.loads(path.read_text()).get("attributes", {})
     except ValueError as error:
         raise InputError(f"{path}: it cannot be parsed ({error}); {CURE}") from error
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """The records of one split of a store, by name.
+
+    Attributes:
+        folder: The store.
+        split: Group of the store.
+        source: Where the records came from: a data set's name, or `synthetic`.
+    """
+
+    folder: Path
+    split: str
+    source: str
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int]]:
+        """Part and row of each record."""
+        parts = read_names(self.folder, self.split)
+        return {name: (part, row) for part, names in enumerate(parts) for row, name in enumerate(names)}
+
+    def names(self) -> list[str]:
+        """The records' names, in the order in which they were prepared."""
+        return list(self._places)
+
+    def path(self, name: str) -> Path:
+        """The part of the store that holds a record."""
+        if name not in self._places:
+            raise InputError(f"{self.folder}: expected {name!r} in {self.split}, found {len(self._places)} others")
+        return part_path(self.folder, self.split, self._places[name][0])
+
+    def read_fields(self, name: str, schema: Schema) -> dict[str, np.ndarray]:
+        """The fields of one record."""
+        path = self.path(name)
+        with reading(path, f"delete the folder and {CURE}"):
+            return read_record(path, self._places[name][1], schema)

@@ -10,8 +10,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from perception_datasets.argoverse.scenario_folder import Failures
-from perception_datasets.errors import RecordError
+from perception_datasets.errors import Failures, RecordError
 from perception_datasets.stores import store
 
 

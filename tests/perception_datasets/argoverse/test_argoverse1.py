@@ -10,8 +10,8 @@ import pytest
 
 from perception.forecasting.scenario import AgentKind, Scenario
 from perception_datasets.argoverse.argoverse1 import read_argoverse1
-from perception_datasets.errors import RecordError
-from perception_datasets.forecasting import Failures, open_forecasting
+from perception_datasets.errors import Failures, RecordError
+from perception_datasets.forecasting import open_forecasting
 
 WriteScene = Callable[..., Path]
 

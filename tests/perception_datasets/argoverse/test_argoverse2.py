@@ -9,8 +9,8 @@ from av2.datasets.motion_forecasting.scenario_serialization import load_argovers
 
 from perception.forecasting.scenario import AgentKind
 from perception_datasets.argoverse.argoverse2 import read_argoverse2
-from perception_datasets.errors import RecordError
-from perception_datasets.forecasting import Failures, open_forecasting
+from perception_datasets.errors import Failures, RecordError
+from perception_datasets.forecasting import open_forecasting
 
 
 def parquet_of(folder: Path) -> Path:

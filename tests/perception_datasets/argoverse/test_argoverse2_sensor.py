@@ -14,8 +14,8 @@ from perception.forecasting.scenario import AgentKind
 from perception.forecasting.vectorize import vectorize
 from perception_datasets.argoverse import argoverse2_sensor
 from perception_datasets.argoverse.argoverse2_sensor import read_log
-from perception_datasets.errors import RecordError
-from perception_datasets.forecasting import Failures, open_forecasting
+from perception_datasets.errors import Failures, RecordError
+from perception_datasets.forecasting import open_forecasting
 
 FRAMES = 112
 

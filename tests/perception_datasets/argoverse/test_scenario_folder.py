@@ -2,8 +2,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from perception.forecasting.scenario import Scenario
-from perception_datasets.argoverse.scenario_folder import Failures, ScenarioFiles, ScenarioFolder
-from perception_datasets.errors import RecordError
+from perception_datasets.argoverse.scenario_folder import ScenarioFiles, ScenarioFolder
+from perception_datasets.errors import Failures, RecordError
 
 
 class Numbers:

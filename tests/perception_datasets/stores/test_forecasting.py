@@ -12,8 +12,8 @@ import pytest
 
 from perception.errors import InputError
 from perception.forecasting.scenario import Scenario
-from perception_datasets.errors import RecordError
-from perception_datasets.forecasting import Failures, ScenarioFolder, open_forecasting
+from perception_datasets.errors import Failures, RecordError
+from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 from perception_datasets.stores import store
 from perception_datasets.stores.forecasting import from_record, prepare, to_record
 

@@ -104,7 +104,7 @@ def test_a_killed_run_is_continued_to_the_same_bytes(made_rooms: Path, tmp_path:
 
 
 def test_an_unknown_scene_is_one_sentence(rooms_store: Path) -> None:
-    with pytest.raises(InputError, match="expected scene 'scene0000_00' in the store, found 10 others"):
+    with pytest.raises(InputError, match="expected 'scene0000_00' in scenes, found 10 others"):
         open_scene_store(rooms_store).read("scene0000_00")
 
 

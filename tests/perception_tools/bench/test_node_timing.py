@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import mmap
 from itertools import islice, pairwise
 
 import numpy as np
@@ -36,7 +37,8 @@ def test_the_parts_of_a_frame_are_all_of_it(model: Forecaster) -> None:
     times = time_frames(active_node(model, drive, history_steps=3), model, drive.frames)
     assert times.parts_ms.shape == (4, len(PARTS))
     assert (times.parts_ms > 0).all()
-    np.testing.assert_allclose(times.parts_ms.sum(axis=1), times.cpu_ms, rtol=0.05)
+    assert (times.parts_ms.sum(axis=1) <= times.cpu_ms).all()
+    assert np.max(times.parts_ms.sum(axis=1) / times.cpu_ms) > 0.9  # in the frame that was disturbed least
     assert times.agents.tolist() == [node_timing.SYNTHETIC_AGENTS] * 4
 
 
@@ -71,8 +73,10 @@ def test_growth_is_seen_as_a_slope(model: Forecaster, monkeypatch: pytest.Monkey
 
 def test_resident_memory_follows_what_is_held() -> None:
     before = node_timing.resident_mb()
-    held = np.ones(8_000_000)
-    assert node_timing.resident_mb() - before == pytest.approx(held.nbytes / 1e6, abs=8)
+    with mmap.mmap(-1, 64_000_000) as held:  # new memory, not what a free list had left
+        held.write(bytes(len(held)))
+        assert node_timing.resident_mb() - before == pytest.approx(64, abs=16)
+    assert node_timing.resident_mb() - before == pytest.approx(0, abs=16)
 
 
 def test_transport_is_timed_on_real_messages(model: Forecaster) -> None:

@@ -11,7 +11,8 @@ import torch
 from perception.errors import InputError
 from perception.question_answering.answers import AnswerVocabulary
 from perception.question_answering.vocabulary import Vocabulary
-from perception_tools.forecasting.model_file import MODEL_FILE, load_model
+from perception_tools.forecasting.model_file import load_model
+from perception_tools.model_files import MODEL_FILE
 from perception_tools.scene_qa.model_file import SceneQaTraining, load_answerer, save_answerer
 from perception_tools.scene_qa.recipes import SceneQaRecipe
 from perception_tools.scene_qa.task import KnownWords, build_answerer

@@ -118,8 +118,8 @@ def test_the_detectors_large_gradient_leaves_that_of_the_rest_alone(
     tiny_answerer: SceneQaRecipe, words: KnownWords
 ) -> None:
     task = SceneQaTask(tiny_answerer, words, SIZES)
-    assert task.model.scene is not None
-    detector, text = task.model.scene.vote[1].weight, task.model.text_in[0].weight
+    weights = dict(task.model.named_parameters())
+    detector, text = weights["scene.vote.1.weight"], weights["text_in.0.weight"]
     detector.grad, text.grad = torch.full_like(detector, 100.0), torch.full_like(text, 1e-4)
     task.configure_gradient_clipping(torch.optim.SGD(task.parameters()), 1.0)
     assert float(detector.grad.norm()) == pytest.approx(1, rel=1e-4)

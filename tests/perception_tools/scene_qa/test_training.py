@@ -22,7 +22,7 @@ from perception_datasets.sqa3d.answer_dict import write_answer_dict
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
 from perception_tools.curves import read_curves
-from perception_tools.forecasting.model_file import MODEL_FILE
+from perception_tools.model_files import MODEL_FILE
 from perception_tools.scene_qa.data import first_scenes
 from perception_tools.scene_qa.model_file import load_answerer
 from perception_tools.scene_qa.training import known_words, mean_sizes, scene_qa_job

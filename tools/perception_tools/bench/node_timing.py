@@ -22,6 +22,7 @@ from perception_nodes.forecasting.resampling import NS_PER_STEP
 from perception_nodes.ros.autoware import frame_of, predicted_objects_of, tracked_objects_of
 from perception_nodes.ros.cdr import read_tracked_objects, write_predicted_objects, write_tracked_objects
 from perception_tools.streaming.drive import Drive
+from perception_tools.streaming.playback import percentiles
 
 PARTS = ("tracks, vectors, views", "agents' sub-graph", "rest of the encoder", "block", "decoder", "to the city frame")
 """Of a frame, in their order."""
@@ -54,11 +55,6 @@ class FrameTimes:
             "cpu_ms": percentiles(self.cpu_ms),
             "parts_cpu_ms_p50": dict(zip(PARTS, np.median(self.parts_ms, axis=0).tolist(), strict=True)),
         }
-
-
-def percentiles(values: Float[np.ndarray, " values"]) -> dict[str, float]:
-    """Median, 99th percentile, maximum."""
-    return {"p50": float(np.median(values)), "p99": float(np.percentile(values, 99)), "max": float(values.max())}
 
 
 class _Watch:

@@ -17,8 +17,8 @@ from perception.forecasting.scenario import Forecast, Scenario
 from perception.forecasting.vectorize import UnusableScenario, VectorizedScenario, vectorize
 from perception.metrics.forecasting import ForecastTable
 from perception.models.constant_velocity import constant_velocity
-from perception_datasets.errors import RecordError
-from perception_datasets.forecasting import Failures, ScenarioFolder, open_forecasting
+from perception_datasets.errors import Failures, RecordError
+from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 from perception_tools.curves import read_curves
 from perception_tools.forecasting.model_file import TrainedForecaster, load_model
 from perception_tools.json_files import write_json

@@ -11,7 +11,7 @@ from perception.models.scene_answerer import SceneAnswerer
 from perception.question_answering.answers import AnswerVocabulary
 from perception.question_answering.vocabulary import Vocabulary
 from perception.scene.classes import BOX_CLASSES
-from perception_tools.forecasting.model_file import read_model, write_model
+from perception_tools.model_files import read_model, write_model
 from perception_tools.scene_qa.recipes import SceneQaRecipe
 from perception_tools.scene_qa.task import KnownWords, build_answerer
 

@@ -135,6 +135,10 @@ def _consistency(before: ForecastResult, now: ForecastResult) -> Float[np.ndarra
 
 
 def latency_summary(results: Sequence[ForecastResult]) -> dict[str, float]:
-    """Median, 99th percentile and maximum of all answers' latency, milliseconds."""
-    latency = np.array([result.latency_ms for result in results])
-    return {"p50": float(np.median(latency)), "p99": float(np.percentile(latency, 99)), "max": float(latency.max())}
+    """Percentiles of all answers' latency, milliseconds."""
+    return percentiles(np.array([result.latency_ms for result in results]))
+
+
+def percentiles(values: Float[np.ndarray, " values"]) -> dict[str, float]:
+    """Median, 99th percentile, maximum."""
+    return {"p50": float(np.median(values)), "p99": float(np.percentile(values, 99)), "max": float(values.max())}

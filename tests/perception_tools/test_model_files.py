@@ -1,0 +1,65 @@
+"""Any model's file; what each task puts into its own is tested beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from perception.errors import InputError
+from perception.frozen.weights import WeightsError
+from perception_tools.model_files import MODEL_FILE, read_model, write_model
+
+FORMAT = "a test's model 1"
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    write_model(tmp_path / MODEL_FILE, nn.Linear(3, 2), FORMAT, {"recipe": {"passes": 3}})
+    return tmp_path / MODEL_FILE
+
+
+def test_a_model_comes_back_from_its_file_or_its_runs_folder(saved: Path) -> None:
+    for path in (saved, saved.parent):
+        stored = read_model(path, FORMAT)
+        assert stored.metadata == {"recipe": {"passes": 3}}
+        model = nn.Linear(3, 2)
+        stored.load_into(model)
+        assert torch.equal(model.weight, stored.weights["weight"])
+    assert saved.stat().st_mode & 0o777 == 0o644, "others may run what one has trained"
+
+
+def test_a_missing_model_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected a run's folder or its model\.safetensors, found none"):
+        read_model(tmp_path, FORMAT)
+
+
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.99])
+def test_a_truncated_file_is_named(saved: Path, part: float) -> None:
+    saved.write_bytes(saved.read_bytes()[: int(saved.stat().st_size * part)])
+    with pytest.raises(InputError, match=rf"{MODEL_FILE}: expected a whole safetensors file"):
+        read_model(saved, FORMAT)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "a test's model 0"}])
+def test_another_programs_file_is_refused(tmp_path: Path, metadata: dict | None) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors", metadata)
+    with pytest.raises(InputError, match=f'expected a file of format "{FORMAT}"'):
+        read_model(tmp_path / "other.safetensors", FORMAT)
+
+
+def test_a_failed_write_leaves_the_former_file(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = saved.read_bytes()
+
+    def full_disk(_tensors: object, path: Path, _metadata: object) -> None:
+        path.write_bytes(before[: len(before) // 2])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("perception.frozen.weights.writing.save_file", full_disk)
+    with pytest.raises(WeightsError, match="No space"):
+        write_model(saved, nn.Linear(3, 2), FORMAT, {})
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
