@@ -131,18 +131,22 @@ def test_a_deployment_can_be_checked_without_running_it(deployment: Path, capsys
 
 def test_the_supervisor_stops_by_force_before_the_five_seconds_are_over(tmp_path: Path) -> None:
     file = tmp_path / "100%.yaml"
-    file.write_text("service: {folder: 'a %(b)s', workers: 2, pipelines: [x, y]}\nnodes: {ego: {checkpoint: run}}")
+    file.write_text(
+        "service: {folder: 'a %(b)s', workers: 2, pipelines: [x, y]}\nnodes: {ego: {checkpoint: run}}\n"
+        "scene_qa: {hal: {checkpoint: run}}"
+    )
     written = supervisor_configuration(read_deployment(file), file, tmp_path)
     parsed = configparser.RawConfigParser()
     parsed.read_string(written)
     programs = [section for section in parsed.sections() if section.startswith("program:")]
-    assert programs == ["program:router", "program:block0", "program:block1", "program:node_ego"]
-    assert parsed["group:perception"]["programs"] == "router,block0,block1,node_ego"
+    assert programs == ["program:router", "program:block0", "program:block1", "program:node_ego", "program:node_hal"]
+    assert parsed["group:perception"]["programs"] == "router,block0,block1,node_ego,node_hal"
     for program in programs:
         options = parsed[program]
         assert (options["autorestart"], options["stopwaitsecs"]) == ("true", "3")
         words = shlex.split(options["command"].replace("%%", "%"))[3:]
         assert any(" ".join(words).startswith(command) for command in COMMANDS)
+    assert shlex.split(parsed["program:node_hal"]["command"].replace("%%", "%"))[3:5] == ["node", "scene-qa"]
     assert shlex.split(parsed["program:block1"]["command"])[-3:] == ["--name", "x", "y"]
 
 

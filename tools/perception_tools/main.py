@@ -30,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "serve router": ("perception_tools.serve:serve_router", "run the zenoh router that a robot's processes meet at"),
     "node forecast": ("perception_tools.node:forecast", "forecast a robot's tracked objects, from zenoh to zenoh"),
+    "node scene-qa": (
+        "perception_tools.node:scene_qa",
+        "answer questions about the scene around a robot, or about a scan",
+    ),
     "certificates": (
         "perception_tools.certificates:certificates",
         "make the certificates that a deployment's security asks for",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from perception.errors import InputError
 
@@ -13,7 +15,13 @@ if TYPE_CHECKING:
     import zenoh
 
     from perception_nodes.forecasting.node import ForecastingNode
-    from perception_nodes.operations.deployment import Deployment, ForecastPlan
+    from perception_nodes.forecasting.process import ForecastingProcess
+    from perception_nodes.operations.deployment import Deployment, ForecastPlan, SceneQaPlan
+    from perception_nodes.ros.topics import RosNode
+    from perception_nodes.scene_qa.node import SceneQaNode
+    from perception_nodes.scene_qa.process import SceneQaProcess
+
+Plan = TypeVar("Plan")
 
 
 def forecast(config: Path, name: str = "forecast") -> NoReturn:
@@ -28,14 +36,55 @@ def forecast(config: Path, name: str = "forecast") -> NoReturn:
     from perception_nodes.operations.deployment import read_deployment
 
     deployment = read_deployment(config)
-    if name not in deployment.nodes:
-        raise InputError(
-            f"{config}: expected the node {name!r}, found {', '.join(deployment.nodes) or 'none'}; name one of them"
-        )
-    plan = deployment.nodes[name]
+    plan = _named(deployment.nodes, name, config)
+
+    def start(session: zenoh.Session, ros: RosNode, open_: ExitStack) -> ForecastingProcess:
+        from perception_nodes.forecasting.process import ForecastingProcess
+
+        return open_.enter_context(ForecastingProcess(_forecaster(plan, session, open_), ros, plan))
+
+    _run(deployment, name, plan, start)
+
+
+def scene_qa(config: Path, name: str = "scene_qa") -> NoReturn:
+    """Answer questions about the scene around a robot, or about a scan, on zenoh in ROS 2's messages, until SIGTERM.
+
+    Prints one line of JSON when it is ready.
+
+    Args:
+        config: The deployment's YAML file; the node is one of its `scene_qa`.
+        name: Which.
+    """
+    from perception_nodes.operations.deployment import read_deployment
+
+    deployment = read_deployment(config)
+    plan = _named(deployment.scene_qa, name, config)
+
+    def start(session: zenoh.Session, ros: RosNode, open_: ExitStack) -> SceneQaProcess:
+        from perception_nodes.scene_qa.process import SceneQaProcess
+        from perception_nodes.scene_qa.scene_map import read_scan
+
+        scan = None if plan.scan is None else read_scan(plan.scan, stamp_ns=time.time_ns())
+        return open_.enter_context(SceneQaProcess(_answerer(plan, session, open_), ros, plan, scan))
+
+    _run(deployment, name, plan, start)
+
+
+def _named(plans: Mapping[str, Plan], name: str, config: Path) -> Plan:
+    if name not in plans:
+        raise InputError(f"{config}: expected the node {name!r}, found {', '.join(plans) or 'none'}; name one of them")
+    return plans[name]
+
+
+def _run(
+    deployment: Deployment,
+    name: str,
+    plan: ForecastPlan | SceneQaPlan,
+    start: Callable[[zenoh.Session, RosNode, ExitStack], ForecastingProcess | SceneQaProcess],
+) -> NoReturn:
+    """A node's process from its start to its end."""
     import torch
 
-    from perception_nodes.forecasting.process import ForecastingProcess
     from perception_nodes.operations.endpoints import OperationsServer, StopSignal, leave
     from perception_nodes.operations.json_logs import log_as_json
     from perception_nodes.ros.topics import RosNode
@@ -46,9 +95,8 @@ def forecast(config: Path, name: str = "forecast") -> NoReturn:
     stop = StopSignal()
     with ExitStack() as open_:
         session = open_.enter_context(_session(deployment, name))
-        node = _configured(plan, session, open_)
         ros = open_.enter_context(RosNode(session, RmwZenoh(node=name, domain=plan.domain)))
-        process = open_.enter_context(ForecastingProcess(node, ros, plan))
+        process = start(session, ros, open_)
         ready: dict[str, object] = {"node": name, "zenoh": str(session.zid())}
         if plan.metrics is not None:
             server = OperationsServer(plan.metrics, live=process.live, ready=process.ready, registry=process.registry)
@@ -68,7 +116,7 @@ def _session(deployment: Deployment, name: str) -> zenoh.Session:
     return open_secure_session(deployment.router.place, identity)
 
 
-def _configured(plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) -> ForecastingNode:
+def _forecaster(plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) -> ForecastingNode:
     """A node with its model; the trained block leaves memory with this function where a folded one is used."""
     from perception_nodes.block.client import RemoteBlock
     from perception_nodes.block.over_zenoh import ZenohBlocks
@@ -87,4 +135,26 @@ def _configured(plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) ->
         blocks = ZenohBlocks(session)
         open_.callback(blocks.close)
         model.add_module("block", RemoteBlock(blocks, plan.block, plan.timeout_ms / 1e3))
+    return node
+
+
+def _answerer(plan: SceneQaPlan, session: zenoh.Session, open_: ExitStack) -> SceneQaNode:
+    """A node with its model."""
+    from perception_nodes.block.client import RemoteBlock
+    from perception_nodes.block.over_zenoh import ZenohBlocks
+    from perception_nodes.scene_qa.node import SceneQaNode, SceneQaSettings
+    from perception_tools.forecasting.serving import model_id
+    from perception_tools.scene_qa.model_file import load_answerer
+
+    trained = load_answerer(plan.checkpoint)
+    if trained.recipe.legacy_color:
+        raise InputError(f"{plan.checkpoint}: expected a model of true colours, got one trained with legacy_color")
+    settings = SceneQaSettings(trained.recipe.points, plan.max_age_s, plan.max_lag_s, plan.min_confidence)
+    node, form = SceneQaNode(settings), "float32"
+    if plan.block is not None:
+        blocks = ZenohBlocks(session)
+        open_.callback(blocks.close)
+        trained.model.add_module("block", RemoteBlock(blocks, plan.block, plan.timeout_ms / 1e3))
+        form = f"service/{plan.block}"
+    node.configure(trained.model, trained.answers, model_id=model_id(trained, plan.checkpoint, form))
     return node

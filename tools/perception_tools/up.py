@@ -62,6 +62,8 @@ def commands(plan: Deployment, file: Path) -> dict[str, list[str]]:
         made |= {name: serve + _papers(plan, name) for name in plan.service.names}
     for name in plan.nodes:
         made[f"node_{name}"] = [*perception, "node", "forecast", *config, "--name", name]
+    for name in plan.scene_qa:
+        made[f"node_{name}"] = [*perception, "node", "scene-qa", *config, "--name", name]
     return made
 
 

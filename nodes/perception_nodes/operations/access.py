@@ -8,10 +8,11 @@ https://zenoh.io/docs/manual/access-control
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from perception_nodes.operations.deployment import Deployment, ForecastPlan
+from perception_nodes.operations.deployment import Deployment, ForecastPlan, SceneQaPlan
+from perception_nodes.ros.wire import expect_name
 
 DIAGNOSTICS_TOPIC = "/diagnostics"
 
@@ -37,42 +38,50 @@ class Grant:
     watches: tuple[str, ...] = ()
 
 
-_LATE_ASK = ["query", "liveliness_query", "declare_liveliness_subscriber"]
-_KEPT = ["reply", "declare_queryable", "liveliness_token"]
-_MESSAGES: dict[str, tuple[list[str], list[str]]] = {
-    "publishes": (["put", "delete", *_KEPT], ["declare_subscriber", "query"]),
-    "subscribes": (["declare_subscriber", *_LATE_ASK], ["put", "delete", *_KEPT]),
-    "answers": (["reply", "declare_queryable"], ["query"]),
-    "asks": (["query"], ["reply", "declare_queryable"]),
-    "announces": (["liveliness_token"], []),
-    "watches": (["liveliness_query", "declare_liveliness_subscriber"], ["liveliness_token"]),
+_KEPT = "/@adv/**"
+"""Behind a topic's key: where publishers keep the last messages of latched topics for who comes late."""
+
+_MESSAGES: dict[str, dict[str, tuple[list[str], list[str]]]] = {
+    "publishes": {
+        "": (["put", "delete", "reply"], ["declare_subscriber"]),
+        _KEPT: (["put", "reply", "declare_queryable", "liveliness_token"], ["declare_subscriber", "query"]),
+    },
+    "subscribes": {
+        "": (["declare_subscriber"], ["put", "delete", "reply"]),
+        _KEPT: (
+            ["declare_subscriber", "query", "liveliness_query", "declare_liveliness_subscriber"],
+            ["put", "reply", "declare_queryable", "liveliness_token"],
+        ),
+    },
+    "answers": {"": (["reply", "declare_queryable"], ["query"])},
+    "asks": {"": (["query"], ["reply", "declare_queryable"])},
+    "announces": {"": (["liveliness_token"], [])},
+    "watches": {"": (["liveliness_query", "declare_liveliness_subscriber"], ["liveliness_token"])},
 }
-"""zenoh's messages from the process to the router, and from the router to the process, that each right needs."""
+"""zenoh's messages from the process to the router, and from the router to the process, that each right needs; by what
+is behind its keys."""
 
 
 def access_control(grants: Mapping[str, Grant]) -> dict[str, object]:
     """Zenoh's setting `access_control` for a router; names are certificates' common names."""
-    rules = [rule for name, grant in grants.items() for rule in _rules(name, grant)]
+    rules = {name: list(_rules(name, grant)) for name, grant in grants.items() if grant != Grant()}
     return {
         "enabled": True,
         "default_permission": "deny",
-        "rules": rules,
-        "subjects": [{"id": name, "cert_common_names": [name]} for name in grants],
-        "policies": [
-            {"subjects": [name], "rules": [rule["id"] for rule in rules if str(rule["id"]).startswith(f"{name} ")]}
-            for name, grant in grants.items()
-            if grant != Grant()
-        ],
+        "rules": [rule for own in rules.values() for rule in own],
+        "subjects": [{"id": name, "cert_common_names": [name]} for name in rules],
+        "policies": [{"subjects": [name], "rules": [rule["id"] for rule in own]} for name, own in rules.items()],
     }
 
 
-def _rules(name: str, grant: Grant) -> Iterable[dict[str, object]]:
-    for right in fields(grant):
-        keys = getattr(grant, right.name)
-        for flow, messages in zip(("ingress", "egress"), _MESSAGES[right.name], strict=True):
-            if keys and messages:
-                what = {"messages": messages, "flows": [flow], "key_exprs": list(keys)}
-                yield {"id": f"{name} {right.name} {flow}", "permission": "allow", **what}
+def _rules(name: str, grant: Grant) -> Iterator[dict[str, object]]:
+    for right, messages_of in _MESSAGES.items():
+        for behind, both_ways in messages_of.items():
+            keys = [key + behind for key in getattr(grant, right)]
+            for flow, messages in zip(("ingress", "egress"), both_ways, strict=True):
+                if keys and messages:
+                    what = {"messages": messages, "flows": [flow], "key_exprs": keys}
+                    yield {"id": f"{name} {right} {behind} {flow}", "permission": "allow", **what}
 
 
 def grants_of(deployment: Deployment) -> dict[str, Grant]:
@@ -86,6 +95,7 @@ def grants_of(deployment: Deployment) -> dict[str, Grant]:
         )
         grants |= dict.fromkeys(deployment.service.names, serves)
     grants |= {name: _forecasts(name, plan) for name, plan in deployment.nodes.items()}
+    grants |= {name: _answers(name, plan) for name, plan in deployment.scene_qa.items()}
     for name, other in deployment.security.others.items() if deployment.security else ():
         grants[name] = Grant(
             publishes=_topics(other.domain, *other.publishes),
@@ -106,6 +116,17 @@ def _forecasts(name: str, plan: ForecastPlan) -> Grant:
     )
 
 
+def _answers(name: str, plan: SceneQaPlan) -> Grant:
+    sensed = () if plan.scan else (plan.clouds, plan.ego)
+    return Grant(
+        subscribes=_topics(plan.domain, plan.questions, *sensed),
+        publishes=_topics(plan.domain, plan.answers, DIAGNOSTICS_TOPIC),
+        answers=_topics(plan.domain, plan.service),
+        announces=_node(plan.domain, name),
+        **_block(plan.block),
+    )
+
+
 def _block(pipeline: str | None) -> dict[str, tuple[str, ...]]:
     """What a node needs that asks the block service."""
     if pipeline is None:
@@ -114,9 +135,10 @@ def _block(pipeline: str | None) -> dict[str, tuple[str, ...]]:
 
 
 def _topics(domain: int, *names: str) -> tuple[str, ...]:
-    """Topics as rmw_zenoh names them, of any type, and what zenoh keeps beside latched ones."""
-    keys = [f"{domain}/{name.lstrip('/')}/*/*" for name in names]
-    return tuple(key + end for key in keys for end in ("", "/@adv/**"))
+    """Topics and services as rmw_zenoh names them, of any type."""
+    for name in names:
+        expect_name(name)  # a pattern would be a right to more
+    return tuple(f"{domain}{name}/*/*" for name in names)
 
 
 def _node(domain: int, name: str) -> tuple[str, ...]:

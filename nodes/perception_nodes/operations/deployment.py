@@ -10,6 +10,9 @@
         checkpoint: runs/llama
         block: forecast-vectornet-llama
         metrics: 9464
+    scene_qa:
+      answerer:
+        checkpoint: runs/rooms
 
 Relative paths are relative to the file. Across hosts, or where not everybody on the robot is trusted, `security` gives
 each process a certificate, and the router lets each do what its part of this file needs and nothing else:
@@ -30,6 +33,7 @@ each process a certificate, and the router lets each do what its part of this fi
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -40,6 +44,7 @@ from typing import TYPE_CHECKING, Literal
 from perception.errors import InputError
 from perception_nodes.operations.configuration import read_yaml
 from perception_nodes.operations.listening import expect_guarded, reachable
+from perception_nodes.ros.wire import expect_name
 
 if TYPE_CHECKING:
     from perception_nodes.operations.identity import Identity
@@ -78,6 +83,10 @@ class OtherPlan:
     publishes: tuple[str, ...] = ()
     subscribes: tuple[str, ...] = ()
     asks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in (*self.publishes, *self.subscribes, *self.asks):
+            expect_name(name)
 
 
 @dataclass(frozen=True)
@@ -175,6 +184,55 @@ class ForecastPlan:
             )
 
 
+@dataclass(frozen=True)
+class SceneQaPlan:
+    """A node that answers questions about the scene around it.
+
+    Attributes:
+        checkpoint: A run's folder.
+        scan: The scene, as a file of coloured points; without one it is mapped from clouds.
+        block: Name of the pipeline to ask the service for; the checkpoint's own block in the node's process without it.
+        timeout_ms: Of a request to the service.
+        tolerance_ms: An answer that takes longer is an excess; see `perception_nodes.operations.diagnostics`.
+        domain: ROS_DOMAIN_ID.
+        clouds: Topic of point clouds, in the map's frame or in that of the odometry's child.
+        ego: Topic of the odometry.
+        frame: Name of the map's frame.
+        questions: Topic of the questions.
+        answers: Topic of the answers.
+        service: Which answers questions too.
+        voxel_m: Edge of the map's voxels, as `perception_nodes.scene_qa.scene_map` says.
+        max_age_s: As `perception_nodes.scene_qa.node.SceneQaSettings` says, and so are the next two.
+        max_lag_s: See there.
+        min_confidence: See there.
+        metrics: Port of /livez, /readyz and /metrics on loopback; none without it.
+        threads: Of torch.
+    """
+
+    checkpoint: Path
+    scan: Path | None = None
+    block: str | None = None
+    timeout_ms: float = 1000.0
+    tolerance_ms: float = 2000.0
+    domain: int = 0
+    clouds: str = "/sensing/lidar/concatenated/pointcloud"
+    ego: str = EGO
+    frame: str = "map"
+    questions: str = "/scene_qa/questions"
+    answers: str = "/scene_qa/answers"
+    service: str = "/scene_qa/ask"
+    voxel_m: float = 0.02
+    max_age_s: float = math.inf
+    max_lag_s: float = 2.0
+    min_confidence: float = 0.0
+    metrics: int | None = None
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        _expect_positive("node", timeout_ms=self.timeout_ms, tolerance_ms=self.tolerance_ms, threads=self.threads)
+        _expect_positive("node", voxel_m=self.voxel_m, max_age_s=self.max_age_s)
+
+
 ROUTER = "router"
 
 
@@ -184,16 +242,18 @@ class Deployment:
 
     Attributes:
         nodes: Forecasting nodes, each by a name of its own.
+        scene_qa: Nodes that answer questions, each by a name of its own.
         security: Without it, everything stays on loopback.
     """
 
     router: RouterPlan = RouterPlan()
     service: ServicePlan | None = None
     nodes: Mapping[str, ForecastPlan] = field(default_factory=dict)
+    scene_qa: Mapping[str, SceneQaPlan] = field(default_factory=dict)
     security: SecurityPlan | None = None
 
     def __post_init__(self) -> None:
-        for name, node in self.nodes.items():
+        for name, node in (*self.nodes.items(), *self.scene_qa.items()):
             if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
                 raise InputError(f"node {name!r}: expected a ROS name of letters, digits and underscores; rename it")
             self._check_block(name, node.block)
@@ -202,7 +262,7 @@ class Deployment:
     @property
     def own_names(self) -> list[str]:
         """Of our processes, as their certificates have them; the router first."""
-        return [ROUTER, *(self.service.names if self.service else ()), *self.nodes]
+        return [ROUTER, *(self.service.names if self.service else ()), *self.nodes, *self.scene_qa]
 
     @property
     def names(self) -> list[str]:
@@ -237,6 +297,9 @@ class Deployment:
             raise InputError(
                 f"router: expected listen: tls/HOST:PORT, since there is security, got {self.router.listen}; change it"
             )
+        for name in self.security.others if self.security else ():
+            if not re.fullmatch(r"[\w.-]+", name, re.ASCII):
+                raise InputError(f"{name!r}: expected a name of letters, digits, dots, hyphens, underscores; rename it")
         twice = [name for name, count in Counter(self.names).items() if count > 1]
         if twice:
             raise InputError(f"{twice[0]}: two processes have this name, expected each to have its own; rename one")

@@ -31,6 +31,10 @@ TRACKED_OBJECTS = "autoware_perception_msgs/msg/TrackedObjects"
 PREDICTED_OBJECTS = "autoware_perception_msgs/msg/PredictedObjects"
 POLYLINE_MAP = "forecast_msgs/msg/PolylineMap"
 FORECAST_STATUS = "forecast_msgs/msg/ForecastStatus"
+POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
+SCENE_QUESTION = "scene_qa_msgs/msg/SceneQuestion"
+SCENE_ANSWER = "scene_qa_msgs/msg/SceneAnswer"
+ASK_SCENE = "scene_qa_msgs/srv/AskScene"
 
 
 @cache
@@ -64,6 +68,14 @@ def stamp_ns_of(header: Any) -> int:
 def topic_of(name: str, kind: str, qos: Qos = RELIABLE) -> Topic:
     """A topic of a known type."""
     return Topic(name, kind, type_hash(kind), qos)
+
+
+def service_of(name: str, kind: str) -> Topic:
+    """A service of one of our own kinds."""
+    path = INTERFACES / f"{kind}.srv"
+    if not path.is_file():
+        raise InputError(f"unknown service type {kind!r}; expected one of {INTERFACES}/*/srv")
+    return Topic(name, kind, service_hash(kind, path.read_text()))
 
 
 def serialize(message: object, name: str) -> bytes:

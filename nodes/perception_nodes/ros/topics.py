@@ -1,4 +1,4 @@
-"""Publishers and subscriptions of ROS topics on a zenoh session, in any of the forms of `perception_nodes.ros.wire`.
+"""Publishers, subscriptions and services of ROS on a zenoh session, in any of the forms of `perception_nodes.ros.wire`.
 
 Reliable means that zenoh retransmits on a link; when a receiver cannot keep up, messages are dropped all the same, as
 in rmw_zenoh, unless all are to be kept. Latched topics keep their last messages with the publisher, who sends them to
@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -152,6 +153,20 @@ class RosNode:
         self._open.callback(_announce(self._session, token))
         return subscription
 
+    def serve(self, service: Topic, answer: Callable[[bytes, Callable[[bytes], None]], None]) -> None:
+        """Announces a service, which lives until the node is closed.
+
+        Args:
+            service: What to answer.
+            answer: Is given a request's CDR, and what sends the response's: once, whenever it is ready, from any
+                thread. It runs on zenoh's thread, so it must hand over and return.
+        """
+        token = self._wire.token(Role.SERVICE, service, self._zid, next(self._numbers))
+        key = self._wire.key(service)
+        queryable = self._session.declare_queryable(key, partial(_take_query, key, answer), complete=True)
+        self._open.callback(queryable.undeclare)
+        self._open.callback(_announce(self._session, token))
+
     def others_at(self, name: str) -> list[Entity]:
         """Who else announces a topic of this name: where type or hash differ from ours, that is why nothing arrives."""
         if self._wire.everyone is None:
@@ -210,6 +225,26 @@ class Subscription:
         except Exception:
             self.failed += 1
             _log.exception("a message of %s was lost", self._name)
+
+
+def _take_query(key: str, answer: Callable[[bytes, Callable[[bytes], None]], None], query: zenoh.Query) -> None:
+    """Hands a request over; its response says which request it is to, as rmw_zenoh's does."""
+    try:
+        asked = Attachment.from_bytes(query.attachment.to_bytes()) if query.attachment else None
+        answer(query.payload.to_bytes() if query.payload else b"", partial(_reply, key, query, asked))
+    except Exception:
+        query.drop()  # the client need not wait
+        _log.exception("a request for %s was lost", key)
+
+
+def _reply(key: str, query: zenoh.Query, asked: Attachment | None, cdr: bytes) -> None:
+    attachment = None if asked is None else replace(asked, stamp_ns=time.time_ns()).to_bytes()
+    try:
+        query.reply(key, cdr, attachment=attachment)
+    except zenoh.ZError:
+        _log.warning("a client of %s went away before it was answered", key)
+    finally:
+        query.drop()  # the answer is complete only then
 
 
 def _declare_publisher(session: zenoh.Session, key: str, qos: Qos) -> zenoh.ext.AdvancedPublisher:

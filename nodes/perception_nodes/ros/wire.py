@@ -73,11 +73,16 @@ class Topic:
     qos: Qos = RELIABLE
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise InputError(
-                f"topic name {self.name!r}: expected an absolute ROS name such as /perception/objects, "
-                "of letters, digits and underscores between slashes"
-            )
+        expect_name(self.name)
+
+
+def expect_name(name: str) -> None:
+    """Refuses what is no name of a topic or a service."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"topic name {name!r}: expected an absolute ROS name such as /perception/objects, "
+            "of letters, digits and underscores between slashes"
+        )
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,9 @@ router: {listen: PLACE}
 service: {folder: folded, pipelines: [forecast]}
 nodes:
   ego: {checkpoint: run, block: forecast}
+scene_qa:
+  mapper: {checkpoint: run}
+  reader: {checkpoint: run, scan: room.ply, domain: 3, block: forecast}
 security:
   certificates: papers
   others:
@@ -86,7 +89,7 @@ def eventually(is_so: Callable[[], object], seconds: float = 20.0) -> None:
 
 def test_each_process_may_do_what_its_part_of_the_deployment_needs(deployment: Deployment) -> None:
     grants = grants_of(deployment)
-    assert list(grants) == ["block0", "ego", "tracker", "planner"]
+    assert list(grants) == ["block0", "ego", "mapper", "reader", "tracker", "planner"]
     assert grants["block0"].answers == ("blk/forecast/*/infer",)
     assert grants["block0"].publishes == grants["block0"].subscribes == grants["block0"].asks == ()
     assert grants["ego"].asks == ("blk/forecast/*/infer",)
@@ -95,6 +98,11 @@ def test_each_process_may_do_what_its_part_of_the_deployment_needs(deployment: D
     assert "0/diagnostics/*/*" in grants["ego"].publishes
     assert grants["planner"].subscribes[0] == "0/perception/object_recognition/objects/*/*"
     assert grants["planner"].publishes == ()
+    assert "0/sensing/lidar/concatenated/pointcloud/*/*" in grants["mapper"].subscribes
+    assert grants["mapper"].asks == ()
+    assert grants["reader"].subscribes == ("3/scene_qa/questions/*/*",)
+    assert grants["reader"].answers == ("3/scene_qa/ask/*/*",)
+    assert grants["reader"].asks == ("blk/forecast/*/infer",)
 
 
 def test_messages_go_from_whom_they_should_to_whom_they_should_and_from_nobody_else(

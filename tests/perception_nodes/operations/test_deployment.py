@@ -52,6 +52,8 @@ def test_the_example_of_the_documentation_is_a_deployment(tmp_path: Path) -> Non
     assert (plan.service.folder, plan.service.workers) == (tmp_path / "folded/int8", 2)
     assert plan.nodes["forecast"].checkpoint == tmp_path / "runs/llama"
     assert plan.nodes["forecast"].metrics == 9464
+    assert plan.scene_qa["answerer"].checkpoint == tmp_path / "runs/rooms"
+    assert plan.own_names == ["router", "block0", "block1", "forecast", "answerer"]
 
 
 @pytest.mark.parametrize(
@@ -73,8 +75,18 @@ def test_the_example_of_the_documentation_is_a_deployment(tmp_path: Path) -> Non
             "nodes:\n  a:\n    checkpoint: c\n    objects_type: Detection3DArray",
             ":4: objects_type: expected one of autoware_perception_msgs/msg/TrackedObjects, vision_msgs/msg/Det",
         ),
+        ("scene_qa:\n  a: {checkpoint: c, block: f}", "asks for the block f, but there is no service"),
+        ("scene_qa:\n  a: {checkpoint: c, voxel_m: 0}", ":2: node: expected voxel_m above 0, got 0.0"),
         ("router: {listen: 'tcp/0.0.0.0:7447'}", ":1: tcp/0.0.0.0:7447: expected a place on loopback"),
         ("security: {certificates: c}", "expected listen: tls/HOST:PORT, since there is security, got tcp/127"),
+        (
+            "router: {listen: 'tls/[::]:1'}\nsecurity:\n  certificates: c\n  others: {a: {publishes: ['/a/**']}}",
+            ":4: topic name '/a/**': expected an absolute ROS name",
+        ),
+        (
+            "router: {listen: 'tls/[::]:1'}\nsecurity: {certificates: c, others: {a b: {}}}",
+            "'a b': expected a name of letters, digits, dots, hyphens, underscores",
+        ),
         (
             "router: {listen: 'tls/[::]:1'}\nnodes: {block0: {checkpoint: c}}\nservice: {folder: f}\n"
             "security: {certificates: c}",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from perception.errors import InputError
 from perception_nodes.ros import messages
 from perception_nodes.ros.cdr_payload import MAX_MESSAGE_BYTES, MalformedMessage
-from perception_nodes.ros.messages import deserialize, make, serialize, service_hash, type_hash
+from perception_nodes.ros.messages import deserialize, make, serialize, service_hash, service_of, type_hash
 
 OWN = sorted(f"{p.parent.parent.name}/msg/{p.stem}" for p in messages.INTERFACES.glob("*/msg/*.msg"))
 SET_BOOL = "bool data\n---\nbool success\nstring message\n"
@@ -42,6 +42,9 @@ def test_our_service_has_a_hash_and_changes_it_with_its_text() -> None:
     name = "scene_qa_msgs/srv/AskScene"
     text = (messages.INTERFACES / f"{name}.srv").read_text()
     assert service_hash(name, text) != service_hash(name, text.replace("question\n", "asked\n"))
+    assert service_of("/ask", name).type_hash == service_hash(name, text)
+    with pytest.raises(InputError, match="unknown service type 'scene_qa_msgs/srv/TellScene'"):
+        service_of("/ask", "scene_qa_msgs/srv/TellScene")
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -96,17 +99,20 @@ def test_an_answer_with_evidence_survives_the_wire() -> None:
         header=make("std_msgs/msg/Header", stamp=zero, frame_id="scene"),
         question_id="q",
         status=4,
+        reason="full",
         answer="on the chair",
         confidence=0.25,
         alternatives=["", "on the table"],
         alternative_confidences=np.array([0.5, 0.125], np.float32),
         evidence=[evidence],
+        scene_version=2**40,
         scene_stamp=zero,
         latency_ms=12.5,
         model_id="m",
     )
     received = deserialize(serialize(answer, name), name)
     assert (received.answer, received.alternatives, received.confidence) == ("on the chair", ["", "on the table"], 0.25)
+    assert (received.reason, received.scene_version) == ("full", 2**40)
     assert received.evidence[0].box == box
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perception.errors import InputError
 from perception.frozen.precision import Precision
 from perception.models.forecaster import Forecaster
-from perception_tools.forecasting.model_file import MODEL_FILE, TrainedForecaster
+from perception_tools.forecasting.model_file import TrainedForecaster
+from perception_tools.model_files import MODEL_FILE
+
+if TYPE_CHECKING:
+    from perception_tools.scene_qa.model_file import TrainedAnswerer
 
 
 def served_model(trained: TrainedForecaster, precision: Precision) -> Forecaster:
@@ -28,7 +33,7 @@ def served_model(trained: TrainedForecaster, precision: Precision) -> Forecaster
         ) from error
 
 
-def model_id(trained: TrainedForecaster, checkpoint: Path, form: str) -> str:
+def model_id(trained: TrainedForecaster | TrainedAnswerer, checkpoint: Path, form: str) -> str:
     """Which model an answer is from: the recipe, the first digits of the model file's hash, the block's form.
 
     Args:

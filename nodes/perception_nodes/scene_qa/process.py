@@ -1,0 +1,294 @@
+"""The scene question node on zenoh: posed point clouds and questions in, answers out, on a topic and as a service.
+
+zenoh's threads only hand messages over. One thread of our own maps the clouds; as many as questions may wait answer.
+The scene is what the map holds when a question's turn comes, encoded once for all questions about that version.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from perception.errors import InputError
+from perception.geometry import SE3
+from perception.scene.sample import MEAN_COLOR
+from perception_nodes.operations.deployment import SceneQaPlan
+from perception_nodes.operations.diagnostics import DIAGNOSTICS, ExcessMonitor, InputMonitor, diagnostic_array
+from perception_nodes.operations.diagnostics import Status as Health
+from perception_nodes.operations.inputs import Input
+from perception_nodes.ros.autoware import ODOMETRY
+from perception_nodes.ros.cdr_payload import MalformedMessage
+from perception_nodes.ros.messages import (
+    ASK_SCENE,
+    POINT_CLOUD,
+    SCENE_ANSWER,
+    SCENE_QUESTION,
+    deserialize,
+    serialize,
+    service_of,
+    stamp_ns_of,
+    topic_of,
+)
+from perception_nodes.ros.point_cloud import SensedCloud, read_point_cloud, sensor_pose_of
+from perception_nodes.ros.scene_questions import asked_question_of, scene_answer_of
+from perception_nodes.ros.topics import Received, RosNode
+from perception_nodes.ros.wire import SENSOR_DATA
+from perception_nodes.scene_qa.node import SceneQaNode
+from perception_nodes.scene_qa.question import GivenAnswer, Status
+from perception_nodes.scene_qa.scene_map import PosedCloud, SceneMap, SceneMapSettings, SceneSnapshot
+
+MAX_QUESTION_BYTES = 64 * 2**10
+"""Of a message; the node's limits on texts are far below."""
+_STANDING = SE3(np.eye(3), np.zeros(3))
+_POSE_WITHIN_NS = 100_000_000
+_POSE_WAIT_S = 0.02
+"""Localisation and sensor send at the same time, and zenoh keeps no order between topics."""
+_WAIT_S = 0.2
+_STUCK_S = 10.0
+_DRAIN_S = 3.5
+_DIAGNOSE_S = 1.0
+
+_log = logging.getLogger(__name__)
+
+Reply = Callable[[bytes], None]
+
+
+class SceneQaProcess:
+    """Runs a configured node between topics; activates it, and shuts it down when closed.
+
+    Args:
+        node: Configured.
+        ros: Its place on zenoh.
+        plan: Its topics and bounds.
+        scan: The scene to answer about, encoded before the first question; without one it is mapped from clouds.
+
+    Attributes:
+        registry: Of its metrics.
+        map: Of the clouds.
+    """
+
+    def __init__(self, node: SceneQaNode, ros: RosNode, plan: SceneQaPlan, scan: SceneSnapshot | None = None) -> None:
+        self.registry = CollectorRegistry()
+        self.map = SceneMap(SceneMapSettings(voxel_m=plan.voxel_m))
+        self._node, self._plan, self._scan = node, plan, scan
+        self._clouds: Input[bytes] = Input("latest", size=4)
+        self._poses: deque[tuple[int, str, SE3]] = deque(maxlen=100)
+        self._posed, self._changed = threading.Condition(), threading.Condition()
+        self._setting = threading.Lock()
+        self._unanswered, self._closing = 0, False
+        self._reason, self._newest_ns, self._answered_version = "", 0, 0
+        self._round_s = self._diagnosed_s = time.monotonic()
+        self._time = ExcessMonitor("scene question: time of an answer, ms", plan.tolerance_ms)
+        self._rate = InputMonitor(f"scene question: {plan.clouds}", warn_rate_hz=1, error_rate_hz=0.2, timeout_s=5)
+        self._make_metrics()
+        self._answers = ros.publisher(topic_of(plan.answers, SCENE_ANSWER))
+        self._diagnostics = ros.publisher(topic_of("/diagnostics", DIAGNOSTICS))
+        if scan is not None:
+            node.set_scene(scan)
+            node.encode()
+        node.activate()
+        self._workers = ThreadPoolExecutor(node.settings.max_waiting, "scene-questions")
+        self._thread = threading.Thread(target=self._run, name="scene-map", daemon=True)
+        self._thread.start()
+        if scan is None:
+            ros.subscribe(topic_of(plan.ego, ODOMETRY), self._take_pose)
+            clouds = topic_of(plan.clouds, POINT_CLOUD, SENSOR_DATA)
+            ros.subscribe(clouds, lambda received: self._clouds.put(received.cdr))
+        ros.subscribe(topic_of(plan.questions, SCENE_QUESTION), self._take_question)
+        ros.serve(service_of(plan.service, ASK_SCENE), self._take)
+
+    def works(self) -> bool:
+        """Whether the thread lives and gets on."""
+        return self._thread.is_alive() and time.monotonic() - self._round_s < _STUCK_S
+
+    def live(self) -> str:
+        """For /livez."""
+        return "" if self.works() else f"no progress for {time.monotonic() - self._round_s:.1f} s"
+
+    def ready(self) -> str:
+        """For /readyz: whether there is a scene to answer about."""
+        if self._scan is not None:
+            return ""
+        if not len(self.map):
+            return f"no scene yet: {self._reason or f'nothing came on {self._plan.clouds}'}"
+        age_s = (time.time_ns() - self._newest_ns) / 1e9
+        return f"the scene is {age_s:.1f} s old" if age_s > self._plan.max_age_s else ""
+
+    def close(self) -> None:
+        """Answers the questions that are here, turns later ones away, and ends; a second time does nothing."""
+        with self._changed:
+            if self._closing:
+                return
+            self._closing = True
+            self._changed.wait_for(lambda: not self._unanswered, _DRAIN_S)
+        self._workers.shutdown(wait=False, cancel_futures=True)
+        self._clouds.close()
+        self._thread.join(_WAIT_S + 0.5)
+        self._node.shutdown()
+
+    def __enter__(self) -> SceneQaProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def statuses(self) -> list[Health]:
+        """What goes into the diagnostics."""
+        rate = [] if self._scan else [self._rate.status(time.monotonic())]
+        return [self._time.status(), *rate]
+
+    def _make_metrics(self) -> None:
+        registry, name = self.registry, "perception_scene_qa"
+        buckets = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+        self._asked = Counter(f"{name}_questions", "By how they went", ["status"], registry=registry)
+        self._latency = Histogram(
+            f"{name}_latency_seconds",
+            "Of answers, by whether one about that version was given before",
+            ["scene"],
+            registry=registry,
+            buckets=buckets,
+        )
+        self._arrived = Counter(f"{name}_clouds", "By what became of them", ["arrival"], registry=registry)
+        for gauge, text, value in (
+            ("scenes_encoded", "Versions of the scene that were encoded", lambda: self._node.scenes_encoded),
+            ("map_voxels", "In the map", lambda: len(self.map)),
+            ("clouds_dropped", "Clouds that newer ones overtook", lambda: self._clouds.dropped),
+            ("questions_unanswered", "In work or waiting", lambda: self._unanswered),
+        ):
+            Gauge(f"{name}_{gauge}", text, registry=registry).set_function(value)
+
+    def _take_pose(self, received: Received) -> None:
+        odometry = deserialize(received.cdr, ODOMETRY)
+        with self._posed:
+            self._poses.append((stamp_ns_of(odometry.header), odometry.child_frame_id, sensor_pose_of(odometry)))
+            self._posed.notify_all()
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._round_s = time.monotonic()
+            self._diagnose()
+            cdr = self._clouds.get(_WAIT_S)
+            if cdr is None:
+                continue
+            self._rate.observe(time.monotonic())
+            try:
+                reason = self._add(read_point_cloud(cdr))
+            except Exception as error:  # the next cloud may be better; the log and /readyz say what this one had
+                self._arrived.labels("malformed").inc()
+                reason = f"{type(error).__name__}: {error}"
+                if not isinstance(error, MalformedMessage):
+                    _log.exception("a cloud was lost")
+            if reason and reason != self._reason:  # once, not at 10 Hz
+                _log.warning("a cloud was left out: %s", reason)
+            self._reason = reason
+
+    def _add(self, cloud: SensedCloud) -> str:
+        """Adds a cloud to the map, or says why not."""
+        pose = self._pose_of(cloud)
+        if pose is None:
+            self._arrived.labels("no_pose").inc()
+            return (
+                f"its frame is {cloud.frame_id!r}; expected {self._plan.frame!r}, or the child frame of an "
+                f"odometry on {self._plan.ego} within 0.1 s"
+            )
+        colors = cloud.colors
+        if colors is None:
+            colors = np.tile(
+                np.rint(MEAN_COLOR).astype(np.uint8), (len(cloud.points), 1)
+            )  # says nothing to the network
+        arrival = self.map.add(PosedCloud(cloud.stamp_ns, pose, cloud.points, colors))
+        self._arrived.labels(arrival.name.lower()).inc()
+        if arrival.is_added:
+            self._newest_ns = max(self._newest_ns, cloud.stamp_ns)
+        return "" if arrival.is_added else arrival.value
+
+    def _pose_of(self, cloud: SensedCloud) -> SE3 | None:
+        """From the cloud's frame to the map's; waits a moment for a pose that is on its way."""
+        if cloud.frame_id == self._plan.frame:
+            return _STANDING
+        with self._posed:
+            self._posed.wait_for(lambda: self._poses and self._poses[-1][0] >= cloud.stamp_ns, _POSE_WAIT_S)
+            poses = [(stamp_ns, pose) for stamp_ns, frame, pose in self._poses if frame == cloud.frame_id]
+        near = min(poses, key=lambda stamped: abs(stamped[0] - cloud.stamp_ns), default=None)
+        return near[1] if near is not None and abs(near[0] - cloud.stamp_ns) <= _POSE_WITHIN_NS else None
+
+    def _take_question(self, received: Received) -> None:
+        self._take(received.cdr, self._answers.put)
+
+    def _take(self, cdr: bytes, reply: Reply) -> None:
+        """Hands a question to a worker, or turns it away where too many wait."""
+        with self._changed:
+            refusal = self._why_not()
+            self._unanswered += not refusal
+        if refusal:
+            self._send(GivenAnswer(_id_in(cdr), Status.OVERLOADED, refusal), reply)
+        else:
+            self._workers.submit(self._work, cdr, time.time_ns(), reply)
+
+    def _why_not(self) -> str:
+        if self._closing:
+            return "the node is stopping"
+        if self._unanswered >= self._node.settings.max_waiting:
+            return f"{self._unanswered} questions are in work or wait"
+        return ""
+
+    def _work(self, cdr: bytes, arrived_ns: int, reply: Reply) -> None:
+        try:
+            self._send(self._answer(cdr, arrived_ns), reply)
+        except Exception:
+            _log.exception("an answer was lost")
+        finally:
+            with self._changed:
+                self._unanswered -= 1
+                self._changed.notify_all()
+
+    def _answer(self, cdr: bytes, arrived_ns: int) -> GivenAnswer:
+        try:
+            question = asked_question_of(_read_question(cdr), arrived_ns)
+        except MalformedMessage as error:
+            return GivenAnswer(_id_in(cdr), Status.ERROR, str(error))
+        with self._setting:  # so that no older version is set after a newer one
+            scene = self._scan or self.map.snapshot()
+            if scene is not None:
+                self._node.set_scene(scene)
+        try:
+            return self._node.answer(question)
+        except InputError as error:  # not active any more
+            return GivenAnswer(question.id, Status.ERROR, str(error))
+
+    def _send(self, given: GivenAnswer, reply: Reply) -> None:
+        self._asked.labels(given.status.name.lower()).inc()  # first, so that who has the answer finds it counted
+        if given.scene_version:
+            known = given.scene_version == self._answered_version
+            self._answered_version = given.scene_version
+            self._latency.labels("known" if known else "new").observe(given.latency_ms / 1e3)
+            self._time.observe(given.latency_ms)
+        reply(serialize(scene_answer_of(given, time.time_ns(), self._plan.frame), SCENE_ANSWER))
+
+    def _diagnose(self) -> None:
+        if time.monotonic() - self._diagnosed_s >= _DIAGNOSE_S:
+            self._diagnosed_s = time.monotonic()
+            self._diagnostics.put(serialize(diagnostic_array(time.time_ns(), self.statuses()), DIAGNOSTICS))
+
+
+def _read_question(cdr: bytes) -> Any:
+    """The message; a request of `AskScene` has the same bytes, since there is nothing else in it."""
+    if len(cdr) > MAX_QUESTION_BYTES:
+        raise MalformedMessage(f"a question of {len(cdr)} bytes; expected at most {MAX_QUESTION_BYTES}")
+    return deserialize(cdr, SCENE_QUESTION)
+
+
+def _id_in(cdr: bytes) -> str:
+    """Of a question that is not answered; empty where it cannot be read."""
+    try:
+        return str(_read_question(cdr).question_id)
+    except MalformedMessage:
+        return ""

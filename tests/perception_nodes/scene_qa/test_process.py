@@ -1,0 +1,468 @@
+from __future__ import annotations
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import zenoh
+from prometheus_client import generate_latest
+
+from perception.frozen.adapter import FrozenBlockAdapter
+from perception.frozen.folded import fold
+from perception.geometry import SE3
+from perception.models.scene_answerer import SceneAnswerer
+from perception.question_answering.answers import AnswerVocabulary
+from perception.scene.sample import MEAN_COLOR, STILL_SEED, collate_scenes, sample_scene
+from perception.scene.scene import Scene
+from perception_nodes.block.client import RemoteBlock
+from perception_nodes.block.host import BlockHost
+from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
+from perception_nodes.operations.deployment import SceneQaPlan
+from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level
+from perception_nodes.ros.messages import (
+    ASK_SCENE,
+    POINT_CLOUD,
+    SCENE_ANSWER,
+    SCENE_QUESTION,
+    deserialize,
+    header,
+    make,
+    serialize,
+    service_of,
+    topic_of,
+)
+from perception_nodes.ros.topics import RosNode, open_session
+from perception_nodes.ros.wire import SENSOR_DATA, Attachment, RmwZenoh
+from perception_nodes.scene_qa.node import SceneQaNode, SceneQaSettings
+from perception_nodes.scene_qa.process import MAX_QUESTION_BYTES, SceneQaProcess
+from perception_nodes.scene_qa.question import AskedQuestion, Status
+from perception_nodes.scene_qa.scene_map import PosedCloud, SceneMap, SceneMapSettings, SceneSnapshot
+
+ANSWERS = AnswerVocabulary(("bed", "yes", "chair", "no"))
+POINTS = 150
+QUESTIONS = ["What is left of me?", "Is it red?", "How many chairs are here?", "Is the bed left?"]
+SITUATION = "I face the bed."
+PLAN = SceneQaPlan(checkpoint=Path("unused"))
+PATIENCE_S = 30
+
+
+def configured(model: SceneAnswerer, **settings) -> SceneQaNode:
+    node = SceneQaNode(SceneQaSettings(points=POINTS, **settings))
+    node.configure(model, ANSWERS, model_id="tiny")
+    return node
+
+
+def question(text: str = QUESTIONS[0], number: str = "q", **changes: Any) -> bytes:
+    fields = {
+        "header": header(0, "map"),
+        "question_id": number,
+        "question": text,
+        "situation": SITUATION,
+        "language": "",
+        "answer_mode": 0,
+        "deadline": make("builtin_interfaces/msg/Duration", sec=0, nanosec=0),
+        "viewpoint": [],
+    }
+    return serialize(make(SCENE_QUESTION, **{**fields, **changes}), SCENE_QUESTION)
+
+
+def cloud(points: np.ndarray, colors: np.ndarray | None, frame: str = "map", stamp_ns: int | None = None) -> bytes:
+    layout = {"x": (0, 7), "y": (4, 7), "z": (8, 7), "rgb": (12, 6)}
+    data = np.zeros((len(points), 4), np.uint32)
+    data[:, :3] = points.astype(np.float32).view(np.uint32)
+    if colors is None:
+        layout.pop("rgb")
+    else:
+        data[:, 3] = (colors.astype(np.uint32) << np.array([16, 8, 0], np.uint32)).sum(axis=1)
+    fields = [
+        make("sensor_msgs/msg/PointField", name=name, offset=offset, datatype=kind, count=1)
+        for name, (offset, kind) in layout.items()
+    ]
+    message = make(
+        POINT_CLOUD,
+        header=header(time.time_ns() if stamp_ns is None else stamp_ns, frame),
+        height=1,
+        width=len(points),
+        fields=fields,
+        is_bigendian=False,
+        point_step=16,
+        row_step=16 * len(points),
+        data=data.view(np.uint8).reshape(-1),
+        is_dense=True,
+    )
+    return serialize(message, POINT_CLOUD)
+
+
+class Asker:
+    """What a robot's other nodes send to the node under test, and what they hear of it."""
+
+    def __init__(self, session: zenoh.Session, ros: RosNode) -> None:
+        self.answers: queue.Queue[bytes] = queue.Queue()
+        self.diagnoses: queue.Queue[bytes] = queue.Queue()
+        self.questions = ros.publisher(topic_of(PLAN.questions, SCENE_QUESTION))
+        self.clouds = ros.publisher(topic_of(PLAN.clouds, POINT_CLOUD, SENSOR_DATA))
+        self.ego = ros.publisher(topic_of(PLAN.ego, "nav_msgs/msg/Odometry"))
+        ros.subscribe(topic_of(PLAN.answers, SCENE_ANSWER), lambda received: self.answers.put(received.cdr))
+        ros.subscribe(topic_of("/diagnostics", DIAGNOSTICS), lambda received: self.diagnoses.put(received.cdr))
+        self._session, self._service = session, RmwZenoh().key(service_of(PLAN.service, ASK_SCENE))
+
+    def ask(self, cdr: bytes, attachment: bytes | None = None) -> Any:
+        """Calls the service, again until the two know of each other."""
+        return deserialize(self.call(cdr, attachment).payload.to_bytes(), SCENE_ANSWER)
+
+    def call(self, cdr: bytes, attachment: bytes | None = None) -> zenoh.Sample:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            for reply in self._session.get(self._service, payload=cdr, attachment=attachment, timeout=PATIENCE_S):
+                assert reply.ok is not None
+                return reply.ok
+            time.sleep(0.05)
+        raise AssertionError("nobody answers the service")
+
+    def ask_on_topic(self, cdr: bytes) -> Any:
+        """Puts a question until an answer comes."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            self.questions.put(cdr)
+            try:
+                return deserialize(self.answers.get(timeout=1), SCENE_ANSWER)
+            except queue.Empty:
+                continue
+        raise AssertionError("no answer came")
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
+        yield one, other
+
+
+Start = Callable[..., tuple[SceneQaProcess, Asker]]
+
+
+@pytest.fixture
+def start(sessions: tuple[zenoh.Session, zenoh.Session]) -> Iterator[Start]:
+    """Runs a node as a process, and gives somebody who asks it."""
+    with ExitStack() as open_:
+
+        def start(
+            node: SceneQaNode, scan: SceneSnapshot | None = None, plan: SceneQaPlan = PLAN
+        ) -> tuple[SceneQaProcess, Asker]:
+            asker = Asker(sessions[1], open_.enter_context(RosNode(sessions[1], RmwZenoh(node="asker"))))
+            ros = open_.enter_context(RosNode(sessions[0], RmwZenoh()))
+            return open_.enter_context(SceneQaProcess(node, ros, plan, scan)), asker
+
+        yield start
+
+
+@pytest.fixture
+def snapshot(scan: Scene) -> SceneSnapshot:
+    return SceneSnapshot.of_scene(scan, time.time_ns())
+
+
+def eventually(is_so: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < end, "did not come about"
+        time.sleep(0.05)
+
+
+def metric(process: SceneQaProcess, name: str) -> float:
+    lines = generate_latest(process.registry).decode().splitlines()
+    return next((float(line.split()[-1]) for line in lines if line.startswith(f"perception_scene_qa_{name} ")), 0.0)
+
+
+def test_a_scans_questions_are_answered_as_offline_on_a_topic_and_as_a_service(
+    start: Start, scene_answerer: SceneAnswerer, scan: Scene, snapshot: SceneSnapshot
+) -> None:
+    batch = collate_scenes([sample_scene(scan, np.random.default_rng(STILL_SEED), count=POINTS)])
+    texts = scene_answerer.text.batch([SITUATION] * 4), scene_answerer.text.batch(QUESTIONS)
+    with torch.inference_mode():
+        expected, _ = scene_answerer(batch.points, batch.features, *texts)
+    process, asker = start(configured(scene_answerer), snapshot)
+    assert (process.ready(), process.live()) == ("", "")
+    for row, text in enumerate(QUESTIONS):
+        scores = expected.logits[row].sigmoid()
+        ranked = {ANSWERS.answer_of(i): float(scores[i]) for i in scores[:-1].argsort(descending=True).tolist()}
+        for answer in (asker.ask(question(text, text)), asker.ask_on_topic(question(text, text))):
+            given = {answer.answer: answer.confidence} if answer.status == Status.OK else {}
+            given |= dict(zip(answer.alternatives, answer.alternative_confidences.tolist(), strict=True))
+            assert list(given) == list(ranked)
+            np.testing.assert_allclose(list(given.values()), list(ranked.values()), atol=1e-6)
+            assert (answer.question_id, answer.model_id, answer.scene_version) == (text, "tiny", 1)
+            assert answer.scene_stamp.sec == snapshot.stamp_ns // 10**9
+
+
+def test_the_first_question_pays_for_the_scene_and_all_others_for_their_words(
+    start: Start, scene_answerer: SceneAnswerer, scan: Scene
+) -> None:
+    process, asker = start(configured(scene_answerer))
+    eventually(lambda: asker.clouds.put(cloud(scan.points, scan.colors)) or len(process.map))
+    eventually(lambda: metric(process, 'clouds_total{arrival="added"}') >= 1)
+    for _ in range(6):
+        assert asker.ask(question()).scene_version > 0
+    assert metric(process, "scenes_encoded") == 1
+    assert metric(process, 'latency_seconds_count{scene="new"}') == 1
+    assert metric(process, 'latency_seconds_count{scene="known"}') == 5
+
+
+def test_clouds_of_the_map_and_of_a_moving_sensor_become_the_cores_map(
+    start: Start, scene_answerer: SceneAnswerer, scan: Scene
+) -> None:
+    plan = replace(PLAN, voxel_m=0.1)
+    process, asker = start(configured(scene_answerer), plan=plan)
+    assert process.ready() == f"no scene yet: nothing came on {PLAN.clouds}"
+    turned = SE3(np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), np.array([1.0, 2.0, 3.0]))
+    stamp_ns = time.time_ns()
+    first, second = (scan.points[:200], scan.colors[:200]), (scan.points[200:], scan.colors[200:])
+    in_sensor = turned.inverse().apply(second[0].astype(float)).astype(np.float32)
+    eventually(lambda: asker.clouds.put(cloud(*first, stamp_ns=stamp_ns)) or len(process.map))
+    nobody = cloud(in_sensor, None, "lidar", stamp_ns + 1)
+    eventually(lambda: asker.clouds.put(nobody) or metric(process, 'clouds_total{arrival="no_pose"}'))
+    settled = len(process.map)
+    odometry = _odometry(turned, "lidar", stamp_ns + 5)
+    moving = cloud(in_sensor, None, "lidar", stamp_ns + 1)
+    eventually(lambda: asker.ego.put(odometry) or asker.clouds.put(moving) or len(process.map) > settled)
+    core = SceneMap(SceneMapSettings(voxel_m=0.1))
+    core.add(PosedCloud(stamp_ns, SE3(np.eye(3), np.zeros(3)), *first))
+    grey = np.tile(np.rint(MEAN_COLOR).astype(np.uint8), (100, 1))
+    core.add(PosedCloud(stamp_ns + 1, turned, in_sensor, grey))
+    ours, theirs = process.map.snapshot(), core.snapshot()
+    assert ours is not None
+    assert theirs is not None
+    assert ours.stamp_ns == theirs.stamp_ns
+    assert len(ours.points) == len(theirs.points)
+    node = configured(scene_answerer)
+    node.set_scene(ours)
+    node.activate()
+    expected = node.answer(AskedQuestion("q", QUESTIONS[0], SITUATION))
+    answer = asker.ask(question())
+    assert (answer.answer, answer.confidence) == (expected.answer, pytest.approx(expected.confidence, abs=1e-7))
+    assert process.ready() == ""
+
+
+def _odometry(pose: SE3, child: str, stamp_ns: int) -> bytes:
+    x, y, z = pose.translation_m
+    quarter = np.sqrt(0.5)  # a quarter turn about z
+    zero = make("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0)
+    placed = make(
+        "geometry_msgs/msg/Pose",
+        position=make("geometry_msgs/msg/Point", x=x, y=y, z=z),
+        orientation=make("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=quarter, w=quarter),
+    )
+    twist = make("geometry_msgs/msg/Twist", linear=zero, angular=zero)
+    message = make(
+        "nav_msgs/msg/Odometry",
+        header=header(stamp_ns, "map"),
+        child_frame_id=child,
+        pose=make("geometry_msgs/msg/PoseWithCovariance", pose=placed, covariance=np.zeros(36)),
+        twist=make("geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=np.zeros(36)),
+    )
+    return serialize(message, "nav_msgs/msg/Odometry")
+
+
+@pytest.mark.parametrize(
+    ("cdr", "status", "reason", "number"),
+    [
+        (question(""), Status.ERROR, "the question is empty", "q"),
+        (question("what " * 300), Status.ERROR, "the question has 1500 characters; expected at most 1000", "q"),
+        (question("zebra zebu"), Status.NO_ANSWER, "no word of the question is known: zebra, zebu", "q"),
+        (question(language="de"), Status.NO_ANSWER, "the question is in 'de'; this model reads 'en'", "q"),
+        (question(answer_mode=77), Status.ERROR, "answer_mode 77; expected one of 0 (ANY)", "q"),
+        (question("x" * MAX_QUESTION_BYTES), Status.ERROR, f"expected at most {MAX_QUESTION_BYTES}", ""),
+        (b"\x00\x01\x00\x00rubbish", Status.ERROR, "no scene_qa_msgs/msg/SceneQuestion", ""),
+        (b"", Status.ERROR, "no scene_qa_msgs/msg/SceneQuestion", ""),
+        (
+            question(deadline=make("builtin_interfaces/msg/Duration", sec=-1, nanosec=0)),
+            Status.DEADLINE,
+            "before the question arrived",
+            "q",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_gets_an_answer_that_says_so_either_way(
+    start: Start,
+    scene_answerer: SceneAnswerer,
+    snapshot: SceneSnapshot,
+    cdr: bytes,
+    status: Status,
+    reason: str,
+    number: str,
+) -> None:
+    process, asker = start(configured(scene_answerer), snapshot)
+    for answer in (asker.ask(cdr), asker.ask_on_topic(cdr)):
+        assert (answer.status, answer.answer, answer.question_id) == (status, "", number)
+        assert reason in answer.reason
+    assert asker.ask(question()).status == Status.OK
+    assert process.works()
+
+
+def test_without_a_scene_or_with_an_old_one_it_says_so(
+    start: Start, scene_answerer: SceneAnswerer, scan: Scene
+) -> None:
+    process, asker = start(configured(scene_answerer, max_age_s=5), plan=replace(PLAN, max_age_s=5))
+    assert asker.ask(question()).reason == "there is no scene yet"
+    old = cloud(scan.points, scan.colors, stamp_ns=time.time_ns() - 60 * 10**9)
+    eventually(lambda: asker.clouds.put(old) or len(process.map))
+    answer = asker.ask(question())
+    assert (answer.status, answer.scene_version) == (Status.STALE_SCENE, 0)
+    assert "expected at most 5 s" in answer.reason
+    assert process.ready().startswith("the scene is 6")
+    asker.clouds.put(b"\x00\x01\x00\x00rubbish")
+    eventually(lambda: metric(process, 'clouds_total{arrival="malformed"}') == 1)
+    new = cloud(scan.points, scan.colors)
+    eventually(lambda: asker.clouds.put(new) or process.ready() == "")
+    assert asker.ask(question()).scene_version > 0
+
+
+def test_questions_during_a_map_update_are_about_one_version_each(
+    start: Start, scene_answerer: SceneAnswerer, scan: Scene
+) -> None:
+    process, asker = start(configured(scene_answerer, max_lag_s=0, max_waiting=100))
+    stop = threading.Event()
+
+    def map_on() -> None:
+        step = 0
+        while not stop.is_set():
+            step += 1
+            asker.clouds.put(cloud(scan.points + np.float32(0.01 * step), scan.colors))
+            time.sleep(0.01)
+
+    mapping = threading.Thread(target=map_on)
+    mapping.start()
+    try:
+        eventually(lambda: len(process.map))
+        answers = []
+        with ThreadPoolExecutor(4) as pool:
+            while len({answer.scene_version for answer in answers}) < 3:
+                numbers = range(len(answers), len(answers) + 8)
+                answers += pool.map(lambda i: asker.ask(question(number=str(i))), numbers)
+                assert len(answers) < 1000, "the map does not change"
+    finally:
+        stop.set()
+        mapping.join()
+    assert [int(answer.question_id) for answer in answers] == list(range(len(answers)))
+    assert {answer.status for answer in answers} <= {Status.OK, Status.NO_ANSWER}
+    confidences: dict[int, set[tuple]] = {}
+    for answer in answers:
+        said = (answer.answer, answer.confidence, *answer.alternatives)
+        confidences.setdefault(answer.scene_version, set()).add(said)
+    assert all(len(said) == 1 for said in confidences.values())
+    assert metric(process, "scenes_encoded") >= len(confidences)
+
+
+class Slow(torch.nn.Module):
+    """A block that waits until it is told to go on."""
+
+    def __init__(self, block: torch.nn.Module) -> None:
+        super().__init__()
+        self.block, self.open, self.began = block, threading.Event(), threading.Event()
+
+    def forward(self, *args):
+        self.began.set()
+        self.open.wait(PATIENCE_S)
+        return self.block(*args)
+
+
+def slowed(model: SceneAnswerer) -> tuple[SceneAnswerer, Slow]:
+    model = deepcopy(model)
+    assert model.block is not None
+    slow = Slow(model.block)
+    model.add_module("block", slow)
+    return model, slow
+
+
+def test_too_many_questions_are_turned_away_and_those_in_work_are_answered_before_the_end(
+    start: Start, scene_answerer: SceneAnswerer, snapshot: SceneSnapshot
+) -> None:
+    model, slow = slowed(scene_answerer)
+    process, asker = start(configured(model, max_waiting=2), snapshot)
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(asker.ask, question(number=str(i))) for i in range(2)]
+        eventually(lambda: metric(process, "questions_unanswered") == 2)
+        turned_away = asker.ask(question(number="late"))
+        assert (turned_away.status, turned_away.question_id) == (Status.OVERLOADED, "late")
+        assert turned_away.reason == "2 questions are in work or wait"
+        assert not any(future.done() for future in waiting)
+        closing = pool.submit(process.close)
+        eventually(lambda: asker.ask(question(number="too late")).reason == "the node is stopping")
+        began = time.monotonic()
+        slow.open.set()
+        assert [future.result(PATIENCE_S).question_id for future in waiting] == ["0", "1"]
+        closing.result(PATIENCE_S)
+    assert time.monotonic() - began < 5
+    assert not process.works()
+
+
+def test_a_question_that_hangs_does_not_keep_the_process_from_its_end(
+    start: Start, scene_answerer: SceneAnswerer, snapshot: SceneSnapshot
+) -> None:
+    model, slow = slowed(scene_answerer)
+    process, asker = start(configured(model), snapshot)
+    with ThreadPoolExecutor(1) as pool:
+        hanging = pool.submit(asker.ask, question())
+        assert slow.began.wait(PATIENCE_S)
+        began = time.monotonic()
+        process.close()
+        assert time.monotonic() - began < 5
+        slow.open.set()
+        hanging.result(PATIENCE_S)
+
+
+def test_with_the_block_served_elsewhere_the_answers_are_the_same(
+    start: Start,
+    sessions: tuple[zenoh.Session, zenoh.Session],
+    scene_answerer: SceneAnswerer,
+    snapshot: SceneSnapshot,
+) -> None:
+    assert isinstance(scene_answerer.block, FrozenBlockAdapter)
+    host = BlockHost({"scene": fold(scene_answerer.block)})
+    model, blocks = deepcopy(scene_answerer), ZenohBlocks(sessions[0])
+    model.add_module("block", RemoteBlock(blocks, "scene", timeout_s=PATIENCE_S))
+    alone = configured(scene_answerer)
+    alone.set_scene(snapshot)
+    alone.activate()
+    with ZenohBlockWorker(sessions[1], host):
+        _, asker = start(configured(model), snapshot)
+        for text in QUESTIONS:
+            expected, answer = alone.answer(AskedQuestion("q", text, SITUATION)), asker.ask(question(text))
+            assert (answer.status, answer.answer) == (expected.status, expected.answer)
+            assert answer.confidence == pytest.approx(expected.confidence, abs=1e-5)
+    blocks.close()
+    assert host.service.counts.requests == len(QUESTIONS)
+
+
+def test_a_service_call_of_ros_is_told_which_of_its_requests_is_answered(
+    start: Start, scene_answerer: SceneAnswerer, snapshot: SceneSnapshot
+) -> None:
+    _, asker = start(configured(scene_answerer), snapshot)
+    sent = Attachment(41, 7, bytes(range(16)))
+    reply = asker.call(question(), sent.to_bytes())
+    assert reply.attachment is not None
+    received = Attachment.from_bytes(reply.attachment.to_bytes())
+    assert (received.sequence_number, received.gid) == (41, bytes(range(16)))
+    assert received.stamp_ns > 7
+
+
+def test_it_says_how_it_is(start: Start, scene_answerer: SceneAnswerer, snapshot: SceneSnapshot) -> None:
+    process, asker = start(configured(scene_answerer), snapshot)
+    (status,) = deserialize(asker.diagnoses.get(timeout=PATIENCE_S), DIAGNOSTICS).status
+    assert (status.name, status.level) == ("scene question: time of an answer, ms", Level.OK)
+    mapped, _ = start(configured(scene_answerer))
+    names = [status.name for status in mapped.statuses()]
+    assert names == ["scene question: time of an answer, ms", f"scene question: {PLAN.clouds}"]
+    assert process.works()
+    assert mapped.works()
