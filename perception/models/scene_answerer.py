@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -22,7 +21,7 @@ from perception.frozen.adapter import FrozenBlockAdapter
 from perception.heads.answer import AnswerHead, SceneAnswers, ViewpointHead
 from perception.points.cloud import take
 from perception.question_answering.fusion import AttentionPool, SceneTextFusion
-from perception.question_answering.grounding import GroundedObjects, Grounding
+from perception.question_answering.grounding import Grounding, ReadText, SeenObjects
 from perception.question_answering.vocabulary import TextBatch
 from perception.tokens import Tokens
 
@@ -164,8 +163,12 @@ class SceneAnswerer(nn.Module):
         if self.grounding is None:
             objects = self.fusion.guide(objects, told, asked)
         else:
-            texts = situation, question, told, asked
-            grounded = self._ground(self.grounding, objects, scenes, scene, *texts, pooled_situation)
+            assert isinstance(self.text, LstmText)
+            words = self.text.words
+            said = ReadText(words(situation.ids), told, pooled_situation)
+            wanted = ReadText(words(question.ids), asked, pooled_question)
+            seen = _with_detections(objects, scenes, scene)
+            grounded = self.grounding(self.fusion, words, seen, said, wanted)
             objects, viewpoint, prior = grounded.objects, grounded.viewpoint, grounded.prior
         pooled_objects, weights = self.pool_objects(objects.replace(self.block(objects)), prior)
         evidence = weights.new_zeros(len(scene), scenes.detections.valid.shape[1])
@@ -175,18 +178,16 @@ class SceneAnswerer(nn.Module):
             viewpoint = self.viewpoint_head(torch.cat([pooled_situation, pooled_objects], dim=-1))
         return SceneAnswers(logits, evidence, viewpoint)
 
-    def _ground(
-        self, grounding: Grounding, objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " questions"], *texts: Any
-    ) -> GroundedObjects:
-        """Objects of each question's scene, with what was detected of them."""
-        assert isinstance(self.text, LstmText)
-        found = scenes.detections
-        boxes, classes = (take(v.detach(), scenes.proposals)[scene] for v in (found.boxes, found.class_scores))
-        return grounding(self.fusion, self.text.words, objects, boxes, classes.softmax(-1), *texts)
-
     def _read(self, texts: TextBatch) -> Tokens:
         read = self.text(texts)
         return read.replace(self.text_in(read.values))
+
+
+def _with_detections(objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " questions"]) -> SeenObjects:
+    """Objects of each question's scene, with what was detected of them."""
+    found = scenes.detections
+    boxes, classes = (take(v.detach(), scenes.proposals)[scene] for v in (found.boxes, found.class_scores))
+    return SeenObjects(objects, boxes, classes.softmax(-1))
 
 
 def _scene_of_question(

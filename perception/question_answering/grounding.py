@@ -24,7 +24,6 @@ from perception.encoders.votenet import Detections
 from perception.heads.answer import ViewpointEstimate
 from perception.points.cloud import take
 from perception.question_answering.fusion import SceneTextFusion
-from perception.question_answering.vocabulary import TextBatch
 from perception.tokens import Tokens
 
 SEEN = 7
@@ -39,6 +38,36 @@ VOTES_WITHIN_M = 0.3
 """Of a proposal: VoteNet gathers the same."""
 MENTIONED = 4.0
 """By how much objects that a question names outscore others in the answer, before anything is learned."""
+
+
+@dataclass(frozen=True)
+class SeenObjects:
+    """The objects of each question's scene.
+
+    Attributes:
+        tokens: What was made of them.
+        boxes: Centre and full size of each.
+        classes: Probabilities of each one's classes.
+    """
+
+    tokens: Tokens
+    boxes: Float[Tensor, "questions objects 6"]
+    classes: Float[Tensor, "questions objects classes"]
+
+
+@dataclass(frozen=True)
+class ReadText:
+    """Texts, as they were said and as they were read.
+
+    Attributes:
+        vectors: Of each word.
+        tokens: What was made of each word.
+        pooled: What was made of the whole.
+    """
+
+    vectors: Float[Tensor, "questions words word_dim"]
+    tokens: Tokens
+    pooled: Float[Tensor, "questions pooled"]
 
 
 @dataclass(frozen=True)
@@ -82,45 +111,32 @@ class Grounding(nn.Module):
         self.mentioned = nn.Parameter(torch.tensor(MENTIONED))
 
     def forward(
-        self,
-        fusion: SceneTextFusion,
-        words: nn.Embedding,
-        objects: Tokens,
-        boxes: Float[Tensor, "questions objects 6"],
-        classes: Float[Tensor, "questions objects classes"],
-        situation: TextBatch,
-        question: TextBatch,
-        told: Tokens,
-        asked: Tokens,
-        pooled_situation: Float[Tensor, "questions pooled"],
+        self, fusion: SceneTextFusion, words: nn.Embedding, seen: SeenObjects, situation: ReadText, question: ReadText
     ) -> GroundedObjects:
         """Objects that know both texts, and where the asker stands.
 
         Args:
             fusion: Its layers.
-            words: Their vectors.
-            objects: Of each question's scene.
-            boxes: Centre and full size of each.
-            classes: Probabilities of each object's classes.
-            situation: Words that were read to `told`.
-            question: Words that were read to `asked`.
-            told: What the text encoder made of the situation.
-            asked: And of the question.
-            pooled_situation: The situation as one vector.
+            words: Vectors of the words of names.
+            seen: Objects of each question's scene.
+            situation: Where the asker says they stand.
+            question: As many.
         """
-        origin = middle(boxes, objects.valid)
-        boxes = torch.cat([boxes[..., :3] - origin.unsqueeze(1), boxes[..., 3:]], dim=-1)
-        called = classes @ self._name_vectors(words)
-        named, _ = read_by_name(called, words(situation.ids), told)
+        objects = seen.tokens
+        origin = middle(seen.boxes, objects.valid)
+        boxes = torch.cat([seen.boxes[..., :3] - origin.unsqueeze(1), seen.boxes[..., 3:]], dim=-1)
+        called = seen.classes @ self._name_vectors(words)
+        named, _ = read_by_name(called, situation.vectors, situation.tokens)
         objects = objects.replace(objects.values + self.place_in(boxes) + self.situation_in(named))
-        objects = fusion.guide_by_situation(objects, told)
-        estimate = self.viewpoint(objects, boxes[..., :3], pooled_situation)
+        objects = fusion.guide_by_situation(objects, situation.tokens)
+        estimate = self.viewpoint(objects, boxes[..., :3], situation.pooled)
         # The answer does not move the estimate: only where the asker truly stands does.
         still = ViewpointEstimate(estimate.position.detach(), estimate.quaternion.detach())
-        named, mentioned = read_by_name(called, words(question.ids), asked)
+        named, mentioned = read_by_name(called, question.vectors, question.tokens)
         objects = objects.replace(objects.values + self.seen_in(seen_from(still, boxes)) + self.question_in(named))
+        objects = fusion.guide_by_question(objects, question.tokens)
         viewpoint = ViewpointEstimate(estimate.position + origin, estimate.quaternion)
-        return GroundedObjects(fusion.guide_by_question(objects, asked), viewpoint, self.mentioned * mentioned)
+        return GroundedObjects(objects, viewpoint, self.mentioned * mentioned)
 
     def look(
         self, found: Detections, features: Float[Tensor, "scenes points features"]

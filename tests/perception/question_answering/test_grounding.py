@@ -12,7 +12,15 @@ from perception.encoders.text import LstmText
 from perception.geometry import rotation_matrix
 from perception.heads.answer import ViewpointEstimate
 from perception.question_answering.fusion import SceneTextFusion
-from perception.question_answering.grounding import Grounding, ViewpointPointer, middle, read_by_name, seen_from
+from perception.question_answering.grounding import (
+    Grounding,
+    ReadText,
+    SeenObjects,
+    ViewpointPointer,
+    middle,
+    read_by_name,
+    seen_from,
+)
 from perception.question_answering.vocabulary import Vocabulary
 from perception.scene.scene import Viewpoint
 from perception.tokens import Tokens
@@ -94,9 +102,11 @@ def grounded():
 
     def ground(shift: float = 0.0):
         moved = boxes + torch.tensor([shift, -2 * shift, 0, 0, 0, 0])
-        return grounding(
-            fusion, text.words, objects, moved, classes, situation, question, told, asked, torch.ones(2, 5)
-        )
+        texts = [
+            ReadText(text.words(batch.ids), read, torch.ones(2, 5))
+            for batch, read in ((situation, told), (question, asked))
+        ]
+        return grounding(fusion, text.words, SeenObjects(objects, moved, classes), *texts)
 
     ground.text, ground.grounding = text, grounding
     return ground
