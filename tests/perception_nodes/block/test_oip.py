@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from perception.errors import InputError
-from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
-from perception.frozen.folded import FoldedBlock, fold
+from perception.frozen.adapter import FrozenBlockAdapter
+from perception.frozen.folded import FoldedBlock
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.request import MalformedRequest, RequestLimits, tensors_of
@@ -28,17 +28,6 @@ from open_inference.grpc.service import GRPCInferenceServiceStub  # noqa: E402
 from perception_nodes.block.oip import OipBlockServer, get_tensor, put_tensor, tensors_of_request  # noqa: E402
 
 ASKED = Readout(torch.tensor([[0, 3], [4, 1]]))
-
-
-@pytest.fixture(scope="module")
-def adapter() -> FrozenBlockAdapter:
-    torch.manual_seed(0)
-    return build_adapter(16, source="random:64x96x4").requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def folded(adapter: FrozenBlockAdapter) -> FoldedBlock:
-    return fold(adapter)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from perception.errors import InputError
-from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
-from perception.frozen.folded import FoldedBlock, fold
+from perception.frozen.adapter import FrozenBlockAdapter
+from perception.frozen.folded import FoldedBlock
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
@@ -22,17 +22,6 @@ from perception_nodes.block.oip_client import OipBlocks
 
 TOKENS = Tokens(torch.randn(2, 5, 16, generator=torch.Generator().manual_seed(0)), torch.ones(2, 5, dtype=torch.bool))
 ASKED = Readout(torch.tensor([[0, 3], [4, 1]]))
-
-
-@pytest.fixture(scope="module")
-def adapter() -> FrozenBlockAdapter:
-    torch.manual_seed(0)
-    return build_adapter(16, source="random:64x96x4").requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def folded(adapter: FrozenBlockAdapter) -> FoldedBlock:
-    return fold(adapter)
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import zenoh
 from torch import Tensor, nn
 
 from perception.errors import InputError
-from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
-from perception.frozen.folded import FoldedBlock, fold
+from perception.frozen.adapter import FrozenBlockAdapter
+from perception.frozen.folded import FoldedBlock
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
@@ -39,17 +39,6 @@ class Gate(nn.Module):
         self.entered.set()
         self.open.wait(10)
         return self.tail(residual, attended)
-
-
-@pytest.fixture(scope="module")
-def adapter() -> FrozenBlockAdapter:
-    torch.manual_seed(0)
-    return build_adapter(16, source="random:64x96x4").requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def folded(adapter: FrozenBlockAdapter) -> FoldedBlock:
-    return fold(adapter)
 
 
 @pytest.fixture(scope="module")
