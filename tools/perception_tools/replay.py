@@ -49,8 +49,9 @@ def replay(
     difference in metres to the offline forecasts for the windows that end at each frame, and the latency in ms.
 
     Args:
-        log: Folder of an Argoverse 2 sensor log; or an MCAP file or rosbag2 folder with TrackedObjects, Odometry and a
-            PolylineMap, such as --out writes (then there is nothing offline to compare to).
+        log: Folder of an Argoverse 2 sensor log; or an MCAP file or rosbag2 folder with TrackedObjects (or a
+            Detection3DArray with ids), Odometry and a PolylineMap, such as --out writes (then there is nothing offline
+            to compare to).
         checkpoint: A run's folder, or its model.safetensors.
         node: What to play it through.
         precision: Of the block's weights, in its deployment form; offline it stays as it was trained. `int8_dynamic`

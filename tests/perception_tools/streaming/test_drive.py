@@ -11,8 +11,9 @@ from perception_nodes.forecasting.node import ForecastingNode
 from perception_nodes.recordings.recording import Recorder
 from perception_nodes.ros.autoware import ODOMETRY, odometry_of, tracked_objects_of
 from perception_nodes.ros.cdr import write_tracked_objects
+from perception_nodes.ros.detections import DETECTIONS
 from perception_nodes.ros.map_message import map_message
-from perception_nodes.ros.messages import POLYLINE_MAP, serialize
+from perception_nodes.ros.messages import POLYLINE_MAP, header, make, serialize, topic_of
 from perception_tools.streaming.drive import Drive, frames_of_log, open_drive
 from perception_tools.streaming.drive_recording import EGO, INPUT, MAP, recording
 from perception_tools.streaming.playback import ReplayClock, play_lockstep
@@ -80,8 +81,36 @@ def test_a_recording_without_a_map_is_refused_by_the_name_of_what_it_lacks(tmp_p
         open_drive(path)
 
 
+def detections_without_boxes(stamp_ns: int, frame_id: str) -> bytes:
+    return serialize(make(DETECTIONS, header=header(stamp_ns, frame_id), detections=[]), DETECTIONS)
+
+
+def record_detections(path: Path, drive: Drive, frame_id: str) -> Path:
+    with Recorder(path, lossless=True) as recorder:
+        recorder.record(MAP, 1, serialize(map_message(drive.lanes, "PIT"), POLYLINE_MAP))
+        for frame in drive.frames[:3]:
+            recorder.record(EGO, frame.stamp_ns, serialize(odometry_of(frame), ODOMETRY))
+            sent = detections_without_boxes(frame.stamp_ns, frame_id)
+            recorder.record(topic_of("/detections", DETECTIONS), frame.stamp_ns, sent)
+    return path
+
+
+def test_a_recording_of_detections_is_a_drive_too(tmp_path: Path, drive: Drive) -> None:
+    frames = open_drive(record_detections(tmp_path / "a.mcap", drive, "map")).frames
+    assert [(frame.stamp_ns, frame.city_SE2_ego.x_m, len(frame)) for frame in frames] == [
+        (frame.stamp_ns, frame.city_SE2_ego.x_m, 0) for frame in drive.frames[:3]
+    ]
+
+
+def test_objects_in_another_frame_than_the_ego_pose_are_refused(tmp_path: Path, drive: Drive) -> None:
+    with pytest.raises(InputError, match="objects in the ego pose's frame 'map', found them in 'lidar'"):
+        open_drive(record_detections(tmp_path / "a.mcap", drive, "lidar"))
+
+
 def test_two_trackers_in_one_recording_are_told_apart_by_the_user(tmp_path: Path, drive: Drive) -> None:
     with Recorder(tmp_path / "two.mcap", lossless=True) as recorder:
+        recorder.record(MAP, 1, serialize(map_message(drive.lanes, "PIT"), POLYLINE_MAP))
+        recorder.record(EGO, 1, serialize(odometry_of(drive.frames[0]), ODOMETRY))
         for topic in (INPUT, replace(INPUT, name="/other/objects")):
             frame = drive.frames[0]
             tracked = write_tracked_objects(tracked_objects_of(frame, np.zeros((len(frame), 2))))

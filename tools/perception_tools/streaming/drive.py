@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from perception.geometry import SE2
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog, read_log
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.recordings.recording import Recorded, read_recording
-from perception_nodes.ros.autoware import ODOMETRY, ego_pose_of, frame_of
-from perception_nodes.ros.cdr import read_tracked_objects
+from perception_nodes.ros.autoware import ODOMETRY, ego_pose_of
 from perception_nodes.ros.map_message import map_of
-from perception_nodes.ros.messages import POLYLINE_MAP, TRACKED_OBJECTS, deserialize, stamp_ns_of
+from perception_nodes.ros.messages import POLYLINE_MAP, deserialize, stamp_ns_of
+from perception_nodes.ros.sensed_objects import READERS
 
 POSE_WITHIN_NS = 50_000_000
 """An ego pose may be so far from a frame's stamp, half a step; localisations run at 50 Hz and more."""
@@ -68,23 +68,31 @@ def frames_of_log(log: SensorLog) -> Iterator[TrackedFrame]:
 
 
 def _read_topics(path: Path) -> Drive:
-    """TrackedObjects, Odometry and a PolylineMap, on whatever topics they are; others are not looked at."""
-    wanted: dict[str, list[Recorded]] = {TRACKED_OBJECTS: [], ODOMETRY: [], POLYLINE_MAP: []}
-    for message in read_recording(path):
-        if message.type in wanted:
-            wanted[message.type].append(message)
-    for kind, messages in wanted.items():
-        topics = sorted({message.topic for message in messages})
-        if len(topics) != 1:
-            found = ", ".join(topics) or "none"
-            raise InputError(f"{path}: expected one topic of {kind}, found {found}; record that one")
-    lanes, city = map_of(deserialize(wanted[POLYLINE_MAP][-1].cdr, POLYLINE_MAP))
-    poses = _EgoPoses([deserialize(message.cdr, ODOMETRY) for message in wanted[ODOMETRY]])
+    """Objects (of any type in `READERS`), Odometry and a PolylineMap, on whatever topics; others are not looked at."""
+    known = [message for message in read_recording(path) if message.type in {*READERS, ODOMETRY, POLYLINE_MAP}]
+    odometry = [deserialize(message.cdr, ODOMETRY) for message in _of_one_topic(path, known, [ODOMETRY])]
+    lanes, city = map_of(deserialize(_of_one_topic(path, known, [POLYLINE_MAP])[-1].cdr, POLYLINE_MAP))
+    poses, frame_id = _EgoPoses(odometry), odometry[0].header.frame_id
     frames = []
-    for message in wanted[TRACKED_OBJECTS]:
-        objects = read_tracked_objects(message.cdr)
-        frames.append(frame_of(objects, poses.at(objects.stamp_ns)))
+    for message in _of_one_topic(path, known, READERS):
+        objects = READERS[message.type](message.cdr)
+        if objects.frame_id != frame_id:
+            raise InputError(
+                f"{path}: expected objects in the ego pose's frame {frame_id!r}, found them in {objects.frame_id!r}; "
+                "record what a tracker says in that frame"
+            )
+        frames.append(objects.at(poses.at(objects.stamp_ns)))
     return Drive(path.stem, city, lanes, frames, None)
+
+
+def _of_one_topic(path: Path, messages: Iterable[Recorded], types: Iterable[str]) -> list[Recorded]:
+    """All messages of some types, which must be on one topic."""
+    chosen = [message for message in messages if message.type in types]
+    topics = sorted({message.topic for message in chosen})
+    if len(topics) != 1:
+        found = ", ".join(topics) or "none"
+        raise InputError(f"{path}: expected one topic of {' or '.join(types)}, found {found}; record that one")
+    return chosen
 
 
 class _EgoPoses:
