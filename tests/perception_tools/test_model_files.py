@@ -11,7 +11,7 @@ from torch import nn
 
 from perception.errors import InputError
 from perception.frozen.weights import WeightsError
-from perception_tools.model_files import MODEL_FILE, read_model, write_model
+from perception_tools.model_files import MODEL_FILE, format_of, read_model, write_model
 
 FORMAT = "a test's model 1"
 
@@ -30,6 +30,12 @@ def test_a_model_comes_back_from_its_file_or_its_runs_folder(saved: Path) -> Non
         stored.load_into(model)
         assert torch.equal(model.weight, stored.weights["weight"])
     assert saved.stat().st_mode & 0o777 == 0o644, "others may run what one has trained"
+
+
+def test_a_file_says_which_kind_of_model_it_holds(saved: Path, tmp_path: Path) -> None:
+    assert format_of(saved) == format_of(saved.parent) == FORMAT
+    save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    assert format_of(tmp_path / "other.safetensors") is None
 
 
 def test_a_missing_model_is_said(tmp_path: Path) -> None:

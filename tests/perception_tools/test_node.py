@@ -51,6 +51,7 @@ from perception_nodes.ros.topics import RosNode, open_secure_session
 from perception_nodes.ros.wire import LATCHED, RmwZenoh
 from perception_tools.main import main
 from perception_tools.streaming.drive import open_drive
+from perception_tools.up import commands
 
 
 def test_a_node_of_a_deployment_starts_is_asked_how_it_is_and_stops(trained_run: Path, tmp_path: Path) -> None:
@@ -150,7 +151,7 @@ def answerer(rooms_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return file
 
 
-def test_a_scene_question_node_answers_over_tls_what_the_evaluation_answers(
+def test_a_scene_question_node_answers_over_tls_and_with_the_shared_block_what_the_evaluation_answers(
     answerer: Path, rooms_store: Path, tmp_path: Path
 ) -> None:
     open3d = pytest.importorskip("open3d", reason="the extra [lidar] is not installed")
@@ -160,6 +161,7 @@ def test_a_scene_question_node_answers_over_tls_what_the_evaluation_answers(
 
     evaluate_answerers([answerer], rooms_store, tmp_path / "offline", split="val")
     offline = json.loads((tmp_path / "offline" / "predictions.json").read_text())
+    assert main(["block", "fold", str(answerer), str(tmp_path / "folded"), "--precisions", "float32"]) == 0
     questions = read_questions(rooms_store, "val")[:6]
     scene = open_scene_store(rooms_store).read(questions[0].scene_id).scene
     cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(scene.points.astype(float)))
@@ -168,15 +170,18 @@ def test_a_scene_question_node_answers_over_tls_what_the_evaluation_answers(
     config, place = tmp_path / "deployment.yaml", free_place("tls")
     config.write_text(f"""
 router: {{listen: {place}}}
-scene_qa: {{answerer: {{checkpoint: {answerer}, scan: room.ply, metrics: 0}}}}
+service: {{folder: folded/float32}}
+scene_qa: {{answerer: {{checkpoint: {answerer}, scan: room.ply, metrics: 0, block: scene-qa-rooms-llama}}}}
 security: {{certificates: papers, others: {{asker: {{asks: [/scene_qa/ask]}}, nosy: {{subscribes: [/scene_qa/ask]}}}}}}
 """)
     assert main(["certificates", str(config)]) == 0
-    perception, plan = [sys.executable, "-m", "perception_tools.main"], read_deployment(config)
+    plan = read_deployment(config)
+    router, block, node = commands(plan, config).values()
     service = RmwZenoh().key(service_of("/scene_qa/ask", ASK_SCENE))
     with (
-        running(*perception, "serve", "router", "--config", str(config)),
-        running(*perception, "node", "scene-qa", "--config", str(config), "--name", "answerer") as ready,
+        running(*router),
+        running(*block),
+        running(*node) as ready,
         open_secure_session(place, _papers(plan, "asker")) as asker,
         open_secure_session(place, _papers(plan, "nosy")) as nosy,
     ):

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from perception.errors import InputError
+
 Uri = Annotated[str, Positional, arg(metavar="URI")]
 
 
@@ -64,8 +66,8 @@ def fold(
     """Write a trained model's block in its deployment form: everything constant multiplied out, in narrower weights.
 
     For each precision OUT/PRECISION gets the pipeline's own file and the block's, which pipelines can share and
-    processes map into memory once. With --data, every precision is held against the trained model on real tokens, and
-    on the task's metric.
+    processes map into memory once. With --data, every precision of a forecaster is held against the trained model on
+    real tokens, and on the task's metric.
 
     Args:
         run: The folder of a training run with a language block.
@@ -76,8 +78,19 @@ def fold(
         limit: Only the first so many scenarios.
     """
     from perception_tools.forecasting.folding import fold_run
+    from perception_tools.model_files import format_of
+    from perception_tools.pipeline_files import write_pipelines
+    from perception_tools.scene_qa.model_file import FORMAT, load_answerer
 
-    fold_run(run, out, precisions, data, split=split, limit=limit)
+    if format_of(run) != FORMAT:
+        fold_run(run, out, precisions, data, split=split, limit=limit)
+    elif data is not None:
+        raise InputError(
+            f"--data {data}: expected none beside a scene answerer, which is not measured here; leave it out"
+        )
+    else:
+        trained = load_answerer(run)
+        write_pipelines(trained.model.block, run, trained.training.name, out, precisions)
 
 
 def inspect(uri: Uri) -> None:

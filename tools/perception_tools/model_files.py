@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,3 +76,21 @@ def read_model(path: Path, format_name: str) -> StoredModel:
         )
     metadata = {name: json.loads(text) for name, text in texts.items()}
     return StoredModel(weights, metadata, metadata.pop("blocks"))
+
+
+def format_of(path: Path) -> str | None:
+    """The format that a model's file, or that of its run, says it has; None where it says none."""
+    with _opened(path) as opened:
+        return (opened.metadata() or {}).get("format")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    file = path / MODEL_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise InputError(f"{path}: expected a run's folder or its {MODEL_FILE}, found none; train one first")
+    try:
+        with safe_open(file, "pt") as opened:
+            yield opened
+    except SafetensorError as error:
+        raise InputError(f"{file}: expected a whole safetensors file, got {error}; copy or train it again") from error

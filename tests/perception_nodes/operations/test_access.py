@@ -122,6 +122,9 @@ def test_messages_go_from_whom_they_should_to_whom_they_should_and_from_nobody_e
     eventually(lambda: true_objects.put(b"true") or not objects.empty())
     eventually(lambda: true_forecasts.put(b"true") or not forecasts.empty())
 
+    announced = {entity.node for entity in planner.others_at(FORECASTS.name)}  # as `ros2 topic info` would say
+    assert announced == {"/ego", "/tracker"}, "the block is no ROS node, whatever it says"
+
     block.publisher(OBJECTS).put(b"forged")
     planner.publisher(OBJECTS).put(b"forged")
     tracker.publisher(FORECASTS).put(b"forged")

@@ -46,6 +46,24 @@ def test_an_unknown_mode_is_malformed() -> None:
         asked_question_of(question(answer_mode=9), 0)
 
 
+def test_four_thousand_mutated_questions_are_refused_or_read_and_nothing_else() -> None:
+    rng, read = np.random.default_rng(0), 0
+    data = serialize(question(), SCENE_QUESTION)
+    for _ in range(4000):
+        mutated = bytearray(data)
+        for place in rng.integers(4, len(data), rng.integers(1, 4)):
+            mutated[place] = rng.integers(256)
+        cut = len(data) if rng.random() < 0.8 else int(rng.integers(len(data)))
+        try:
+            asked = asked_question_of(deserialize(bytes(mutated[:cut]), SCENE_QUESTION), arrived_ns=0)
+        except MalformedMessage:
+            continue
+        read += 1
+        given = GivenAnswer(asked.id, Status.ERROR, asked.question, scene_version=1)
+        serialize(scene_answer_of(given, 0, "map"), SCENE_ANSWER)  # what came can be said again
+    assert 200 < read < 3800  # both happened, often
+
+
 def test_an_answer_is_said_in_full() -> None:
     box = np.array([1, 2, 3, 4, 5, 6], np.float32)
     given = GivenAnswer(

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter
-from perception.frozen.folded import FoldedBlock, fold
-from perception.frozen.folded_file import load_folded, save_folded
+from perception.frozen.folded import FoldedBlock
+from perception.frozen.folded_file import load_folded
 from perception.frozen.precision import Precision
 from perception.metrics.forecasting import ForecastTable
 from perception.tokens import Readout, Tokens
@@ -21,6 +21,7 @@ from perception_datasets.forecasting import open_forecasting
 from perception_tools.forecasting.evaluation import Split, asked_agents
 from perception_tools.forecasting.model_file import TrainedForecaster, load_model
 from perception_tools.json_files import write_json
+from perception_tools.pipeline_files import write_pipelines
 
 
 @dataclass(frozen=True)
@@ -75,21 +76,15 @@ def fold_run(
     """Writes a run's deployment form in every precision; with data, measures each on it and prints a table."""
     trained = load_model(run)
     adapter = trained.model.block
-    if not isinstance(adapter.source, str):
-        raise InputError(f"{run}: expected a model with a language block, this one has none; there is nothing to fold")
-    name = trained.training.name.replace("/", "-")
-    results = [] if data is None else [_measure(trained, adapter, adapter, "unfolded", 0, data, split, limit)]
-    for precision in precisions:
-        folder = out / precision
-        path = save_folded(fold(adapter, precision), folder, name)
-        folded = load_folded(path)
-        print(f"{path}: {folded.fingerprint[:12]} around block {folded.tail.fingerprint[:12]}")
-        if data is not None:
-            size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-            results.append(_measure(trained, adapter, folded, precision, size, data, split, limit))
-    if results:
-        write_json(out / "precisions.json", {"precisions": [asdict(result) for result in results]})
-        print(f"\n{_table(results)}\n{out / 'precisions.json'}")
+    written = write_pipelines(adapter, run, trained.training.name, out, precisions)
+    if data is None:
+        return []
+    results = [_measure(trained, adapter, adapter, "unfolded", 0, data, split, limit)]
+    for precision, path in written.items():
+        size = sum(file.stat().st_size for file in path.parent.glob("*.safetensors"))
+        results.append(_measure(trained, adapter, load_folded(path), precision, size, data, split, limit))
+    write_json(out / "precisions.json", {"precisions": [asdict(result) for result in results]})
+    print(f"\n{_table(results)}\n{out / 'precisions.json'}")
     return results
 
 
