@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from perception.frozen.precision import Precision
     from perception.models.forecaster import Forecaster
     from perception_tools.bench.node_timing import FrameTimes
+    from perception_tools.forecasting.recipes import ForecastRecipe
     from perception_tools.streaming.drive import Drive
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "int8_dynamic")
@@ -19,6 +20,7 @@ HISTORY_STEPS, FUTURE_STEPS = 50, 60
 """Of an untrained model: Argoverse 2's."""
 LARGE_AGENTS, LARGE_THREADS = 32, (1, 2)
 PERIOD_MS = 100.0
+LIVE_MODES = ("processes", "mtls")
 LEAK_MB_PER_MINUTE = 0.5
 """A slope below this is the allocator's noise: 30 MB an hour."""
 
@@ -28,15 +30,17 @@ def bench_node(
     log: Path | None = None,
     checkpoint: Path | None = None,
     minutes: float = 30.0,
+    live_seconds: float = 60.0,
     quick: bool = False,
     threads: int = 1,
     block: str = "smollm2",
     large_block: str = "random:llama-7b",
 ) -> None:
-    """Times the embedded forecasting node: latency by part and by the block's precision, memory, transport, CPU share.
+    """Times the forecasting node: latency by part and precision, memory, transport, CPU share.
 
-    Times are on the clock (wall) and of the processor (CPU, all threads of this process). Only the latter mean
-    something on a machine that does other work, so the load is printed too.
+    First embedded, in this process; then as a deployment of processes that are asked on topics in real time, without
+    certificates and with them. Times are on the clock (wall) and of the processor (CPU, all threads of this process).
+    Only the latter mean something on a machine that does other work, so the load is printed too.
 
     Args:
         json: File for all numbers.
@@ -44,7 +48,8 @@ def bench_node(
             busiest frame of the recorded logs.
         checkpoint: A run's folder. Without one, the default recipe untrained: equal work, meaningless forecasts.
         minutes: Simulated, at 10 Hz, over which memory is watched.
-        quick: In under a minute on two free cores: less of the log, half a simulated minute.
+        live_seconds: Real time at 10 Hz for each deployment; 0 leaves deployments out.
+        quick: In under a minute on two free cores: less of the log, half a simulated minute, no deployments.
         threads: PyTorch's.
         block: URI of the block of an untrained model.
         large_block: URI of a block of LLaMA-7B's size, timed in int8 with 32 agents on one thread and on two.
@@ -66,6 +71,8 @@ def bench_node(
     print(", ".join(f"{name} {value}" for name, value in about.items()), flush=True)
     report: dict = about | _embedded(model, drive, history_steps, 0.5 if quick else minutes)
     report["large_block"] = _large(large_block, drive, quick)
+    if live_seconds > 0 and not quick:
+        report["live"] = _live(checkpoint, block, drive, live_seconds)
     report["must"] = _judge(report)
     if json is not None:
         from perception_tools.json_files import write_json
@@ -77,15 +84,24 @@ def bench_node(
 def _model(checkpoint: Path | None, source: str) -> tuple[Forecaster, int]:
     """A forecaster with a language block, and how many steps it looks back."""
     from perception_tools.forecasting.model_file import load_model
-    from perception_tools.forecasting.recipes import ForecastRecipe
-    from perception_tools.forecasting.task import build_forecaster
-    from perception_tools.recipes import BlockRecipe
 
     if checkpoint is None:
-        recipe = ForecastRecipe(block=BlockRecipe(source=source))
-        return build_forecaster(recipe, FUTURE_STEPS).eval(), HISTORY_STEPS
+        return _untrained(source), HISTORY_STEPS
     trained = load_model(checkpoint)
     return trained.model, trained.training.history_steps
+
+
+def _untrained(source: str) -> Forecaster:
+    from perception_tools.forecasting.task import build_forecaster
+
+    return build_forecaster(_recipe(source), FUTURE_STEPS).eval()
+
+
+def _recipe(source: str) -> ForecastRecipe:
+    from perception_tools.forecasting.recipes import ForecastRecipe
+    from perception_tools.recipes import BlockRecipe
+
+    return ForecastRecipe(block=BlockRecipe(source=source))
 
 
 def _machine(threads: int) -> dict:
@@ -154,6 +170,36 @@ def _large(source: str, drive: Drive, quick: bool) -> dict[str, dict]:
     return latency
 
 
+def _live(checkpoint: Path | None, source: str, drive: Drive, seconds: float) -> dict[str, dict]:
+    """The same drive through deployments of processes."""
+    import tempfile
+
+    from perception_tools.bench.live import run_live
+    from perception_tools.forecasting.model_file import Training, save_model
+    from perception_tools.model_files import MODEL_FILE
+
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="perception-bench-") as name:
+        folder = Path(name)
+        if checkpoint is None:
+            checkpoint = folder / MODEL_FILE
+            training = Training("forecast/untrained", "none", 0, HISTORY_STEPS, FUTURE_STEPS, 0)
+            save_model(checkpoint, _untrained(source), _recipe(source), training)
+        for mode in LIVE_MODES:
+            own = folder / mode
+            own.mkdir()
+            times = run_live(checkpoint, drive, own, seconds=seconds, secure=mode == "mtls").summary()
+            found[mode] = times
+            p50, p99, most = times["wall_ms"].values()
+            shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in times["cpu_share"].items())
+            print(
+                f"{mode}, {seconds:g} s at 10 Hz: wall p50 {p50:.1f}  p99 {p99:.1f}  max {most:.1f} ms from frame sent "
+                f"to forecasts received, {times['lost']} of {times['frames']} lost; of a core: {shares}",
+                flush=True,
+            )
+    return found
+
+
 def _print_latency(title: str, times: FrameTimes) -> None:
     told = times.summary()
     print(f"{title}: {told['agents']['p50']:.0f} agents a frame, at most {told['agents']['max']}")
@@ -177,6 +223,9 @@ def _judge(report: dict) -> dict[str, dict]:
         "transport, percent of the 100 ms": (report["transport"]["percent_of_period"], 5.0),
         "memory slope, MB a minute": (report["memory"]["slope_mb_per_minute"], LEAK_MB_PER_MINUTE),
     }
+    for mode, times in report.get("live", {}).items():
+        found[f"{mode}, frames lost"] = (times["lost"], 0)
+        found[f"{mode}, p99, wall ms"] = (times["wall_ms"]["p99"], PERIOD_MS)
     judged = {name: {"found": value, "at_most": most, "met": value <= most} for name, (value, most) in found.items()}
     for name, verdict in judged.items():
         print(
