@@ -16,7 +16,7 @@ from perception_nodes.block.request import tensors_of
 
 
 class BlockTransport(Protocol):
-    """A way to a block service: `ZenohBlocks` on a robot, `OipBlocks` to other hosts."""
+    """A way to a block service: `ZenohBlocks` on a robot, `OipBlocks` to other hosts, `RayBlocks` to a cluster."""
 
     def infer(self, pipeline: str, tensors: Mapping[str, Tensor], timeout_s: float) -> Tensor:
         """The answer to a request of named tensors; thread-safe.

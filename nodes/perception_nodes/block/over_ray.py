@@ -1,0 +1,194 @@
+"""The block on many hosts: Ray Serve runs replicas of it, watches over them and spreads requests (extra `[ray]`).
+
+    ray.init(address="auto")                              # or ray.init() for a cluster on this host alone
+    serve_blocks(Path("folded/int8"), replicas=8)         # once, by whoever operates the cluster
+    forecaster.block = RemoteBlock(RayBlocks(), "forecast")
+
+For fleets and offline work: over this way a request takes some 5 ms more than over zenoh's 0.3 ms. Every host of the
+cluster must have this package and the folder. Requests and answers are safetensors bytes here too, but Ray itself
+speaks by pickle: whoever reaches its ports can run code, so its network must be one of friends. Serve's own HTTP server
+stays off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from ray import serve  # pyright: ignore[reportMissingImports]
+from ray.exceptions import RayActorError  # pyright: ignore[reportMissingImports]
+from ray.serve.exceptions import (  # pyright: ignore[reportMissingImports]
+    BackPressureError,
+    RayServeException,
+    ReplicaUnavailableError,
+)
+from torch import Tensor
+
+from perception.errors import InputError
+from perception_nodes.block.host import BlockHost, load_pipelines
+from perception_nodes.block.request import (
+    ANSWER,
+    DEFAULT_LIMITS,
+    BlockFailed,
+    MalformedRequest,
+    NoWorker,
+    error_name,
+    error_of,
+    pack,
+    unpack,
+)
+from perception_nodes.block.service import DeadlineExceeded, Overloaded
+
+APPLICATION = "block"
+"""Its name in Ray Serve, unless told."""
+MAX_ANSWER_BYTES = 4 * DEFAULT_LIMITS.max_bytes
+_AT_ONCE = 16
+"""Requests that a replica has at a time: what its host's queue holds, so that the others wait for any free replica."""
+_WAITING = 64
+"""Requests of one client that wait for a free replica; one more is `Overloaded`."""
+
+_log = logging.getLogger(__name__)
+
+
+class BlockReplica:
+    """A host of pipelines as Ray Serve wants it: built in a process of Ray's, asked by coroutines.
+
+    Args:
+        folder: Of folded pipelines, as every host of the cluster finds it.
+        pipelines: Names of those to serve; all of the folder where none is named.
+        threads: Of torch.
+    """
+
+    def __init__(self, folder: str, pipelines: Sequence[str] = (), threads: int = 1) -> None:
+        torch.set_num_threads(threads)
+        self._host = BlockHost(load_pipelines(Path(folder), pipelines), queue_size=_AT_ONCE)
+
+    async def infer(self, pipeline: str, request: bytes, timeout_s: float) -> tuple[str, bytes]:
+        """The answer as bytes, or the word for an error (`error_name`) and what it says."""
+        try:
+            tensors = unpack(request, self._host.limits.max_bytes)
+            answer = await asyncio.wrap_future(self._host.submit(pipeline, tensors, timeout_s))
+        except Exception as error:
+            name = error_name(error)
+            if name == "failed":
+                _log.exception("a request failed")
+            return name, b"look at the replica's log" if name == "failed" else str(error).encode()
+        return "", pack({ANSWER: answer})
+
+
+def serve_blocks(
+    folder: Path,
+    *,
+    pipelines: Sequence[str] = (),
+    replicas: int = 1,
+    threads: int = 1,
+    application: str = APPLICATION,
+) -> None:
+    """Starts replicas on the cluster that this process has joined, or changes their number; returns when they answer.
+
+    They go on when this process ends, until `ray.serve.delete(application)`.
+
+    Args:
+        folder: Of folded pipelines, as every host of the cluster finds it.
+        pipelines: Names of those to serve; all of the folder where none is named.
+        replicas: Processes.
+        threads: Of torch in each, and the cores that Ray sets aside for it.
+        application: Its name in Ray Serve.
+
+    Raises:
+        InputError: The replicas cannot be built.
+    """
+    if replicas < 1 or threads < 1:
+        raise InputError(f"ray: expected replicas and threads of at least 1, got {replicas} and {threads}")
+    deployment = serve.deployment(
+        BlockReplica,
+        name=BlockReplica.__name__,
+        num_replicas=replicas,
+        max_ongoing_requests=_AT_ONCE,
+        max_queued_requests=_WAITING,
+        ray_actor_options={"num_cpus": threads},
+    )
+    serve.start(http_options={"location": "NoServer"})
+    try:
+        serve.run(deployment.bind(str(folder), tuple(pipelines), threads), name=application, route_prefix=None)
+    except RuntimeError as error:
+        raise InputError(
+            f"{folder}: expected folded pipelines that every host of the cluster can read, but replicas fail "
+            f"({_reason(application)}); write them on a file system that all hosts have"
+        ) from error
+
+
+def _reason(application: str) -> str:
+    """Why replicas fail: Ray tells a traceback, whose last line is the error itself."""
+    deployment = serve.status().applications[application].deployments[BlockReplica.__name__]
+    return deployment.message.strip().splitlines()[-1].removeprefix("perception.errors.InputError: ")
+
+
+class RayBlocks:
+    """The way to replicas in a Ray cluster that this process has joined: Ray chooses among them.
+
+    Args:
+        application: Its name in Ray Serve.
+
+    Raises:
+        NoWorker: The cluster has no such application.
+    """
+
+    def __init__(self, application: str = APPLICATION) -> None:
+        self._application = application
+        try:
+            self._handle = serve.get_app_handle(application)
+        except RayServeException as error:
+            raise NoWorker(f"ray: {error} Start it with serve_blocks") from error
+
+    def infer(self, pipeline: str, tensors: Mapping[str, Tensor], timeout_s: float) -> Tensor:
+        """As `BlockTransport` says; while no replica lives the request waits for one, until its deadline.
+
+        A request is sent again only when the replica that had it is gone.
+        """
+        end, payload = time.monotonic() + timeout_s, pack(tensors)
+        while (left := end - time.monotonic()) > 0:
+            reply = self._ask(pipeline, payload, left)
+            if reply is not None:
+                name, answer = reply
+                if name:
+                    raise error_of(name, answer.decode())
+                return _read(answer)
+        raise DeadlineExceeded(f"ray application {self._application}: no answer within {timeout_s:g} s")
+
+    def close(self) -> None:
+        """Ends the watch over replicas; they go on."""
+        self._handle.shutdown()
+
+    def __enter__(self) -> RayBlocks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ask(self, pipeline: str, payload: bytes, left_s: float) -> tuple[str, bytes] | None:
+        """What `BlockReplica.infer` says; None where the replica is gone, and the request with it."""
+        response = self._handle.infer.remote(pipeline, payload, left_s)
+        try:
+            return response.result(timeout_s=None if math.isinf(left_s) else left_s)
+        except TimeoutError as error:
+            response.cancel()
+            raise DeadlineExceeded(f"ray application {self._application}: no answer in time") from error
+        except BackPressureError as error:
+            raise Overloaded(f"pipeline {pipeline}: {error}") from error
+        except (RayActorError, ReplicaUnavailableError):
+            return None
+        except RayServeException as error:
+            raise NoWorker(f"ray application {self._application}: nobody serves it any more; start it again") from error
+
+
+def _read(answer: bytes) -> Tensor:
+    try:
+        return unpack(answer, MAX_ANSWER_BYTES)[ANSWER]
+    except (MalformedRequest, KeyError) as error:
+        raise BlockFailed(f"the answer is none: {error}") from error
