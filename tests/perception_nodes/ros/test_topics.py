@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import queue
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 import zenoh
 
-from perception_nodes.ros.messages import POLYLINE_MAP, deserialize, make, serialize, type_hash
+from perception_nodes.ros.messages import ASK_SCENE, POLYLINE_MAP, deserialize, make, serialize, service_of, type_hash
 from perception_nodes.ros.topics import Received, RosNode, open_session
-from perception_nodes.ros.wire import LATCHED, Plain, Qos, RmwZenoh, Role, Ros2Dds, Topic, Wire, gid_of
+from perception_nodes.ros.wire import LATCHED, Attachment, Plain, Qos, RmwZenoh, Role, Ros2Dds, Topic, Wire, gid_of
 
 TEXT = Topic("/chat", "std_msgs/msg/String", "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18")
 MAP = Topic("/map/polylines", POLYLINE_MAP, type_hash(POLYLINE_MAP), LATCHED)
@@ -110,6 +111,39 @@ def test_entities_are_seen_by_others_while_they_live(sessions: tuple[zenoh.Sessi
             assert watcher.others_at("/other") == []
             assert other.others_at("/chat") == []
         eventually(lambda: watcher.others_at("/chat") == [])
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: type(wire).__name__)
+def test_a_service_answers_each_of_its_requests_and_what_fails_does_not_keep_the_client_waiting(
+    sessions: tuple[zenoh.Session, zenoh.Session], wire: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = service_of("/ask", ASK_SCENE)
+
+    def answer(request: bytes, reply: Callable[[bytes], None]) -> None:
+        if request == b"bad":
+            raise RuntimeError("cannot")
+        threading.Timer(0.01, lambda: reply(request[::-1])).start()  # later, from another thread
+
+    def ask(request: bytes, attachment: bytes | None = None) -> list[zenoh.Sample]:
+        replies = sessions[1].get(wire.key(service), payload=request, attachment=attachment, timeout=20.0)
+        return [reply.ok for reply in replies if reply.ok]
+
+    with RosNode(sessions[0], wire) as server, RosNode(sessions[1], wire) as client:
+        server.serve(service, answer)
+        eventually(lambda: ask(b"abc"))
+        assert [sample.payload.to_bytes() for sample in ask(b"abc")] == [b"cba"]
+        began = time.monotonic()
+        assert ask(b"bad") == []
+        assert time.monotonic() - began < 10
+        (numbered,) = ask(b"abc", Attachment(7, 1, bytes(16)).to_bytes())
+        assert numbered.attachment is not None
+        assert Attachment.from_bytes(numbered.attachment.to_bytes()).sequence_number == 7
+        assert ask(b"abc", b"forged") == []
+        if wire.everyone is not None:
+            (entity,) = client.others_at("/ask")
+            assert (entity.role, entity.topic.type) == (Role.SERVICE, ASK_SCENE)
+    assert ask(b"abc") == []
+    assert "a request for" in caplog.text
 
 
 def test_a_peer_with_another_type_hash_is_found_out(sessions: tuple[zenoh.Session, zenoh.Session]) -> None:
