@@ -83,8 +83,9 @@ def identity_in(folder: Path, name: str) -> Identity:
 
 
 def _certificate(path: Path) -> x509.Certificate:
+    data = _read(path)
     try:
-        return x509.load_pem_x509_certificate(_read(path))
+        return x509.load_pem_x509_certificate(data)
     except ValueError as error:
         raise InputError(f"{path}: expected a certificate as PEM, found something else ({error})") from error
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -41,8 +40,10 @@ def test_papers_that_will_not_do_are_refused_with_the_cure(
 ) -> None:
     make_certificates(tmp_path, ["router", "ego"], server="router")
     change(tmp_path)
-    with pytest.raises(InputError, match=re.escape(complaint)):
+    with pytest.raises(InputError) as error:
         identity_in(tmp_path, "ego")
+    assert complaint in str(error.value)
+    assert str(error.value).count(": expected") + str(error.value).count(": cannot") == 1  # one complaint
 
 
 def test_a_key_that_a_group_may_read_is_taken(tmp_path: Path) -> None:
