@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -6,8 +7,9 @@ import pytest
 import torch
 
 from perception.frozen.precision import Precision
-from perception_tools.forecasting.model_file import MODEL_FILE, load_model, save_model
+from perception_tools.forecasting.model_file import load_model, save_model
 from perception_tools.main import main
+from perception_tools.model_files import MODEL_FILE
 from perception_tools.replay import replay as replay_command
 
 
@@ -67,6 +69,24 @@ def test_what_a_replay_records_can_be_replayed(
     assert "Replay of a" in (tmp_path / "a.html").read_text()
 
 
+def test_a_replay_writes_a_recording_for_rerun(
+    sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "new" / "drive.rrd"
+    replay(capsys, sensor_log, "--checkpoint", trained_run, "--rerun", path)
+    assert path.read_bytes()[:4] == b"RRF2"
+
+
+def test_without_rerun_the_extra_is_named_before_anything_is_played(
+    sensor_log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    words = ["replay", str(sensor_log), "--checkpoint", "nowhere", "--rerun", str(tmp_path / "drive.rrd")]
+    assert main(words) == 2
+    assert "pip install 'frozen-perception[rerun]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_real_time_replay_writes_a_player(
     sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +103,7 @@ def test_a_real_time_replay_writes_a_player(
     [
         (["--lockstep", "--real-time"], "expected one pace, got both"),
         (["--threads", "0"], "--threads 0: expected at least 1"),
+        (["--rerun", "drive.html"], "--rerun drive.html: expected a name that ends in .rrd"),
     ],
 )
 def test_contradictory_words_are_refused(

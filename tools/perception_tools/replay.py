@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -41,6 +42,7 @@ def replay(
     real_time: bool = False,
     out: Path | None = None,
     player: Path | None = None,
+    rerun: Path | None = None,
     threads: int = 1,
 ) -> None:
     """Plays an Argoverse 2 sensor log, or a robot's own recording, through a node and prints one line of JSON.
@@ -60,6 +62,7 @@ def replay(
         real_time: At the pace of the recording; frames that come while the node is busy are dropped and counted.
         out: MCAP file to record PredictedObjects to, beside the inputs.
         player: HTML file to write, which shows the replay in any browser.
+        rerun: Recording to write for the Rerun viewer (NAME.rrd), which shows it in space; needs the extra [rerun].
         threads: That torch computes with.
     """
     import torch
@@ -68,12 +71,24 @@ def replay(
         raise InputError("--lockstep --real-time: expected one pace, got both; leave one out")
     if threads < 1:
         raise InputError(f"--threads {threads}: expected at least 1; give the number of cores the node may use")
+    if rerun is not None:
+        _check_rerun(rerun)
     torch.set_num_threads(threads)
     played = _play(log, checkpoint, precision, real_time, out)
     summary = {"node": node, "pace": "real time" if real_time else "lockstep", **_summary(played, out)}
     print(json.dumps(summary))
     if player is not None:
-        _show(played, summary, player)
+        _write_player(played, summary, player)
+    if rerun is not None:
+        _write_rerun(played, summary, rerun)
+
+
+def _check_rerun(path: Path) -> None:
+    """Before anything is played, whether there will be a recording that opens."""
+    if find_spec("rerun") is None:
+        raise InputError("--rerun: expected rerun-sdk to be installed; pip install 'frozen-perception[rerun]'")
+    if path.suffix != ".rrd":
+        raise InputError(f"--rerun {path}: expected a name that ends in .rrd, by which Rerun knows its files; give one")
 
 
 def _play(log: Path, checkpoint: Path, precision: Precision, real_time: bool, out: Path | None) -> _Played:
@@ -128,21 +143,33 @@ def _summary(played: _Played, out: Path | None) -> dict:
     }
 
 
-def _show(played: _Played, summary: dict, path: Path) -> None:
-    """Writes the player, and says on stderr where it is: stdout is for the one line."""
+def _write_player(played: _Played, summary: dict, path: Path) -> None:
+    """And says on stderr where it is: stdout is for the one line."""
     from perception_tools.report.player import write_player
 
+    write_player(path, played.drive, played.results, _facts(summary))
+    print(path.resolve().as_uri(), file=sys.stderr)
+
+
+def _write_rerun(played: _Played, summary: dict, path: Path) -> None:
+    """And says on stderr how to look at it."""
+    from perception_tools.streaming.rerun_recording import write_rerun
+
+    write_rerun(path, played.drive, played.results, _facts(summary))
+    print(f"rerun {path}", file=sys.stderr)
+
+
+def _facts(summary: dict) -> dict[str, str]:
+    """How the replay went, in words, by name."""
     latency = summary["latency_ms"]
-    facts = {
-        "model": played.model_id,
+    return {
+        "model": summary["model"],
         "frame": summary["frame"],
         "pace": summary["pace"],
         "answered": f"{summary['answered']} of {summary['frames']} frames",
         "latency": f"p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f}, max {latency['max']:.1f} ms",
         "difference to offline": _difference_in_words(summary["max_difference_to_offline"]),
     }
-    write_player(path, played.drive, played.results, facts)
-    print(path.resolve().as_uri(), file=sys.stderr)
 
 
 def _difference_in_words(metres: float | None) -> str:
