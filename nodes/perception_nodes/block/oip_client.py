@@ -26,7 +26,8 @@ _RETRY = {
     "initialBackoff": "0.01s",
     "maxBackoff": "0.2s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    # A server that stops gives the second word to whom it has not begun to answer.
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 _NAMES = {status: name for name, status in STATUS.items()}
 
