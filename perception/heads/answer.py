@@ -14,15 +14,22 @@ class SceneAnswers:
     """What is answered to some questions.
 
     Attributes:
-        logits: Of every known answer, each for itself: more than one may be right.
+        logits: Of every known answer.
         evidence: How much each proposal weighs in the answer; 0 where a proposal is no object, 1 in sum. None where
             the scene is not seen.
         viewpoint: Where the asker stands; None where that is not estimated.
+        one_answer: Whether answers compete; else each is judged for itself, since more than one may be right (SQA3D).
     """
 
     logits: Float[Tensor, "questions answers"]
     evidence: Float[Tensor, "questions proposals"] | None
     viewpoint: ViewpointEstimate | None
+    one_answer: bool = False
+
+    @property
+    def probabilities(self) -> Float[Tensor, "questions answers"]:
+        """Of every known answer to be right; they sum to 1 where answers compete."""
+        return self.logits.softmax(-1) if self.one_answer else self.logits.sigmoid()
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class SceneAnswerer(nn.Module):
         grounded_names: Names of the detector's classes: objects are then grounded in what the texts say, see
             `perception.question_answering.grounding`, which estimates the asker's place in any case. None, as in SQA3D
             and Pang et al., leaves that to the fusion.
+        one_answer: As `SceneAnswers` says.
     """
 
     def __init__(
@@ -78,12 +79,13 @@ class SceneAnswerer(nn.Module):
         with_situation: bool = True,
         with_viewpoint: bool = True,
         grounded_names: Sequence[str] | None = None,
+        one_answer: bool = False,
     ) -> None:
         super().__init__()
         if (scene is None) != (block is None):
             raise ValueError("SceneAnswerer: expected a block exactly where there is a scene to see, got one of both")
         self.scene, self.text, self.block = scene, text, block
-        self.with_situation = with_situation
+        self.with_situation, self.one_answer = with_situation, one_answer
         self.text_in = nn.Sequential(nn.Linear(text.dim, dim), nn.GELU())
         self.fusion = SceneTextFusion(dim, heads, layers, dropout, with_objects=scene is not None)
         self.pool_situation = AttentionPool(dim, pooled_dim, dropout)
@@ -155,7 +157,8 @@ class SceneAnswerer(nn.Module):
         pooled_situation, _ = self.pool_situation(told)
         pooled_question, _ = self.pool_question(asked)
         if self.block is None or self.pool_objects is None:
-            return SceneAnswers(self.answer_head(torch.cat([pooled_situation, pooled_question], dim=-1)), None, None)
+            logits = self.answer_head(torch.cat([pooled_situation, pooled_question], dim=-1))
+            return SceneAnswers(logits, None, None, self.one_answer)
         assert scenes is not None
         scene = _scene_of_question(len(scenes.proposals), len(question.ids), scene_of_question, question.ids.device)
         objects = Tokens(scenes.objects.values[scene], scenes.objects.valid[scene])
@@ -176,7 +179,7 @@ class SceneAnswerer(nn.Module):
         logits = self.answer_head(torch.cat([pooled_situation, pooled_question, pooled_objects], dim=-1))
         if self.viewpoint_head is not None:
             viewpoint = self.viewpoint_head(torch.cat([pooled_situation, pooled_objects], dim=-1))
-        return SceneAnswers(logits, evidence, viewpoint)
+        return SceneAnswers(logits, evidence, viewpoint, self.one_answer)
 
     def _read(self, texts: TextBatch) -> Tokens:
         read = self.text(texts)

@@ -57,19 +57,16 @@ def scene_answer_loss(
     answers: SceneAnswers,
     targets: AnswerTargets,
     detection: DetectionLoss | None = None,
-    *,
-    one_answer: bool = False,
 ) -> SceneAnswerLoss:
     """What answers and, where it was estimated, the viewpoint are from the truth.
 
     Args:
         answers: That were given.
-        targets: That were wanted; with at least one right answer to every question where `one_answer`.
+        targets: That were wanted; with at least one right answer to every question where answers compete. Rare answers
+            are then learned several times sooner than where each is judged for itself, as SQA3D does.
         detection: Goes into the total.
-        one_answer: Let all answers of a question compete (softmax) instead of judging each for itself as SQA3D does.
-            Rare answers are then learned several times sooner.
     """
-    if one_answer:
+    if answers.one_answer:
         wanted = targets.scores / targets.scores.sum(-1, keepdim=True)
         cross_entropy = F.cross_entropy(answers.logits, wanted, reduction="sum")
     else:

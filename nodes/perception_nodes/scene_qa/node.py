@@ -265,7 +265,7 @@ class SceneQaNode:
     ) -> GivenAnswer:
         model = configured.model
         said = model.answer(scene.tokens, model.text.batch([question.situation]), model.text.batch([question.question]))
-        scores = said.logits[0].sigmoid()
+        scores = said.probabilities[0]
         if not scores.isfinite().all():
             raise _NotAnswered(Status.ERROR, "the model's scores are not finite")
         ranked = _rank(scores, configured.answers, question.mode)

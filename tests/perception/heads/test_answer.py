@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from perception.heads.answer import AnswerHead, ViewpointHead
+from perception.heads.answer import AnswerHead, SceneAnswers, ViewpointHead
 
 
 def test_the_answer_head_has_sqa3ds_layers() -> None:
@@ -21,3 +21,10 @@ def test_a_viewpoint_is_a_place_and_a_unit_quaternion() -> None:
     torch.testing.assert_close(torch.cat([estimate.position, estimate.quaternion], dim=-1), head.layers(pooled))
     torch.testing.assert_close(estimate.rotation.norm(dim=-1), torch.ones(5))
     torch.testing.assert_close(estimate.rotation * estimate.quaternion.norm(dim=-1, keepdim=True), estimate.quaternion)
+
+
+def test_answers_that_compete_share_one_probability_and_others_are_each_judged_for_itself() -> None:
+    logits = torch.tensor([[4.0, 4.0, -4.0]])
+    competing = SceneAnswers(logits, None, None, one_answer=True).probabilities
+    torch.testing.assert_close(competing, torch.tensor([[0.5, 0.5, 0.0]]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(SceneAnswers(logits, None, None).probabilities, logits.sigmoid())

@@ -69,7 +69,7 @@ def test_without_any_located_asker_the_viewpoint_costs_nothing() -> None:
 
 def test_answers_that_compete_cost_their_softmax() -> None:
     answers, targets = random_answers()
-    loss = scene_answer_loss(answers, targets, one_answer=True)
+    loss = scene_answer_loss(replace(answers, one_answer=True), targets)
     logits, scores = answers.logits.double().numpy(), targets.scores.double().numpy()
     log_probability = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     expected = -(scores / scores.sum(1, keepdims=True) * log_probability).sum() / 4

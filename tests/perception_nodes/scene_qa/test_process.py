@@ -195,7 +195,7 @@ def test_a_scans_questions_are_answered_as_offline_on_a_topic_and_as_a_service(
     process, asker = start(configured(scene_answerer), snapshot)
     assert (process.ready(), process.live()) == ("", "")
     for row, text in enumerate(QUESTIONS):
-        scores = expected.logits[row].sigmoid()
+        scores = expected.probabilities[row]
         ranked = {ANSWERS.answer_of(i): float(scores[i]) for i in scores[:-1].argsort(descending=True).tolist()}
         for answer in (asker.ask(question(text, text)), asker.ask_on_topic(question(text, text))):
             given = {answer.answer: answer.confidence} if answer.status == Status.OK else {}

@@ -82,6 +82,7 @@ def build_answerer(recipe: SceneQaRecipe, words: KnownWords, mean_sizes: Float[T
             with_situation=not recipe.without_situation,
             with_viewpoint=recipe.viewpoint_loss,
             grounded_names=BOX_CLASSES if recipe.grounded else None,
+            one_answer=recipe.answer_loss == "softmax",
         )
 
 
@@ -163,8 +164,7 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
         found = None
         if self.recipe.detection_loss and seen is not None and batch.scenes is not None:
             found = self._detection_loss(seen.detections, batch.scenes)
-        one_answer = self.recipe.answer_loss == "softmax"
-        return scene_answer_loss(answers, batch.targets, found, one_answer=one_answer)
+        return scene_answer_loss(answers, batch.targets, found)
 
     def _detection_loss(self, found: Detections, scenes: SceneBatch) -> DetectionLoss:
         return detection_loss(found, scenes, semantic_weight=self.recipe.class_weight)

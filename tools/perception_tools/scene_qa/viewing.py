@@ -47,7 +47,7 @@ def view_group(trained: TrainedAnswerer, group: QuestionGroup, scene: Scene) -> 
     situations = model.text.batch([question.situation for question in group.questions])
     asked = model.text.batch([question.question for question in group.questions])
     said = model.answer(seen, situations, asked, torch.zeros(len(group.questions), dtype=torch.long))
-    known = said.logits[:, : len(trained.answers) - 1].sigmoid()
+    known = said.probabilities[:, : len(trained.answers) - 1]
     best = known.topk(min(SHOWN_ANSWERS, known.shape[1]))
     viewed = []
     for row, question in enumerate(group.questions):
