@@ -250,7 +250,7 @@ def test_clouds_of_the_map_and_of_a_moving_sensor_become_the_cores_map(
     node.activate()
     expected = node.answer(AskedQuestion("q", QUESTIONS[0], SITUATION))
     answer = asker.ask(question())
-    assert (answer.answer, answer.confidence) == (expected.answer, pytest.approx(expected.confidence, abs=1e-7))
+    assert (answer.answer, answer.confidence) == (expected.answer, pytest.approx(expected.confidence, abs=1e-6))
     assert process.ready() == ""
 
 
