@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +19,7 @@ from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
 from perception_nodes.operations.deployment import ForecastPlan
 from perception_nodes.operations.diagnostics import (
     DIAGNOSTICS,
+    DIAGNOSTICS_TOPIC,
     ExcessMonitor,
     InputMonitor,
     Level,
@@ -40,14 +40,11 @@ from perception_nodes.ros.messages import (
     stamp_ns_of,
     topic_of,
 )
+from perception_nodes.ros.poses import PoseHistory
 from perception_nodes.ros.sensed_objects import READERS
 from perception_nodes.ros.topics import Received, RosNode
 from perception_nodes.ros.wire import LATCHED
 
-_POSE_WITHIN_NS = 100_000_000
-"""A pose farther from a frame's stamp is not its ego pose: one step of the 10 Hz stream."""
-_POSE_WAIT_S = 0.02
-"""Tracker and localisation send at the same time, and zenoh keeps no order between topics."""
 _WAIT_S = 0.2
 _STUCK_S = 10.0
 _DIAGNOSE_S = 1.0
@@ -59,7 +56,6 @@ _log = logging.getLogger(__name__)
 class _EgoPose:
     """Where the ego was."""
 
-    stamp_ns: int
     city_SE2_ego: SE2
     frame_id: str
 
@@ -82,8 +78,7 @@ class ForecastingProcess:
         self._frames: Input[bytes] = Input("latest")
         self._maps: Input[bytes] = Input("latest")
         self._read, self._complaint = READERS[plan.objects_type], ""
-        self._poses: deque[_EgoPose] = deque(maxlen=100)
-        self._posed = threading.Condition()
+        self._poses: PoseHistory[_EgoPose] = PoseHistory()
         self._reason, self._closing = "no frame yet", False
         self._round_s = self._diagnosed_s = time.monotonic()
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
@@ -92,7 +87,7 @@ class ForecastingProcess:
         self._make_metrics()
         self._forecasts = ros.publisher(topic_of(plan.forecasts, PREDICTED_OBJECTS))
         self._status = ros.publisher(topic_of(plan.status, FORECAST_STATUS))
-        self._diagnostics = ros.publisher(topic_of("/diagnostics", DIAGNOSTICS))
+        self._diagnostics = ros.publisher(topic_of(DIAGNOSTICS_TOPIC, DIAGNOSTICS))
         node.activate()
         self._thread = threading.Thread(target=self._run, name="forecasting", daemon=True)
         self._thread.start()
@@ -144,9 +139,8 @@ class ForecastingProcess:
 
     def _take_pose(self, received: Received) -> None:
         odometry = deserialize(received.cdr, ODOMETRY)
-        with self._posed:
-            self._poses.append(_EgoPose(stamp_ns_of(odometry.header), ego_pose_of(odometry), odometry.header.frame_id))
-            self._posed.notify_all()
+        pose = _EgoPose(ego_pose_of(odometry), odometry.header.frame_id)
+        self._poses.put(stamp_ns_of(odometry.header), pose)
 
     @torch.inference_mode()
     def _run(self) -> None:
@@ -169,7 +163,7 @@ class ForecastingProcess:
     def _answer(self, cdr: bytes) -> None:
         objects = self._read(cdr)
         self._complain(objects.complaint)
-        pose = self._pose_at(objects.stamp_ns)
+        pose = self._poses.near(objects.stamp_ns)
         if pose is None:
             self._refuse("no ego pose within 0.1 s of the frame")
         elif objects.frame_id != pose.frame_id:
@@ -216,13 +210,6 @@ class ForecastingProcess:
             _log.info("took a map")
         except MalformedMessage as error:
             _log.warning("kept the former map: %s", error)
-
-    def _pose_at(self, stamp_ns: int) -> _EgoPose | None:
-        """The ego pose nearest in time, where one is near; waits a moment for one that is on its way."""
-        with self._posed:
-            self._posed.wait_for(lambda: self._poses and self._poses[-1].stamp_ns >= stamp_ns, _POSE_WAIT_S)
-            near = min(self._poses, key=lambda pose: abs(pose.stamp_ns - stamp_ns), default=None)
-        return near if near is not None and abs(near.stamp_ns - stamp_ns) <= _POSE_WITHIN_NS else None
 
     def _diagnose(self) -> None:
         if time.monotonic() - self._diagnosed_s >= _DIAGNOSE_S:

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from perception_nodes.operations.deployment import Deployment, ForecastPlan, SceneQaPlan
+from perception_nodes.operations.diagnostics import DIAGNOSTICS_TOPIC
 from perception_nodes.ros.wire import expect_name
-
-DIAGNOSTICS_TOPIC = "/diagnostics"
 
 
 @dataclass(frozen=True)

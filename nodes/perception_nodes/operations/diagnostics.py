@@ -15,6 +15,8 @@ from typing import Any
 from perception_nodes.ros.messages import header, make
 
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
+DIAGNOSTICS_TOPIC = "/diagnostics"
+"""ROS's own."""
 _RATE_OVER = 10
 
 

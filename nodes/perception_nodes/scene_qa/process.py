@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,7 +20,13 @@ from perception.errors import InputError
 from perception.geometry import SE3
 from perception.scene.sample import MEAN_COLOR
 from perception_nodes.operations.deployment import SceneQaPlan
-from perception_nodes.operations.diagnostics import DIAGNOSTICS, ExcessMonitor, InputMonitor, diagnostic_array
+from perception_nodes.operations.diagnostics import (
+    DIAGNOSTICS,
+    DIAGNOSTICS_TOPIC,
+    ExcessMonitor,
+    InputMonitor,
+    diagnostic_array,
+)
 from perception_nodes.operations.diagnostics import Status as Health
 from perception_nodes.operations.inputs import Input
 from perception_nodes.ros.autoware import ODOMETRY
@@ -38,6 +43,7 @@ from perception_nodes.ros.messages import (
     topic_of,
 )
 from perception_nodes.ros.point_cloud import SensedCloud, read_point_cloud, sensor_pose_of
+from perception_nodes.ros.poses import PoseHistory
 from perception_nodes.ros.scene_questions import asked_question_of, scene_answer_of
 from perception_nodes.ros.topics import Received, RosNode
 from perception_nodes.ros.wire import SENSOR_DATA
@@ -48,9 +54,6 @@ from perception_nodes.scene_qa.scene_map import PosedCloud, SceneMap, SceneMapSe
 MAX_QUESTION_BYTES = 64 * 2**10
 """Of a message; the node's limits on texts are far below."""
 _STANDING = SE3(np.eye(3), np.zeros(3))
-_POSE_WITHIN_NS = 100_000_000
-_POSE_WAIT_S = 0.02
-"""Localisation and sensor send at the same time, and zenoh keeps no order between topics."""
 _WAIT_S = 0.2
 _STUCK_S = 10.0
 _DRAIN_S = 3.5
@@ -80,8 +83,8 @@ class SceneQaProcess:
         self.map = SceneMap(SceneMapSettings(voxel_m=plan.voxel_m))
         self._node, self._plan, self._scan = node, plan, scan
         self._clouds: Input[bytes] = Input("latest", size=4)
-        self._poses: deque[tuple[int, str, SE3]] = deque(maxlen=100)
-        self._posed, self._changed = threading.Condition(), threading.Condition()
+        self._poses: PoseHistory[tuple[str, SE3]] = PoseHistory()
+        self._changed = threading.Condition()
         self._setting = threading.Lock()
         self._unanswered, self._closing = 0, False
         self._reason, self._newest_ns, self._answered_version = "", 0, 0
@@ -90,7 +93,7 @@ class SceneQaProcess:
         self._rate = InputMonitor(f"scene question: {plan.clouds}", warn_rate_hz=1, error_rate_hz=0.2, timeout_s=5)
         self._make_metrics()
         self._answers = ros.publisher(topic_of(plan.answers, SCENE_ANSWER))
-        self._diagnostics = ros.publisher(topic_of("/diagnostics", DIAGNOSTICS))
+        self._diagnostics = ros.publisher(topic_of(DIAGNOSTICS_TOPIC, DIAGNOSTICS))
         if scan is not None:
             node.set_scene(scan)
             node.encode()
@@ -167,9 +170,7 @@ class SceneQaProcess:
 
     def _take_pose(self, received: Received) -> None:
         odometry = deserialize(received.cdr, ODOMETRY)
-        with self._posed:
-            self._poses.append((stamp_ns_of(odometry.header), odometry.child_frame_id, sensor_pose_of(odometry)))
-            self._posed.notify_all()
+        self._poses.put(stamp_ns_of(odometry.header), (odometry.child_frame_id, sensor_pose_of(odometry)))
 
     def _run(self) -> None:
         while not self._closing:
@@ -211,14 +212,11 @@ class SceneQaProcess:
         return "" if arrival.is_added else arrival.value
 
     def _pose_of(self, cloud: SensedCloud) -> SE3 | None:
-        """From the cloud's frame to the map's; waits a moment for a pose that is on its way."""
+        """From the cloud's frame to the map's."""
         if cloud.frame_id == self._plan.frame:
             return _STANDING
-        with self._posed:
-            self._posed.wait_for(lambda: self._poses and self._poses[-1][0] >= cloud.stamp_ns, _POSE_WAIT_S)
-            poses = [(stamp_ns, pose) for stamp_ns, frame, pose in self._poses if frame == cloud.frame_id]
-        near = min(poses, key=lambda stamped: abs(stamped[0] - cloud.stamp_ns), default=None)
-        return near[1] if near is not None and abs(near[0] - cloud.stamp_ns) <= _POSE_WITHIN_NS else None
+        near = self._poses.near(cloud.stamp_ns, lambda pose: pose[0] == cloud.frame_id)
+        return None if near is None else near[1]
 
     def _take_question(self, received: Received) -> None:
         self._take(received.cdr, self._answers.put)
