@@ -46,8 +46,7 @@ class Linear(nn.Linear):
 
     def forward(self, input: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
         """The map."""
-        out = rows_times(input, self.weight)
-        return out if self.bias is None else out + self.bias
+        return rows_times(input, self.weight, self.bias)
 
 
 class LlamaBlock(nn.Module):

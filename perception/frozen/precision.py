@@ -76,8 +76,7 @@ class Float32Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
         """The map."""
-        out = rows_times(x, self.weight)
-        return out if self.bias is None else out + self.bias
+        return rows_times(x, self.weight, self.bias)
 
 
 class Bfloat16Linear(nn.Module):
