@@ -11,7 +11,7 @@ from torch import nn
 
 from perception.errors import InputError
 from perception.frozen.weights import WeightsError
-from perception_tools.model_files import MODEL_FILE, format_of, read_model, write_model
+from perception_tools.model_files import MODEL_FILE, format_of, model_id, read_model, write_model
 
 FORMAT = "a test's model 1"
 
@@ -69,3 +69,13 @@ def test_a_failed_write_leaves_the_former_file(saved: Path, monkeypatch: pytest.
         write_model(saved, nn.Linear(3, 2), FORMAT, {})
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
+
+
+def test_a_model_id_tells_files_and_forms_apart_but_not_a_run_from_its_file(saved: Path, tmp_path: Path) -> None:
+    name = model_id("forecast/vectornet-llama", saved.parent, "int8")
+    assert name.startswith("forecast/vectornet-llama@")
+    assert name == model_id("forecast/vectornet-llama", saved, "int8")
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"other weights")
+    narrow, elsewhere = (model_id("forecast/vectornet-llama", *of) for of in ((saved, "float32"), (other, "int8")))
+    assert len({name, narrow, elsewhere}) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,3 +95,15 @@ def _opened(path: Path) -> Iterator[Any]:
             yield opened
     except SafetensorError as error:
         raise InputError(f"{file}: expected a whole safetensors file, got {error}; copy or train it again") from error
+
+
+def model_id(name: str, path: Path, form: str) -> str:
+    """Which model an answer is from: the recipe, the first digits of the model file's hash, the block's form.
+
+    Args:
+        name: Of the recipe.
+        path: The model's file, or the folder of its run.
+        form: The block's precision, or where the block is.
+    """
+    file = path / MODEL_FILE if path.is_dir() else path
+    return f"{name}@{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}:{form}"

@@ -122,14 +122,15 @@ def _forecaster(plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) ->
     from perception_nodes.block.over_zenoh import ZenohBlocks
     from perception_nodes.forecasting.node import ForecastingNode
     from perception_tools.forecasting.model_file import load_model
-    from perception_tools.forecasting.serving import model_id, served_model
+    from perception_tools.forecasting.serving import served_model
+    from perception_tools.model_files import model_id
 
     trained, node = load_model(plan.checkpoint), ForecastingNode()
     if plan.block is None:
         model, form = served_model(trained, plan.precision), plan.precision
     else:
         model, form = trained.model, f"service/{plan.block}"
-    name = model_id(trained, plan.checkpoint, form)
+    name = model_id(trained.training.name, plan.checkpoint, form)
     node.configure(model, history_steps=trained.training.history_steps, model_id=name)
     if plan.block is not None:  # only now: warming up must not wait for the service
         blocks = ZenohBlocks(session)
@@ -143,7 +144,7 @@ def _answerer(plan: SceneQaPlan, session: zenoh.Session, open_: ExitStack) -> Sc
     from perception_nodes.block.client import RemoteBlock
     from perception_nodes.block.over_zenoh import ZenohBlocks
     from perception_nodes.scene_qa.node import SceneQaNode, SceneQaSettings
-    from perception_tools.forecasting.serving import model_id
+    from perception_tools.model_files import model_id
     from perception_tools.scene_qa.model_file import load_answerer
 
     trained = load_answerer(plan.checkpoint)
@@ -156,5 +157,5 @@ def _answerer(plan: SceneQaPlan, session: zenoh.Session, open_: ExitStack) -> Sc
         open_.callback(blocks.close)
         trained.model.add_module("block", RemoteBlock(blocks, plan.block, plan.timeout_ms / 1e3))
         form = f"service/{plan.block}"
-    node.configure(trained.model, trained.answers, model_id=model_id(trained, plan.checkpoint, form))
+    node.configure(trained.model, trained.answers, model_id=model_id(trained.training.name, plan.checkpoint, form))
     return node

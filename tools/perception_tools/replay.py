@@ -94,7 +94,8 @@ def _check_rerun(path: Path) -> None:
 def _play(log: Path, checkpoint: Path, precision: Precision, real_time: bool, out: Path | None) -> _Played:
     from perception_nodes.forecasting.node import ForecastingNode
     from perception_tools.forecasting.model_file import load_model
-    from perception_tools.forecasting.serving import model_id, served_model
+    from perception_tools.forecasting.serving import served_model
+    from perception_tools.model_files import model_id
     from perception_tools.streaming.drive import open_drive
     from perception_tools.streaming.drive_recording import recording
     from perception_tools.streaming.playback import ReplayClock, play_in_real_time, play_lockstep
@@ -102,7 +103,7 @@ def _play(log: Path, checkpoint: Path, precision: Precision, real_time: bool, ou
     drive, trained = open_drive(log), load_model(checkpoint)
     clock = ReplayClock()
     node = ForecastingNode(clock=clock)
-    name = model_id(trained, checkpoint, precision)
+    name = model_id(trained.training.name, checkpoint, precision)
     model = served_model(trained, precision)
     node.configure(model, history_steps=trained.training.history_steps, model_id=name)
     node.set_map(drive.lanes, drive.city)

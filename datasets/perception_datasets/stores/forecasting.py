@@ -106,7 +106,7 @@ def find_store(folder: Path, split: str) -> StoredScenarios | None:
 def prepare(
     raw: ScenarioFolder, folder: Path, *, processes: int | None = None
 ) -> Generator[tuple[int, Failures], None, None]:
-    """Writes a split to a store, as `store_writer.write_split` does."""
+    """Writes a split to a store, as `writer.write_split` does."""
     info = store.StoreInfo(KIND, raw.source, SCHEMA)
     read = partial(_read_record, raw.files)
     return write_split(folder, info, raw.split, raw.ids, read, processes=processes)

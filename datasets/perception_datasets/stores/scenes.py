@@ -94,7 +94,7 @@ def open_scene_store(folder: Path) -> StoredScans:
 def prepare_scans(
     scans: Scans, folder: Path, *, processes: int | None = None
 ) -> Generator[tuple[int, Failures], None, None]:
-    """Writes scans to a store, as `store_writer.write_split` does."""
+    """Writes scans to a store, as `writer.write_split` does."""
     info = store.StoreInfo(KIND, scans.source, SCHEMA)
     read = partial(_read_record, scans)
     return write_split(folder, info, _ALL, scans.names(), read, part_records=PART_SCENES, processes=processes)

@@ -3,8 +3,8 @@
     host = BlockHost(load_pipelines(Path("folded/int8")))
     host.submit("forecast", tensors, timeout_s=0.1).result()
 
-The transports (`block_zenoh`, `block_oip`) only carry named tensors to `submit` and answers back. A host
-loads what its owner names, once: nobody can ask it over a wire to load something.
+The transports (`over_zenoh`, `oip`, `over_ray`) only carry named tensors to `submit` and answers back. A host loads
+what its owner names, once: nobody can ask it over a wire to load something.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from perception.errors import InputError
-from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
-from perception.frozen.folded import fold
+from perception.frozen.adapter import FrozenBlockAdapter
+from perception.frozen.folded import FoldedBlock
 from perception.frozen.folded_file import save_folded
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.client import RemoteBlock
@@ -39,15 +39,9 @@ ASKED = Readout(torch.tensor([[0, 3], [4, 1]]))
 
 
 @pytest.fixture(scope="module")
-def adapter() -> FrozenBlockAdapter:
-    torch.manual_seed(0)
-    return build_adapter(16, source="random:64x96x4").requires_grad_(False)
-
-
-@pytest.fixture(scope="module")
-def folder(adapter: FrozenBlockAdapter, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(folded: FoldedBlock, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("folded")
-    save_folded(fold(adapter), folder, "forecast")
+    save_folded(folded, folder, "forecast")
     return folder
 
 

@@ -49,10 +49,10 @@ from perception_nodes.ros.messages import (
     header,
     make,
     serialize,
-    type_hash,
+    topic_of,
 )
 from perception_nodes.ros.topics import RosNode, open_session
-from perception_nodes.ros.wire import LATCHED, RELIABLE, Qos, RmwZenoh, Topic
+from perception_nodes.ros.wire import LATCHED, RmwZenoh
 
 PLAN = ForecastPlan(checkpoint=Path("unused"))
 STEPS = 6
@@ -71,10 +71,6 @@ def configured(model: Forecaster) -> ForecastingNode:
     return node
 
 
-def topic(name: str, kind: str, qos: Qos = RELIABLE) -> Topic:
-    return Topic(name, kind, type_hash(kind), qos)
-
-
 class FakeTracker:
     """What a robot's other nodes send, and what they hear."""
 
@@ -83,15 +79,15 @@ class FakeTracker:
         self.forecasts: queue.Queue[bytes] = queue.Queue()
         self.states: queue.Queue[bytes] = queue.Queue()
         self.diagnoses: queue.Queue[bytes] = queue.Queue()
-        self.map = ros.publisher(topic(PLAN.map, POLYLINE_MAP, LATCHED))
-        self.ego = ros.publisher(topic(PLAN.ego, ODOMETRY))
-        self.objects = ros.publisher(topic(plan.objects, plan.objects_type))
+        self.map = ros.publisher(topic_of(PLAN.map, POLYLINE_MAP, LATCHED))
+        self.ego = ros.publisher(topic_of(PLAN.ego, ODOMETRY))
+        self.objects = ros.publisher(topic_of(plan.objects, plan.objects_type))
         for name, kind, inbox in (
             (PLAN.forecasts, PREDICTED_OBJECTS, self.forecasts),
             (PLAN.status, FORECAST_STATUS, self.states),
             ("/diagnostics", DIAGNOSTICS, self.diagnoses),
         ):
-            ros.subscribe(topic(name, kind), lambda received, inbox=inbox: inbox.put(received.cdr))
+            ros.subscribe(topic_of(name, kind), lambda received, inbox=inbox: inbox.put(received.cdr))
 
     def send(self, frame: TrackedFrame, pose: bool = True) -> None:
         if pose:

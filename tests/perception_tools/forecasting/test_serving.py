@@ -10,7 +10,7 @@ from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.frozen.folded import FoldedBlock
 from perception.frozen.precision import Precision
 from perception_tools.forecasting.model_file import TrainedForecaster, load_model
-from perception_tools.forecasting.serving import model_id, served_model
+from perception_tools.forecasting.serving import served_model
 
 
 @pytest.fixture
@@ -36,14 +36,3 @@ def test_a_baseline_is_served_as_it_is_and_has_nothing_to_narrow(trained: Traine
         InputError, match=r"precision int8: expected a model with one language block, .* got forecast/vectornet;"
     ):
         served_model(baseline, "int8")
-
-
-def test_a_model_id_tells_files_and_forms_apart_but_not_a_run_from_its_file(
-    trained: TrainedForecaster, trained_run: Path, tmp_path: Path
-) -> None:
-    name = model_id(trained, trained_run, "int8")
-    assert name.startswith("forecast/vectornet-llama@")
-    assert name == model_id(trained, trained_run / "model.safetensors", "int8")
-    other = tmp_path / "other.safetensors"
-    other.write_bytes(b"other weights")
-    assert len({name, model_id(trained, trained_run, "float32"), model_id(trained, other, "int8")}) == 3

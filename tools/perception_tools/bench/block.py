@@ -183,5 +183,4 @@ def _write(path: Path, machine: Machine, results: list[Result]) -> None:
          "peak_gflops": machine.gflops, "peak_gbytes_per_s": machine.read_gbytes_per_s}
         for r in results
     ]  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, rows)

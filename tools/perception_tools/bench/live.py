@@ -23,11 +23,11 @@ from perception_nodes.operations.deployment import Deployment, ForecastPlan, rea
 from perception_nodes.ros.autoware import ODOMETRY, odometry_of, tracked_objects_of
 from perception_nodes.ros.cdr import read_predicted_objects, write_tracked_objects
 from perception_nodes.ros.map_message import map_message
-from perception_nodes.ros.messages import POLYLINE_MAP, PREDICTED_OBJECTS, serialize, type_hash
+from perception_nodes.ros.messages import POLYLINE_MAP, PREDICTED_OBJECTS, serialize, topic_of
 from perception_nodes.ros.topics import RosNode, open_secure_session, open_session
-from perception_nodes.ros.wire import LATCHED, RELIABLE, Qos, RmwZenoh, Topic
+from perception_nodes.ros.wire import LATCHED, RmwZenoh
 from perception_tools.bench.node_timing import endless
-from perception_tools.forecasting.model_file import load_model
+from perception_tools.forecasting.model_file import TrainedForecaster, load_model
 from perception_tools.pipeline_files import write_pipelines
 from perception_tools.streaming.drive import Drive
 from perception_tools.streaming.playback import percentiles
@@ -77,12 +77,12 @@ def run_live(checkpoint: Path, drive: Drive, folder: Path, *, seconds: float, se
     Raises:
         InputError: The deployment does not become ready.
     """
-    deployment = _write_deployment(checkpoint, folder, secure)
+    trained = load_model(checkpoint)
+    deployment = _write_deployment(trained, checkpoint, folder, secure)
     plan = read_deployment(deployment)
-    warm = load_model(checkpoint).training.history_steps
     with _up(deployment) as process, _tracker(plan, drive) as tracker:
         tracker.drive_until_answered(process)
-        tracker.drive(warm)
+        tracker.drive(trained.training.history_steps)
         tracker.times = LiveTimes()
         before = _cpu_seconds(process.pid)
         tracker.drive(round(seconds / PERIOD_S))
@@ -94,8 +94,7 @@ def run_live(checkpoint: Path, drive: Drive, folder: Path, *, seconds: float, se
     return tracker.times
 
 
-def _write_deployment(checkpoint: Path, folder: Path, secure: bool) -> Path:
-    trained = load_model(checkpoint)
+def _write_deployment(trained: TrainedForecaster, checkpoint: Path, folder: Path, secure: bool) -> Path:
     has_block = isinstance(trained.model.block.source, str)
     node = f"checkpoint: {checkpoint.resolve()}"
     lines = [f"router: {{listen: {'tls' if secure else 'tcp'}/127.0.0.1:{_free_port()}}}"]
@@ -153,11 +152,11 @@ class _Tracker:
     def __init__(self, ros: RosNode, plan: ForecastPlan, drive: Drive) -> None:
         self.times = LiveTimes()
         self._sent_s: dict[int, float] = {}
-        self._ego = ros.publisher(_topic(plan.ego, ODOMETRY))
-        self._objects = ros.publisher(_topic(plan.objects, plan.objects_type))
-        map_ = ros.publisher(_topic(plan.map, POLYLINE_MAP, LATCHED))
+        self._ego = ros.publisher(topic_of(plan.ego, ODOMETRY))
+        self._objects = ros.publisher(topic_of(plan.objects, plan.objects_type))
+        map_ = ros.publisher(topic_of(plan.map, POLYLINE_MAP, LATCHED))
         map_.put(serialize(map_message(drive.lanes, drive.city), POLYLINE_MAP))
-        ros.subscribe(_topic(plan.forecasts, PREDICTED_OBJECTS), lambda received: self._take(received.cdr))
+        ros.subscribe(topic_of(plan.forecasts, PREDICTED_OBJECTS), lambda received: self._take(received.cdr))
         late_ns = time.time_ns() - drive.frames[0].stamp_ns
         self._frames = (replace(frame, stamp_ns=frame.stamp_ns + late_ns) for frame in endless(drive.frames))
 
@@ -191,10 +190,6 @@ class _Tracker:
         stamp_ns = read_predicted_objects(cdr).stamp_ns
         if stamp_ns in self._sent_s:
             self.times.latency_ms[stamp_ns] = 1e3 * (now_s - self._sent_s.pop(stamp_ns))
-
-
-def _topic(name: str, kind: str, qos: Qos = RELIABLE) -> Topic:
-    return Topic(name, kind, type_hash(kind), qos)
 
 
 def _free_port() -> int:

@@ -77,7 +77,6 @@ def bench_node(
     if json is not None:
         from perception_tools.json_files import write_json
 
-        json.parent.mkdir(parents=True, exist_ok=True)
         write_json(json, report)
 
 
