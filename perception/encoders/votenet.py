@@ -44,6 +44,7 @@ class Detections:
         size_residuals: For each size class, what the size adds to the class's mean, in mean sizes.
         class_scores: Logits of the object classes.
         mean_sizes: Of the size classes.
+        seed_class_scores: Logits of the class of the object that each seed lies on; None where seeds are not named.
     """
 
     seed_index: Int[Tensor, "batch seeds"]
@@ -58,6 +59,7 @@ class Detections:
     size_residuals: Float[Tensor, "batch proposals classes 3"]
     class_scores: Float[Tensor, "batch proposals classes"]
     mean_sizes: Float[Tensor, "classes 3"]
+    seed_class_scores: Float[Tensor, "batch seeds classes"] | None = None
 
     @property
     def valid(self) -> Bool[Tensor, "batch proposals"]:
@@ -93,6 +95,9 @@ class VoteNet(nn.Module):
         dim: Width of the proposals' features.
         radius: Of the balls of votes that make a proposal, metres.
         neighbours: Votes a proposal.
+        named_seeds: Name the object that each seed lies on too, and tell the proposals what their votes were named.
+            VoteNet does not: it names proposals alone, and only those near the centre of an object learn names, which
+            early in training are a handful a scene. Seeds on objects are many from the first step on.
     """
 
     mean_sizes: Tensor
@@ -108,13 +113,16 @@ class VoteNet(nn.Module):
         dim: int = 128,
         radius: float = 0.3,
         neighbours: int = 16,
+        named_seeds: bool = False,
     ) -> None:
         super().__init__()
         self.features, self.dim, self.proposals, self.classes = features, dim, proposals, len(mean_sizes)
         self.register_buffer("mean_sizes", mean_sizes.float())
         self.backbone = PointNet2(features, levels, (seed_dim, seed_dim))
         self.vote = nn.Sequential(PointMLP((seed_dim, seed_dim, seed_dim)), nn.Linear(seed_dim, 3 + seed_dim))
-        self.cluster = SetAbstraction(seed_dim, radius, neighbours, (dim, dim, dim))
+        self.name = nn.Linear(seed_dim, self.classes) if named_seeds else None
+        told = self.classes if named_seeds else 0
+        self.cluster = SetAbstraction(seed_dim + told, radius, neighbours, (dim, dim, dim))
         self.propose = nn.Sequential(PointMLP((dim, dim, dim)), nn.Linear(dim, 2 + 3 + 2 + 5 * self.classes))
 
     def forward(
@@ -130,6 +138,9 @@ class VoteNet(nn.Module):
         offset, residual = self.vote(seed_features).split([3, seed_features.shape[-1]], dim=-1)
         votes, vote_features = seeds + offset, seed_features + residual
         vote_features = vote_features / vote_features.norm(dim=-1, keepdim=True).clamp_min(1e-6)
+        names = None if self.name is None else self.name(seed_features)
+        if names is not None:
+            vote_features = torch.cat([vote_features, names.softmax(-1)], dim=-1)
         clusters = take(votes, farthest_points(votes, self.proposals))
         proposals = self.cluster(clusters, votes, vote_features)
         objectness, centre, heading, size_scores, residuals, class_scores = self.propose(proposals).split(
@@ -148,6 +159,7 @@ class VoteNet(nn.Module):
             size_residuals=residuals.unflatten(-1, (self.classes, 3)),
             class_scores=class_scores,
             mean_sizes=self.mean_sizes,
+            seed_class_scores=names,
         )
 
 

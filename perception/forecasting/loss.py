@@ -21,7 +21,7 @@ class TrajectoryLoss:
     """Parts of the forecasting loss, each a weighted mean over the predicted agents.
 
     Attributes:
-        regression: Smooth L1 of the mode that ends nearest to the truth, metres: mean over the steps, and its end.
+        regression: Smooth L1 of the mode that ends nearest to the truth, metres: mean over its steps, and its end.
         classification: Cross-entropy of the mode probabilities.
         expected_end_error: Of a mode drawn by its probability, metres.
     """
@@ -63,7 +63,8 @@ def trajectory_loss(
     won = error.gather(-3, winner[..., None, None, None].expand(*winner.shape, 1, *error.shape[-2:])).squeeze(-3)
     per_step = F.smooth_l1_loss(won, torch.zeros_like(won), reduction="none").sum(-1) * futures_valid
     mean = per_step.sum(-1) / futures_valid.sum(-1).clamp_min(1)
-    regression = mean + END_WEIGHT * per_step.gather(-1, last.unsqueeze(-1)).squeeze(-1)
+    end = per_step.gather(-1, last.unsqueeze(-1)).squeeze(-1)
+    regression = (mean + END_WEIGHT * end) / (1 + END_WEIGHT)
     log_probability = modes.logits.float().log_softmax(-1)
     classification = -log_probability.gather(-1, winner.unsqueeze(-1)).squeeze(-1)
     expected = (log_probability.exp() * end_error).sum(-1)

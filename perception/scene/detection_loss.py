@@ -30,19 +30,22 @@ class DetectionLoss:
         objectness: Cross-entropy of near and far proposals.
         box: Centre, size and heading of proposals that are objects.
         semantic: Cross-entropy of the class of proposals that are objects.
-        semantic_weight: Of the last in the total.
+        seed_semantic: Cross-entropy of the class of seeds on objects; None where seeds are not named.
+        semantic_weight: Of the last two in the total.
     """
 
     vote: Float[Tensor, ""]
     objectness: Float[Tensor, ""]
     box: Float[Tensor, ""]
     semantic: Float[Tensor, ""]
+    seed_semantic: Float[Tensor, ""] | None = None
     semantic_weight: float = 0.1
 
     @property
     def total(self) -> Float[Tensor, ""]:
         """With the weights of VoteNet, ScanQA and SQA3D (before their common factor of 10)."""
-        return self.vote + 0.5 * self.objectness + self.box + self.semantic_weight * self.semantic
+        semantic = self.semantic if self.seed_semantic is None else self.semantic + self.seed_semantic
+        return self.vote + 0.5 * self.objectness + self.box + self.semantic_weight * semantic
 
 
 def detection_loss(found: Detections, scenes: SceneBatch, *, semantic_weight: float = 0.1) -> DetectionLoss:
@@ -61,8 +64,19 @@ def detection_loss(found: Detections, scenes: SceneBatch, *, semantic_weight: fl
         objectness=_mean(objectness, is_object | is_far),
         box=_centre_loss(found, scenes, is_object) + _size_and_heading_loss(found, classes, sizes, is_object),
         semantic=_mean(semantic, is_object),
+        seed_semantic=_seed_semantic_loss(found, scenes),
         semantic_weight=semantic_weight,
     )
+
+
+def _seed_semantic_loss(found: Detections, scenes: SceneBatch) -> Float[Tensor, ""] | None:
+    """A seed lies on the object whose centre it should vote for."""
+    if found.seed_class_scores is None:
+        return None
+    target = found.seeds + take(scenes.votes, found.seed_index)
+    classes = scenes.box_classes.gather(1, _square_distances(target, scenes).argmin(-1))
+    semantic = F.cross_entropy(found.seed_class_scores.transpose(1, 2), classes, reduction="none")
+    return _mean(semantic, scenes.votes_valid.gather(1, found.seed_index))
 
 
 def _vote_loss(found: Detections, scenes: SceneBatch) -> Float[Tensor, ""]:

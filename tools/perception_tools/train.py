@@ -75,6 +75,8 @@ class SceneQaTrainingRun(RunOptions):
         recipe: Every number, each with an option of its own.
         answers: SQA3D's answer_dict.json. Without it, the answers are those that occur twice in the training split.
         word_vectors: A GloVe text file. Without it, word vectors are learned.
+        detector_run: A run whose detector is taken as it is and learns no more: a `…-detector` recipe's, or any
+            answerer's with such a detector. Controls and seeds are then compared on the same objects, in less time.
         limit: Train on the first so many scenes only.
         val_limit: Validate on the first so many only.
     """
@@ -83,6 +85,7 @@ class SceneQaTrainingRun(RunOptions):
     recipe: tyro.conf.OmitArgPrefixes[SceneQaRecipe]
     answers: Path | None = None
     word_vectors: Path | None = None
+    detector_run: Path | None = None
     limit: int | None = None
     val_limit: int | None = None
 
@@ -94,6 +97,7 @@ class SceneQaTrainingRun(RunOptions):
             "data": str(self.data.resolve()),
             "answers": str(self.answers.resolve()) if self.answers else None,
             "word_vectors": str(self.word_vectors.resolve()) if self.word_vectors else None,
+            "detector_run": str(self.detector_run.resolve()) if self.detector_run else None,
             "limit": self.limit,
         }
 

@@ -15,10 +15,11 @@ from perception.encoders.votenet import VoteNet, mean_box_sizes
 LEVELS = (Level(32, 0.5, 8, (6, 8)), Level(16, 0.8, 8, (8, 10)), Level(8, 1.2, 4, (10, 12)))
 
 
-def tiny() -> VoteNet:
+def tiny(named_seeds: bool = False) -> VoteNet:
     torch.manual_seed(0)
     sizes = torch.tensor([[1.0, 2, 3], [0.5, 0.5, 0.5]])
-    return VoteNet(2, sizes, levels=LEVELS, seed_dim=12, proposals=6, dim=8, neighbours=4).eval()
+    more = {"seed_dim": 12, "proposals": 6, "dim": 8, "neighbours": 4, "named_seeds": named_seeds}
+    return VoteNet(2, sizes, levels=LEVELS, **more).eval()
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_a_scene_is_seen_alike_whatever_stands_beside_it(scenes) -> None:
     model = tiny()
     together, alone = model(*scenes), model(scenes[0][1:], scenes[1][1:])
     for name, value in vars(alone).items():
-        if name != "mean_sizes":
+        if name not in ("mean_sizes", "seed_class_scores"):
             torch.testing.assert_close(getattr(together, name)[1:], value, msg=name)
 
 
@@ -90,8 +91,22 @@ def test_proposals_are_valid_where_an_object_is_likelier_and_all_are_where_none_
     assert found.tokens.values is found.features
 
 
-def test_every_parameter_learns(scenes) -> None:
-    model = tiny().train()
+def test_proposals_are_told_what_their_votes_were_named(scenes) -> None:
+    model = tiny(named_seeds=True)
+    assert model.name is not None
+    found = model(*scenes)
+    assert found.seed_class_scores is not None
+    assert found.seed_class_scores.shape == (2, 16, 2)
+    model.name.bias.data += torch.tensor([20.0, 0.0])
+    renamed = model(*scenes)
+    assert torch.equal(renamed.clusters, found.clusters)
+    assert not torch.allclose(renamed.class_scores, found.class_scores)
+    assert tiny()(*scenes).seed_class_scores is None
+
+
+@pytest.mark.parametrize("named_seeds", [False, True])
+def test_every_parameter_learns(scenes, named_seeds: bool) -> None:
+    model = tiny(named_seeds).train()
     found = model(*scenes)
     outputs = [found.votes, found.features, found.objectness, found.centres, found.heading, found.size_scores]
     outputs += [found.size_residuals, found.class_scores]

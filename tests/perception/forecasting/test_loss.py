@@ -25,7 +25,8 @@ def test_only_the_mode_that_ends_nearest_is_regressed() -> None:
     loss = trajectory_loss(
         TrajectoryModes(trajectories, modes.logits), truth, torch.ones(1, 2, dtype=torch.bool), evenly(1)
     )
-    torch.testing.assert_close(loss.regression, torch.tensor((1.5 + 0.125) / 2 + END_WEIGHT * 0.125))
+    mean, end = (1.5 + 0.125) / 2, 0.125
+    torch.testing.assert_close(loss.regression, torch.tensor((mean + END_WEIGHT * end) / (1 + END_WEIGHT)))
     torch.testing.assert_close(loss.classification, torch.tensor(math.log(2)))
     (gradient,) = torch.autograd.grad(loss.total(1.0), trajectories)
     assert (gradient[:, 0] == 0).all()

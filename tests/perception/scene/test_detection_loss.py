@@ -65,7 +65,7 @@ def huber(error: np.ndarray) -> np.ndarray:
 
 def written_out(found: Detections, scenes: SceneBatch) -> dict[str, float]:
     """The losses proposal by proposal."""
-    f = {name: value.double().numpy() for name, value in vars(found).items()}
+    f = {name: value.double().numpy() for name, value in vars(found).items() if value is not None}
     parts: dict[str, list[float]] = {n: [] for n in "vote objectness to_box to_proposal size_etc semantic".split()}
     for scene in range(len(scenes.points)):
         boxes = scenes.boxes[scene, scenes.boxes_valid[scene]].double().numpy()
@@ -106,6 +106,30 @@ def test_the_losses_equal_their_sums_written_out(seed: int) -> None:
         assert value > 0
     weighted = expected["vote"] + 0.5 * expected["objectness"] + expected["box"] + 0.1 * expected["semantic"]
     assert loss.total.item() == pytest.approx(weighted, rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_named_seeds_are_taught_the_class_of_the_object_they_lie_on(seed: int) -> None:
+    scenes = random_scenes(seed)
+    owners = torch.randint(3, (2, 12), generator=torch.Generator().manual_seed(seed))
+    owners[1] = 0  # its only box
+    centres = scenes.boxes[..., :3].gather(1, owners[..., None].expand(-1, -1, 3))
+    scenes = replace(scenes, votes=centres - scenes.points)
+    found = replace(random_detections(scenes), seed_class_scores=torch.randn(2, 4, 3))
+    assert found.seed_class_scores is not None
+    expected = [
+        cross_entropy(
+            found.seed_class_scores[scene, seed].numpy(), int(scenes.box_classes[scene, owners[scene, point]])
+        )
+        for scene in range(2)
+        for seed, point in enumerate(found.seed_index[scene].tolist())
+        if scenes.votes_valid[scene, point]
+    ]
+    with_names, without = detection_loss(found, scenes), detection_loss(random_detections(scenes), scenes)
+    assert with_names.seed_semantic is not None
+    assert with_names.seed_semantic.item() == pytest.approx(np.mean(expected), rel=1e-5)
+    assert with_names.total.item() == pytest.approx(without.total.item() + 0.1 * np.mean(expected), rel=1e-5)
+    assert without.seed_semantic is None
 
 
 def test_what_is_found_exactly_costs_nothing() -> None:

@@ -71,6 +71,29 @@ def test_first_only_the_detector_learns(detector_first: float, make_answerer_run
     assert ("train/answer" in read_curves(tmp_path)) == (detector_first == 0)
 
 
+def test_a_detector_that_is_taken_stays_as_it_is(make_answerer_run: MakeRun, tmp_path: Path) -> None:
+    detecting = make_answerer_run(tmp_path / "detector", {"passes": 1, "detector_first": 1.0})
+    assert scene_qa_job(detecting).monitor == "val/detection_loss"
+    fit(detecting)
+    fit(make_answerer_run(tmp_path / "answerer", {"passes": 1}, detector_run=tmp_path / "detector"))
+    detector, answerer = (load_answerer(tmp_path / name).model for name in ("detector", "answerer"))
+    assert detector.scene is not None
+    assert answerer.scene is not None
+    theirs = answerer.scene.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in detector.scene.state_dict().items())
+    curves = read_curves(tmp_path / "answerer")
+    assert "train/answer" in curves
+    assert "train/vote" not in curves
+
+
+@pytest.mark.parametrize(("change", "named"), [({"proposals": 9}, "proposals=9"), ({"blind": True}, "blind=True")])
+def test_another_recipes_detector_is_not_taken(
+    change: dict, named: str, trained_answerer: Path, make_answerer_run: MakeRun, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=named):
+        fit(make_answerer_run(tmp_path, change, detector_run=trained_answerer))
+
+
 KILLED = """
 import os, pickle, signal, sys
 from perception_tools.scene_qa.task import SceneQaTask

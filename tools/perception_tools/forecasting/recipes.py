@@ -42,7 +42,7 @@ class ForecastRecipe(LearningRecipe):
     targets_per_scenario: int = 4
     focal_weight: float = 1.0
     warmup_steps: int = 300
-    expected_error_weight: float = 0.6
+    expected_error_weight: float = 0.4
     mirror_probability: float = 0.5
     turn_std_rad: float = 0.1
     validate_every: int = 4

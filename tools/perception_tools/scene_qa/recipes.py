@@ -21,11 +21,13 @@ class SceneQaRecipe(LearningRecipe):
         legacy_color: Normalise colours twice, as the published code does by mistake.
         detector: `votenet`: VoteNet's widths and 2,048 centres; `votenet-small`: half as wide, a quarter as many, for
             some thousand points.
+        named_seeds: Name the object under every seed too, so that names are learned in a fraction of the steps; False
+            is VoteNet.
         points: Sampled from a scan.
         proposals: Of objects, in a scene.
         detection_loss: Whether boxes teach the detector.
         detector_first: Part of training in which only the detector learns: a question about objects teaches little
-            before there are objects.
+            before there are objects. With 1 nothing else learns, for others to take the detector (`--detector-run`).
         class_weight: Of naming objects in the detector's loss; 0.1 in VoteNet and SQA3D.
         answer_loss: `binary`: each answer is judged for itself (SQA3D); `softmax`: answers compete.
         viewpoint_loss: Whether the asker's place is estimated and taught, SQA3D's auxiliary task.
@@ -51,6 +53,7 @@ class SceneQaRecipe(LearningRecipe):
     grounded: bool = False
     legacy_color: bool = False
     detector: Literal["votenet", "votenet-small"] = "votenet"
+    named_seeds: bool = False
     points: int = 40_000
     proposals: int = 256
     detection_loss: bool = True
@@ -77,6 +80,7 @@ class SceneQaRecipe(LearningRecipe):
 ROOMS = SceneQaRecipe(
     grounded=True,
     detector="votenet-small",
+    named_seeds=True,
     points=4_096,
     proposals=48,
     dim=64,
@@ -109,15 +113,17 @@ _BLOCKS = {
     "-random": (BlockRecipe(kind="random"), "control: a frozen block of the same shape with seeded random weights"),
 }
 
+_DATA = (("sqa3d", SceneQaRecipe(), "questions about scans"), ("rooms", ROOMS, "questions about made rooms, small"))
+
 RECIPES: dict[str, SceneQaRecipe] = {
     f"scene-qa/{data}{suffix}": replace(recipe, block=block)
-    for data, recipe in (("sqa3d", SceneQaRecipe()), ("rooms", ROOMS))
+    for data, recipe, _ in _DATA
     for suffix, (block, _) in _BLOCKS.items()
+} | {
+    f"scene-qa/{data}-detector": replace(recipe, block=_BLOCKS[""][0], detector_first=1.0) for data, recipe, _ in _DATA
 }
 """Word on the command line → recipe. Rows of Pang et al., Tables 5 and B (there: AdamW, batch 32, 30 epochs)."""
 
 DESCRIPTIONS = {
-    f"scene-qa/{data}{suffix}": f"{what}, {text}"
-    for data, what in (("sqa3d", "questions about scans"), ("rooms", "questions about made rooms, small"))
-    for suffix, (_, text) in _BLOCKS.items()
-}
+    f"scene-qa/{data}{suffix}": f"{what}, {text}" for data, _, what in _DATA for suffix, (_, text) in _BLOCKS.items()
+} | {f"scene-qa/{data}-detector": f"{what}: their detector alone, for --detector-run" for data, _, what in _DATA}

@@ -33,6 +33,7 @@ SMALL_LEVELS = (
 )
 """For some thousand points of a room; VoteNet's own (`perception.encoders.votenet.LEVELS`) are for 40,000."""
 POINT_FEATURES = 4
+DETECTION_PARTS = ("vote", "objectness", "box", "semantic", "seed_semantic")
 STEPS = ((1 / 3, 0.1), (1 / 2, 0.01), (2 / 3, 0.001))
 """From which part of training on the learning rate is which part of its peak (Pang et al., §C: 10, 15, 20 of 30)."""
 
@@ -88,9 +89,9 @@ def build_answerer(recipe: SceneQaRecipe, words: KnownWords, mean_sizes: Float[T
 
 def build_detector(recipe: SceneQaRecipe, mean_sizes: Float[Tensor, "classes 3"]) -> VoteNet:
     """The recipe's VoteNet."""
-    if recipe.detector == "votenet":
-        return VoteNet(POINT_FEATURES, mean_sizes, levels=LEVELS, proposals=recipe.proposals)
-    return VoteNet(POINT_FEATURES, mean_sizes, levels=SMALL_LEVELS, seed_dim=128, proposals=recipe.proposals, dim=128)
+    levels, seed_dim = (LEVELS, 256) if recipe.detector == "votenet" else (SMALL_LEVELS, 128)
+    more = {"proposals": recipe.proposals, "named_seeds": recipe.named_seeds}
+    return VoteNet(POINT_FEATURES, mean_sizes, levels=levels, seed_dim=seed_dim, **more)
 
 
 def stepped_factor(step: int, warmup: int, total: int) -> float:
@@ -106,11 +107,33 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
         recipe: All numbers.
         words: What it reads and says.
         mean_sizes: Of the boxes of each class, metres.
+        detector: Taken as it is, instead of one that learns.
     """
 
-    def __init__(self, recipe: SceneQaRecipe, words: KnownWords, mean_sizes: Float[Tensor, "classes 3"]) -> None:
+    def __init__(
+        self,
+        recipe: SceneQaRecipe,
+        words: KnownWords,
+        mean_sizes: Float[Tensor, "classes 3"],
+        detector: VoteNet | None = None,
+    ) -> None:
         super().__init__(recipe, build_answerer(recipe, words, mean_sizes))
         self.words = words
+        self.detector_is_taken = detector is not None
+        self.detector_learns = recipe.detection_loss and not recipe.blind and detector is None
+        if detector is not None:
+            self.model.scene = detector.train().requires_grad_(False)
+
+    @property
+    def detects_only(self) -> bool:
+        """Whether nothing but the detector ever learns."""
+        return self.detector_learns and self.recipe.detector_first >= 1
+
+    @override
+    def on_train_start(self) -> None:
+        """A detector that is taken as it is goes on as in evaluation: its normalisation learns no more either."""
+        if self.detector_is_taken and self.model.scene is not None:
+            self.model.scene.eval()
 
     @override
     def learning_rate_factor(self, step: int, total: int) -> float:
@@ -150,19 +173,20 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
     @property
     def only_detects(self) -> bool:
         """Whether this step is one of the first, in which only the detector learns."""
-        steps = self.recipe.detector_first * self.trainer.estimated_stepping_batches
-        return self.recipe.detection_loss and self.global_step < steps
+        if not self.detector_learns:
+            return False
+        return self.global_step < self.recipe.detector_first * self.trainer.estimated_stepping_batches
 
     def _log_losses(self, total: Tensor, parts: dict[str, Tensor | None], detection: DetectionLoss | None) -> None:
         if detection is not None:
-            parts |= {name: getattr(detection, name) for name in ("vote", "objectness", "box", "semantic")}
+            parts |= {name: getattr(detection, name) for name in DETECTION_PARTS}
         known = {f"train/{name}": value for name, value in {"loss": total, **parts}.items() if value is not None}
         self.log_dict(known, batch_size=1)
 
     def _loss(self, batch: SceneQaBatch) -> SceneAnswerLoss:
         answers, seen = self._answer(batch)
         found = None
-        if self.recipe.detection_loss and seen is not None and batch.scenes is not None:
+        if self.detector_learns and seen is not None and batch.scenes is not None:
             found = self._detection_loss(seen.detections, batch.scenes)
         return scene_answer_loss(answers, batch.targets, found)
 
@@ -176,12 +200,14 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
     @override
     def validation_step(self, batch: SceneQaBatch, batch_idx: int) -> None:
         """EM@1 of the questions, those with an unknown answer counted as wrong; how far off the asker's place is."""
-        answers, _ = self._answer(batch)
+        answers, seen = self._answer(batch)
         given = answers.logits[:, :-1].argmax(-1, keepdim=True)
         hits = batch.targets.scores.gather(1, given).squeeze(1) > 0
         # A float, since Lightning averages this weight over the processes in its own type.
         weight: Any = float(len(hits))
         numbers = {"val/em1": hits.float().mean()}
+        if self.detector_learns and seen is not None and batch.scenes is not None:
+            numbers["val/detection_loss"] = self._detection_loss(seen.detections, batch.scenes).total
         if answers.viewpoint is not None and batch.targets.located.any():
             off = (answers.viewpoint.position - batch.targets.positions)[:, :2].norm(dim=-1)
             numbers["val/position_error_m"] = off[batch.targets.located].mean()
