@@ -6,26 +6,18 @@ zenoh's thread only puts messages into inputs; one thread of our own reads, fore
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from dataclasses import dataclass
 
 import torch
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
+from typing_extensions import override
 
 from perception.geometry import SE2
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
 from perception_nodes.operations.deployment import ForecastPlan
-from perception_nodes.operations.diagnostics import (
-    DIAGNOSTICS,
-    DIAGNOSTICS_TOPIC,
-    ExcessMonitor,
-    InputMonitor,
-    Level,
-    Status,
-    diagnostic_array,
-)
+from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor, Level, Status
 from perception_nodes.operations.inputs import Input
 from perception_nodes.ros.autoware import ODOMETRY, ego_pose_of, predicted_objects_of, status_of
 from perception_nodes.ros.cdr import write_predicted_objects
@@ -42,12 +34,9 @@ from perception_nodes.ros.messages import (
 )
 from perception_nodes.ros.poses import PoseHistory
 from perception_nodes.ros.sensed_objects import READERS
+from perception_nodes.ros.topic_process import STUCK_S, WAIT_S, TopicProcess
 from perception_nodes.ros.topics import Received, RosNode
 from perception_nodes.ros.wire import LATCHED
-
-_WAIT_S = 0.2
-_STUCK_S = 10.0
-_DIAGNOSE_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -60,68 +49,51 @@ class _EgoPose:
     frame_id: str
 
 
-class ForecastingProcess:
+class ForecastingProcess(TopicProcess):
     """Runs a configured node between topics; activates it, and shuts it down when closed.
 
     Args:
         node: Configured.
         ros: Its place on zenoh.
         plan: Its topics and tolerances.
-
-    Attributes:
-        registry: Of its metrics.
     """
 
     def __init__(self, node: ForecastingNode, ros: RosNode, plan: ForecastPlan) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__(ros)
         self._node = node
         self._frames: Input[bytes] = Input("latest")
         self._maps: Input[bytes] = Input("latest")
         self._read, self._complaint = READERS[plan.objects_type], ""
         self._poses: PoseHistory[_EgoPose] = PoseHistory()
-        self._reason, self._closing = "no frame yet", False
-        self._round_s = self._diagnosed_s = time.monotonic()
+        self._reason = "no frame yet"
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
         self._objects = plan.objects
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
         self._make_metrics()
         self._forecasts = ros.publisher(topic_of(plan.forecasts, PREDICTED_OBJECTS))
         self._status = ros.publisher(topic_of(plan.status, FORECAST_STATUS))
-        self._diagnostics = ros.publisher(topic_of(DIAGNOSTICS_TOPIC, DIAGNOSTICS))
         node.activate()
-        self._thread = threading.Thread(target=self._run, name="forecasting", daemon=True)
         self._thread.start()
         ros.subscribe(topic_of(plan.map, POLYLINE_MAP, LATCHED), lambda received: self._maps.put(received.cdr))
         ros.subscribe(topic_of(plan.ego, ODOMETRY), self._take_pose)
         ros.subscribe(topic_of(plan.objects, plan.objects_type), lambda received: self._frames.put(received.cdr))
 
-    def works(self) -> bool:
-        """Whether the thread lives and gets on."""
-        return self._thread.is_alive() and time.monotonic() - self._round_s < _STUCK_S
-
-    def live(self) -> str:
-        """For /livez."""
-        return "" if self.works() else f"no progress for {time.monotonic() - self._round_s:.1f} s"
-
+    @override
     def ready(self) -> str:
         """For /readyz: whether the last frame was answered, and is not long ago."""
         silence = self._rate.status(time.monotonic())
         return self._reason or ("" if silence.message not in ("NotReceived", "Timeout") else silence.message)
 
+    @override
     def close(self) -> None:
         """Answers the frame that is being computed, and ends."""
         self._closing = True
         self._frames.close()
         self._maps.close()
-        self._thread.join(_STUCK_S)
+        self._thread.join(STUCK_S)
         self._node.shutdown()
 
-    def __enter__(self) -> ForecastingProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
+    @override
     def statuses(self) -> list[Status]:
         """What goes into the diagnostics."""
         level = Level.WARN if self._complaint else Level.OK
@@ -142,23 +114,21 @@ class ForecastingProcess:
         pose = _EgoPose(ego_pose_of(odometry), odometry.header.frame_id)
         self._poses.put(stamp_ns_of(odometry.header), pose)
 
+    @override
     @torch.inference_mode()
-    def _run(self) -> None:
-        while not self._closing:
-            self._round_s = time.monotonic()
-            self._take_map()
-            self._diagnose()
-            cdr = self._frames.get(_WAIT_S)
-            if cdr is None:
-                continue
-            self._rate.observe(time.monotonic())
-            self._take_map()
-            try:
-                self._answer(cdr)
-            except Exception as error:  # the next frame may be better; the log and /readyz say what this one had
-                self._refuse(f"{type(error).__name__}: {error}")
-                if not isinstance(error, MalformedMessage | ConnectionError | TimeoutError):
-                    _log.exception("a frame was lost")
+    def _round(self) -> None:
+        self._take_map()
+        cdr = self._frames.get(WAIT_S)
+        if cdr is None:
+            return
+        self._rate.observe(time.monotonic())
+        self._take_map()
+        try:
+            self._answer(cdr)
+        except Exception as error:  # the next frame may be better; the log and /readyz say what this one had
+            self._refuse(f"{type(error).__name__}: {error}")
+            if not isinstance(error, MalformedMessage | ConnectionError | TimeoutError):
+                _log.exception("a frame was lost")
 
     def _answer(self, cdr: bytes) -> None:
         objects = self._read(cdr)
@@ -210,8 +180,3 @@ class ForecastingProcess:
             _log.info("took a map")
         except MalformedMessage as error:
             _log.warning("kept the former map: %s", error)
-
-    def _diagnose(self) -> None:
-        if time.monotonic() - self._diagnosed_s >= _DIAGNOSE_S:
-            self._diagnosed_s = time.monotonic()
-            self._diagnostics.put(serialize(diagnostic_array(time.time_ns(), self.statuses()), DIAGNOSTICS))

@@ -14,19 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
+from typing_extensions import override
 
 from perception.errors import InputError
 from perception.geometry import SE3
 from perception.scene.sample import MEAN_COLOR
 from perception_nodes.operations.deployment import SceneQaPlan
-from perception_nodes.operations.diagnostics import (
-    DIAGNOSTICS,
-    DIAGNOSTICS_TOPIC,
-    ExcessMonitor,
-    InputMonitor,
-    diagnostic_array,
-)
+from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor
 from perception_nodes.operations.diagnostics import Status as Health
 from perception_nodes.operations.inputs import Input
 from perception_nodes.ros.autoware import ODOMETRY
@@ -45,6 +40,7 @@ from perception_nodes.ros.messages import (
 from perception_nodes.ros.point_cloud import SensedCloud, read_point_cloud, sensor_pose_of
 from perception_nodes.ros.poses import PoseHistory
 from perception_nodes.ros.scene_questions import asked_question_of, scene_answer_of
+from perception_nodes.ros.topic_process import WAIT_S, TopicProcess
 from perception_nodes.ros.topics import Received, RosNode
 from perception_nodes.ros.wire import SENSOR_DATA
 from perception_nodes.scene_qa.node import SceneQaNode
@@ -54,17 +50,14 @@ from perception_nodes.scene_qa.scene_map import PosedCloud, SceneMap, SceneMapSe
 MAX_QUESTION_BYTES = 64 * 2**10
 """Of a message; the node's limits on texts are far below."""
 _STANDING = SE3(np.eye(3), np.zeros(3))
-_WAIT_S = 0.2
-_STUCK_S = 10.0
 _DRAIN_S = 3.5
-_DIAGNOSE_S = 1.0
 
 _log = logging.getLogger(__name__)
 
 Reply = Callable[[bytes], None]
 
 
-class SceneQaProcess:
+class SceneQaProcess(TopicProcess):
     """Runs a configured node between topics; activates it, and shuts it down when closed.
 
     Args:
@@ -74,32 +67,28 @@ class SceneQaProcess:
         scan: The scene to answer about, encoded before the first question; without one it is mapped from clouds.
 
     Attributes:
-        registry: Of its metrics.
         map: Of the clouds.
     """
 
     def __init__(self, node: SceneQaNode, ros: RosNode, plan: SceneQaPlan, scan: SceneSnapshot | None = None) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__(ros)
         self.map = SceneMap(SceneMapSettings(voxel_m=plan.voxel_m))
         self._node, self._plan, self._scan = node, plan, scan
         self._clouds: Input[bytes] = Input("latest", size=4)
         self._poses: PoseHistory[tuple[str, SE3]] = PoseHistory()
         self._changed = threading.Condition()
         self._setting = threading.Lock()
-        self._unanswered, self._closing = 0, False
+        self._unanswered = 0
         self._reason, self._newest_ns, self._answered_version = "", 0, 0
-        self._round_s = self._diagnosed_s = time.monotonic()
         self._time = ExcessMonitor("scene question: time of an answer, ms", plan.tolerance_ms)
         self._rate = InputMonitor(f"scene question: {plan.clouds}", warn_rate_hz=1, error_rate_hz=0.2, timeout_s=5)
         self._make_metrics()
         self._answers = ros.publisher(topic_of(plan.answers, SCENE_ANSWER))
-        self._diagnostics = ros.publisher(topic_of(DIAGNOSTICS_TOPIC, DIAGNOSTICS))
         if scan is not None:
             node.set_scene(scan)
             node.encode()
         node.activate()
         self._workers = ThreadPoolExecutor(node.settings.max_waiting, "scene-questions")
-        self._thread = threading.Thread(target=self._run, name="scene-map", daemon=True)
         self._thread.start()
         if scan is None:
             ros.subscribe(topic_of(plan.ego, ODOMETRY), self._take_pose)
@@ -108,14 +97,7 @@ class SceneQaProcess:
         ros.subscribe(topic_of(plan.questions, SCENE_QUESTION), self._take_question)
         ros.serve(service_of(plan.service, ASK_SCENE), self._take)
 
-    def works(self) -> bool:
-        """Whether the thread lives and gets on."""
-        return self._thread.is_alive() and time.monotonic() - self._round_s < _STUCK_S
-
-    def live(self) -> str:
-        """For /livez."""
-        return "" if self.works() else f"no progress for {time.monotonic() - self._round_s:.1f} s"
-
+    @override
     def ready(self) -> str:
         """For /readyz: whether there is a scene to answer about."""
         if self._scan is not None:
@@ -125,6 +107,7 @@ class SceneQaProcess:
         age_s = (time.time_ns() - self._newest_ns) / 1e9
         return f"the scene is {age_s:.1f} s old" if age_s > self._plan.max_age_s else ""
 
+    @override
     def close(self) -> None:
         """Answers the questions that are here, turns later ones away, and ends; a second time does nothing."""
         with self._changed:
@@ -134,15 +117,10 @@ class SceneQaProcess:
             self._changed.wait_for(lambda: not self._unanswered, _DRAIN_S)
         self._workers.shutdown(wait=False, cancel_futures=True)
         self._clouds.close()
-        self._thread.join(_WAIT_S + 0.5)
+        self._thread.join(WAIT_S + 0.5)
         self._node.shutdown()
 
-    def __enter__(self) -> SceneQaProcess:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
+    @override
     def statuses(self) -> list[Health]:
         """What goes into the diagnostics."""
         rate = [] if self._scan else [self._rate.status(time.monotonic())]
@@ -172,24 +150,22 @@ class SceneQaProcess:
         odometry = deserialize(received.cdr, ODOMETRY)
         self._poses.put(stamp_ns_of(odometry.header), (odometry.child_frame_id, sensor_pose_of(odometry)))
 
-    def _run(self) -> None:
-        while not self._closing:
-            self._round_s = time.monotonic()
-            self._diagnose()
-            cdr = self._clouds.get(_WAIT_S)
-            if cdr is None:
-                continue
-            self._rate.observe(time.monotonic())
-            try:
-                reason = self._add(read_point_cloud(cdr))
-            except Exception as error:  # the next cloud may be better; the log and /readyz say what this one had
-                self._arrived.labels("malformed").inc()
-                reason = f"{type(error).__name__}: {error}"
-                if not isinstance(error, MalformedMessage):
-                    _log.exception("a cloud was lost")
-            if reason and reason != self._reason:  # once, not at 10 Hz
-                _log.warning("a cloud was left out: %s", reason)
-            self._reason = reason
+    @override
+    def _round(self) -> None:
+        cdr = self._clouds.get(WAIT_S)
+        if cdr is None:
+            return
+        self._rate.observe(time.monotonic())
+        try:
+            reason = self._add(read_point_cloud(cdr))
+        except Exception as error:  # the next cloud may be better; the log and /readyz say what this one had
+            self._arrived.labels("malformed").inc()
+            reason = f"{type(error).__name__}: {error}"
+            if not isinstance(error, MalformedMessage):
+                _log.exception("a cloud was lost")
+        if reason and reason != self._reason:  # once, not at 10 Hz
+            _log.warning("a cloud was left out: %s", reason)
+        self._reason = reason
 
     def _add(self, cloud: SensedCloud) -> str:
         """Adds a cloud to the map, or says why not."""
@@ -270,11 +246,6 @@ class SceneQaProcess:
             self._latency.labels("known" if known else "new").observe(given.latency_ms / 1e3)
             self._time.observe(given.latency_ms)
         reply(serialize(scene_answer_of(given, time.time_ns(), self._plan.frame), SCENE_ANSWER))
-
-    def _diagnose(self) -> None:
-        if time.monotonic() - self._diagnosed_s >= _DIAGNOSE_S:
-            self._diagnosed_s = time.monotonic()
-            self._diagnostics.put(serialize(diagnostic_array(time.time_ns(), self.statuses()), DIAGNOSTICS))
 
 
 def _read_question(cdr: bytes) -> Any:

@@ -1,0 +1,78 @@
+"""The thread that every node's process has: watched, and heard of once a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level, Status
+from perception_nodes.ros import topic_process
+from perception_nodes.ros.messages import deserialize
+from perception_nodes.ros.topic_process import TopicProcess
+from perception_nodes.ros.topics import RosNode
+
+
+class Waiting(TopicProcess):
+    """Waits in every round until it may go on."""
+
+    def __init__(self, ros: RosNode) -> None:
+        super().__init__(ros)
+        self.may_go_on = threading.Event()
+        self._thread.start()
+
+    def ready(self) -> str:
+        return ""
+
+    def statuses(self) -> list[Status]:
+        return [Status(Level.OK, "waiting", "OK")]
+
+    def close(self) -> None:
+        self._closing = True
+        self.may_go_on.set()
+        self._thread.join(5)
+
+    def _round(self) -> None:
+        self.may_go_on.wait(5)
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def published() -> list[bytes]:
+    return []
+
+
+@pytest.fixture
+def process(published: list[bytes]):
+    ros = cast(Any, SimpleNamespace(publisher=lambda _topic: SimpleNamespace(put=published.append)))
+    with Waiting(ros) as made:
+        yield made
+
+
+def test_a_thread_that_starts_no_round_is_stuck_until_it_does(process: Waiting, monkeypatch) -> None:
+    monkeypatch.setattr(topic_process, "STUCK_S", 0.1)
+    time.sleep(0.2)
+    assert not process.works()
+    assert process.live().startswith("no progress for 0.")
+    process.may_go_on.set()
+    time.sleep(0.05)
+    assert process.works()
+    assert process.live() == ""
+
+
+def test_one_that_ended_does_not_work(process: Waiting) -> None:
+    process.close()
+    assert not process.works()
+
+
+def test_diagnostics_go_out_at_their_rate(process: Waiting, published: list[bytes], monkeypatch) -> None:
+    monkeypatch.setattr(topic_process, "DIAGNOSE_S", 0.1)
+    process.may_go_on.set()
+    time.sleep(0.55)
+    process.close()
+    assert 2 <= len(published) <= 6
+    (status,) = deserialize(published[0], DIAGNOSTICS).status
+    assert (status.name, status.message) == ("waiting", "OK")
