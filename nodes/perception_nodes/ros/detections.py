@@ -24,7 +24,7 @@ from jaxtyping import Float
 from perception.forecasting.scenario import AgentKind
 from perception.geometry import SE2, yaw
 from perception_nodes.forecasting.frames import TrackedFrame
-from perception_nodes.ros.messages import deserialize, stamp_ns_of
+from perception_nodes.ros.messages import stamp_ns_of
 
 DETECTIONS = "vision_msgs/msg/Detection3DArray"
 _VEHICLES = ("vehicle", "regular_vehicle", "large_vehicle", "car", "truck", "van", "trailer", "construction_vehicle")
@@ -68,13 +68,8 @@ class Detections:
         return "; ".join(parts)
 
 
-def read_detections(data: bytes | memoryview, city_SE2_ego: SE2) -> Detections:
-    """What a CDR Detection3DArray of the map frame says; raises `MalformedMessage`."""
-    return detections_of(deserialize(data, DETECTIONS), city_SE2_ego)
-
-
 def detections_of(message: Any, city_SE2_ego: SE2) -> Detections:
-    """The same for a message that is read already, such as from rclpy."""
+    """What a Detection3DArray of the map frame says, from `deserialize` or from rclpy."""
     named = [detection for detection in message.detections if detection.id]
     classes = [_best_class(detection) for detection in named]
     boxes = [detection.bbox for detection in named]

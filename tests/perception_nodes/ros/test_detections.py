@@ -10,8 +10,8 @@ from perception.forecasting.scenario import AgentKind
 from perception.geometry import SE2
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.ros.cdr_payload import MalformedMessage
-from perception_nodes.ros.detections import DETECTIONS, KIND_OF_CLASS, detections_of, read_detections
-from perception_nodes.ros.messages import make, serialize
+from perception_nodes.ros.detections import DETECTIONS, KIND_OF_CLASS, detections_of
+from perception_nodes.ros.messages import deserialize, make, serialize
 
 MakeFrame = Callable[..., TrackedFrame]
 
@@ -70,7 +70,7 @@ def test_a_frame_is_the_same_after_a_message(make_frame: MakeFrame) -> None:
         ),
         stamp_ns=frame.stamp_ns,
     )
-    read = read_detections(serialize(sent, DETECTIONS), frame.city_SE2_ego)
+    read = detections_of(deserialize(serialize(sent, DETECTIONS), DETECTIONS), frame.city_SE2_ego)
     assert (read.without_id, read.unknown_classes, read.complaint) == (0, (), "")
     assert (read.frame.stamp_ns, read.frame.ids) == (frame.stamp_ns, frame.ids)
     assert read.frame.city_SE2_ego == frame.city_SE2_ego
@@ -107,7 +107,7 @@ def test_every_word_is_written_as_it_is_looked_up() -> None:
 
 
 def test_an_empty_message_is_an_empty_frame() -> None:
-    read = read_detections(serialize(message(), DETECTIONS), HERE)
+    read = detections_of(deserialize(serialize(message(), DETECTIONS), DETECTIONS), HERE)
     assert (len(read.frame), read.frame.position.shape, read.frame.size.shape) == (0, (0, 2), (0, 3))
 
 
@@ -128,4 +128,4 @@ def test_a_broken_detection_does_not_pass_the_screening_and_costs_no_other(broke
 def test_a_truncated_message_is_malformed() -> None:
     data = serialize(message(detection("a", {"car": 1.0})), DETECTIONS)
     with pytest.raises(MalformedMessage, match="Detection3DArray"):
-        read_detections(data[: len(data) // 2], HERE)
+        deserialize(data[: len(data) // 2], DETECTIONS)
