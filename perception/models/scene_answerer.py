@@ -34,11 +34,13 @@ class SceneTokens:
         objects: A token for every proposal that is an object; the others would be masked in all that follows.
         proposals: Which proposal each token is of.
         detections: All proposals.
+        looks: Of the objects, where the model is grounded.
     """
 
     objects: Tokens
     proposals: Int[Tensor, "scenes objects"]
     detections: Detections
+    looks: Float[Tensor, "scenes objects features"] | None = None
 
 
 class SceneAnswerer(nn.Module):
@@ -92,12 +94,13 @@ class SceneAnswerer(nn.Module):
         self.pool_question = AttentionPool(dim, pooled_dim, dropout)
         self.objects_in = None if scene is None else nn.Sequential(nn.Linear(scene.dim, dim), nn.GELU())
         self.pool_objects = None if scene is None else AttentionPool(dim, pooled_dim, dropout)
-        self.answer_head = AnswerHead((2 if scene is None else 3) * pooled_dim, dim, answers)
         self.grounding = None
         if grounded_names is not None and scene is not None:
             if not isinstance(text, LstmText):
                 raise ValueError("SceneAnswerer: expected a text encoder with word vectors to compare names by")
             self.grounding = Grounding(scene.features, text, grounded_names, dim, pooled_dim)
+        tally_dim = 0 if self.grounding is None else 2 * dim
+        self.answer_head = AnswerHead((2 if scene is None else 3) * pooled_dim + tally_dim, dim, answers)
         sees_viewpoint = with_viewpoint and scene is not None and self.grounding is None
         self.viewpoint_head = ViewpointHead(2 * pooled_dim, dim) if sees_viewpoint else None
 
@@ -131,9 +134,11 @@ class SceneAnswerer(nn.Module):
         found = self.scene(points, features)
         proposals = found.valid.int().argsort(dim=1, descending=True, stable=True)[:, : found.valid.sum(1).max()]
         values = self.objects_in(take(found.features, proposals))
+        looks = None
         if self.grounding is not None:
-            values = values + take(self.grounding.look(found, features), proposals)
-        return SceneTokens(Tokens(values, found.valid.gather(1, proposals)), proposals, found)
+            looks = take(self.grounding.look(found, features), proposals)
+            values = values + self.grounding.look_in(looks)
+        return SceneTokens(Tokens(values, found.valid.gather(1, proposals)), proposals, found, looks)
 
     def answer(
         self,
@@ -162,7 +167,7 @@ class SceneAnswerer(nn.Module):
         assert scenes is not None
         scene = _scene_of_question(len(scenes.proposals), len(question.ids), scene_of_question, question.ids.device)
         objects = Tokens(scenes.objects.values[scene], scenes.objects.valid[scene])
-        viewpoint = prior = None
+        viewpoint, prior, tally = None, None, []
         if self.grounding is None:
             objects = self.fusion.guide(objects, told, asked)
         else:
@@ -172,11 +177,11 @@ class SceneAnswerer(nn.Module):
             wanted = ReadText(words(question.ids), asked, pooled_question)
             seen = _with_detections(objects, scenes, scene)
             grounded = self.grounding(self.fusion, words, seen, said, wanted)
-            objects, viewpoint, prior = grounded.objects, grounded.viewpoint, grounded.prior
+            objects, viewpoint, prior, tally = grounded.objects, grounded.viewpoint, grounded.prior, [grounded.tally]
         pooled_objects, weights = self.pool_objects(objects.replace(self.block(objects)), prior)
         evidence = weights.new_zeros(len(scene), scenes.detections.valid.shape[1])
         evidence = evidence.scatter(1, scenes.proposals[scene], weights)
-        logits = self.answer_head(torch.cat([pooled_situation, pooled_question, pooled_objects], dim=-1))
+        logits = self.answer_head(torch.cat([pooled_situation, pooled_question, pooled_objects, *tally], dim=-1))
         if self.viewpoint_head is not None:
             viewpoint = self.viewpoint_head(torch.cat([pooled_situation, pooled_objects], dim=-1))
         return SceneAnswers(logits, evidence, viewpoint, self.one_answer)
@@ -190,7 +195,8 @@ def _with_detections(objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " 
     """Objects of each question's scene, with what was detected of them."""
     found = scenes.detections
     boxes, classes = (take(v.detach(), scenes.proposals)[scene] for v in (found.boxes, found.class_scores))
-    return SeenObjects(objects, boxes, classes.softmax(-1))
+    assert scenes.looks is not None
+    return SeenObjects(objects, boxes, classes.softmax(-1), scenes.looks[scene])
 
 
 def _scene_of_question(

@@ -48,11 +48,13 @@ class SeenObjects:
         tokens: What was made of them.
         boxes: Centre and full size of each.
         classes: Probabilities of each one's classes.
+        looks: As `Grounding.look` gives them.
     """
 
     tokens: Tokens
     boxes: Float[Tensor, "questions objects 6"]
     classes: Float[Tensor, "questions objects classes"]
+    looks: Float[Tensor, "questions objects features"]
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,22 @@ class GroundedObjects:
         viewpoint: Where the asker stands, in the frame of the boxes.
         prior: What is added to each object's score where they are pooled to an answer: more for those that the question
             names.
+        tally: Of the objects, see `Grounding`.
     """
 
     objects: Tokens
     viewpoint: ViewpointEstimate
     prior: Float[Tensor, "questions objects"]
+    tally: Float[Tensor, "questions twice_dim"]
 
 
 class Grounding(nn.Module):
     """Guides objects by both texts, as `SceneTextFusion.guide` does, and tells it what the texts say of each of them.
+
+    Objects are tallied besides: what each is called, looks like and where the asker sees it goes through a small
+    network and is *added* up, over all objects and over those that the question names (Deep Sets,
+    https://arxiv.org/abs/1703.06114). Pooling by weights that sum to one can neither count nor tell that there is none,
+    and what it pools has come through four layers of attention, which learn slowly what is plain here.
 
     Args:
         features: Of a point.
@@ -109,6 +118,7 @@ class Grounding(nn.Module):
         self.place_in, self.seen_in = _embedding(6, dim), _embedding(SEEN, dim)
         self.viewpoint = ViewpointPointer(dim, pooled_dim)
         self.mentioned = nn.Parameter(torch.tensor(MENTIONED))
+        self.tally = _embedding(SEEN + features + text.words.embedding_dim, 2 * dim)
 
     def forward(
         self, fusion: SceneTextFusion, words: nn.Embedding, seen: SeenObjects, situation: ReadText, question: ReadText
@@ -133,18 +143,23 @@ class Grounding(nn.Module):
         # The answer does not move the estimate: only where the asker truly stands does.
         still = ViewpointEstimate(estimate.position.detach(), estimate.quaternion.detach())
         named, mentioned = read_by_name(called, question.vectors, question.tokens)
-        objects = objects.replace(objects.values + self.seen_in(seen_from(still, boxes)) + self.question_in(named))
+        view = seen_from(still, boxes)
+        objects = objects.replace(objects.values + self.seen_in(view) + self.question_in(named))
         objects = fusion.guide_by_question(objects, question.tokens)
         viewpoint = ViewpointEstimate(estimate.position + origin, estimate.quaternion)
-        return GroundedObjects(objects, viewpoint, self.mentioned * mentioned)
+        named_only, every = self.tally(torch.cat([view, seen.looks, called], dim=-1)).chunk(2, dim=-1)
+        tally = torch.where(
+            objects.valid.unsqueeze(-1), torch.cat([mentioned.unsqueeze(-1) * named_only, every], -1), 0
+        )
+        return GroundedObjects(objects, viewpoint, self.mentioned * mentioned, tally.sum(1))
 
     def look(
         self, found: Detections, features: Float[Tensor, "scenes points features"]
-    ) -> Float[Tensor, "scenes proposals dim"]:
-        """What is added to each proposal's token for what its points look like."""
+    ) -> Float[Tensor, "scenes proposals features"]:
+        """What the points that voted for each proposal look like on average; it goes into the tokens by `look_in`."""
         of_seeds = take(features, found.seed_index)
         near = (torch.cdist(found.clusters.detach(), found.votes.detach()) < VOTES_WITHIN_M).to(features.dtype)
-        return self.look_in(CONTRAST * (near @ of_seeds) / near.sum(-1, keepdim=True).clamp_min(1))
+        return CONTRAST * (near @ of_seeds) / near.sum(-1, keepdim=True).clamp_min(1)
 
     def _name_vectors(self, words: nn.Embedding) -> Float[Tensor, "classes word_dim"]:
         """The mean vector of each name's known words; a learned one where there are none."""

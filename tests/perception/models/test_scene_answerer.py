@@ -66,7 +66,7 @@ def ask(model: SceneAnswerer, seen: SceneTokens | None, rows: slice = slice(None
 
 def row_of(seen: SceneTokens, row: int) -> SceneTokens:
     """One scene of several that were encoded together."""
-    names = [name for name in vars(seen.detections) if name != "mean_sizes"]
+    names = [name for name in vars(seen.detections) if name not in ("mean_sizes", "seed_class_scores")]
     found = replace(seen.detections, **{name: getattr(seen.detections, name)[row : row + 1] for name in names})
     objects = Tokens(seen.objects.values[row : row + 1], seen.objects.valid[row : row + 1])
     return SceneTokens(objects, seen.proposals[row : row + 1], found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -98,17 +100,18 @@ def grounded():
     situation, question = text.batch(["I face the chair", "by the shower curtain"]), text.batch(["is it red ?"] * 2)
     told, asked = text(situation), text(question)
     objects = Tokens(torch.randn(2, 3, 8), torch.tensor([[True, True, False], [True, True, True]]))
-    boxes, classes = torch.rand(2, 3, 6), torch.rand(2, 3, 3).softmax(-1)
+    boxes, classes, looks = torch.rand(2, 3, 6), torch.rand(2, 3, 3).softmax(-1), torch.randn(2, 3, 4)
+    seen = SeenObjects(objects, boxes, classes, looks)
 
-    def ground(shift: float = 0.0):
-        moved = boxes + torch.tensor([shift, -2 * shift, 0, 0, 0, 0])
+    def ground(shift: float = 0.0, seen: SeenObjects = seen):
+        moved = replace(seen, boxes=seen.boxes + torch.tensor([shift, -2 * shift, 0, 0, 0, 0]))
         texts = [
             ReadText(text.words(batch.ids), read, torch.ones(2, 5))
             for batch, read in ((situation, told), (question, asked))
         ]
-        return grounding(fusion, text.words, SeenObjects(objects, moved, classes), *texts)
+        return grounding(fusion, text.words, moved, *texts)
 
-    ground.text, ground.grounding = text, grounding
+    ground.text, ground.grounding, ground.seen = text, grounding, seen
     return ground
 
 
@@ -129,3 +132,29 @@ def test_the_answer_does_not_move_the_viewpoint(grounded) -> None:
     grounded().objects.values.sum().backward()
     moved = grounded.grounding.viewpoint.move[-1].weight.grad
     assert moved is None or not moved.any()
+
+
+def test_the_tally_adds_up_objects_and_leaves_out_those_that_pad(grounded) -> None:
+    seen, viewpoint = grounded.seen, grounded.grounding.viewpoint
+    with torch.no_grad():  # the asker stands still, whatever objects there are
+        for parameter in (*viewpoint.move.parameters(), *viewpoint.score.parameters()):
+            parameter.zero_()
+    one = replace(
+        seen,
+        boxes=seen.boxes[:, :1].expand(-1, 3, -1),
+        classes=seen.classes[:, :1].expand(-1, 3, -1),
+        looks=seen.looks[:, :1].expand(-1, 3, -1),
+    )
+    tallies = []
+    for count in (1, 2, 3):
+        valid = (torch.arange(3) < count).expand(2, -1)
+        tallies.append(grounded(seen=replace(one, tokens=Tokens(seen.tokens.values, valid))).tally)
+    torch.testing.assert_close(tallies[1], 2 * tallies[0])
+    torch.testing.assert_close(tallies[2], 3 * tallies[0])
+    assert (tallies[0] != 0).any()
+
+
+def test_half_of_the_tally_is_of_the_objects_that_the_question_names(grounded) -> None:
+    tally = grounded().tally
+    named, every = tally.chunk(2, dim=-1)
+    assert named.norm() < 0.5 * every.norm(), "nothing in the question is like a name"

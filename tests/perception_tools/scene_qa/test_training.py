@@ -86,7 +86,7 @@ def test_a_detector_that_is_taken_stays_as_it_is(make_answerer_run: MakeRun, tmp
     assert "train/vote" not in curves
 
 
-@pytest.mark.parametrize(("change", "named"), [({"proposals": 9}, "proposals=9"), ({"blind": True}, "blind=True")])
+@pytest.mark.parametrize(("change", "named"), [({"proposals": 9}, "proposals=9"), ({"blind": True}, "blind=False")])
 def test_another_recipes_detector_is_not_taken(
     change: dict, named: str, trained_answerer: Path, make_answerer_run: MakeRun, tmp_path: Path
 ) -> None:

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import torch
 
+from perception.encoders.votenet import VoteNet
+from perception.errors import InputError
 from perception.models.scene_answerer import SceneAnswerer
 from perception.question_answering.answers import AnswerVocabulary
 from perception.question_answering.vocabulary import Vocabulary
 from perception.scene.classes import BOX_CLASSES
 from perception_tools.model_files import read_model, write_model
 from perception_tools.scene_qa.recipes import SceneQaRecipe
-from perception_tools.scene_qa.task import KnownWords, build_answerer
+from perception_tools.scene_qa.task import KnownWords, build_answerer, build_detector
 
 FORMAT = "frozen-perception scene answerer 1"
 
@@ -81,3 +83,25 @@ def load_answerer(path: Path) -> TrainedAnswerer:
     model = build_answerer(recipe, words, torch.ones(len(BOX_CLASSES), 3))  # the sizes are among the weights
     stored.load_into(model)
     return TrainedAnswerer(model.eval(), recipe, words.answers, SceneQaTraining(**stored.metadata["training"]))
+
+
+def load_detector(path: Path, recipe: SceneQaRecipe) -> VoteNet:
+    """The detector of a trained run, for answerers of a recipe; what else the run learned does not matter.
+
+    Raises:
+        InputError: There is none, or it is not the detector of the recipe.
+    """
+    stored = read_model(path, FORMAT)
+    theirs = SceneQaRecipe.from_json(stored.metadata["recipe"])
+    for name in ("blind", "detector", "named_seeds", "points", "proposals", "legacy_color"):
+        wanted, found = False if name == "blind" else getattr(recipe, name), getattr(theirs, name)
+        if found != wanted or (name == "blind" and recipe.blind):
+            raise InputError(
+                f"--detector-run {path}: expected a run and a recipe that see scenes with {name}={wanted!r}, got "
+                f"{found!r} and {getattr(recipe, name)!r}; train the recipe's own detector (scene-qa/…-detector)"
+            )
+    detector = build_detector(theirs, torch.ones(len(BOX_CLASSES), 3))
+    prefix = "scene."
+    weights = {name.removeprefix(prefix): value for name, value in stored.weights.items() if name.startswith(prefix)}
+    detector.load_state_dict(weights)
+    return detector

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
-from perception.encoders.votenet import VoteNet, mean_box_sizes
+from perception.encoders.votenet import mean_box_sizes
 from perception.errors import InputError
 from perception.question_answering.vocabulary import Vocabulary
 from perception.question_answering.word_vectors import read_word_vectors
@@ -22,7 +22,7 @@ from perception_datasets.sqa3d.answer_dict import frequent_answers, read_answer_
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import StoredScans, open_scene_store
 from perception_tools.scene_qa.data import Collator, TrainingGroups, ValidationGroups, by_scene, first_scenes
-from perception_tools.scene_qa.model_file import SceneQaTraining, load_answerer, save_answerer
+from perception_tools.scene_qa.model_file import SceneQaTraining, load_detector, save_answerer
 from perception_tools.scene_qa.recipes import SceneQaRecipe
 from perception_tools.scene_qa.task import KnownWords, SceneQaTask
 from perception_tools.segments import SegmentSampler
@@ -41,7 +41,7 @@ def scene_qa_job(run: SceneQaTrainingRun) -> Job:
     asked_val = first_scenes(read_questions(run.data, run.val_split), run.val_limit)
     words = known_words(asked, run.answers, run.word_vectors)
     names = list(by_scene(asked))
-    detector = None if run.detector_run is None else take_detector(run.detector_run, recipe)
+    detector = None if run.detector_run is None else load_detector(run.detector_run, recipe)
     task = SceneQaTask(recipe, words, mean_sizes(scans, names), detector)
     groups = TrainingGroups(scans, asked, recipe)
     segments = SegmentSampler(len(groups), recipe.scenes, recipe.seed)
@@ -92,24 +92,6 @@ def known_words(questions: Sequence[SceneQuestion], answers: Path | None, word_v
     if word_vectors is None:
         return KnownWords(vocabulary, known)
     return KnownWords(vocabulary, known, read_word_vectors(word_vectors, vocabulary.words).table(vocabulary))
-
-
-def take_detector(run: Path, recipe: SceneQaRecipe) -> VoteNet:
-    """The detector of a trained run, for answerers of a recipe.
-
-    Raises:
-        InputError: There is none, or it is not the detector of the recipe.
-    """
-    trained = load_answerer(run)
-    for name in ("blind", "detector", "named_seeds", "points", "proposals", "legacy_color"):
-        theirs, ours = getattr(trained.recipe, name), getattr(recipe, name)
-        if theirs != ours or (name == "blind" and ours):
-            raise InputError(
-                f"--detector-run {run}: expected a run that sees scenes with {name}={ours!r} as the recipe does, got "
-                f"{theirs!r}; train the recipe's own detector (scene-qa/…-detector), or leave --detector-run out"
-            )
-    assert trained.model.scene is not None
-    return trained.model.scene
 
 
 def mean_sizes(scans: StoredScans, names: Sequence[str]) -> Float[Tensor, "classes 3"]:
