@@ -99,7 +99,7 @@ class SceneAnswerer(nn.Module):
             if not isinstance(text, LstmText):
                 raise ValueError("SceneAnswerer: expected a text encoder with word vectors to compare names by")
             self.grounding = Grounding(scene.features, text, grounded_names, dim, pooled_dim)
-        tally_dim = 0 if self.grounding is None else 2 * dim
+        tally_dim = 0 if self.grounding is None else dim
         self.answer_head = AnswerHead((2 if scene is None else 3) * pooled_dim + tally_dim, dim, answers)
         sees_viewpoint = with_viewpoint and scene is not None and self.grounding is None
         self.viewpoint_head = ViewpointHead(2 * pooled_dim, dim) if sees_viewpoint else None

@@ -81,22 +81,22 @@ class GroundedObjects:
         viewpoint: Where the asker stands, in the frame of the boxes.
         prior: What is added to each object's score where they are pooled to an answer: more for those that the question
             names.
-        tally: Of the objects, see `Grounding`.
+        tally: Of the objects that the question names, see `Grounding`.
     """
 
     objects: Tokens
     viewpoint: ViewpointEstimate
     prior: Float[Tensor, "questions objects"]
-    tally: Float[Tensor, "questions twice_dim"]
+    tally: Float[Tensor, "questions dim"]
 
 
 class Grounding(nn.Module):
     """Guides objects by both texts, as `SceneTextFusion.guide` does, and tells it what the texts say of each of them.
 
-    Objects are tallied besides: what each is called, looks like and where the asker sees it goes through a small
-    network and is *added* up, over all objects and over those that the question names (Deep Sets,
-    https://arxiv.org/abs/1703.06114). Pooling by weights that sum to one can neither count nor tell that there is none,
-    and what it pools has come through four layers of attention, which learn slowly what is plain here.
+    Objects that the question names are tallied besides: what each looks like and where the asker sees it goes through
+    a small network and is *added* up (Deep Sets, https://arxiv.org/abs/1703.06114). Pooling by weights that sum to one
+    can neither count nor tell that there is none, and what it pools has come through four layers of attention, which
+    learn slowly what is plain here.
 
     Args:
         features: Of a point.
@@ -118,7 +118,7 @@ class Grounding(nn.Module):
         self.place_in, self.seen_in = _embedding(6, dim), _embedding(SEEN, dim)
         self.viewpoint = ViewpointPointer(dim, pooled_dim)
         self.mentioned = nn.Parameter(torch.tensor(MENTIONED))
-        self.tally = _embedding(SEEN + features + text.words.embedding_dim, 2 * dim)
+        self.tally = _embedding(SEEN + features, dim)
 
     def forward(
         self, fusion: SceneTextFusion, words: nn.Embedding, seen: SeenObjects, situation: ReadText, question: ReadText
@@ -147,10 +147,8 @@ class Grounding(nn.Module):
         objects = objects.replace(objects.values + self.seen_in(view) + self.question_in(named))
         objects = fusion.guide_by_question(objects, question.tokens)
         viewpoint = ViewpointEstimate(estimate.position + origin, estimate.quaternion)
-        named_only, every = self.tally(torch.cat([view, seen.looks, called], dim=-1)).chunk(2, dim=-1)
-        tally = torch.where(
-            objects.valid.unsqueeze(-1), torch.cat([mentioned.unsqueeze(-1) * named_only, every], -1), 0
-        )
+        counted = torch.where(objects.valid, mentioned, 0).unsqueeze(-1)
+        tally = counted * self.tally(torch.cat([view, seen.looks], dim=-1))
         return GroundedObjects(objects, viewpoint, self.mentioned * mentioned, tally.sum(1))
 
     def look(
