@@ -94,7 +94,9 @@ def test_the_middle_is_that_of_the_objects_alone() -> None:
 def grounded():
     """Grounds two questions' objects, given how far the scene is shifted."""
     torch.manual_seed(0)
-    text = LstmText(Vocabulary.of_texts(["I face the chair by the shower curtain is it red ?"]), dim=8, word_dim=64).eval()
+    text = LstmText(
+        Vocabulary.of_texts(["I face the chair by the shower curtain is it red ?"]), dim=8, word_dim=64
+    ).eval()
     fusion = SceneTextFusion(8, heads=2, layers=1, dropout=0.0).eval()
     grounding = Grounding(4, text, NAMES, 8, 5).eval()
     situation, question = text.batch(["I face the chair", "by the shower curtain"]), text.batch(["is it red ?"] * 2)
