@@ -96,8 +96,8 @@ class VoteNet(nn.Module):
         radius: Of the balls of votes that make a proposal, metres.
         neighbours: Votes a proposal.
         named_seeds: Name the object that each seed lies on too, and tell the proposals what their votes were named.
-            VoteNet does not: it names proposals alone, and only those near the centre of an object learn names, which
-            early in training are a handful a scene. Seeds on objects are many from the first step on.
+            VoteNet does not: it names proposals alone, and only those near the centre of an object learn names, of
+            which there are none at first. Seeds lie on objects from the first step on.
     """
 
     mean_sizes: Tensor

@@ -13,7 +13,8 @@ from perception.heads.trajectory import TrajectoryModes
 
 END_WEIGHT = 0.5
 """Of the last labelled step beside the mean over all: benchmarks ask most about where a future ends. On AV1-mini, 1,700
-steps: minFDE of six 2.249 → 2.219 m and miss rate 0.336 → 0.307 at the same minADE."""
+steps: minFDE of six 2.249 → 2.219 m and miss rate 0.336 → 0.307 at the same minADE, when it was added to the mean.
+Since it is averaged with it, the modes' probabilities learn beside it as they did before."""
 
 
 @dataclass(frozen=True)

@@ -73,15 +73,22 @@ def _seed_semantic_loss(found: Detections, scenes: SceneBatch) -> Float[Tensor, 
     """A seed lies on the object whose centre it should vote for."""
     if found.seed_class_scores is None:
         return None
-    target = found.seeds + take(scenes.votes, found.seed_index)
+    target, on_object = _vote_targets(found, scenes)
     classes = scenes.box_classes.gather(1, _square_distances(target, scenes).argmin(-1))
     semantic = F.cross_entropy(found.seed_class_scores.transpose(1, 2), classes, reduction="none")
-    return _mean(semantic, scenes.votes_valid.gather(1, found.seed_index))
+    return _mean(semantic, on_object)
 
 
 def _vote_loss(found: Detections, scenes: SceneBatch) -> Float[Tensor, ""]:
-    target = found.seeds + take(scenes.votes, found.seed_index)
-    return _mean((found.votes - target).abs().sum(-1), scenes.votes_valid.gather(1, found.seed_index))
+    target, on_object = _vote_targets(found, scenes)
+    return _mean((found.votes - target).abs().sum(-1), on_object)
+
+
+def _vote_targets(
+    found: Detections, scenes: SceneBatch
+) -> tuple[Float[Tensor, "batch seeds 3"], Bool[Tensor, "batch seeds"]]:
+    """The centre of each seed's object, and whether it lies on one."""
+    return found.seeds + take(scenes.votes, found.seed_index), scenes.votes_valid.gather(1, found.seed_index)
 
 
 def _centre_loss(

@@ -9,6 +9,7 @@ import torch
 
 from perception.encoders.votenet import VoteNet
 from perception.errors import InputError
+from perception.frozen.checkpoint import load_trainable_state_dict
 from perception.models.scene_answerer import SceneAnswerer
 from perception.question_answering.answers import AnswerVocabulary
 from perception.question_answering.vocabulary import Vocabulary
@@ -91,17 +92,19 @@ def load_detector(path: Path, recipe: SceneQaRecipe) -> VoteNet:
     Raises:
         InputError: There is none, or it is not the detector of the recipe.
     """
+    if recipe.blind:
+        raise InputError(f"--detector-run {path}: expected a recipe with blind=False, which sees scenes; leave it out")
     stored = read_model(path, FORMAT)
     theirs = SceneQaRecipe.from_json(stored.metadata["recipe"])
     for name in ("blind", "detector", "named_seeds", "points", "proposals", "legacy_color"):
-        wanted, found = False if name == "blind" else getattr(recipe, name), getattr(theirs, name)
-        if found != wanted or (name == "blind" and recipe.blind):
+        wanted, found = getattr(recipe, name), getattr(theirs, name)
+        if found != wanted:
             raise InputError(
-                f"--detector-run {path}: expected a run and a recipe that see scenes with {name}={wanted!r}, got "
-                f"{found!r} and {getattr(recipe, name)!r}; train the recipe's own detector (scene-qa/…-detector)"
+                f"--detector-run {path}: expected a run with {name}={wanted!r} as the recipe has it, got {found!r}; "
+                "train the recipe's own detector (scene-qa/…-detector)"
             )
-    detector = build_detector(theirs, torch.ones(len(BOX_CLASSES), 3))
     prefix = "scene."
     weights = {name.removeprefix(prefix): value for name, value in stored.weights.items() if name.startswith(prefix)}
-    detector.load_state_dict(weights)
+    detector = build_detector(theirs, torch.ones(len(BOX_CLASSES), 3))  # the sizes are among the weights
+    load_trainable_state_dict(detector, weights, {})
     return detector

@@ -21,8 +21,8 @@ class SceneQaRecipe(LearningRecipe):
         legacy_color: Normalise colours twice, as the published code does by mistake.
         detector: `votenet`: VoteNet's widths and 2,048 centres; `votenet-small`: half as wide, a quarter as many, for
             some thousand points.
-        named_seeds: Name the object under every seed too, so that names are learned in a fraction of the steps; False
-            is VoteNet.
+        named_seeds: Name the object under every seed too; False is VoteNet. On made rooms, after 600 steps of four
+            scenes, the cross-entropy of the proposals' names was 0.93 with it and 1.45 without.
         points: Sampled from a scan.
         proposals: Of objects, in a scene.
         detection_loss: Whether boxes teach the detector.
@@ -117,7 +117,7 @@ DETECTORS = {
     "sqa3d": replace(SceneQaRecipe(), block=_BLOCKS[""][0], detector_first=1.0),
     "rooms": replace(ROOMS, block=_BLOCKS[""][0], detector_first=1.0, passes=18, learning_rate=2e-3),
 }
-"""Detectors alone, for others to take: with one at hand, answers are learned in a third of the time."""
+"""Detectors alone, for others to take."""
 
 _DATA = (("sqa3d", SceneQaRecipe(), "questions about scans"), ("rooms", ROOMS, "questions about made rooms, small"))
 

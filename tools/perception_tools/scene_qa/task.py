@@ -120,12 +120,16 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
         super().__init__(recipe, build_answerer(recipe, words, mean_sizes))
         self.words = words
         self.detector_is_taken = detector is not None
-        self.detector_learns = recipe.detection_loss and not recipe.blind and detector is None
         if detector is not None:
             self.model.scene = detector.train().requires_grad_(False)
 
     @property
-    def detects_only(self) -> bool:
+    def detector_learns(self) -> bool:
+        """Whether boxes teach the detector."""
+        return self.recipe.detection_loss and not self.recipe.blind and not self.detector_is_taken
+
+    @property
+    def never_answers(self) -> bool:
         """Whether nothing but the detector ever learns."""
         return self.detector_learns and self.recipe.detector_first >= 1
 

@@ -68,11 +68,11 @@ def scene_qa_job(run: SceneQaTrainingRun) -> Job:
         batches=segments.batches,
         loaders=loaders,
         save=save,
-        monitor="val/detection_loss" if task.detects_only else "val/em1",
-        mode="min" if task.detects_only else "max",
+        monitor="val/detection_loss" if task.never_answers else "val/em1",
+        mode="min" if task.never_answers else "max",
         last_words=str,
         next_command=f"perception train … --data {run.data} --detector-run {run.out} --out …"
-        if task.detects_only
+        if task.never_answers
         else f"perception evaluate scene-qa --checkpoint {run.out} --data {run.data} --out …",
         leaves_out=recipe.detector_first > 0,
     )
