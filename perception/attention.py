@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 
@@ -33,6 +36,77 @@ class SelfAttention(nn.Module):
         padded = unpack(self.query_key_value(x), valid)
         query, key, value = padded.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         gathered = F.scaled_dot_product_attention(query, key, value, attn_mask=valid[:, None, None])
+        return self.out(pack(gathered.transpose(1, 2).flatten(2), valid))
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Which tokens each token attends to, of the same batch entry.
+
+    Attributes:
+        index: Each at most once.
+        valid: False where a token has fewer; every valid token needs at least one.
+    """
+
+    index: Int[Tensor, "batch tokens neighbours"]
+    valid: Bool[Tensor, "batch tokens neighbours"]
+
+    def gather(self, values: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens neighbours dim"]:
+        """What the neighbours of each token hold."""
+        rows = self.index.flatten(1).unsqueeze(-1).expand(-1, -1, values.shape[-1])
+        return values.gather(1, rows).unflatten(1, self.index.shape[1:])
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Neighbours:
+        """The same on another device."""
+        index, valid = (each.to(device, non_blocking=non_blocking) for each in (self.index, self.valid))
+        return Neighbours(index, valid)
+
+
+class RelativeAttention(nn.Module):
+    """Attention to neighbours that knows how each of them lies to the token (Shaw et al. 2018, eq. 3-4).
+
+    A relation r adds its own key and value to its neighbour's (https://arxiv.org/abs/1803.02155). Both are linear in r,
+    so the maps are applied where that is cheap: q·(K r) is (Kᵀq)·r, and Σ a (V r) is V Σ a r. No pair of tokens ever
+    has a vector as wide as a token.
+
+    Args:
+        dim: Width of the tokens.
+        heads: Number of heads; they divide `dim`.
+        relation_dim: Width of the relations.
+    """
+
+    def __init__(self, dim: int, heads: int, relation_dim: int) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"RelativeAttention: expected heads that divide dim={dim}, got heads={heads}")
+        self.heads = heads
+        self.query_key_value = nn.Linear(dim, 3 * dim)
+        self.relation_key = nn.Parameter(torch.empty(heads, dim // heads, relation_dim))
+        self.relation_value = nn.Parameter(torch.empty(heads, relation_dim, dim // heads))
+        for weight in (self.relation_key, self.relation_value):
+            nn.init.uniform_(weight, -(relation_dim**-0.5), relation_dim**-0.5)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(
+        self,
+        x: Float[Tensor, "packed dim"],
+        valid: Bool[Tensor, "batch tokens"],
+        neighbours: Neighbours,
+        relations: Float[Tensor, "batch tokens neighbours relation_dim"],
+    ) -> Float[Tensor, "packed dim"]:
+        """What every token gathers from its neighbours; packed as in `SelfAttention`."""
+        padded = unpack(self.query_key_value(x), valid)
+        query, key, value = padded.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        query = query * query.shape[-1] ** -0.5
+        index = neighbours.index.unsqueeze(1).expand(-1, self.heads, -1, -1)
+        of_relations = (query @ self.relation_key).transpose(1, 2) @ relations.transpose(2, 3)
+        scores = (query @ key.transpose(2, 3)).gather(3, index) + of_relations.transpose(1, 2)
+        attends = neighbours.valid.unsqueeze(1)
+        weights = scores.masked_fill(~attends, torch.finfo(scores.dtype).min).softmax(-1) * attends
+        # As one product over all tokens: to gather a value for each pair would take far more memory
+        among_all = weights.new_zeros(*weights.shape[:3], valid.shape[1]).scatter_add(3, index, weights)
+        from_relations = (weights.transpose(1, 2) @ relations).transpose(1, 2) @ self.relation_value
+        gathered = among_all @ value + from_relations
         return self.out(pack(gathered.transpose(1, 2).flatten(2), valid))
 
 

@@ -1,10 +1,11 @@
 """VectorNet: Encoding HD Maps and Agent Dynamics from Vectorized Representation (https://arxiv.org/abs/2005.04259).
 
 Widths follow the lineage of the frozen-block paper's author (ziqipang/StreamingForecasting): three sub-graph layers,
-separate for agents and lanes, and a global graph 256 wide. Three things differ from the paper. Every polyline enters
+separate for agents and lanes, and a global graph 256 wide. Four things differ from the paper. Every polyline enters
 the sub-graph in its own frame and its pose joins after it (`perception.forecasting.vectorize` says why). An agent's
-newest vectors are also read in order (`NewestVectors`). And attention is scaled by 1/√d, which the paper's equation 5
-leaves out.
+newest vectors are also read in order (`NewestVectors`). Attention is scaled by 1/√d, which the paper's equation 5
+leaves out. And in the pairwise frame no token has a pose: attention is told how each pair lies to each other, as in
+SIMPL (https://arxiv.org/abs/2402.02519), so that one pass over a scene serves every agent as a view of its own would.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from perception.attention import SelfAttention, unpack
+from perception.attention import Neighbours, RelativeAttention, SelfAttention, unpack
 from perception.forecasting.scenario import AgentKind
 from perception.forecasting.vectorize import AGENT_FEATURES, LANE_FEATURES
 from perception.forecasting.views import VectorBatch
@@ -22,6 +23,8 @@ from perception.tokens import Tokens
 
 NEWEST_VECTORS = 19
 """Argoverse 1's whole history; the newest 1.9 s of longer ones."""
+RELATION_DIM = 64
+"""Width of what a polyline is told about where another one lies."""
 POSE_WAVELENGTHS_M = (4.0, 10.0, 25.0, 60.0, 150.0)
 """Of the sines that tell positions apart, from a lane's width to the size of a scene."""
 
@@ -148,6 +151,42 @@ class GlobalGraphLayer(nn.Module):
         return x + self.dropout(self.attention(self.norm(x), valid))
 
 
+class PairwiseGraphLayer(nn.Module):
+    """A global graph layer in which each polyline sees its neighbours from where it lies, then a feed-forward layer."""
+
+    def __init__(self, dim: int, heads: int, relation_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.attention = RelativeAttention(dim, heads, relation_dim)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        x: Float[Tensor, "packed dim"],
+        valid: Bool[Tensor, "views tokens"],
+        neighbours: Neighbours,
+        relations: Float[Tensor, "views tokens neighbours relation_dim"],
+    ) -> Float[Tensor, "packed dim"]:
+        """Tokens that have seen their neighbours, packed (`SelfAttention`)."""
+        x = x + self.dropout(self.attention(self.norm(x), valid, neighbours, relations))
+        return x + self.dropout(self.feed_forward(x))
+
+
+def relative_poses(
+    poses: Float[Tensor, "views tokens 4"], neighbours: Neighbours
+) -> Float[Tensor, "views tokens neighbours 4"]:
+    """Pose of every neighbour in the frame of the token whose neighbour it is: x, y (metres), cos, sin."""
+    x, y, cos, sin = poses.unsqueeze(2).unbind(-1)
+    of_x, of_y, of_cos, of_sin = neighbours.gather(poses).unbind(-1)
+    dx, dy = of_x - x, of_y - y
+    return torch.stack(
+        [cos * dx + sin * dy, cos * dy - sin * dx, cos * of_cos + sin * of_sin, cos * of_sin - sin * of_cos], dim=-1
+    )
+
+
 class VectorNet(nn.Module):
     """Agents and lanes to one token each, in the view of whoever is predicted.
 
@@ -157,6 +196,8 @@ class VectorNet(nn.Module):
         global_layers: Self-attention layers over all polylines; the paper has one.
         heads: Attention heads of the global graph; the paper has one.
         dropout: In the global graph.
+        pairwise: Whether each polyline is told how its neighbours lie to it (the pairwise frame), in place of where
+            it lies in a view.
     """
 
     def __init__(
@@ -166,17 +207,22 @@ class VectorNet(nn.Module):
         global_layers: int = 1,
         heads: int = 8,
         dropout: float = 0.0,
+        pairwise: bool = False,
     ) -> None:
         super().__init__()
         self.dim = dim
+        self.pairwise = pairwise
         self.agent_subgraph = PolylineSubgraph(AGENT_FEATURES, subgraph_widths, dim)
         self.lane_subgraph = PolylineSubgraph(LANE_FEATURES, subgraph_widths, dim)
         self.newest_vectors = NewestVectors(NEWEST_VECTORS, dim)
         self.agent_kind = nn.Embedding(len(AgentKind), dim)
         nn.init.normal_(self.agent_kind.weight, std=0.02)  # PyTorch's 1.0 would drown what tells agents apart
-        self.pose = PoseEmbedding(dim)
+        self.pose = PoseEmbedding(RELATION_DIM if pairwise else dim)
         self.fuse = nn.Sequential(nn.LayerNorm(dim), nn.ReLU(), nn.Linear(dim, dim))
-        self.global_graph = nn.ModuleList(GlobalGraphLayer(dim, heads, dropout) for _ in range(global_layers))
+        self.global_graph = nn.ModuleList(
+            PairwiseGraphLayer(dim, heads, RELATION_DIM, dropout) if pairwise else GlobalGraphLayer(dim, heads, dropout)
+            for _ in range(global_layers)
+        )
         self.norm = nn.LayerNorm(dim)
 
     def encode_polylines(
@@ -200,10 +246,15 @@ class VectorNet(nn.Module):
         return self.contextualize(self.encode_polylines(batch, lanes), batch)
 
     def contextualize(self, polylines: Float[Tensor, "polylines dim"], batch: VectorBatch) -> Tokens:
-        """Polyline features to tokens: the poses of a view join, then the polylines attend to each other."""
+        """Polyline features to tokens: poses join, and the polylines attend to each other."""
         valid = batch.token_valid
-        posed = polylines[batch.token_index[valid]] + self.pose(batch.token_poses[valid])
-        x = posed + self.fuse(posed)
+        x = polylines[batch.token_index[valid]]
+        if not self.pairwise:
+            x = x + self.pose(batch.token_poses[valid])
+        x = x + self.fuse(x)
+        seen = (
+            (batch.neighbours, self.pose(relative_poses(batch.token_poses, batch.neighbours))) if self.pairwise else ()
+        )
         for layer in self.global_graph:
-            x = layer(x, valid)
+            x = layer(x, valid, *seen)
         return Tokens(unpack(self.norm(x), valid), valid)

@@ -2,7 +2,8 @@
 
 In the `agent` frame every predicted agent is a view of its own, with one row to read. In the `scene` frame a scenario
 is one view, from the focal agent's pose, with a row for every predicted agent; it holds all agents, and the lanes that
-the focal agent or a moving one may reach. The network is the same for both.
+the focal agent or a moving one may reach. The network is the same for both. The `pairwise` frame is a scene's view too,
+in which every polyline sees its neighbours from its own pose: it does not matter to it where the view stands.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import torch
 from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
+from perception.attention import Neighbours
 from perception.forecasting.vectorize import VectorizedScenario
 from perception.tokens import Readout
 
-Frame = Literal["agent", "scene"]
+Frame = Literal["agent", "scene", "pairwise"]
 LOOK_AHEAD_S = 1.5
 """An agent sees the polylines nearest to where it will be after half of Argoverse 1's three seconds."""
 REACH_S = (0.0, 1.0, 2.0, 3.0)
@@ -46,6 +48,7 @@ class VectorBatch:
         token_index: Which polyline a token is, counted over agents and then lanes. Agents stand first in each view.
         token_poses: x, y (metres), cos, sin of the polyline's frame in the view's frame.
         token_valid: False where a view has fewer tokens.
+        neighbours: In the pairwise frame, the tokens that each token sees, itself first; none in the others.
         rows: Tokens of the predicted agents.
         rows_valid: False where a view has fewer predicted agents.
         row_velocities: Present velocity of the predicted agents, each in its own frame, m/s.
@@ -63,6 +66,7 @@ class VectorBatch:
     token_index: Int[Tensor, "views tokens"]
     token_poses: Float32[Tensor, "views tokens 4"]
     token_valid: Bool[Tensor, "views tokens"]
+    neighbours: Neighbours
     rows: Int[Tensor, "views rows"]
     rows_valid: Bool[Tensor, "views rows"]
     row_velocities: Float32[Tensor, "views rows 2"]
@@ -91,6 +95,7 @@ class _View:
     poses: Float32[np.ndarray, "seen 4"]
     rows: Int[np.ndarray, " rows"]
     row_agents: Int[np.ndarray, " rows"]
+    neighbours: Int[np.ndarray, "seen neighbours"]
 
 
 def make_batch(
@@ -107,26 +112,51 @@ def make_batch(
         scenarios: At least one, all with the same number of history steps.
         targets: For each scenario, rows of the agents to predict. None of them may be empty.
         frame: Who looks.
-        max_tokens: In the agent frame, each view sees this many polylines: those nearest to where it will be.
-            The scene frame has no such limit.
+        max_tokens: In the agent frame each view, in the pairwise frame each polyline sees this many polylines: those
+            nearest to where it will be. The scene frame has no such limit.
         turn_rad: For each scenario, an angle by which the views are turned (augmentation). Futures stay as they are,
             since each is written in its own agent's frame.
     """
     views: list[tuple[int, _View]] = []
     for index, (scenario, wanted) in enumerate(zip(scenarios, targets, strict=True)):
         turn = 0.0 if turn_rad is None else turn_rad[index]
-        if frame == "scene":
-            views.append((index, _scene_view(scenario, wanted, turn)))
+        if frame != "agent":
+            views.append((index, _scene_view(scenario, wanted, turn, max_tokens if frame == "pairwise" else 0)))
         else:
             views.extend((index, _agent_view(scenario, int(agent), turn, max_tokens)) for agent in wanted)
     return _pad(scenarios, views)
 
 
-def _scene_view(scenario: VectorizedScenario, targets: Int[np.ndarray, " targets"], turn_rad: float) -> _View:
+def _scene_view(
+    scenario: VectorizedScenario, targets: Int[np.ndarray, " targets"], turn_rad: float, neighbours: int
+) -> _View:
     agents, lanes = np.arange(len(scenario.agents)), _lanes_in_reach(scenario)
     view = _turned(scenario.agent_poses[scenario.focal], turn_rad)
     poses = _poses_in_view(np.concatenate([scenario.agent_poses, scenario.lane_poses[lanes]]), view)
-    return _View(agents, lanes, poses, rows=targets, row_agents=targets)
+    nearest = _neighbours(scenario, lanes, neighbours)
+    return _View(agents, lanes, poses, rows=targets, row_agents=targets, neighbours=nearest)
+
+
+def _neighbours(
+    scenario: VectorizedScenario, lanes: Int[np.ndarray, " seen_lanes"], count: int
+) -> Int[np.ndarray, "seen neighbours"]:
+    """For all agents and these lanes, the polylines nearest to where each will be: itself, and then nearest first."""
+    if count == 0:
+        return np.zeros((len(scenario.agents) + len(lanes), 0), np.int64)
+    x, y, cos, sin = scenario.agent_poses.T
+    ahead = np.linalg.norm(scenario.agent_velocities, axis=-1) * LOOK_AHEAD_S
+    centres = np.concatenate([np.column_stack([x + ahead * cos, y + ahead * sin]), scenario.lane_poses[lanes, :2]])
+    count = min(count, len(centres))
+    points = scenario.lane_points[lanes]
+    to_agents = _squared_m(centres, scenario.agent_poses[:, :2])
+    to_lanes = _squared_m(centres, points.reshape(-1, 2)).reshape(len(centres), *points.shape[:2])
+    distance = np.concatenate([to_agents, to_lanes.min(axis=2, initial=np.inf)], axis=1)
+    np.fill_diagonal(distance, -1.0)
+    return np.argsort(distance, axis=1, kind="stable")[:, :count]
+
+
+def _squared_m(a: Float32[np.ndarray, "n 2"], b: Float32[np.ndarray, "m 2"]) -> Float32[np.ndarray, "n m"]:
+    return (a[:, :1] - b[:, 0]) ** 2 + (a[:, 1:] - b[:, 1]) ** 2
 
 
 def _lanes_in_reach(scenario: VectorizedScenario) -> Int[np.ndarray, " seen_lanes"]:
@@ -154,7 +184,14 @@ def _agent_view(scenario: VectorizedScenario, agent: int, turn_rad: float, max_t
     lanes = nearest[nearest >= len(to_agents)] - len(to_agents)
     view = _turned(pose, turn_rad)
     poses = _poses_in_view(np.concatenate([scenario.agent_poses[agents], scenario.lane_poses[lanes]]), view)
-    return _View(agents, lanes, poses, rows=np.zeros(1, np.int64), row_agents=np.array([agent]))
+    return _View(
+        agents,
+        lanes,
+        poses,
+        rows=np.zeros(1, np.int64),
+        row_agents=np.array([agent]),
+        neighbours=np.zeros((len(poses), 0), np.int64),
+    )
 
 
 def _turned(pose: Float32[np.ndarray, " 4"], turn_rad: float) -> Float32[np.ndarray, " 4"]:
@@ -184,6 +221,9 @@ def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Vi
     token_index = np.zeros((len(views), tokens), np.int64)
     token_poses = np.zeros((len(views), tokens, 4), np.float32)
     token_valid = np.zeros((len(views), tokens), bool)
+    most = max(view.neighbours.shape[1] for _, view in views)
+    neighbours = np.zeros((len(views), tokens, most), np.int64)
+    neighbours_valid = np.zeros((len(views), tokens, most), bool)
     row_index = np.zeros((len(views), rows), np.int64)
     row_agents = np.zeros((len(views), rows), np.int64)
     rows_valid = np.zeros((len(views), rows), bool)
@@ -196,6 +236,8 @@ def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Vi
             [first_agent[scenario_index] + view.agents, first_lane[scenario_index] + view.lanes]
         )
         token_poses[i, :count], token_valid[i, :count] = view.poses, True
+        some = view.neighbours.shape[1]
+        neighbours[i, :count, :some], neighbours_valid[i, :count, :some] = view.neighbours, True
         row_index[i, :asked], row_agents[i, :asked], rows_valid[i, :asked] = view.rows, view.row_agents, True
         velocities[i, :asked] = scenario.agent_velocities[view.row_agents]
         futures[i, :asked] = scenario.futures[view.row_agents]
@@ -219,6 +261,7 @@ def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Vi
         token_index=torch.from_numpy(position_among_seen[token_index]),
         token_poses=torch.from_numpy(token_poses),
         token_valid=torch.from_numpy(token_valid),
+        neighbours=Neighbours(torch.from_numpy(neighbours), torch.from_numpy(neighbours_valid)),
         rows=torch.from_numpy(row_index),
         rows_valid=torch.from_numpy(rows_valid),
         row_velocities=torch.from_numpy(velocities),

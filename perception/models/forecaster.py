@@ -30,8 +30,12 @@ class Forecaster(nn.Module):
         encoder: Polylines to tokens.
         block: The frozen block between its two projections, or any of its controls.
         head: Tokens of predicted agents to futures.
-        frame: Whether every predicted agent is a view of its own, or the scenario is one view for all.
-        max_tokens: Polylines in an agent's view.
+        frame: Whether every predicted agent is a view of its own, or the scenario is one view for all
+            (`perception.forecasting.views`).
+        max_tokens: Polylines in an agent's view; in the pairwise frame, those that each polyline sees.
+
+    Raises:
+        ValueError: The encoder is for another frame.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class Forecaster(nn.Module):
         max_tokens: int = 96,
     ) -> None:
         super().__init__()
+        if encoder.pairwise != (frame == "pairwise"):
+            raise ValueError(f"Forecaster: expected an encoder for frame={frame!r}, got pairwise={encoder.pairwise}")
         self.encoder = encoder
         self.block = block
         self.head = head

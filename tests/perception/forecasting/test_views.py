@@ -25,6 +25,12 @@ def everybody(vectors: VectorizedScenario) -> np.ndarray:
     return np.arange(len(vectors.agents))
 
 
+def tensors(batch: VectorBatch) -> dict[str, torch.Tensor]:
+    """Every tensor of a batch by name."""
+    own = {f.name: getattr(batch, f.name) for f in fields(batch) if f.name != "neighbours"}
+    return own | {f"neighbours.{f.name}": getattr(batch.neighbours, f.name) for f in fields(batch.neighbours)}
+
+
 def pose_of(row: np.ndarray) -> SE2:
     x, y, cos, sin = (float(value) for value in row)
     return SE2(x, y, float(np.arctan2(sin, cos)))
@@ -143,8 +149,9 @@ def test_turning_a_view_turns_its_poses_and_leaves_the_futures(random_scenario, 
     turned_SE2_straight = SE2(0.0, 0.0, turn_rad).inverse()
     for before, after in zip(straight.token_poses, turned.token_poses, strict=True):
         assert_poses(after.numpy(), [turned_SE2_straight @ pose_of(row) for row in before.numpy()])
-    for name in {f.name for f in fields(VectorBatch)} - {"token_poses"}:
-        torch.testing.assert_close(getattr(turned, name), getattr(straight, name), rtol=0, atol=0)
+    before, after = tensors(straight), tensors(turned)
+    for name in before.keys() - {"token_poses"}:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=0)
 
 
 def test_only_the_polylines_nearest_to_where_the_agent_will_be_are_kept(
@@ -163,6 +170,38 @@ def test_only_the_polylines_nearest_to_where_the_agent_will_be_are_kept(
     seen = batch.token_poses[0, 1:, 0].numpy()
     middle = 1 / 9  # a lane's frame stands at point 5 of 10
     np.testing.assert_allclose(seen, np.array([15.0, 21.0, -8.0]) + middle, atol=1e-4)
+
+
+@few
+@given(first=seeds, second=seeds, max_tokens=st.integers(1, 8))
+def test_in_the_pairwise_frame_every_polyline_sees_itself_and_those_nearest_to_where_it_will_be(
+    random_scenario, first, second, max_tokens
+) -> None:
+    scenarios = [vectorize(random_scenario(seed)) for seed in (first, second)]
+    targets = [everybody(vectors) for vectors in scenarios]
+    batch = make_batch(scenarios, targets, frame="pairwise", max_tokens=max_tokens)
+    scene = tensors(make_batch(scenarios, targets, frame="scene", max_tokens=max_tokens))
+    for name in scene.keys() - {"neighbours.index", "neighbours.valid"}:
+        torch.testing.assert_close(tensors(batch)[name], scene[name], rtol=0, atol=0)
+    for view, vectors in enumerate(scenarios):
+        agents, count = len(vectors.agents), int(batch.token_valid[view].sum())
+        index, valid = batch.neighbours.index[view].numpy(), batch.neighbours.valid[view].numpy()
+        assert not valid[count:].any()
+        assert (valid[:count].sum(axis=1) == min(max_tokens, count)).all()
+        lanes = batch.lane_rows[batch.token_index[view, agents:count] - len(batch.agent_vectors)].numpy()
+        lanes = lanes - sum(len(earlier.lane_poses) for earlier in scenarios[:view])
+        places = [vectors.agent_poses[agent, None, :2] for agent in range(agents)]
+        places += [vectors.lane_points[lane] for lane in lanes]
+        for token in range(count):
+            chosen = index[token, valid[token]]
+            assert chosen[0] == token
+            assert len(set(chosen.tolist())) == len(chosen)
+            x, y, cos, sin = vectors.agent_poses[token] if token < agents else vectors.lane_poses[lanes[token - agents]]
+            ahead = 1.5 * np.linalg.norm(vectors.agent_velocities[token]) if token < agents else 0.0
+            there = np.array([x + ahead * cos, y + ahead * sin])
+            distance = np.array([np.linalg.norm(place - there, axis=1).min() for place in places])
+            left_out = np.setdiff1d(np.arange(count), chosen)
+            assert distance[chosen[1:]].max(initial=0) <= distance[left_out].min(initial=np.inf) + 1e-2
 
 
 def test_shorter_views_are_padded(make_scenario: Callable[..., Scenario]) -> None:
@@ -196,7 +235,7 @@ def test_a_row_carries_the_velocity_and_future_of_its_own_agent(random_scenario,
 
 def test_every_tensor_goes_along_to_another_device(make_scenario: Callable[..., Scenario]) -> None:
     batch = make_batch([vectorize(make_scenario())], [np.array([0])]).to("meta")
-    assert {getattr(batch, f.name).device.type for f in fields(batch)} == {"meta"}
+    assert {tensor.device.type for tensor in tensors(batch).values()} == {"meta"}
 
 
 @few

@@ -22,13 +22,13 @@ from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.constant_velocity import constant_velocity
 from perception.models.forecaster import Forecaster
 
-both_frames = pytest.mark.parametrize("frame", get_args(Frame))
+every_frame = pytest.mark.parametrize("frame", get_args(Frame))
 SEEDS = (3, 4, 5)
 
 
 def tiny(frame: Frame = "agent", **options) -> Forecaster:
     torch.manual_seed(0)
-    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2)
+    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, pairwise=frame == "pairwise")
     block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
     return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10), frame=frame, **options).eval()
 
@@ -43,7 +43,7 @@ def assert_same(left: Forecast, right: Forecast, atol: float = 1e-3) -> None:
     np.testing.assert_allclose(left.probabilities, right.probabilities, rtol=0, atol=1e-4)
 
 
-@both_frames
+@every_frame
 def test_many_scenarios_in_one_call_are_forecast_as_one_by_one(random_scenario, frame: Frame) -> None:
     scenarios = [random_scenario(seed) for seed in SEEDS]
     model = tiny(frame)
@@ -55,7 +55,7 @@ def test_many_scenarios_in_one_call_are_forecast_as_one_by_one(random_scenario, 
         np.testing.assert_allclose(forecast.probabilities.sum(axis=1), 1, atol=1e-6)
 
 
-@both_frames
+@every_frame
 def test_agents_may_be_asked_in_any_order(random_scenario, frame: Frame) -> None:
     scenario = random_scenario(4)
     agents = seen(scenario)
@@ -67,7 +67,7 @@ def test_agents_may_be_asked_in_any_order(random_scenario, frame: Frame) -> None
     assert_same(rolled, expected)
 
 
-@both_frames
+@every_frame
 def test_forecasts_move_with_the_city(random_scenario, moved, frame: Frame) -> None:
     scenario, elsewhere = random_scenario(5), SE2(2500.0, -900.0, 2.0)
     model = tiny(frame)
@@ -76,7 +76,7 @@ def test_forecasts_move_with_the_city(random_scenario, moved, frame: Frame) -> N
     assert_same(there, replace(here, trajectories=elsewhere.apply(here.trajectories)))
 
 
-@both_frames
+@every_frame
 def test_lane_features_that_are_known_already_change_nothing(random_scenario, frame: Frame) -> None:
     """Also where the views see only some of the lanes."""
     scenarios = [random_scenario(seed) for seed in SEEDS]
@@ -90,7 +90,7 @@ def test_lane_features_that_are_known_already_change_nothing(random_scenario, fr
     assert any(np.abs(a.trajectories - b.trajectories).max() > 1e-3 for a, b in zip(fresh, exchanged, strict=True))
 
 
-def test_both_frames_agree_about_the_focal_agent_where_both_see_everything(
+def test_agent_and_scene_frame_agree_about_the_focal_agent_where_both_see_everything(
     random_scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(views, "REACH_M", 1e6)
@@ -99,7 +99,24 @@ def test_both_frames_agree_about_the_focal_agent_where_both_see_everything(
     assert_same(tiny("agent").forecast(vectors, focal)[0], tiny("scene").forecast(vectors, focal)[0])
 
 
-@both_frames
+def test_in_the_pairwise_frame_every_agent_is_forecast_as_if_it_were_the_focal_one(
+    random_scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "REACH_M", 1e6)
+    scenario, model = random_scenario(5), tiny("pairwise")
+    (together,) = model.forecast([vectorize(scenario)], [seen(scenario)])
+    for row, agent in enumerate(seen(scenario)):
+        (own,) = model.forecast([vectorize(replace(scenario, focal=int(agent)))], [np.array([agent])])
+        np.testing.assert_allclose(own.trajectories[0], together.trajectories[row], atol=1e-3)
+
+
+def test_the_frame_is_that_of_the_encoder() -> None:
+    encoder, block = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2), build_adapter(16, kind="none")
+    with pytest.raises(ValueError, match="pairwise=False"):
+        Forecaster(encoder, block, TrajectoryDecoder(16), frame="pairwise")
+
+
+@every_frame
 def test_agents_that_are_not_seen_at_the_present_are_refused(
     make_scenario: Callable[..., Scenario], frame: Frame
 ) -> None:
@@ -112,7 +129,7 @@ def test_agents_that_are_not_seen_at_the_present_are_refused(
             tiny(frame).forecast([vectors], [np.array(wanted, dtype=np.int64)])
 
 
-@both_frames
+@every_frame
 def test_a_decoder_of_zeros_is_constant_velocity(make_scenario: Callable[..., Scenario], moved, frame: Frame) -> None:
     model = tiny(frame)
     last = model.head.regress[-1]
@@ -137,7 +154,7 @@ def test_gradients_reach_every_trained_parameter_through_the_frozen_block(
     assert all(p.grad is None for p in model.block.blocks.parameters())
 
 
-@both_frames
+@every_frame
 def test_the_folded_model_forecasts_the_same(random_scenario, frame: Frame) -> None:
     scenario, model = random_scenario(4), tiny(frame)
     question = [vectorize(scenario)], [seen(scenario)]

@@ -27,12 +27,12 @@ from perception_nodes.operations.lifecycle import LifecycleError
 
 MakeFrame = Callable[..., TrackedFrame]
 STEPS = 6
-both_frames = pytest.mark.parametrize("frame", get_args(Frame))
+every_frame = pytest.mark.parametrize("frame", get_args(Frame))
 
 
 def tiny(frame: Frame = "scene") -> Forecaster:
     torch.manual_seed(0)
-    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2)
+    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, pairwise=frame == "pairwise")
     block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
     return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10), frame=frame, max_tokens=12).eval()
 
@@ -82,7 +82,7 @@ def test_velocity_is_that_of_the_last_step(make_frame: MakeFrame, lanes: MapInde
     np.testing.assert_allclose(result.velocity, [[8, 0], [9, 0], [10, 0]], atol=1e-9)
 
 
-@both_frames
+@every_frame
 def test_a_recorded_log_is_forecast_as_offline(real_data: Path, frame: Frame) -> None:
     """The window that ends at each frame, by the reader's scenario with and without its future."""
     folder = sorted((real_data / "argoverse2" / "sensor_logs").iterdir())[0]
@@ -113,7 +113,7 @@ def test_a_recorded_log_is_forecast_as_offline(real_data: Path, frame: Frame) ->
     assert compared > 100
 
 
-@both_frames
+@every_frame
 def test_kept_lanes_change_no_forecast(make_frame: MakeFrame, lanes: MapIndex, frame: Frame) -> None:
     """The node computes the lanes' features once a map; a network that sees them afresh says the same."""
     frames, history = [make_frame(step) for step in range(STEPS)], TrackHistory(STEPS)
@@ -180,7 +180,7 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-@both_frames
+@every_frame
 @pytest.mark.parametrize("fault", FAULTS)
 def test_once_the_history_is_whole_again_a_fault_leaves_no_trace(
     make_frame: MakeFrame, lanes: MapIndex, fault: str, frame: Frame

@@ -75,6 +75,10 @@ def test_a_detector_that_is_taken_stays_as_it_is(make_answerer_run: MakeRun, tmp
     detecting = make_answerer_run(tmp_path / "detector", {"passes": 1, "detector_first": 1.0})
     assert scene_qa_job(detecting).monitor == "val/detection_loss"
     fit(detecting)
+    validated = {name for name in read_curves(tmp_path / "detector") if name.startswith("val/")}
+    assert validated == {"val/detection_loss"}, "a detector has no answers to count"
+    taking = make_answerer_run(tmp_path / "answerer", {"detector_first": 0.5}, detector_run=tmp_path / "detector")
+    assert not scene_qa_job(taking).leaves_out, "every parameter that learns is used in every step"
     fit(make_answerer_run(tmp_path / "answerer", {"passes": 1}, detector_run=tmp_path / "detector"))
     detector, answerer = (load_answerer(tmp_path / name).model for name in ("detector", "answerer"))
     assert detector.scene is not None

@@ -30,7 +30,7 @@ class ForecastRecipe(LearningRecipe):
         turn_std_rad: Spread of the random turn of every training view.
     """
 
-    frame: Literal["agent", "scene"] = "agent"
+    frame: Literal["agent", "scene", "pairwise"] = "agent"
     dim: int = 256
     global_layers: int = 1
     heads: int = 8

@@ -29,7 +29,13 @@ def build_forecaster(recipe: ForecastRecipe, future_steps: int) -> Forecaster:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        encoder = VectorNet(recipe.dim, global_layers=recipe.global_layers, heads=recipe.heads, dropout=recipe.dropout)
+        encoder = VectorNet(
+            recipe.dim,
+            global_layers=recipe.global_layers,
+            heads=recipe.heads,
+            dropout=recipe.dropout,
+            pairwise=recipe.frame == "pairwise",
+        )
         head = TrajectoryDecoder(recipe.dim, recipe.modes, future_steps)
         block = build_block(recipe.dim, recipe.block, recipe.seed)
     return Forecaster(encoder, block, head, frame=recipe.frame, max_tokens=recipe.max_tokens)

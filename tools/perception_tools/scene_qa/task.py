@@ -166,8 +166,7 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
     @override
     def training_step(self, batch: SceneQaBatch, batch_idx: int) -> Float[Tensor, ""]:
         """Answers of all questions, and where it is wanted the detections of their scenes."""
-        if self.only_detects and self.model.scene is not None and batch.scenes is not None:
-            found = self._detection_loss(self.model.scene(batch.scenes.points, batch.scenes.features), batch.scenes)
+        if self.only_detects and (found := self._detect(batch)) is not None:
             self._log_losses(found.total, {}, found)
             return found.total
         loss = self._loss(batch)
@@ -194,6 +193,12 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
             found = self._detection_loss(seen.detections, batch.scenes)
         return scene_answer_loss(answers, batch.targets, found)
 
+    def _detect(self, batch: SceneQaBatch) -> DetectionLoss | None:
+        """The detector's loss without any question; None where there is no scene to see or nothing that sees."""
+        if self.model.scene is None or batch.scenes is None:
+            return None
+        return self._detection_loss(self.model.scene(batch.scenes.points, batch.scenes.features), batch.scenes)
+
     def _detection_loss(self, found: Detections, scenes: SceneBatch) -> DetectionLoss:
         return detection_loss(found, scenes, semantic_weight=self.recipe.class_weight)
 
@@ -203,7 +208,14 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
 
     @override
     def validation_step(self, batch: SceneQaBatch, batch_idx: int) -> None:
-        """EM@1 of the questions, those with an unknown answer counted as wrong; how far off the asker's place is."""
+        """EM@1 of the questions, those with an unknown answer counted as wrong; how far off the asker's place is.
+
+        Of a detector that learns alone, its loss.
+        """
+        if self.never_answers and (found := self._detect(batch)) is not None:
+            self.log("val/detection_loss", found.total, batch_size=1, sync_dist=True)
+            self.log("detection_loss", found.total, prog_bar=True, logger=False, batch_size=1, sync_dist=True)
+            return
         answers, seen = self._answer(batch)
         given = answers.logits[:, :-1].argmax(-1, keepdim=True)
         hits = batch.targets.scores.gather(1, given).squeeze(1) > 0

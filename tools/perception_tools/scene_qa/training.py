@@ -74,7 +74,7 @@ def scene_qa_job(run: SceneQaTrainingRun) -> Job:
         next_command=f"perception train … --data {run.data} --detector-run {run.out} --out …"
         if task.never_answers
         else f"perception evaluate scene-qa --checkpoint {run.out} --data {run.data} --out …",
-        leaves_out=recipe.detector_first > 0,
+        leaves_out=task.detector_learns and recipe.detector_first > 0,
     )
 
 
