@@ -28,7 +28,7 @@ def everybody(vectors: VectorizedScenario) -> np.ndarray:
 def tensors(batch: VectorBatch) -> dict[str, torch.Tensor]:
     """Every tensor of a batch by name."""
     own = {f.name: getattr(batch, f.name) for f in fields(batch) if f.name != "neighbours"}
-    return own | {f"neighbours.{f.name}": getattr(batch.neighbours, f.name) for f in fields(batch.neighbours)}
+    return own | {"neighbours": batch.neighbours.index, "neighbours' validity": batch.neighbours.valid}
 
 
 def pose_of(row: np.ndarray) -> SE2:
@@ -119,11 +119,11 @@ def test_a_scene_shows_the_lanes_beside_the_way_of_those_who_move_and_of_the_foc
         vectors = vectorize(replace(scenario, focal=0 if focal else 1))
         return len(make_batch([vectors], [np.array([0])], frame="scene").lane_vectors)
 
-    assert seen_lanes(14.0, 2.0) == 2, "both lanes; the crosswalk begins 17 m from where the agent starts"
-    assert seen_lanes(14.0, 10.0) == 3, "after two seconds it is there"
-    assert seen_lanes(25.0, 10.0) == 0
-    assert seen_lanes(14.0, 0.0) == 0, "what stands asks for no lane"
-    assert seen_lanes(14.0, 0.0, focal=True) == 2, "but for the focal agent"
+    assert seen_lanes(28.0, 1.5) == 1, "the nearer lane; the crosswalk stays 26 m from the agent"
+    assert seen_lanes(28.0, 10.0) == 2, "after two seconds it is there"
+    assert seen_lanes(40.0, 10.0) == 0
+    assert seen_lanes(28.0, 0.0) == 0, "what stands asks for no lane"
+    assert seen_lanes(28.0, 0.0, focal=True) == 1, "but for the focal agent"
 
 
 @few
@@ -181,7 +181,7 @@ def test_in_the_pairwise_frame_every_polyline_sees_itself_and_those_nearest_to_w
     targets = [everybody(vectors) for vectors in scenarios]
     batch = make_batch(scenarios, targets, frame="pairwise", max_tokens=max_tokens)
     scene = tensors(make_batch(scenarios, targets, frame="scene", max_tokens=max_tokens))
-    for name in scene.keys() - {"neighbours.index", "neighbours.valid"}:
+    for name in scene.keys() - {"neighbours", "neighbours' validity"}:
         torch.testing.assert_close(tensors(batch)[name], scene[name], rtol=0, atol=0)
     for view, vectors in enumerate(scenarios):
         agents, count = len(vectors.agents), int(batch.token_valid[view].sum())

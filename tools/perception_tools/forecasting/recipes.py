@@ -13,14 +13,14 @@ class ForecastRecipe(LearningRecipe):
     """VectorNet on Argoverse; the learning rate follows a cosine to 1 % of its peak.
 
     Attributes:
-        frame: `agent`: every predicted agent sees the scene from its own pose, which is the more accurate; `scene`: all
-            from the focal one's, which costs a fraction.
+        frame: `pairwise`: every agent and lane sees its neighbours from where it lies, all in one pass; `agent`: every
+            predicted agent sees the scene from its own pose, a pass for each; `scene`: all from the focal one's.
         dim: Width of the tokens.
         global_layers: Self-attention layers over all polylines.
         heads: Of that attention.
         dropout: In the global graph.
         modes: Futures for each agent, K.
-        max_tokens: Nearest polylines that an agent's view holds.
+        max_tokens: Nearest polylines that each agent or lane sees (`pairwise`), or an agent's view holds (`agent`).
         batch_scenarios: Scenarios in a step, over all processes.
         targets_per_scenario: Agents predicted in a training scenario: the focal agent and randomly chosen others whose
             future is complete, those that move first.
@@ -30,16 +30,16 @@ class ForecastRecipe(LearningRecipe):
         turn_std_rad: Spread of the random turn of every training view.
     """
 
-    frame: Literal["agent", "scene", "pairwise"] = "agent"
+    frame: Literal["agent", "scene", "pairwise"] = "pairwise"
     dim: int = 256
-    global_layers: int = 1
+    global_layers: int = 2
     heads: int = 8
     dropout: float = 0.1
     modes: int = 6
-    max_tokens: int = 80
-    passes: int = 32
+    max_tokens: int = 48
+    passes: int = 28
     batch_scenarios: int = 8
-    targets_per_scenario: int = 4
+    targets_per_scenario: int = 12
     focal_weight: float = 1.0
     warmup_steps: int = 300
     expected_error_weight: float = 0.4

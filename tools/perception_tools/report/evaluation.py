@@ -58,7 +58,7 @@ class Evaluation:
         seconds_per_scene: Of the whole forecast of a scene; None where it was not measured.
         parameters: How many are trainable, and how many frozen.
         block: None where the model has no block.
-        frame: `agent` (each predicted agent in its own frame) or `scene` (one frame for all).
+        frame: From where polylines are seen (`perception.forecasting.views`).
     """
 
     name: str

@@ -79,7 +79,7 @@ def frame_table(evaluations: Sequence[Evaluation]) -> Table | None:
         numbers = [Cell(_number(e.metrics["k6"][name])) for name in HEADLINE]
         rows.append((e.frame, [Cell(e.name), *numbers, Cell(_milliseconds(e))]))
     headings = ("frame", "model", *HEADLINE.values(), "ms a scene")
-    return Table("frames", "One frame a predicted agent against one frame a scene, K = 6", headings, rows)
+    return Table("frames", "From where polylines are seen, K = 6", headings, rows)
 
 
 def count_table(evaluations: Sequence[Evaluation]) -> Table:
