@@ -28,6 +28,7 @@ def serve_block(
     listen: tuple[str, ...] = ("tcp/127.0.0.1:0",),
     oip: int | None = None,
     oip_address: str = "127.0.0.1",
+    oip_client: tuple[str, ...] = (),
     ca: Path | None = None,
     certificate: Path | None = None,
     key: Path | None = None,
@@ -49,6 +50,7 @@ def serve_block(
         listen: Where zenoh peers may connect; without certificates only.
         oip: Port to serve the Open Inference Protocol on gRPC at, for other hosts; 0 takes a free one.
         oip_address: To listen at.
+        oip_client: With certificates, the common names of those who may ask by gRPC; all others are refused.
         ca: Certificate of the authority that has signed everybody's. With it, certificate and key, everything goes over
             TLS, and only with those who show a certificate of that authority.
         certificate: Of this process.
@@ -80,7 +82,8 @@ def serve_block(
         if oip is not None:
             from perception_nodes.block.oip import OipBlockServer
 
-            server = OipBlockServer(host, oip, oip_address, identity=identity, allow_unencrypted=allow_unencrypted)
+            guard = {"identity": identity, "clients": oip_client, "allow_unencrypted": allow_unencrypted}
+            server = OipBlockServer(host, oip, oip_address, **guard)
             open_.callback(server.close, 1.0)
             ready["oip"] = server.port
         if zenoh:

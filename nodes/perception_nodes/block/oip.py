@@ -10,12 +10,12 @@ https://github.com/open-inference/open-inference-protocol, `inference_grpc.md`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from functools import partial
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import grpc
 import numpy as np
@@ -65,12 +65,15 @@ class OipBlockServer:
         host: What answers; stays its owner's.
         port: 0 takes a free one.
         address: Loopback unless told.
-        identity: To show; then only TLS is spoken, and only those are answered who show a certificate of the same
-            authority.
+        identity: To show; then only TLS is spoken, and only with those who show a certificate of the same authority.
+        clients: Common names in their certificates of those who are answered; all others are refused.
         allow_unencrypted: Listen beyond loopback without an identity too, where anybody may ask.
 
     Attributes:
         port: That it listens at.
+
+    Raises:
+        InputError: The port cannot be listened at, or there is only one of identity and clients.
     """
 
     def __init__(
@@ -80,8 +83,14 @@ class OipBlockServer:
         address: str = "127.0.0.1",
         *,
         identity: Identity | None = None,
+        clients: Collection[str] = (),
         allow_unencrypted: bool = False,
     ) -> None:
+        if (identity is None) == bool(clients):
+            found = f"{len(clients)} clients and {'no' if identity is None else 'a'} certificate"
+            raise InputError(
+                f"serving gRPC: expected clients by name where there is a certificate, got {found}; give both"
+            )
         expect_guarded(f"{address}:{port}", guarded=identity is not None or allow_unencrypted)
         self._host = host
         options = [
@@ -97,7 +106,9 @@ class OipBlockServer:
         for name in ("", SERVICE):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        self._server.add_generic_rpc_handlers((_handler(_Servicer(host)),))
+        self._server.add_generic_rpc_handlers(
+            (_handler(_Servicer(host), None if identity is None else frozenset(clients)),)
+        )
         try:
             if identity is None:
                 self.port = self._server.add_insecure_port(f"{address}:{port}")
@@ -205,14 +216,15 @@ def _cancel(future: Future[Tensor]) -> None:
     future.cancel()
 
 
-def _handler(servicer: _Servicer) -> grpc.GenericRpcHandler:
-    """The calls, each of which parses its own request: gRPC keeps a call for ever whose request it cannot parse itself.
+def _handler(servicer: _Servicer, clients: frozenset[str] | None) -> grpc.GenericRpcHandler:
+    """The calls, answered to these clients, or to anybody where they are None.
 
-    (grpcio 1.85, some 2 kB each: whoever sends such requests would fill the server's memory.)
+    Each parses its own request: gRPC keeps a call for ever whose request it cannot parse itself (grpcio 1.85, some
+    2 kB each: whoever sends such requests would fill the server's memory).
     """
     methods = {
         name: grpc.unary_unary_rpc_method_handler(
-            partial(_parse, getattr(protocol, f"{name}Request"), getattr(servicer, name)),
+            partial(_call, getattr(protocol, f"{name}Request"), getattr(servicer, name), clients),
             response_serializer=methodcaller("SerializeToString"),
         )
         for name in _CALLS
@@ -220,9 +232,18 @@ def _handler(servicer: _Servicer) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(SERVICE, methods)
 
 
-def _parse(
-    kind: type[Message], answer: Callable[[Any, grpc.ServicerContext], Any], data: bytes, context: grpc.ServicerContext
+def _call(
+    kind: type[Message],
+    answer: Callable[[Any, grpc.ServicerContext], Any],
+    clients: frozenset[str] | None,
+    data: bytes,
+    context: grpc.ServicerContext,
 ) -> Any:
+    if clients is not None:
+        shown = cast(Iterable[bytes], context.auth_context().get("x509_common_name", ()))
+        names = [name.decode(errors="replace") for name in shown]
+        if clients.isdisjoint(names):
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{', '.join(names)[:80]} is none of those who may ask")
     try:
         request = kind.FromString(data)
     except DecodeError as error:

@@ -12,7 +12,7 @@ from perception.frozen.folded import FoldedBlock
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
-from perception_nodes.block.request import MalformedRequest, NoWorker, UnknownPipeline
+from perception_nodes.block.request import BlockFailed, MalformedRequest, NoWorker, UnknownPipeline
 from perception_nodes.block.service import DeadlineExceeded
 from perception_nodes.operations.identity import identity_in
 
@@ -69,7 +69,7 @@ def test_over_tls_the_numbers_are_the_same_and_strangers_are_not_answered(
     folded: FoldedBlock, adapter: FrozenBlockAdapter, papers: Path, forged_papers: Path
 ) -> None:
     host = BlockHost({"forecast": folded})
-    with OipBlockServer(host, identity=identity_in(papers, "router")) as server:
+    with OipBlockServer(host, identity=identity_in(papers, "router"), clients=["client"]) as server:
         place = [f"127.0.0.1:{server.port}"]
         with OipBlocks(place, identity_in(papers, "client")) as blocks:
             alone = adapter(TOKENS, ASKED)
@@ -81,10 +81,32 @@ def test_over_tls_the_numbers_are_the_same_and_strangers_are_not_answered(
     assert host.service.counts.requests == 1
 
 
+def test_a_certificate_alone_gives_no_right_to_ask(folded: FoldedBlock, papers: Path) -> None:
+    host = BlockHost({"forecast": folded})
+    with OipBlockServer(host, identity=identity_in(papers, "router"), clients=["client"]) as server:
+        place = [f"127.0.0.1:{server.port}"]
+        with (
+            OipBlocks(place, identity_in(papers, "stranger")) as blocks,
+            pytest.raises(BlockFailed, match="stranger is none of those who may ask"),
+        ):
+            RemoteBlock(blocks, "forecast", timeout_s=5)(TOKENS, ASKED)
+        with OipBlocks(place, identity_in(papers, "client")) as blocks:
+            RemoteBlock(blocks, "forecast", timeout_s=5)(TOKENS, ASKED)
+    assert host.service.counts.requests == 1
+
+
+def test_who_may_ask_must_be_said_where_there_are_certificates(folded: FoldedBlock, papers: Path) -> None:
+    host = BlockHost({"forecast": folded})
+    with pytest.raises(InputError, match="got 0 clients and a certificate"):
+        OipBlockServer(host, identity=identity_in(papers, "router"))
+    with pytest.raises(InputError, match="got 1 clients and no certificate"):
+        OipBlockServer(host, clients=["client"])
+
+
 def test_a_server_of_another_authority_is_not_asked(folded: FoldedBlock, papers: Path, forged_papers: Path) -> None:
     host = BlockHost({"forecast": folded})
     with (
-        OipBlockServer(host, identity=identity_in(forged_papers, "router")) as server,
+        OipBlockServer(host, identity=identity_in(forged_papers, "router"), clients=["client"]) as server,
         OipBlocks([f"127.0.0.1:{server.port}"], identity_in(papers, "client")) as blocks,
         pytest.raises((NoWorker, DeadlineExceeded)),
     ):
