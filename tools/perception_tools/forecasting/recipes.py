@@ -37,7 +37,7 @@ class ForecastRecipe(LearningRecipe):
     dropout: float = 0.1
     modes: int = 6
     max_tokens: int = 48
-    passes: int = 28
+    passes: int = 25
     batch_scenarios: int = 8
     targets_per_scenario: int = 12
     focal_weight: float = 1.0
