@@ -9,6 +9,9 @@ import tyro
 
 from perception.errors import InputError
 
+VIEWED_SCENES = 20
+"""That a viewer shows: below 10 MB."""
+
 
 def evaluate_scene_qa(
     out: Path,
@@ -47,14 +50,17 @@ def evaluate_scene_qa(
         answers: SQA3D's answer_dict.json; found by itself beside the annotations or one folder up.
         checkpoint: Run folder or model file of a trained answerer; give the option once for each. Their answers are
             written to OUT/predictions.json too.
-        data: The store of scenes and questions for them.
+        data: The store of scenes and questions for them; beside --predictions, of scenes for --viewer.
         split: Which questions of the store.
         limit: Only those about the first so many scenes.
         device: Where models run: cpu, cuda.
         data_name: What to call the questions in the report.
         viewer: Write OUT/viewer.html too: the first scenes to turn in a browser, with each question, what the first
-            model answered, where it believes the asker to stand and what it attended to. Needs --checkpoint.
+            system answered, where it believes the asker to stand and what a model attended to. Needs --data.
     """
+    if viewer and (data is None or not (checkpoint or predictions)):
+        raise InputError("--viewer: expected --data STORE, which holds the scenes, and --checkpoint or --predictions")
+    shown_scenes = VIEWED_SCENES if limit is None else min(limit, VIEWED_SCENES)
     if checkpoint:
         from perception_tools.scene_qa.evaluation import evaluate_answerers
 
@@ -66,12 +72,10 @@ def evaluate_scene_qa(
         options = {"split": split, "limit": limit, "data_name": data_name, "device": device}
         evaluate_answerers(checkpoint, data, out, **options)
         if viewer:
-            from perception_tools.scene_qa.viewing import SCENES, view_answerer
+            from perception_tools.scene_qa.viewing import view_answerer
 
-            view_answerer(checkpoint[0], data, out / "viewer.html", split=split, scenes=min(limit or SCENES, SCENES))
+            view_answerer(checkpoint[0], data, out / "viewer.html", split=split, scenes=shown_scenes)
         return
-    if viewer:
-        raise InputError("--viewer: expected --checkpoint RUN and --data STORE, which hold the scenes; give both")
     from perception_tools.scene_qa.files import evaluate_files
 
     if questions is None or annotations is None:
@@ -79,3 +83,7 @@ def evaluate_scene_qa(
     evaluate_files(
         questions, annotations, out, predictions=predictions, baseline=baseline, answers=answers, data_name=data_name
     )
+    if viewer and data is not None:
+        from perception_tools.scene_qa.viewing import view_predictions
+
+        view_predictions(predictions[0], questions, annotations, data, out / "viewer.html", scenes=shown_scenes)

@@ -25,10 +25,15 @@ def evaluated(trained_answerer: Path, rooms_store: Path, tmp_path_factory: pytes
     return out
 
 
-def test_the_viewer_shows_what_was_scored(evaluated: Path) -> None:
-    found = re.search(r'id="content">(.*?)</script>', (evaluated / "viewer.html").read_text(), re.DOTALL)
+def content(folder: Path) -> dict:
+    """What a viewer holds."""
+    found = re.search(r'id="content">(.*?)</script>', (folder / "viewer.html").read_text(), re.DOTALL)
     assert found
-    shown = {question["id"]: question for question in json.loads(found[1])["questions"]}
+    return json.loads(found[1])
+
+
+def test_the_viewer_shows_what_was_scored(evaluated: Path) -> None:
+    shown = {question["id"]: question for question in content(evaluated)["questions"]}
     scored = [json.loads(line) for line in (evaluated / "answers.jsonl").read_text().splitlines()]
     assert len(shown) == len(scored) > 0
     for record in scored:
@@ -56,4 +61,25 @@ def test_attention_and_guess_are_those_of_the_model(trained_answerer: Path, room
 
 def test_a_viewer_without_scenes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "scene-qa", "--viewer", "--out", str(tmp_path)]) == 2
-    assert "--viewer: expected --checkpoint RUN and --data STORE" in capsys.readouterr().err
+    assert "--viewer: expected --data STORE" in capsys.readouterr().err
+
+
+def test_anybodys_predictions_are_shown_where_they_were_asked(
+    evaluated: Path, made_rooms: Path, rooms_store: Path, tmp_path: Path
+) -> None:
+    """The model's own answers by way of a file: the same answers, and the same places in the scene."""
+    questions, annotations = sorted(map(str, made_rooms.rglob("v1_balanced_*_test_*.json")))
+    words = f"evaluate scene-qa --predictions {evaluated}/predictions.json --questions {questions}"
+    words += f" --annotations {annotations} --data {rooms_store} --viewer --out {tmp_path}"
+    assert main(words.split()) == 0
+    theirs, ours = content(tmp_path), content(evaluated)
+    assert theirs["scenes"] == ours["scenes"]
+    known = {question["id"]: question for question in ours["questions"]}
+    assert known.keys() == {question["id"] for question in theirs["questions"]}
+    for question in theirs["questions"]:
+        model = known[question["id"]]
+        for part in ("question", "true", "right", "answers"):
+            assert question[part] == model[part]
+        np.testing.assert_allclose(question["asker"], model["asker"], atol=2e-3)
+        np.testing.assert_allclose(question["guess"], model["guess"], atol=2e-3)
+        assert question["attention"] is None

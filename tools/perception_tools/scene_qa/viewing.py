@@ -1,4 +1,4 @@
-"""From trained models and the rooms they are asked about to the viewer of `perception_tools.report.scene_viewer`."""
+"""From what was answered and the rooms that it is about to the viewer of `perception_tools.report.scene_viewer`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import torch
 from perception.encoders.votenet import Detections
 from perception.scene.classes import BOX_CLASSES
 from perception.scene.scene import Scene, Viewpoint
+from perception_datasets.sqa3d.questions import Pose
+from perception_datasets.sqa3d.questions import read_questions as read_sqa3d_questions
+from perception_datasets.sqa3d.scenes import join_questions, to_viewpoint
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
 from perception_tools.report.scene_viewer import SHOWN_ANSWERS, Attention, ViewedQuestion, write_scene_viewer
-from perception_tools.scene_qa.data import QuestionGroup, ValidationGroups, first_scenes
+from perception_tools.scene_qa.data import QuestionGroup, ValidationGroups, by_scene, first_scenes
 from perception_tools.scene_qa.model_file import TrainedAnswerer, load_answerer
-
-SCENES = 20
-"""That a viewer shows: below 10 MB."""
+from perception_tools.scene_qa.predictions import read_predictions
 
 
 def view_answerer(checkpoint: Path, data: Path, path: Path, *, split: str, scenes: int) -> None:
@@ -35,6 +36,29 @@ def view_answerer(checkpoint: Path, data: Path, path: Path, *, split: str, scene
         group = groups[index]
         viewed += view_group(trained, group, scans.read(group.questions[0].scene_id).scene)
     _write(path, viewed, trained.training.name, f"{scans.source} {split}")
+    print(path)
+
+
+def view_predictions(
+    predictions: Path, questions: Path, annotations: Path, data: Path, path: Path, *, scenes: int
+) -> None:
+    """Writes a viewer of anybody's predictions for SQA3D's questions about the first scenes that a store holds.
+
+    Raises:
+        InputError: A file cannot be used, or the store holds none of the scenes that are asked about.
+    """
+    scans, said = open_scene_store(data), read_predictions(predictions)
+    joined = join_questions(read_sqa3d_questions(questions, annotations), scans)
+    viewed: list[ViewedQuestion] = []
+    for name, asked in by_scene(first_scenes(joined.questions, scenes)).items():
+        stored = scans.read(name)
+        for question in asked:
+            guess, frame = said.viewpoints.get(question.id), stored.scene_SE3_centred
+            if guess is not None:
+                guess = None if frame is None else to_viewpoint(Pose(guess.position, guess.rotation), frame)
+            answers = said.answers.get(question.id, ())
+            viewed.append(ViewedQuestion(question, stored.scene, answers, guess=guess))
+    _write(path, viewed, predictions.stem, questions.stem)
     print(path)
 
 
