@@ -215,58 +215,46 @@ def _poses_in_view(
 def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _View]]) -> VectorBatch:
     first_agent = np.cumsum([0] + [len(s.agents) for s in scenarios])
     first_lane = np.cumsum([first_agent[-1]] + [len(s.lane_poses) for s in scenarios])
-    tokens = max(len(view.poses) for _, view in views)
-    rows = max(len(view.rows) for _, view in views)
-    future_steps = scenarios[0].futures.shape[1]
-    token_index = np.zeros((len(views), tokens), np.int64)
-    token_poses = np.zeros((len(views), tokens, 4), np.float32)
-    token_valid = np.zeros((len(views), tokens), bool)
-    most = max(view.neighbours.shape[1] for _, view in views)
-    neighbours = np.zeros((len(views), tokens, most), np.int64)
-    neighbours_valid = np.zeros((len(views), tokens, most), bool)
-    row_index = np.zeros((len(views), rows), np.int64)
-    row_agents = np.zeros((len(views), rows), np.int64)
-    rows_valid = np.zeros((len(views), rows), bool)
-    velocities = np.zeros((len(views), rows, 2), np.float32)
-    futures = np.zeros((len(views), rows, future_steps, 2), np.float32)
-    futures_valid = np.zeros((len(views), rows, future_steps), bool)
-    for i, (scenario_index, view) in enumerate(views):
-        scenario, count, asked = scenarios[scenario_index], len(view.poses), len(view.rows)
-        token_index[i, :count] = np.concatenate(
-            [first_agent[scenario_index] + view.agents, first_lane[scenario_index] + view.lanes]
-        )
-        token_poses[i, :count], token_valid[i, :count] = view.poses, True
-        some = view.neighbours.shape[1]
-        neighbours[i, :count, :some], neighbours_valid[i, :count, :some] = view.neighbours, True
-        row_index[i, :asked], row_agents[i, :asked], rows_valid[i, :asked] = view.rows, view.row_agents, True
-        velocities[i, :asked] = scenario.agent_velocities[view.row_agents]
-        futures[i, :asked] = scenario.futures[view.row_agents]
-        futures_valid[i, :asked] = scenario.futures_valid[view.row_agents]
+    polylines = [
+        np.concatenate([first_agent[index] + view.agents, first_lane[index] + view.lanes]) for index, view in views
+    ]
     seen = np.zeros(first_lane[-1], bool)
-    seen[token_index[token_valid]] = True
-    position_among_seen = np.maximum(np.cumsum(seen) - 1, 0)
+    seen[np.concatenate(polylines)] = True
+    position_among_seen = np.cumsum(seen) - 1
     seen_agents, seen_lanes = seen[: first_agent[-1]], seen[first_agent[-1] :]
-    stacked = {
-        name: torch.from_numpy(np.concatenate([getattr(s, name) for s in scenarios])[mask])
-        for name, mask in (
-            ("agent_vectors", seen_agents),
-            ("agent_vectors_valid", seen_agents),
-            ("agent_kinds", seen_agents),
-            ("lane_vectors", seen_lanes),
-        )
-    }
+
+    def take(name: str, rows: Bool[np.ndarray, " rows"]) -> Tensor:
+        return torch.from_numpy(np.concatenate([getattr(scenario, name) for scenario in scenarios])[rows])
+
+    def of_rows(name: str) -> Tensor:
+        return _stack([getattr(scenarios[index], name)[view.row_agents] for index, view in views])
+
     return VectorBatch(
-        **stacked,
+        agent_vectors=take("agent_vectors", seen_agents),
+        agent_vectors_valid=take("agent_vectors_valid", seen_agents),
+        agent_kinds=take("agent_kinds", seen_agents),
+        lane_vectors=take("lane_vectors", seen_lanes),
         lane_rows=torch.from_numpy(np.flatnonzero(seen_lanes)),
-        token_index=torch.from_numpy(position_among_seen[token_index]),
-        token_poses=torch.from_numpy(token_poses),
-        token_valid=torch.from_numpy(token_valid),
-        neighbours=Neighbours(torch.from_numpy(neighbours), torch.from_numpy(neighbours_valid)),
-        rows=torch.from_numpy(row_index),
-        rows_valid=torch.from_numpy(rows_valid),
-        row_velocities=torch.from_numpy(velocities),
-        futures=torch.from_numpy(futures),
-        futures_valid=torch.from_numpy(futures_valid),
+        token_index=_stack([position_among_seen[tokens] for tokens in polylines]),
+        token_poses=_stack([view.poses for _, view in views]),
+        token_valid=_stack([np.ones(len(view.poses), bool) for _, view in views]),
+        neighbours=Neighbours(
+            _stack([view.neighbours for _, view in views]),
+            _stack([np.ones(view.neighbours.shape, bool) for _, view in views]),
+        ),
+        rows=_stack([view.rows for _, view in views]),
+        rows_valid=_stack([np.ones(len(view.rows), bool) for _, view in views]),
+        row_velocities=of_rows("agent_velocities"),
+        futures=of_rows("futures"),
+        futures_valid=of_rows("futures_valid"),
         view_scenario=torch.tensor([index for index, _ in views]),
-        row_agents=torch.from_numpy(row_agents),
+        row_agents=_stack([view.row_agents for _, view in views]),
     )
+
+
+def _stack(arrays: Sequence[np.ndarray]) -> Tensor:
+    """Arrays along a new first axis, each filled up with 0 to the largest along every other."""
+    stacked = np.zeros((len(arrays), *np.max([array.shape for array in arrays], axis=0)), arrays[0].dtype)
+    for place, array in zip(stacked, arrays, strict=True):
+        place[tuple(slice(size) for size in array.shape)] = array
+    return torch.from_numpy(stacked)
