@@ -72,7 +72,8 @@ def test_latents_and_folded_keys_give_the_same(rows: int, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(("precision", "error"), [("bfloat16", 0.01), ("int8", 0.03), ("int8_dynamic", 0.1)])
-def test_narrow_weights_stay_close_and_are_narrow(precision, error: float):
+def test_narrow_weights_stay_close_and_are_narrow(precision, error: float, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(folded_module, "has_bfloat16_products", lambda _: False)  # the same on every processor
     torch.manual_seed(0)
     adapter = build_adapter(16, source="random:128x344x4?seed=1").requires_grad_(False)
     for parameter in adapter.parameters():

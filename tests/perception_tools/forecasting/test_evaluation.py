@@ -139,7 +139,7 @@ def test_models_side_by_side_are_told_apart(
     metrics = evaluate_models(runs, data, tmp_path / "out", limit=2)
     names = {metrics["name"], *metrics["others"]}
     assert len(names) == len(runs) + 1
-    assert metrics["name"].startswith("vectornet-llama (agent frame) (seed 0)")
+    assert metrics["name"].startswith("vectornet-llama (pairwise frame) (seed 0)")
     assert any(name.endswith("[a copy]") for name in names)
     assert metrics["seconds_per_scene"].keys() == names - {BASELINE}
 

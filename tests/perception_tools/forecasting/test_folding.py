@@ -19,10 +19,9 @@ def test_every_precision_is_held_against_the_model_on_real_tokens_and_the_metric
     rows = {row["precision"]: row for row in json.loads((out / "precisions.json").read_text())["precisions"]}
     assert rows.keys() == {"unfolded", "float32", "bfloat16", "int8", "int8_dynamic"}
     assert rows["unfolded"]["relative_error"] == 0
-    errors = [rows[name]["relative_error"] for name in ("float32", "bfloat16", "int8", "int8_dynamic")]
-    assert errors == sorted(errors)
-    assert errors[0] < 1e-6 < errors[1]
-    assert errors[-1] < 0.1
+    exact, *narrow = (rows[name]["relative_error"] for name in ("float32", "bfloat16", "int8", "int8_dynamic"))
+    assert exact < 1e-6 < min(narrow), "how the narrow ones compare depends on the processor's products"
+    assert max(narrow) < 0.1
     assert rows["float32"]["min_fde"] == pytest.approx(rows["unfolded"]["min_fde"], abs=1e-4)
     metrics = evaluate_models([trained_run], data, tmp_path / "evaluated")
     assert rows["unfolded"]["min_fde"] == pytest.approx(metrics["k6"]["min_fde"], abs=1e-4)
