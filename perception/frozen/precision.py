@@ -21,6 +21,9 @@ Precision = Literal["float32", "bfloat16", "int8", "int8_dynamic"]
 
 FEW_ROWS = 8
 """Up to here PyTorch's kernels that widen weights one by one are faster than widening a slice and multiplying."""
+INT8_KERNEL_BYTES = 16
+"""PyTorch's kernel of int8 weights for few rows reads them so many at a time, from addresses that are multiples of it:
+with AVX-512 other weights end the process (PyTorch 2.13)."""
 SLICE_ROWS = 256
 """Rows of a weight that are widened at once: 4 MB of a LLaMA-7B matrix in float32, which a processor's cache holds."""
 
@@ -131,12 +134,15 @@ class Int8Linear(nn.Module):
     def forward(self, x: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
         """The map, in the type of x."""
         rows = x.flatten(0, -2)
-        if x.device.type == "cpu" and len(rows) <= FEW_ROWS:
+        if x.device.type == "cpu" and len(rows) <= FEW_ROWS and self._fits_kernel():
             out = torch.ops.aten._weight_int8pack_mm(rows.bfloat16(), self.weight, self.scale.bfloat16()).to(x.dtype)
         else:
             out = _widened(rows, self.weight) * self.scale.to(x.dtype)
         out = out.unflatten(0, x.shape[:-1])
         return out if self.bias is None else out + self.bias.to(x.dtype)
+
+    def _fits_kernel(self) -> bool:
+        return self.weight.shape[1] % INT8_KERNEL_BYTES == 0 and self.weight.data_ptr() % INT8_KERNEL_BYTES == 0
 
 
 class DynamicInt8Linear(Int8Linear):

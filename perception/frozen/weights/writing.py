@@ -12,6 +12,10 @@ from torch import Tensor
 
 from perception.frozen.weights.blocks import WeightsError
 
+ALIGNMENT = 64
+"""Tensors begin at multiples of it in the file, and so in the memory that a file is mapped into, if their sizes are
+multiples of it too: what a processor reads at once, and what PyTorch's int8 kernel needs (`precision.py`)."""
+
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Writes under a temporary name beside `path` and renames; an interrupted write leaves nothing under that name.
@@ -23,10 +27,19 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            save_file(dict(tensors), temporary, dict(metadata))
+            _save_aligned(temporary, dict(tensors), dict(metadata))
             temporary.chmod(0o644)  # safetensors lets only the writer read, but a robot's nodes run as somebody else
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: cannot be written ({error})") from error
+
+
+def _save_aligned(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Pads the header by blanks in its metadata; safetensors alone aligns it to 8 bytes."""
+    save_file(tensors, path, {**metadata, "padding": ""})
+    with path.open("rb") as file:
+        header = 8 + int.from_bytes(file.read(8), "little")
+    if header % ALIGNMENT:
+        save_file(tensors, path, {**metadata, "padding": " " * (-header % ALIGNMENT)})

@@ -110,3 +110,16 @@ def _holding(weight: Tensor) -> nn.Linear:
     linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False).requires_grad_(False)
     linear.load_state_dict({"weight": weight}, assign=True)
     return linear
+
+
+@pytest.mark.parametrize("width", [32, 40, 344])
+@pytest.mark.parametrize("offset", [0, 8])
+def test_int8_weights_may_lie_anywhere_and_have_any_width(width: int, offset: int):
+    """PyTorch's kernel for few rows ends the process, or gives other values, where it does not fit (with AVX-512)."""
+    torch.manual_seed(0)
+    memory = torch.randint(-127, 128, (24 * width + 64,), dtype=torch.int8)
+    weight, scale = memory[offset : offset + 24 * width].view(24, width), torch.rand(24)
+    layer = Int8Linear(weight, scale, None)
+    x = torch.randn(3, width)
+    expected = (x @ weight.float().mT) * scale
+    assert (layer(x) - expected).norm() < 0.02 * expected.norm()

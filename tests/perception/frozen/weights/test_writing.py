@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from perception.frozen.weights import WeightsError, write_tensors
@@ -33,3 +34,13 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
         write_tensors(path, {"a": torch.zeros(3)}, {})
     assert [file.name for file in tmp_path.iterdir()] == ["file.safetensors"]
     assert torch.equal(load_file(path)["a"], TENSORS["a"])
+
+
+@pytest.mark.parametrize("name_length", range(0, 70, 9))
+def test_tensors_begin_where_kernels_want_them(tmp_path: Path, name_length: int):
+    path = tmp_path / "file.safetensors"
+    write_tensors(path, {"x" * name_length + "a": torch.zeros(16), "b": torch.ones(64, dtype=torch.int8)}, {"of": "us"})
+    with safe_open(path, framework="pt") as file:
+        assert file.metadata()["of"] == "us"
+        addresses = [file.get_tensor(name).data_ptr() for name in file.keys()]
+    assert [address % writing_module.ALIGNMENT for address in addresses] == [0, 0]
