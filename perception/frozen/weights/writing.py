@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,9 +38,14 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def _save_aligned(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Pads the header by blanks in its metadata; safetensors alone aligns it to 8 bytes."""
-    save_file(tensors, path, {**metadata, "padding": ""})
-    with path.open("rb") as file:
-        header = 8 + int.from_bytes(file.read(8), "little")
-    if header % ALIGNMENT:
-        save_file(tensors, path, {**metadata, "padding": " " * (-header % ALIGNMENT)})
+    """Fills the header up with blanks, which the format allows; safetensors alone aligns it to 8 bytes only."""
+    plain = path.with_name(f"{path.name}.plain")
+    try:
+        save_file(tensors, plain, metadata)
+        with plain.open("rb") as source, path.open("wb") as file:
+            length = int.from_bytes(source.read(8), "little")
+            filled = length + -(8 + length) % ALIGNMENT
+            file.write(filled.to_bytes(8, "little") + source.read(length).ljust(filled))
+            shutil.copyfileobj(source, file, 1 << 24)
+    finally:
+        plain.unlink(missing_ok=True)

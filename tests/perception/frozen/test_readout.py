@@ -334,6 +334,7 @@ def test_adapter_compiles_without_graph_breaks_and_exports_with_open_sizes() -> 
 
 
 DISTRIBUTED = """
+    import os
     import sys
     import torch
     import torch.distributed as dist
@@ -355,7 +356,8 @@ DISTRIBUTED = """
         distributed = DistributedDataParallel(adapter)
         distributed(Tokens(values[mine], valid[mine]), Readout(rows[mine])).square().mean().backward()
         torch.testing.assert_close(adapter.project_in.weight.grad, alone)
-    dist.destroy_process_group()
+    dist.barrier()
+    os._exit(0)  # what is left to do is to end gloo's threads, which now and then aborts the process
 """
 
 
