@@ -82,8 +82,9 @@ def serve_block(
         if oip is not None:
             from perception_nodes.block.oip import OipBlockServer
 
-            guard = {"identity": identity, "clients": oip_client, "allow_unencrypted": allow_unencrypted}
-            server = OipBlockServer(host, oip, oip_address, **guard)
+            server = OipBlockServer(
+                host, oip, oip_address, identity=identity, clients=oip_client, allow_unencrypted=allow_unencrypted
+            )
             open_.callback(server.close, 1.0)
             ready["oip"] = server.port
         if zenoh:
