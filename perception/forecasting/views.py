@@ -48,7 +48,7 @@ class VectorBatch:
         token_index: Which polyline a token is, counted over agents and then lanes. Agents stand first in each view.
         token_poses: x, y (metres), cos, sin of the polyline's frame in the view's frame.
         token_valid: False where a view has fewer tokens.
-        neighbours: In the pairwise frame, the tokens that each token sees, itself among them; none in the others.
+        neighbours: In the pairwise frame, the tokens that each token sees, itself first; none in the others.
         rows: Tokens of the predicted agents.
         rows_valid: False where a view has fewer predicted agents.
         row_velocities: Present velocity of the predicted agents, each in its own frame, m/s.
@@ -140,7 +140,7 @@ def _scene_view(
 def _neighbours(
     scenario: VectorizedScenario, lanes: Int[np.ndarray, " seen_lanes"], count: int
 ) -> Int[np.ndarray, "seen neighbours"]:
-    """For all agents and these lanes, the polylines nearest to where each will be, itself among them; in no order."""
+    """For all agents and these lanes, the polylines nearest to where each will be: itself, and then nearest first."""
     if count == 0:
         return np.zeros((len(scenario.agents) + len(lanes), 0), np.int64)
     x, y, cos, sin = scenario.agent_poses.T
@@ -152,7 +152,7 @@ def _neighbours(
     to_lanes = _squared_m(centres, points.reshape(-1, 2)).reshape(len(centres), *points.shape[:2])
     distance = np.concatenate([to_agents, to_lanes.min(axis=2, initial=np.inf)], axis=1)
     np.fill_diagonal(distance, -1.0)
-    return np.argpartition(distance, count - 1, axis=1)[:, :count]
+    return np.argsort(distance, axis=1, kind="stable")[:, :count]
 
 
 def _squared_m(a: Float32[np.ndarray, "n 2"], b: Float32[np.ndarray, "m 2"]) -> Float32[np.ndarray, "n m"]:
