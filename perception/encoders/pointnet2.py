@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from perception.inference import InferenceLinear, inference_linear
 from perception.points.cloud import ball_query, farthest_points, interpolate, take
 
 
@@ -63,7 +64,8 @@ def _normed_linear(
     assert norm.running_mean is not None
     assert norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    return F.linear(rows, linear.weight * scale.unsqueeze(1), norm.bias - norm.running_mean * scale)
+    product = inference_linear if isinstance(linear, InferenceLinear) else F.linear
+    return product(rows, linear.weight * scale.unsqueeze(1), norm.bias - norm.running_mean * scale)
 
 
 class SetAbstraction(nn.Module):

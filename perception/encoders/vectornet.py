@@ -25,6 +25,8 @@ NEWEST_VECTORS = 19
 """Argoverse 1's whole history; the newest 1.9 s of longer ones."""
 RELATION_DIM = 64
 """Width of what a polyline is told about where another one lies."""
+POLYLINE_STEP = 8
+"""In inference polylines are filled up to a multiple of this."""
 POSE_WAVELENGTHS_M = (4.0, 10.0, 25.0, 60.0, 150.0)
 """Of the sines that tell positions apart, from a lane's width to the size of a scene."""
 
@@ -55,6 +57,10 @@ class PolylineSubgraph(nn.Module):
         valid: Bool[Tensor, "polylines vectors"] | None = None,
     ) -> Float[Tensor, "polylines dim"]:
         """One feature a polyline, the same in whatever order its vectors come. Without valid vectors it is constant."""
+        count = len(vectors)
+        if not torch.is_grad_enabled():  # inference kernels are written for each size anew (perception.inference)
+            vectors = F.pad(vectors, (0, 0, 0, 0, 0, -count % POLYLINE_STEP))
+            valid = None if valid is None else F.pad(valid, (0, 0, 0, -count % POLYLINE_STEP))
         x, pooled = vectors, None
         weight = None if valid is None else valid.unsqueeze(-1).to(vectors.dtype)
         for layer in self.layers:
@@ -63,7 +69,7 @@ class PolylineSubgraph(nn.Module):
                 # After ReLU no value is below 0, so 0 never wins wrongly; six times as fast as masked_fill
                 x = x * weight
             pooled = x.amax(dim=1)
-        return self.out(pooled)
+        return self.out(pooled)[:count]
 
 
 class SubgraphLayer(nn.Module):

@@ -28,6 +28,7 @@ from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.block import EVERY_ROW, BlockConfig, LlamaBlock, OptBlock, RMSNorm, attend
 from perception.frozen.precision import Precision, has_bfloat16_products, with_precision
 from perception.frozen.readout import LatentMap, attend_to_latents, homogeneous, latent_of
+from perception.inference import InferenceLinear, inference_linear
 from perception.tokens import Readout, Tokens
 
 TAIL_LINEARS = ("o", "gate", "up", "down")
@@ -79,14 +80,14 @@ class FoldedAttention(nn.Module):
         """Of the rows that are read: the residual stream before the block, and all heads' outputs side by side."""
         z = tokens.values.to(self.k.dtype)
         latent = self.to_latent(z)
-        queries = readout.gather(latent) @ self.q.mT
+        queries = inference_linear(readout.gather(latent), self.q)
         heads, kv_heads = self.config.heads, self.config.kv_heads
         if self.absorbs(latent.shape[1], queries.shape[1]):
             attended = attend_to_latents(
                 queries, latent, lambda Q: Q @ self.k, lambda C: C @ self.v.mT, tokens.valid, heads, kv_heads
             )
         else:
-            keys, values = (latent @ folded.flatten(0, 1).mT for folded in (self.k, self.v))
+            keys, values = (inference_linear(latent, folded.flatten(0, 1)) for folded in (self.k, self.v))
             attended = attend(queries, keys, values, tokens.valid, heads, kv_heads)
         return self.project_in(readout.gather(z)).float(), attended.float()
 
@@ -219,7 +220,7 @@ def fold_attention(
     """A pipeline's part in front of the tail."""
     assert isinstance(project_in, nn.Linear)
     config = block.config
-    scaled = nn.Linear(project_in.in_features, config.dim, project_in.bias is not None, device="meta")
+    scaled = InferenceLinear(project_in.in_features, config.dim, project_in.bias is not None, device="meta")
     state = {"weight": project_in.weight.detach() * input_gain}
     if project_in.bias is not None:
         state["bias"] = project_in.bias.detach().clone()
@@ -261,7 +262,7 @@ def _without_gain(norm: nn.Module, linear: nn.Module) -> tuple[nn.Module, nn.Lin
         bias = weight @ norm.bias.detach() + (0 if bias is None else bias)
         weight = weight * norm.weight.detach()
         norm = nn.LayerNorm(len(norm.weight), norm.eps, elementwise_affine=False)
-    folded = nn.Linear(linear.in_features, linear.out_features, bias is not None, device="meta")
+    folded = InferenceLinear(linear.in_features, linear.out_features, bias is not None, device="meta")
     folded.load_state_dict({"weight": weight, **({} if bias is None else {"bias": bias})}, assign=True)
     return norm, folded.requires_grad_(False)
 

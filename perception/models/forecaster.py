@@ -21,6 +21,7 @@ from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.folded import fold
 from perception.frozen.precision import Precision
 from perception.heads.trajectory import TrajectoryDecoder, TrajectoryModes
+from perception.inference import for_inference
 
 
 class Forecaster(nn.Module):
@@ -66,7 +67,9 @@ class Forecaster(nn.Module):
         return self.head(self.block(self.encoder(batch, lanes), batch.readout), batch.row_velocities)
 
     def folded(self, precision: Precision = "float32") -> Forecaster:
-        """The model for serving: its language block in deployment form (`perception.frozen.folded`), all else shared.
+        """The model for serving: the block in deployment form, inference kernels, all other weights shared.
+
+        See `perception.frozen.folded` and `perception.inference`.
 
         Args:
             precision: Of the block's weights; all but `float32` change the forecasts a little.
@@ -74,7 +77,7 @@ class Forecaster(nn.Module):
         Raises:
             InputError: It has no language block, or several.
         """
-        served = Forecaster(self.encoder, self.block, self.head, frame=self.frame, max_tokens=self.max_tokens)
+        served = for_inference(self)
         served.add_module("block", fold(self.block, precision))
         return served.eval()
 

@@ -83,15 +83,14 @@ def _run(
     start: Callable[[zenoh.Session, RosNode, ExitStack], ForecastingProcess | SceneQaProcess],
 ) -> NoReturn:
     """A node's process from its start to its end."""
-    import torch
-
+    from perception_nodes.operations.computing import compute_with
     from perception_nodes.operations.endpoints import OperationsServer, StopSignal, leave
     from perception_nodes.operations.json_logs import log_as_json
     from perception_nodes.ros.topics import RosNode
     from perception_nodes.ros.wire import RmwZenoh
 
     log_as_json()
-    torch.set_num_threads(plan.threads)
+    compute_with(plan.threads)
     stop = StopSignal()
     with ExitStack() as open_:
         session = open_.enter_context(_session(deployment, name))
@@ -118,6 +117,7 @@ def _session(deployment: Deployment, name: str) -> zenoh.Session:
 
 def _forecaster(plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) -> ForecastingNode:
     """A node with its model; the trained block leaves memory with this function where a folded one is used."""
+    from perception.inference import for_inference
     from perception_nodes.block.client import RemoteBlock
     from perception_nodes.block.over_zenoh import ZenohBlocks
     from perception_nodes.forecasting.node import ForecastingNode
@@ -129,7 +129,7 @@ def _forecaster(plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) ->
     if plan.block is None:
         model, form = served_model(trained, plan.precision), plan.precision
     else:
-        model, form = trained.model, f"service/{plan.block}"
+        model, form = for_inference(trained.model), f"service/{plan.block}"
     name = model_id(trained.training.name, plan.checkpoint, form)
     node.configure(model, history_steps=trained.training.history_steps, model_id=name)
     if plan.block is not None:  # only now: warming up must not wait for the service
@@ -141,6 +141,7 @@ def _forecaster(plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) ->
 
 def _answerer(plan: SceneQaPlan, session: zenoh.Session, open_: ExitStack) -> SceneQaNode:
     """A node with its model."""
+    from perception.inference import for_inference
     from perception_nodes.block.client import RemoteBlock
     from perception_nodes.block.over_zenoh import ZenohBlocks
     from perception_nodes.scene_qa.node import SceneQaNode, SceneQaSettings
@@ -148,6 +149,7 @@ def _answerer(plan: SceneQaPlan, session: zenoh.Session, open_: ExitStack) -> Sc
     from perception_tools.scene_qa.model_file import load_answerer
 
     trained = load_answerer(plan.checkpoint)
+    model = for_inference(trained.model)
     if trained.recipe.legacy_color:
         raise InputError(f"{plan.checkpoint}: expected a model of true colours, got one trained with legacy_color")
     settings = SceneQaSettings(trained.recipe.points, plan.max_age_s, plan.max_lag_s, plan.min_confidence)
@@ -155,7 +157,7 @@ def _answerer(plan: SceneQaPlan, session: zenoh.Session, open_: ExitStack) -> Sc
     if plan.block is not None:
         blocks = ZenohBlocks(session)
         open_.callback(blocks.close)
-        trained.model.add_module("block", RemoteBlock(blocks, plan.block, plan.timeout_ms / 1e3))
+        model.add_module("block", RemoteBlock(blocks, plan.block, plan.timeout_ms / 1e3))
         form = f"service/{plan.block}"
-    node.configure(trained.model, trained.answers, model_id=model_id(trained.training.name, plan.checkpoint, form))
+    node.configure(model, trained.answers, model_id=model_id(trained.training.name, plan.checkpoint, form))
     return node

@@ -65,7 +65,7 @@ def replay(
         rerun: Recording to write for the Rerun viewer (NAME.rrd), which shows it in space; needs the extra [rerun].
         threads: That torch computes with.
     """
-    import torch
+    from perception_nodes.operations.computing import compute_with
 
     if lockstep and real_time:
         raise InputError("--lockstep --real-time: expected one pace, got both; leave one out")
@@ -73,7 +73,7 @@ def replay(
         raise InputError(f"--threads {threads}: expected at least 1; give the number of cores the node may use")
     if rerun is not None:
         _check_rerun(rerun)
-    torch.set_num_threads(threads)
+    compute_with(threads)
     played = _play(log, checkpoint, precision, real_time, out)
     summary = {"node": node, "pace": "real time" if real_time else "lockstep", **_summary(played, out)}
     print(json.dumps(summary))

@@ -65,15 +65,14 @@ def serve_block(
     if threads < 1:
         raise InputError(f"--threads {threads}: expected at least 1; give the number of cores the service may use")
     identity = _identity(ca, certificate, key)
-    import torch
-
     from perception_nodes.block.host import BlockHost, load_pipelines
+    from perception_nodes.operations.computing import compute_with
     from perception_nodes.operations.endpoints import StopSignal, leave
     from perception_nodes.operations.json_logs import log_as_json
 
     if json_logs:
         log_as_json()
-    torch.set_num_threads(threads)
+    compute_with(threads)
     stop = StopSignal()
     with ExitStack() as open_:
         host = BlockHost(load_pipelines(folder, name))

@@ -25,6 +25,10 @@ from perception.frozen.block import EVERY_ROW
 from perception.frozen.folded import BlockTail, FoldedBlock
 from perception.tokens import Readout, Tokens
 
+LATELY = 10
+"""So many times the longest wait ago is lately: of pipelines that ask less often than that, nine waits in ten would be
+in vain."""
+
 
 class Overloaded(RuntimeError):
     """A pipeline's queue is full: it asks faster than the service answers."""
@@ -82,7 +86,8 @@ class BlockService:
     Args:
         tail: Of the block that all pipelines share.
         max_batch: Rows in a tick. A single request may have more; it then has a tick of its own.
-        max_delay_s: How long a request may wait for others to come along.
+        max_delay_s: How long a request may wait for other pipelines' to come along. It waits for those only that asked
+            lately (`LATELY`): what asks ten times a second will hardly do so within these milliseconds.
         queue_size: Requests of one pipeline that may wait.
     """
 
@@ -94,6 +99,7 @@ class BlockService:
         self.counts = ServiceCounts()
         self._pipelines: dict[str, FoldedBlock] = {}
         self._queues: dict[str, deque[_Request]] = {}
+        self._asked: dict[str, float] = {}
         self._turn: deque[str] = deque()
         self._closing = False
         self._changed = threading.Condition()
@@ -113,7 +119,7 @@ class BlockService:
         with self._changed:
             if name in self._pipelines:
                 raise InputError(f"pipeline {name}: the service has one of that name; choose another")
-            self._pipelines[name], self._queues[name] = folded, deque()
+            self._pipelines[name], self._queues[name], self._asked[name] = folded, deque(), time.monotonic()
             self._turn.append(name)
         return ServedBlock(self, name)
 
@@ -143,6 +149,7 @@ class BlockService:
                 self.counts = replace(self.counts, rejected=self.counts.rejected + 1)
                 raise Overloaded(f"pipeline {name}: {len(queue)} requests are waiting, which is all its queue holds")
             queue.append(request)
+            self._asked[name] = now
             self._changed.notify_all()
         return request.future
 
@@ -173,9 +180,14 @@ class BlockService:
             while not self._closing and sum(r.rows for q in self._queues.values() for r in q) < self.max_batch:
                 oldest = min(queue[0].arrived for queue in self._queues.values() if queue)
                 patience = oldest + self.max_delay_s - time.monotonic()
-                if patience <= 0 or not self._changed.wait(patience):
+                if patience <= 0 or not self._expects_others() or not self._changed.wait(patience):
                     break
             return self._take_turns()
+
+    def _expects_others(self) -> bool:
+        """Whether a pipeline of which nothing waits asked, or was taken in, lately."""
+        since = time.monotonic() - LATELY * self.max_delay_s
+        return any(asked > since and not self._queues[name] for name, asked in self._asked.items())
 
     def _take_turns(self) -> list[tuple[FoldedBlock, _Request]]:
         """The oldest request of each pipeline in rotation, as many as fit; what does not fit is first next time."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import insort
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import repeat
 
 import numpy as np
 from jaxtyping import Float
@@ -117,7 +118,7 @@ class TrackHistory:
         that are not seen at the present, who take no part in a forecast either way. All road users are `scored`.
         """
         present, ids = self._frames[-1].frame, (EGO_ID, *self._frames[-1].frame.ids)
-        rows = np.array([[kept.row_of.get(name, -1) for kept in self._frames] for name in ids])
+        rows = np.array([list(map(kept.row_of.get, ids, repeat(-1))) for kept in self._frames]).T
         poses = np.stack([kept.poses[rows[:, i]] for i, kept in enumerate(self._frames)], axis=1)
         stamps_ns = np.array([kept.stamp_ns for kept in self._frames])
         seen = cut_jumps(stamps_ns, poses[..., :2], rows >= 0)

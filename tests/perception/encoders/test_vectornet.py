@@ -44,6 +44,17 @@ def test_a_polylines_feature_ignores_the_order_of_its_vectors_and_what_is_not_va
     torch.testing.assert_close(subgraph(torch.where(valid[..., None], vectors, 1e3), valid), feature)
 
 
+@pytest.mark.parametrize("polylines", [0, 1, 8, 11])
+def test_in_inference_polylines_are_filled_up_and_their_features_stay(polylines: int) -> None:
+    subgraph = PolylineSubgraph(3, (4, 8, 8), 5)
+    vectors, valid = torch.randn(polylines, 6, 3), torch.rand(polylines, 6) < 0.6
+    for known in (valid, None):
+        with torch.no_grad():
+            filled = subgraph(vectors, known)
+        assert filled.shape == (polylines, 5)
+        torch.testing.assert_close(filled, subgraph(vectors, known).detach())
+
+
 def test_the_split_linear_map_equals_the_papers_concatenation() -> None:
     layer = SubgraphLayer(4, 8, pooled_features=4)
     assert layer.pooled is not None

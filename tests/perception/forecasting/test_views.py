@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from perception.forecasting.scenario import Scenario
 from perception.forecasting.vectorize import VectorizedScenario, vectorize
-from perception.forecasting.views import Frame, VectorBatch, make_batch
+from perception.forecasting.views import Frame, VectorBatch, _nearest_others, make_batch
 from perception.geometry import SE2
 
 seeds = st.integers(0, 10_000)
@@ -29,6 +29,17 @@ def tensors(batch: VectorBatch) -> dict[str, torch.Tensor]:
     """Every tensor of a batch by name."""
     own = {f.name: getattr(batch, f.name) for f in fields(batch) if f.name != "neighbours"}
     return own | {"neighbours": batch.neighbours.index, "neighbours' validity": batch.neighbours.valid}
+
+
+@few
+@given(seed=seeds, size=st.integers(1, 12), share=st.floats(0.1, 1.0))
+def test_the_nearest_are_a_stable_sorts_first_with_oneself_in_front(seed: int, size: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    squared_m = rng.choice(np.array([0, 1e-12, 0.5, 2, 3e8, np.inf], np.float32), (size, size))  # many are equal
+    count = max(1, round(share * size))
+    expected = squared_m.copy()
+    np.fill_diagonal(expected, -1)
+    assert np.array_equal(_nearest_others(squared_m, count), np.argsort(expected, axis=1, kind="stable")[:, :count])
 
 
 def pose_of(row: np.ndarray) -> SE2:

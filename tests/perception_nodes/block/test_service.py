@@ -12,7 +12,7 @@ from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.frozen.folded import BlockTail, FoldedBlock, fold
 from perception.tokens import Readout, Tokens
-from perception_nodes.block.service import BlockService, DeadlineExceeded, Overloaded, ServiceClosed
+from perception_nodes.block.service import LATELY, BlockService, DeadlineExceeded, Overloaded, ServiceClosed
 
 SOURCE = "random:128x344x4?seed=1"
 WIDTHS = {"forecast": 16, "answer": 24, "image": 8, "cloud": 16}
@@ -156,13 +156,30 @@ def test_a_request_past_its_deadline_is_not_computed(service: BlockService, gate
     assert service.counts.expired == 1
 
 
-def test_a_request_alone_waits_no_longer_than_the_delay(folded: dict[str, FoldedBlock]):
+def test_a_request_waits_for_a_pipeline_that_asked_lately_but_no_longer_than_the_delay(folded: dict[str, FoldedBlock]):
     with BlockService(folded["forecast"].tail, max_delay_s=0.05) as service:
-        served = service.pipeline("forecast", folded["forecast"])
-        served(*ask("forecast"))
+        served, other = (service.pipeline(name, folded[name]) for name in ("forecast", "answer"))
+        other(*ask("answer"))
         began = time.monotonic()
         served(*ask("forecast"))
         assert 0.05 <= time.monotonic() - began < 2
+
+
+def test_a_request_waits_for_nobody_who_has_not_asked_for_long(
+    folded: dict[str, FoldedBlock], monkeypatch: pytest.MonkeyPatch
+):
+    minute, passed_s = 60.0, 0.0
+    real = time.monotonic
+    monkeypatch.setattr("perception_nodes.block.service.time.monotonic", lambda: real() + passed_s)
+    with BlockService(folded["forecast"].tail, max_delay_s=minute) as service:
+        service.pipeline("forecast", folded["forecast"])
+        assert service.submit("forecast", *ask("forecast")).result(10).shape == (2, 2, WIDTHS["forecast"])
+        service.pipeline("answer", folded["answer"])
+        passed_s += (LATELY + 1) * minute
+        assert service.submit("forecast", *ask("forecast")).result(10).shape == (2, 2, WIDTHS["forecast"])
+        together = [service.submit(name, *ask(name)) for name in ("answer", "forecast")]
+        assert all(future.result(10) is not None for future in together)
+        assert service.counts.requests == 4
 
 
 def test_a_bad_request_fails_alone(service: BlockService, gate: Gate):

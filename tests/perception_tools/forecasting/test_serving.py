@@ -28,10 +28,12 @@ def test_the_served_model_has_the_folded_block_and_the_trained_one_keeps_its_own
     assert isinstance(trained.model.block, FrozenBlockAdapter)
 
 
-def test_a_baseline_is_served_as_it_is_and_has_nothing_to_narrow(trained: TrainedForecaster) -> None:
+def test_a_baseline_is_served_with_its_own_weights_and_has_nothing_to_narrow(trained: TrainedForecaster) -> None:
     trained.model.block = build_adapter(16, kind="none")
     baseline = replace(trained, training=replace(trained.training, name="forecast/vectornet"))
-    assert served_model(baseline, "float32") is trained.model
+    served = served_model(baseline, "float32")
+    assert dict(served.named_parameters()).keys() == dict(trained.model.named_parameters()).keys()
+    assert all(mine is theirs for mine, theirs in zip(served.parameters(), trained.model.parameters(), strict=True))
     with pytest.raises(
         InputError, match=r"precision int8: expected a model with one language block, .* got forecast/vectornet;"
     ):

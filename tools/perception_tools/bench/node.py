@@ -20,6 +20,8 @@ HISTORY_STEPS, FUTURE_STEPS = 50, 60
 """Of an untrained model: Argoverse 2's."""
 LARGE_AGENTS, LARGE_THREADS = 32, (1, 2)
 PERIOD_MS = 100.0
+FRAME_MS = 50.0
+"""What a frame may take, p99, in whatever deployment."""
 LIVE_MODES = ("processes", "mtls")
 LEAK_MB_PER_MINUTE = 0.5
 """A slope below this is the allocator's noise: 30 MB an hour."""
@@ -54,14 +56,13 @@ def bench_node(
         block: URI of the block of an untrained model.
         large_block: URI of a block of LLaMA-7B's size, timed in int8 with 32 agents on one thread and on two.
     """
-    import torch
-
+    from perception_nodes.operations.computing import compute_with
     from perception_tools.bench.node_timing import synthetic_drive
     from perception_tools.streaming.drive import open_drive
 
     if threads < 1 or minutes <= 0:
         raise InputError(f"--threads {threads} --minutes {minutes}: expected both above 0; give positive numbers")
-    torch.set_num_threads(threads)
+    compute_with(threads)
     drive = synthetic_drive() if log is None else open_drive(log)
     model, history_steps = _model(checkpoint, block)
     frames = drive.frames[: history_steps + 30] if quick else drive.frames
@@ -215,8 +216,8 @@ def _judge(report: dict) -> dict[str, dict]:
     best = min(report["latency"].values(), key=lambda summary: summary["cpu_ms"]["p99"])
     alone, together = report["large_block"].values()
     found = {
-        "embedded p99, CPU ms": (best["cpu_ms"]["p99"], 50.0),
-        "embedded p99, wall ms": (best["wall_ms"]["p99"], 50.0),
+        "embedded p99, CPU ms": (best["cpu_ms"]["p99"], FRAME_MS),
+        "embedded p99, wall ms": (best["wall_ms"]["p99"], FRAME_MS),
         "LLaMA-7B's size, 32 agents, one thread, p99, CPU ms": (alone["cpu_ms"]["p99"], 80.0),
         "LLaMA-7B's size, 32 agents, two threads, p99, wall ms": (together["wall_ms"]["p99"], 80.0),
         "transport, percent of the 100 ms": (report["transport"]["percent_of_period"], 5.0),
@@ -224,7 +225,7 @@ def _judge(report: dict) -> dict[str, dict]:
     }
     for mode, times in report.get("live", {}).items():
         found[f"{mode}, frames lost"] = (times["lost"], 0)
-        found[f"{mode}, p99, wall ms"] = (times["wall_ms"]["p99"], PERIOD_MS)
+        found[f"{mode}, p99, wall ms"] = (times["wall_ms"]["p99"], FRAME_MS)
     judged = {name: {"found": value, "at_most": most, "met": value <= most} for name, (value, most) in found.items()}
     for name, verdict in judged.items():
         print(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from perception.errors import InputError
 from perception.frozen.precision import Precision
+from perception.inference import for_inference
 from perception.models.forecaster import Forecaster
 from perception_tools.forecasting.model_file import TrainedForecaster
 
 
 def served_model(trained: TrainedForecaster, precision: Precision) -> Forecaster:
-    """The model with its language block folded; a baseline, which has nothing to fold, as it is.
+    """The model with its language block folded, and inference kernels; a baseline has nothing to fold.
 
     Raises:
         InputError: Narrower weights are asked for where there is not one language block.
@@ -18,7 +19,7 @@ def served_model(trained: TrainedForecaster, precision: Precision) -> Forecaster
         return trained.model.folded(precision)
     except InputError as error:
         if precision == "float32":
-            return trained.model
+            return for_inference(trained.model)
         raise InputError(
             f"precision {precision}: expected a model with one language block, whose weights it is about, got "
             f"{trained.training.name}; leave the precision out"
