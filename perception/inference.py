@@ -18,7 +18,7 @@ from typing_extensions import override
 
 ROW_STEP = 16
 """oneDNN writes a kernel for every number of rows, 0.3 ms each time. In a stream that is another one in every frame, so
-rows are filled up to a multiple of this: few numbers, and all are soon known."""
+beyond the first multiple of this rows are filled up to one: few numbers, and all are soon known."""
 FEW_ROWS = 1024
 """Beyond so many, to copy them in order to fill them up costs more than it saves."""
 
@@ -52,7 +52,7 @@ def onednn_linear(
     """`x·weightᵀ + bias` where `suits_onednn`; weights are used as they lie, so that processes can share them."""
     rows = x.reshape(-1, x.shape[-1])
     count = rows.shape[0]
-    if count <= FEW_ROWS:
+    if ROW_STEP < count <= FEW_ROWS:
         rows = F.pad(rows, (0, 0, 0, -count % ROW_STEP))
     out = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return out[:count].reshape(*x.shape[:-1], len(weight))
@@ -68,9 +68,12 @@ class InferenceLinear(nn.Linear):
 
 
 def for_inference(module: Module) -> Module:
-    """The same module with `InferenceLinear` for every linear layer; parameters and buffers are shared, not copied."""
+    """The same module with `InferenceLinear` for every linear layer, also those that go another way to the same map.
+
+    Parameters and buffers are shared, not copied.
+    """
     made = copy.copy(module)
-    if type(module) is nn.Linear:
+    if isinstance(module, nn.Linear):
         made.__class__ = InferenceLinear  # pyright: ignore[reportAttributeAccessIssue]
     made._modules = {name: None if child is None else for_inference(child) for name, child in module._modules.items()}
     return made

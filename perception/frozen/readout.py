@@ -45,6 +45,7 @@ from torch import Tensor, nn
 
 from perception.frozen.block import EVERY_ROW, LlamaBlock, OptBlock, attend
 from perception.frozen.products import example_of, rows_times
+from perception.inference import inference_linear
 from perception.tokens import Readout, Tokens
 
 Regime = Literal["absorbed", "folded", "full"]
@@ -109,7 +110,7 @@ class LatentMap:
             latent = _with_ones(latent)
         if self.gram is not None:
             with torch.autocast(z.device.type, enabled=False):
-                square = ((latent @ self.gram) * latent).sum(-1, keepdim=True)
+                square = (inference_linear(latent, self.gram) * latent).sum(-1, keepdim=True)
             # Rounding may leave a square a little below zero.
             latent = torch.rsqrt(square.clamp_min(0) / self.width + self.eps) * latent
         return (_with_ones(latent) if self.ones_after else latent).to(z.dtype)

@@ -7,19 +7,21 @@ for every token, in float32, of which the head then reads its rows.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.frozen.block import LlamaBlock
 from perception.frozen.folded import BlockTail, FoldedBlock, fold
 from perception.frozen.precision import Precision, has_bfloat16_products
 from perception.frozen.readout import choose_regime
+from perception.inference import for_inference
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.service import BlockService
 
@@ -194,9 +196,12 @@ class Bench:
         layer = transformers_layer(block)
         theirs = torch.inference_mode()(lambda: [layer(x)])
         released = torch.inference_mode()(lambda: [as_released(block, x)])
+        served = for_inference(block)
+        faster = torch.inference_mode()(lambda: [served(x, tokens.valid)])
         flops, read = _count_flops(ours), _weight_bytes(block)
         contenders = [
             Contender("our plain block", "float32", "full", ours, flops, read),
+            Contender("inference kernels", "float32", "full", faster, flops, read),
             Contender("transformers' layer", "float32", "full", theirs, flops, read),
         ]
         return Case("plain", f"the plain block itself, {size}, forward", "as released", released, contenders)
@@ -310,6 +315,11 @@ def _block_of(adapter: FrozenBlockAdapter) -> LlamaBlock:
     block = adapter.blocks[0]
     assert isinstance(block, LlamaBlock)
     return block
+
+
+@register_flop_formula(torch.ops.mkldnn._linear_pointwise)
+def _onednn_flops(x: torch.Size, weight: torch.Size, *_: object, **__: object) -> int:
+    return 2 * math.prod(x) * weight[0]
 
 
 def _count_flops(work: Work) -> float:
