@@ -35,7 +35,7 @@ def inference_linear(
 
 
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN's kernel takes this product, and is the faster one."""
+    """Whether oneDNN's kernel takes this product, and is the faster one; PyTorch's own says better what is wrong."""
     return (
         x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
@@ -43,6 +43,7 @@ def suits_onednn(x: Tensor, weight: Tensor) -> bool:
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkldnn.is_available()
         and x.numel() > 0
+        and x.shape[-1] == weight.shape[-1]
     )
 
 

@@ -10,8 +10,8 @@ In the letters of `readout.py`, with h a query head and g(h) its key/value head:
 so that serving one read row costs its latent attention, 2·D·d for the maps, and the block's output and feed-forward
 matrices. Those last are the *tail*, the same for every pipeline: `BlockTail` is one object (and one file) that all
 pipelines around a block share, and rows of all of them can pass it as one matrix. What is a pipeline's own, its
-`FoldedAttention` and its projection out, is a few million numbers and stays in float32 (bfloat16 where the device
-multiplies that faster); the tail holds 152 million for LLaMA-7B and takes any `Precision`.
+`FoldedAttention` and its projection out, is a few million numbers: float32 before a float32 tail, bfloat16 before a
+narrower one where the device multiplies that faster. The tail holds 152 million for LLaMA-7B, in any `Precision`.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ def fold_attention(
 
 def attention_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     """The type that a pipeline's own maps are computed in."""
-    return torch.bfloat16 if precision == "bfloat16" and has_bfloat16_products(device) else torch.float32
+    return torch.bfloat16 if precision != "float32" and has_bfloat16_products(device) else torch.float32
 
 
 @torch.no_grad()

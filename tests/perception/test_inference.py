@@ -52,6 +52,11 @@ def test_where_a_gradient_is_wanted_there_is_one() -> None:
     assert layer.weight.grad is not None
 
 
+def test_shapes_that_do_not_fit_are_left_to_pytorch_to_complain_of() -> None:
+    with torch.no_grad():
+        assert not suits_onednn(torch.randn(4, 3), torch.randn(5, 8))
+
+
 @pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
 def test_other_types_take_pytorchs_way(kind: torch.dtype) -> None:
     x, weight = torch.randn(5, 3, dtype=kind), torch.randn(2, 3, dtype=kind)

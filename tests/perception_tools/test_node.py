@@ -78,6 +78,35 @@ def test_a_node_of_a_deployment_starts_is_asked_how_it_is_and_stops(trained_run:
             process.kill()
 
 
+def test_a_deployment_is_shown_to_foxglove(tmp_path: Path) -> None:
+    pytest.importorskip("foxglove")
+    config = tmp_path / "deployment.yaml"
+    config.write_text(f"router: {{listen: {free_place('tcp')}}}\nfoxglove: {{port: 0, metrics: 0}}\n")
+    assert list(commands(read_deployment(config), config)) == ["router", "foxglove"]
+    command = commands(read_deployment(config), config)["foxglove"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            ready = json.loads(process.stdout.readline())
+            assert ready["node"] == "foxglove"
+            with socket.create_connection(("127.0.0.1", ready["foxglove"]), timeout=5):
+                pass
+            with urllib.request.urlopen(f"http://127.0.0.1:{ready['metrics']}/readyz", timeout=5) as response:
+                assert response.read() == b"ok\n"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(5) == 0
+        finally:
+            process.kill()
+
+
+def test_without_its_extra_foxglove_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("perception_tools.node.find_spec", lambda _: None)
+    assert main(["node", "foxglove", "--config", str(tmp_path / "deployment.yaml")]) == 2
+    assert "pip install 'frozen-perception[foxglove]'" in capsys.readouterr().err
+
+
 def test_a_node_that_the_file_does_not_know_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "deployment.yaml"
     config.write_text("nodes: {ego: {checkpoint: run}}")

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "perception_tools.node:scene_qa",
         "answer questions about the scene around a robot, or about a scan",
     ),
+    "node foxglove": ("perception_tools.node:show_in_foxglove", "show a deployment's topics live in Foxglove's app"),
     "certificates": (
         "perception_tools.certificates:certificates",
         "make the certificates that a deployment's security asks for",

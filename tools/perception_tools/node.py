@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 
     from perception_nodes.forecasting.node import ForecastingNode
     from perception_nodes.forecasting.process import ForecastingProcess
-    from perception_nodes.operations.deployment import Deployment, ForecastPlan, SceneQaPlan
+    from perception_nodes.operations.deployment import Deployment, ForecastPlan, FoxglovePlan, SceneQaPlan
+    from perception_nodes.recordings.foxglove_process import FoxgloveProcess
+    from perception_nodes.ros.topic_process import TopicProcess
     from perception_nodes.ros.topics import RosNode
     from perception_nodes.scene_qa.node import SceneQaNode
     from perception_nodes.scene_qa.process import SceneQaProcess
@@ -70,6 +73,30 @@ def scene_qa(config: Path, name: str = "scene_qa") -> NoReturn:
     _run(deployment, name, plan, start)
 
 
+def show_in_foxglove(config: Path) -> NoReturn:
+    """Show a deployment's topics live in Foxglove's app, on a WebSocket on loopback, until SIGTERM.
+
+    In the app: open connection, Foxglove WebSocket, ws://localhost:8765. Needs the extra [foxglove]. Prints one line of
+    JSON when it is ready.
+
+    Args:
+        config: The deployment's YAML file; its `foxglove:` says on which port.
+    """
+    from perception_nodes.operations.deployment import FOXGLOVE, FoxglovePlan, read_deployment
+
+    if find_spec("foxglove") is None:
+        raise InputError("foxglove: expected foxglove-sdk to be installed; pip install 'frozen-perception[foxglove]'")
+    deployment = read_deployment(config)
+    plan = deployment.foxglove or FoxglovePlan()
+
+    def start(_: zenoh.Session, ros: RosNode, open_: ExitStack) -> FoxgloveProcess:
+        from perception_nodes.recordings.foxglove_process import FoxgloveProcess
+
+        return open_.enter_context(FoxgloveProcess(ros, plan, deployment))
+
+    _run(deployment, FOXGLOVE, plan, start)
+
+
 def _named(plans: Mapping[str, Plan], name: str, config: Path) -> Plan:
     if name not in plans:
         raise InputError(f"{config}: expected the node {name!r}, found {', '.join(plans) or 'none'}; name one of them")
@@ -79,18 +106,16 @@ def _named(plans: Mapping[str, Plan], name: str, config: Path) -> Plan:
 def _run(
     deployment: Deployment,
     name: str,
-    plan: ForecastPlan | SceneQaPlan,
-    start: Callable[[zenoh.Session, RosNode, ExitStack], ForecastingProcess | SceneQaProcess],
+    plan: ForecastPlan | SceneQaPlan | FoxglovePlan,
+    start: Callable[[zenoh.Session, RosNode, ExitStack], TopicProcess],
 ) -> NoReturn:
     """A node's process from its start to its end."""
-    from perception_nodes.operations.computing import compute_with
     from perception_nodes.operations.endpoints import OperationsServer, StopSignal, leave
     from perception_nodes.operations.json_logs import log_as_json
     from perception_nodes.ros.topics import RosNode
     from perception_nodes.ros.wire import RmwZenoh
 
     log_as_json()
-    compute_with(plan.threads)
     stop = StopSignal()
     with ExitStack() as open_:
         session = open_.enter_context(_session(deployment, name))
@@ -100,6 +125,7 @@ def _run(
         if plan.metrics is not None:
             server = OperationsServer(plan.metrics, live=process.live, ready=process.ready, registry=process.registry)
             ready["metrics"] = open_.enter_context(server).port
+        ready |= process.places
         print(json.dumps(ready), flush=True)
         stopped = stop.wait(process.works)
     leave(0 if stopped else 1)
@@ -121,10 +147,12 @@ def _forecaster(plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) ->
     from perception_nodes.block.client import RemoteBlock
     from perception_nodes.block.over_zenoh import ZenohBlocks
     from perception_nodes.forecasting.node import ForecastingNode
+    from perception_nodes.operations.computing import compute_with
     from perception_tools.forecasting.model_file import load_model
     from perception_tools.forecasting.serving import served_model
     from perception_tools.model_files import model_id
 
+    compute_with(plan.threads)
     trained, node = load_model(plan.checkpoint), ForecastingNode()
     if plan.block is None:
         model, form = served_model(trained, plan.precision), plan.precision
@@ -144,10 +172,12 @@ def _answerer(plan: SceneQaPlan, session: zenoh.Session, open_: ExitStack) -> Sc
     from perception.inference import for_inference
     from perception_nodes.block.client import RemoteBlock
     from perception_nodes.block.over_zenoh import ZenohBlocks
+    from perception_nodes.operations.computing import compute_with
     from perception_nodes.scene_qa.node import SceneQaNode, SceneQaSettings
     from perception_tools.model_files import model_id
     from perception_tools.scene_qa.model_file import load_answerer
 
+    compute_with(plan.threads)
     trained = load_answerer(plan.checkpoint)
     model = for_inference(trained.model)
     if trained.recipe.legacy_color:

@@ -64,6 +64,8 @@ def commands(plan: Deployment, file: Path) -> dict[str, list[str]]:
         made[f"node_{name}"] = [*perception, "node", "forecast", *config, "--name", name]
     for name in plan.scene_qa:
         made[f"node_{name}"] = [*perception, "node", "scene-qa", *config, "--name", name]
+    if plan.foxglove is not None:
+        made["foxglove"] = [*perception, "node", "foxglove", *config]
     return made
 
 

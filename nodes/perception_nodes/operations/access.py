@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from perception_nodes.operations.deployment import Deployment, ForecastPlan, SceneQaPlan
+from perception_nodes.operations.deployment import FOXGLOVE, Deployment, ForecastPlan, FoxglovePlan, SceneQaPlan
 from perception_nodes.operations.diagnostics import DIAGNOSTICS_TOPIC
 from perception_nodes.ros.wire import expect_name
 
@@ -95,6 +95,8 @@ def grants_of(deployment: Deployment) -> dict[str, Grant]:
         grants |= dict.fromkeys(deployment.service.names, serves)
     grants |= {name: _forecasts(name, plan) for name, plan in deployment.nodes.items()}
     grants |= {name: _answers(name, plan) for name, plan in deployment.scene_qa.items()}
+    if deployment.foxglove is not None:
+        grants[FOXGLOVE] = _shows(deployment, deployment.foxglove)
     for name, other in deployment.security.others.items() if deployment.security else ():
         grants[name] = Grant(
             publishes=_topics(other.domain, *other.publishes),
@@ -108,21 +110,30 @@ def grants_of(deployment: Deployment) -> dict[str, Grant]:
 
 def _forecasts(name: str, plan: ForecastPlan) -> Grant:
     return Grant(
-        subscribes=_topics(plan.domain, plan.objects, plan.ego, plan.map),
-        publishes=_topics(plan.domain, plan.forecasts, plan.status, DIAGNOSTICS_TOPIC),
+        subscribes=_topics(plan.domain, *plan.inputs),
+        publishes=_topics(plan.domain, *plan.outputs, DIAGNOSTICS_TOPIC),
         announces=_node(plan.domain, name),
         **_block(plan.block),
     )
 
 
 def _answers(name: str, plan: SceneQaPlan) -> Grant:
-    sensed = () if plan.scan else (plan.clouds, plan.ego)
     return Grant(
-        subscribes=_topics(plan.domain, plan.questions, *sensed),
-        publishes=_topics(plan.domain, plan.answers, DIAGNOSTICS_TOPIC),
+        subscribes=_topics(plan.domain, *plan.inputs),
+        publishes=_topics(plan.domain, *plan.outputs, DIAGNOSTICS_TOPIC),
         answers=_topics(plan.domain, plan.service),
         announces=_node(plan.domain, name),
         **_block(plan.block),
+    )
+
+
+def _shows(deployment: Deployment, plan: FoxglovePlan) -> Grant:
+    shown = [node for node in (*deployment.nodes.values(), *deployment.scene_qa.values()) if node.domain == plan.domain]
+    names = dict.fromkeys(name for node in shown for name in (*node.inputs, *node.outputs))
+    return Grant(
+        subscribes=_topics(plan.domain, *names, DIAGNOSTICS_TOPIC),
+        publishes=_topics(plan.domain, DIAGNOSTICS_TOPIC),
+        announces=_node(plan.domain, FOXGLOVE),
     )
 
 

@@ -14,6 +14,9 @@
       answerer:
         checkpoint: runs/rooms
 
+    foxglove:
+      port: 8765
+
 Relative paths are relative to the file. Across hosts, or where not everybody on the robot is trusted, `security` gives
 each process a certificate, and the router lets each do what its part of this file needs and nothing else:
 
@@ -175,6 +178,16 @@ class ForecastPlan:
     metrics: int | None = None
     threads: int = 1
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Topics that it reads."""
+        return (self.objects, self.ego, self.map)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Topics that it writes, without the diagnostics."""
+        return (self.forecasts, self.status)
+
     def __post_init__(self) -> None:
         _expect_positive("node", timeout_ms=self.timeout_ms, tolerance_ms=self.tolerance_ms, threads=self.threads)
         if self.block is not None and self.precision != "float32":
@@ -228,12 +241,41 @@ class SceneQaPlan:
     metrics: int | None = None
     threads: int = 1
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Topics that it reads."""
+        return (self.questions, *(() if self.scan else (self.clouds, self.ego)))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Topics that it writes, without the diagnostics."""
+        return (self.answers,)
+
     def __post_init__(self) -> None:
         _expect_positive("node", timeout_ms=self.timeout_ms, tolerance_ms=self.tolerance_ms, threads=self.threads)
         _expect_positive("node", voxel_m=self.voxel_m, max_age_s=self.max_age_s)
 
 
-ROUTER = "router"
+@dataclass(frozen=True)
+class FoxglovePlan:
+    """A process that shows the nodes' topics to Foxglove's app, live; on loopback, as the app may see everything.
+
+    Attributes:
+        port: Of the WebSocket; 0 chooses a free one, which the process's first line says.
+        domain: ROS_DOMAIN_ID, of the nodes that are shown.
+        metrics: Port of /livez, /readyz and /metrics on loopback; none without it.
+    """
+
+    port: int = 8765
+    domain: int = 0
+    metrics: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 2**16:
+            raise InputError(f"foxglove: expected a port from 0 to 65535, got {self.port}")
+
+
+ROUTER, FOXGLOVE = "router", "foxglove"
 
 
 @dataclass(frozen=True)
@@ -243,6 +285,7 @@ class Deployment:
     Attributes:
         nodes: Forecasting nodes, each by a name of its own.
         scene_qa: Nodes that answer questions, each by a name of its own.
+        foxglove: Without it, nothing is shown.
         security: Without it, everything stays on loopback.
     """
 
@@ -250,6 +293,7 @@ class Deployment:
     service: ServicePlan | None = None
     nodes: Mapping[str, ForecastPlan] = field(default_factory=dict)
     scene_qa: Mapping[str, SceneQaPlan] = field(default_factory=dict)
+    foxglove: FoxglovePlan | None = None
     security: SecurityPlan | None = None
 
     def __post_init__(self) -> None:
@@ -262,7 +306,8 @@ class Deployment:
     @property
     def own_names(self) -> list[str]:
         """Of our processes, as their certificates have them; the router first."""
-        return [ROUTER, *(self.service.names if self.service else ()), *self.nodes, *self.scene_qa]
+        shows = [FOXGLOVE] if self.foxglove else []
+        return [ROUTER, *(self.service.names if self.service else ()), *self.nodes, *self.scene_qa, *shows]
 
     @property
     def names(self) -> list[str]:

@@ -42,6 +42,11 @@ class TopicProcess(ABC):
         self._diagnostics = ros.publisher(topic_of(DIAGNOSTICS_TOPIC, DIAGNOSTICS))
         self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
 
+    @property
+    def places(self) -> dict[str, int]:
+        """Ports that it listens at beside its metrics', for the line that says that it is ready."""
+        return {}
+
     @abstractmethod
     def ready(self) -> str:
         """For /readyz: empty, or what is missing."""

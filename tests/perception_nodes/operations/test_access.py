@@ -33,6 +33,7 @@ nodes:
 scene_qa:
   mapper: {checkpoint: run}
   reader: {checkpoint: run, scan: room.ply, domain: 3, block: forecast}
+foxglove: {domain: 3}
 security:
   certificates: papers
   others:
@@ -89,7 +90,7 @@ def eventually(is_so: Callable[[], object], seconds: float = 20.0) -> None:
 
 def test_each_process_may_do_what_its_part_of_the_deployment_needs(deployment: Deployment) -> None:
     grants = grants_of(deployment)
-    assert list(grants) == ["block0", "ego", "mapper", "reader", "tracker", "planner"]
+    assert list(grants) == ["block0", "ego", "mapper", "reader", "foxglove", "tracker", "planner"]
     assert grants["block0"].answers == ("blk/forecast/*/infer",)
     assert grants["block0"].publishes == grants["block0"].subscribes == grants["block0"].asks == ()
     assert grants["ego"].asks == ("blk/forecast/*/infer",)
@@ -103,6 +104,10 @@ def test_each_process_may_do_what_its_part_of_the_deployment_needs(deployment: D
     assert grants["reader"].subscribes == ("3/scene_qa/questions/*/*",)
     assert grants["reader"].answers == ("3/scene_qa/ask/*/*",)
     assert grants["reader"].asks == ("blk/forecast/*/infer",)
+    seen = ("3/scene_qa/questions/*/*", "3/scene_qa/answers/*/*", "3/diagnostics/*/*")
+    assert grants["foxglove"].subscribes == seen
+    assert grants["foxglove"].publishes == ("3/diagnostics/*/*",)
+    assert grants["foxglove"].asks == grants["foxglove"].answers == ()
 
 
 def test_messages_go_from_whom_they_should_to_whom_they_should_and_from_nobody_else(

@@ -1,0 +1,237 @@
+"""What Foxglove's app would be shown, asked by a plain client of its protocol (foxglove.sdk.v1)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zenoh
+
+pytest.importorskip("foxglove")
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from websockets.sync.client import ClientConnection, connect
+
+from perception.errors import InputError
+from perception.forecasting.map_index import MapIndex
+from perception.forecasting.scenario import MapPolylines
+from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.operations.deployment import Deployment, ForecastPlan, FoxglovePlan, SceneQaPlan
+from perception_nodes.recordings.foxglove_process import FoxgloveProcess, topics_of
+from perception_nodes.recordings.foxglove_scene import DRAWINGS, LEAST_CONFIDENCE, SHOWN_STEPS
+from perception_nodes.ros.autoware import ODOMETRY, odometry_of, tracked_objects_of
+from perception_nodes.ros.cdr import write_predicted_objects, write_tracked_objects
+from perception_nodes.ros.map_message import map_message
+from perception_nodes.ros.messages import POLYLINE_MAP, PREDICTED_OBJECTS, TRACKED_OBJECTS, definition, serialize
+from perception_nodes.ros.objects import PredictedObjects
+from perception_nodes.ros.topics import Publisher, RosNode, open_session
+from perception_nodes.ros.wire import RmwZenoh, Topic
+
+PLAN = ForecastPlan(Path("run"))
+DEPLOYMENT = Deployment(nodes={"forecast": PLAN}, scene_qa={"answerer": SceneQaPlan(Path("rooms"), domain=3)})
+
+
+class App:
+    """Speaks as the app does: learns of channels, subscribes, takes messages."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self.channels: dict[str, dict[str, Any]] = {}
+        self._names: dict[int, str] = {}
+        while len(self.channels) < len(topics_of(DEPLOYMENT, 0)) + 4:
+            told = json.loads(socket.recv(timeout=10))
+            for channel in told.get("channels", ()):
+                self.channels[channel["topic"]] = channel
+
+    def subscribe(self, *names: str) -> None:
+        wanted = []
+        for name in names:
+            self._names[len(self._names)] = name
+            wanted.append({"id": len(self._names) - 1, "channelId": self.channels[name]["id"]})
+        self._socket.send(json.dumps({"op": "subscribe", "subscriptions": wanted}))
+
+    def take(self) -> tuple[str, bytes]:
+        """Topic and payload of the next message."""
+        while True:
+            data = self._socket.recv(timeout=10)
+            if isinstance(data, bytes):
+                kind, subscription, _ = struct.unpack_from("<BIQ", data)
+                assert kind == 1
+                return self._names[subscription], data[13:]
+
+    def draw(self, name: str, payload: bytes) -> Any:
+        """A message of Foxglove's own, read by the schema that was advertised."""
+        pool = descriptor_pool.DescriptorPool()
+        described = descriptor_pb2.FileDescriptorSet.FromString(base64.b64decode(self.channels[name]["schema"]))
+        for file in described.file:
+            pool.Add(file)
+        kind = message_factory.GetMessageClass(pool.FindMessageTypeByName(self.channels[name]["schemaName"]))
+        return kind.FromString(payload)
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
+        yield one, other
+
+
+@pytest.fixture
+def robot(sessions: tuple[zenoh.Session, zenoh.Session]) -> Iterator[Callable[[str], Publisher]]:
+    """Publishers of the deployment's topics by the type of their messages."""
+    topics = {topic.type: topic for topic in topics_of(DEPLOYMENT, 0)}
+    with RosNode(sessions[0], RmwZenoh(node="robot")) as ros:
+        yield lambda kind: ros.publisher(topics[kind])
+
+
+@pytest.fixture
+def shown(sessions: tuple[zenoh.Session, zenoh.Session]) -> Iterator[FoxgloveProcess]:
+    with (
+        RosNode(sessions[1], RmwZenoh(node="foxglove")) as ros,
+        FoxgloveProcess(ros, FoxglovePlan(port=0), DEPLOYMENT) as process,
+    ):
+        yield process
+
+
+@pytest.fixture
+def app(shown: FoxgloveProcess) -> Iterator[App]:
+    with connect(f"ws://127.0.0.1:{shown.places['foxglove']}", subprotocols=["foxglove.sdk.v1"]) as socket:  # pyright: ignore[reportArgumentType]
+        yield App(socket)
+
+
+def road() -> MapIndex:
+    none = np.zeros(2, dtype=np.int64)
+    points = np.arange(8.0).reshape(2, 2, 2)
+    return MapIndex(MapPolylines(np.arange(2), points, np.array([0, 3]), none, none > 0, none > 0))
+
+
+def say_until(app: App, publisher: Publisher, cdr: bytes | bytearray, *names: str) -> dict[str, bytes]:
+    """Sends a message again and again until the app has heard of it on each of these topics."""
+    heard: dict[str, bytes] = {}
+    end = time.monotonic() + 10
+    while heard.keys() < set(names):
+        assert time.monotonic() < end
+        publisher.put(cdr)
+        name, payload = app.take()
+        heard[name] = payload
+    return heard
+
+
+def test_the_topics_are_those_of_the_domain_each_once() -> None:
+    names = [topic.name for topic in topics_of(DEPLOYMENT, 0)]
+    assert set(names) == {*PLAN.inputs, *PLAN.outputs, "/diagnostics"}
+    assert len(names) == len(set(names))
+    answerer = DEPLOYMENT.scene_qa["answerer"]
+    assert {topic.name for topic in topics_of(DEPLOYMENT, 3)} == {
+        *answerer.inputs, *answerer.outputs, "/diagnostics"}  # fmt: skip
+
+
+def test_every_channel_says_what_it_holds(app: App) -> None:
+    objects = app.channels[PLAN.objects]
+    assert (objects["encoding"], objects["schemaEncoding"], objects["schemaName"]) == (
+        "cdr",
+        "ros2msg",
+        TRACKED_OBJECTS,
+    )
+    assert objects["schema"] == definition(TRACKED_OBJECTS)
+    assert app.channels["/scene/forecasts"]["schemaName"] == "foxglove.SceneUpdate"
+    assert app.channels["/tf"]["schemaName"] == "foxglove.FrameTransform"
+
+
+def test_objects_pass_as_they_are_and_are_drawn(
+    app: App, robot: Callable[[str], Publisher], make_frame: Callable[..., TrackedFrame]
+) -> None:
+    frame = make_frame(0, cars=2)
+    cdr = write_tracked_objects(tracked_objects_of(frame, np.zeros((3, 2))))
+    app.subscribe(PLAN.objects, "/scene/objects")
+    heard = say_until(app, robot(TRACKED_OBJECTS), cdr, PLAN.objects, "/scene/objects")
+    assert heard[PLAN.objects] == bytes(cdr)
+    (entity,) = app.draw("/scene/objects", heard["/scene/objects"]).entities
+    assert (entity.frame_id, entity.timestamp.seconds) == ("map", frame.stamp_ns // 10**9)
+    places = [[cube.pose.position.x, cube.pose.position.y, cube.size.x] for cube in entity.cubes]
+    np.testing.assert_allclose(places, np.column_stack([frame.position, frame.size[:, 0]]))
+
+
+def test_forecasts_are_drawn_as_lines_the_probable_ones_only(
+    app: App, robot: Callable[[str], Publisher], make_predicted: Callable[..., PredictedObjects]
+) -> None:
+    objects = make_predicted(classes=(1, 1), corners=(0, 0), poses=((11, 60), (60,)))
+    objects.path_confidences[:] = [0.9, LEAST_CONFIDENCE / 2, 0.3]
+    app.subscribe("/scene/forecasts")
+    cdr = write_predicted_objects(objects)
+    heard = say_until(app, robot(PREDICTED_OBJECTS), cdr, "/scene/forecasts")
+    (entity,) = app.draw("/scene/forecasts", heard["/scene/forecasts"]).entities
+    assert [round(line.color.a, 3) for line in entity.lines] == [0.9, 0.3]
+    assert [[p.x, p.y] for p in entity.lines[0].points] == objects.path_poses[:11:SHOWN_STEPS, :2].tolist()
+    assert [[p.x, p.y] for p in entity.lines[1].points] == objects.path_poses[71::SHOWN_STEPS, :2].tolist()
+
+
+def test_the_ego_is_a_transform(
+    app: App, robot: Callable[[str], Publisher], make_frame: Callable[..., TrackedFrame]
+) -> None:
+    frame = make_frame(3)
+    app.subscribe("/tf")
+    heard = say_until(app, robot(ODOMETRY), serialize(odometry_of(frame), ODOMETRY), "/tf")
+    transform = app.draw("/tf", heard["/tf"])
+    assert (transform.parent_frame_id, transform.child_frame_id) == ("map", "base_link")
+    assert transform.translation.x == pytest.approx(frame.city_SE2_ego.x_m)
+
+
+def test_a_map_is_kept_for_who_comes_late(shown: FoxgloveProcess, robot: Callable[[str], Publisher]) -> None:
+    cdr = serialize(map_message(road(), "town"), POLYLINE_MAP)
+    robot(POLYLINE_MAP).put(cdr)
+    end = time.monotonic() + 10
+    while shown._kept.keys() != {PLAN.map, "/scene/map"}:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    for _ in range(2):
+        with connect(f"ws://127.0.0.1:{shown.places['foxglove']}", subprotocols=["foxglove.sdk.v1"]) as socket:  # pyright: ignore[reportArgumentType]
+            late = App(socket)
+            late.subscribe(PLAN.map, "/scene/map")
+            heard = dict(late.take() for _ in range(2))
+            assert heard[PLAN.map] == cdr
+            (entity,) = late.draw("/scene/map", heard["/scene/map"]).entities
+            drawn = [[(p.x, p.y) for p in line.points] for line in entity.lines]
+            assert drawn == [[(0, 1), (2, 3)], [(4, 5), (6, 7)]]
+
+
+def test_what_cannot_be_drawn_still_passes_and_is_told(app: App, shown: FoxgloveProcess, robot) -> None:
+    app.subscribe(PLAN.objects)
+    broken = b"\x00\x01\x00\x00" + b"\xff" * 30
+    app.subscribe("/scene/objects")  # otherwise nobody would try
+    heard = say_until(app, robot(TRACKED_OBJECTS), broken, PLAN.objects)
+    assert heard[PLAN.objects] == broken
+    end = time.monotonic() + 10
+    while shown.statuses()[0].message == "OK":
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert PLAN.objects in shown.statuses()[0].message
+    assert shown.works()
+
+
+def test_a_place_that_is_taken_is_named(shown: FoxgloveProcess, sessions: tuple[zenoh.Session, zenoh.Session]) -> None:
+    with RosNode(sessions[0], RmwZenoh(node="second")) as ros, pytest.raises(InputError, match="choose another"):
+        FoxgloveProcess(ros, FoxglovePlan(port=shown.places["foxglove"]), DEPLOYMENT)
+
+
+def test_only_loopback_is_listened_at(shown: FoxgloveProcess) -> None:
+    listening = Path("/proc/self/net/tcp").read_text().splitlines()[1:]
+    port = f"{shown.places['foxglove']:04X}"
+    assert {line.split()[1].split(":")[0] for line in listening if line.split()[1].endswith(":" + port)} == {"0100007F"}
+
+
+def test_every_drawing_has_a_type_that_some_topic_may_have() -> None:
+    kinds: set[str] = {topic.type for topic in topics_of(DEPLOYMENT, 0)}
+    other = Deployment(nodes={"d": ForecastPlan(Path("run"), objects_type="vision_msgs/msg/Detection3DArray")})
+    kinds |= {topic.type for topic in topics_of(other, 0)}
+    assert DRAWINGS.keys() <= kinds
+    assert all(isinstance(topic, Topic) for topic in topics_of(other, 0))
