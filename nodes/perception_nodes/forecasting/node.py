@@ -19,7 +19,7 @@ from torch import Tensor
 
 from perception.errors import InputError
 from perception.forecasting.map_index import MapIndex, take
-from perception.forecasting.scenario import AgentTracks, MapPolylines, Scenario
+from perception.forecasting.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
 from perception.forecasting.vectorize import vectorize
 from perception.geometry import SE2
 from perception.models.forecaster import Forecaster
@@ -27,6 +27,10 @@ from perception_nodes.forecasting.frames import TrackedFrame, UnusableFrame
 from perception_nodes.forecasting.history import Arrival, TrackHistory
 from perception_nodes.forecasting.resampling import NS_PER_STEP
 from perception_nodes.operations.lifecycle import Lifecycle
+
+
+WARM_UP_STEP = 8
+"""Inference kernels are written for each size anew, in steps of this many agents (`perception.inference`)."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class ForecastingNode:
         self._unanswered = 0
 
     def configure(self, model: Forecaster, *, history_steps: int, model_id: str) -> None:
-        """Takes a model in evaluation mode and runs it once, so that the first frame is no slower than the others.
+        """Takes a model in evaluation mode and runs it for frames of all sizes, so that no later one is the first.
 
         Args:
             model: Any forecaster.
@@ -126,7 +130,8 @@ class ForecastingNode:
         self._model, self._model_id, self._history = model, model_id, TrackHistory(history_steps)
         self._last_valid_ns, self._unanswered = None, 0
         self._know_lanes()
-        _warm_up(model, history_steps)
+        for count in range(0, self.settings.max_forecasts + 1, WARM_UP_STEP):
+            _warm_up(model, history_steps, count)
         self.lifecycle.change("configure")
 
     def activate(self) -> None:
@@ -236,12 +241,13 @@ def _empty(frame: TrackedFrame) -> _Answer:
     return _Answer(frame.take(nobody), np.zeros((0, 2)), np.zeros((0, 0, 0, 2)), np.zeros((0, 0)))
 
 
-def _warm_up(model: Forecaster, history_steps: int) -> None:
-    """One forecast of an ego that stands alone, without a map."""
+def _warm_up(model: Forecaster, history_steps: int, count: int) -> None:
+    """A forecast of an ego among so many others that have just appeared, without a map."""
     history = TrackHistory(history_steps)
-    nobody, nowhere = np.zeros(0, dtype=np.int64), np.zeros((0, 2))
-    history.add(TrackedFrame(1, SE2(0.0, 0.0, 0.0), (), nobody, nowhere, np.zeros(0), np.zeros((0, 3))))
-    no = np.zeros(0, dtype=bool)
-    no_lanes = MapPolylines(nobody, np.zeros((0, 2, 2)), nobody, nobody, no, no)
+    cars, places = np.full(count, AgentKind.VEHICLE), 5.0 * np.arange(1, 2 * count + 1).reshape(-1, 2)
+    ids = tuple(str(number) for number in range(count))
+    history.add(TrackedFrame(1, SE2(0.0, 0.0, 0.0), ids, cars, places, np.zeros(count), np.ones((count, 3))))
+    none, no = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
+    no_lanes = MapPolylines(none, np.zeros((0, 2, 2)), none, none, no, no)
     scenario = Scenario("warm-up", "stream", "", history.tracks(), no_lanes, history_steps, focal=0, ego=0)
-    model.forecast([vectorize(scenario)], [np.zeros(1, dtype=np.int64)])
+    model.forecast([vectorize(scenario)], [np.arange(count + 1)])
