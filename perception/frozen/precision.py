@@ -15,7 +15,6 @@ from jaxtyping import BFloat16, Float, Float32, Int8, Shaped
 from torch import Tensor, nn
 
 from perception.frozen.products import rows_times
-from perception.inference import onednn_linear, suits_onednn
 
 Precision = Literal["float32", "bfloat16", "int8", "int8_dynamic"]
 """Of weights, and for `int8_dynamic` of the activations that meet them too, scaled anew in every call."""
@@ -80,8 +79,6 @@ class Float32Linear(nn.Module):
 
     def forward(self, x: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
         """The map."""
-        if suits_onednn(x, self.weight):
-            return onednn_linear(x, self.weight, self.bias)
         return rows_times(x, self.weight, self.bias)
 
 

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from perception.inference import FEW_ROWS, InferenceLinear, for_inference, inference_linear, suits_onednn
+from perception.frozen.products import rows_times
+from perception.inference import (
+    FEW_ROWS,
+    InferenceLinear,
+    for_inference,
+    frozen_linear,
+    inference_linear,
+    suits_frozen,
+    suits_onednn,
+    with_linears,
+)
 
 few = settings(deadline=None, max_examples=40)
 has_onednn = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()
@@ -82,6 +92,49 @@ def test_without_avx512_pytorchs_way_is_taken() -> None:
     )
     environment = {**os.environ, "ATEN_CPU_CAPABILITY": "avx2"}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
+
+
+@few
+@given(
+    lead=st.lists(st.integers(0, 40), min_size=1, max_size=2),
+    sizes=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    seed=st.integers(0, 99),
+)
+def test_a_frozen_products_values_and_gradients_are_those_of_a_linear_layer(lead, sizes, seed) -> None:
+    torch.manual_seed(seed)
+    x, weight = torch.randn(*lead, sizes[0], requires_grad=True), torch.randn(sizes[1], sizes[0])
+    given_grad = torch.randn(*lead, sizes[1])
+    ours, theirs = rows_times(x, weight), F.linear(x.double(), weight.double())
+    torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-4)
+    (mine,) = torch.autograd.grad(ours, x, given_grad)
+    (other,) = torch.autograd.grad(theirs, x, given_grad.double())
+    torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not has_onednn, reason="this processor has no AVX-512, or this PyTorch no oneDNN")
+def test_a_frozen_product_goes_the_fast_way_forwards_and_backwards_and_a_trained_one_does_not() -> None:
+    def products_of(weight: Tensor) -> int:
+        x = torch.randn(4, 3, requires_grad=True)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            rows_times(x, weight).sum().backward()
+        return sum(event.count for event in profile.key_averages() if event.key == "mkldnn::_linear_pointwise")
+
+    assert products_of(torch.randn(2, 3)) == 2
+    assert products_of(torch.randn(2, 3, requires_grad=True)) == 0
+
+
+def test_a_frozen_product_says_that_it_is_differentiable_once() -> None:
+    x, weight = torch.randn(4, 3, requires_grad=True), torch.randn(2, 3)
+    if suits_frozen(x, weight):
+        (grad,) = torch.autograd.grad(frozen_linear(x, weight).square().sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            grad.sum().backward()
+
+
+def test_linears_may_be_made_pytorchs_own_again() -> None:
+    module = for_inference(Nested())
+    assert type(with_linears(module, nn.Linear).first) is nn.Linear
+    assert isinstance(module.first, InferenceLinear)
 
 
 class Nested(nn.Module):

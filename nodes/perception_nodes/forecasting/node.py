@@ -28,7 +28,6 @@ from perception_nodes.forecasting.history import Arrival, TrackHistory
 from perception_nodes.forecasting.resampling import NS_PER_STEP
 from perception_nodes.operations.lifecycle import Lifecycle
 
-
 WARM_UP_STEP = 8
 """Inference kernels are written for each size anew, in steps of this many agents (`perception.inference`)."""
 

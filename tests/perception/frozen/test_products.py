@@ -35,7 +35,7 @@ def test_values_and_gradients_are_those_of_a_linear_layer(
         torch.testing.assert_close(mine, other)
 
 
-def test_few_rows_are_multiplied_from_the_left() -> None:
-    weight = torch.randn(3, 2)
+def test_few_rows_are_multiplied_from_the_left_where_the_weight_is_trained() -> None:
+    weight = torch.randn(3, 2, requires_grad=True)
     assert rows_times(torch.randn(5, 2), weight).stride() == (1, 5)
     assert rows_times(torch.randn(products.FEW_ROWS + 1, 2), weight).stride() == (3, 1)
