@@ -1,8 +1,9 @@
-"""A small stream of tracked objects; random objects, as our arrays and as messages of rosbags."""
+"""Two sessions; a small stream of tracked objects; random objects, as our arrays and as messages of rosbags."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    import zenoh
+
     from perception.models.scene_answerer import SceneAnswerer
     from perception.scene.scene import Scene
     from perception_nodes.forecasting.frames import TrackedFrame
@@ -38,6 +41,17 @@ def forged_papers(papers: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     make_certificates(folder, ["router", "talker", "client"], server="router")
     (folder / "ca.pem").write_bytes((papers / "ca.pem").read_bytes())
     return folder
+
+
+@pytest.fixture(scope="module")
+def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
+    """Two peers on loopback, connected to each other."""
+    from perception_nodes.ros.topics import open_session
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
+        yield one, other
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,6 @@ from perception_nodes.block.host import BlockHost
 from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
 from perception_nodes.block.request import BlockFailed, MalformedRequest, NoWorker, RequestLimits, pack, tensors_of
 from perception_nodes.block.service import DeadlineExceeded, Overloaded
-from perception_nodes.ros.topics import open_session
 
 ASKED = Readout(torch.tensor([[0, 3], [4, 1]]))
 Sessions = tuple[zenoh.Session, zenoh.Session]
@@ -39,14 +37,6 @@ class Gate(nn.Module):
         self.entered.set()
         self.open.wait(10)
         return self.tail(residual, attended)
-
-
-@pytest.fixture(scope="module")
-def sessions() -> Iterator[Sessions]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
-    with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
-        yield one, other
 
 
 @pytest.fixture

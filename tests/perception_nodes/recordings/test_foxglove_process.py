@@ -29,7 +29,7 @@ from perception_nodes.ros.autoware import tracked_objects_of
 from perception_nodes.ros.cdr import write_tracked_objects
 from perception_nodes.ros.map_message import map_message
 from perception_nodes.ros.messages import POLYLINE_MAP, TRACKED_OBJECTS, definition, serialize
-from perception_nodes.ros.topics import Publisher, RosNode, open_session
+from perception_nodes.ros.topics import Publisher, RosNode
 from perception_nodes.ros.wire import RmwZenoh, Topic
 
 PLAN = ForecastPlan(Path("run"))
@@ -68,16 +68,6 @@ class App:
         """A message of Foxglove's own, read by the schema that was advertised."""
         channel = self.channels[name]
         return self._read(channel["schemaName"], base64.b64decode(channel["schema"]), payload)
-
-
-@pytest.fixture(scope="module")
-def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
-    with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
-        yield one, other
 
 
 @pytest.fixture

@@ -2,31 +2,21 @@ from __future__ import annotations
 
 import logging
 import queue
-import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import zenoh
 
 from perception_nodes.ros.messages import ASK_SCENE, POLYLINE_MAP, deserialize, make, serialize, service_of, type_hash
-from perception_nodes.ros.topics import Received, RosNode, open_session
+from perception_nodes.ros.topics import Received, RosNode
 from perception_nodes.ros.wire import LATCHED, Attachment, Plain, Qos, RmwZenoh, Role, Ros2Dds, Topic, Wire, gid_of
 
 TEXT = Topic("/chat", "std_msgs/msg/String", "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18")
 MAP = Topic("/map/polylines", POLYLINE_MAP, type_hash(POLYLINE_MAP), LATCHED)
 WIRES = [RmwZenoh(), Ros2Dds(), Plain()]
-
-
-@pytest.fixture(scope="module")
-def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
-    """Two peers on loopback, connected to each other."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
-    with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
-        yield one, other
 
 
 def eventually(is_so: Callable[[], object], seconds: float = 5.0) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import queue
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,7 +41,7 @@ from perception_nodes.ros.messages import (
     service_of,
     topic_of,
 )
-from perception_nodes.ros.topics import RosNode, open_session
+from perception_nodes.ros.topics import RosNode
 from perception_nodes.ros.wire import SENSOR_DATA, Attachment, RmwZenoh
 from perception_nodes.scene_qa.node import SceneQaNode, SceneQaSettings
 from perception_nodes.scene_qa.process import MAX_QUESTION_BYTES, SceneQaProcess
@@ -140,14 +139,6 @@ class Asker:
             except queue.Empty:
                 continue
         raise AssertionError("no answer came")
-
-
-@pytest.fixture(scope="module")
-def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
-    with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
-        yield one, other
 
 
 Start = Callable[..., tuple[SceneQaProcess, Asker]]
