@@ -48,6 +48,7 @@ def onednn_is_faster(x: Tensor, weight: Tensor) -> bool:
         and x.dtype == weight.dtype == torch.float32
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkldnn.is_available()
+        and not torch.is_autocast_enabled("cpu")
         and x.numel() > 0
         and x.shape[-1] == weight.shape[-1]
     )

@@ -62,6 +62,14 @@ def test_where_a_gradient_is_wanted_there_is_one() -> None:
     assert layer.weight.grad is not None
 
 
+def test_autocast_is_obeyed() -> None:
+    layer = for_inference(nn.Linear(3, 2))
+    x, weight = torch.randn(4, 3), layer.weight.detach()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert not suits_onednn(x, weight)
+        assert layer(x).dtype == rows_times(x, weight).dtype == torch.bfloat16
+
+
 def test_shapes_that_do_not_fit_are_left_to_pytorch_to_complain_of() -> None:
     with torch.no_grad():
         assert not suits_onednn(torch.randn(4, 3), torch.randn(5, 8))
