@@ -78,13 +78,14 @@ def bench_scene_qa(
 
     from perception.errors import InputError
     from perception.frozen.folded import fold
+    from perception.inference import for_inference
     from perception_tools.machine import describe_machine
 
     if min(questions, versions, points, proposals, *threads) < 1:
         raise InputError(
             "expected at least one question, version, point, proposal and thread, got fewer; change the options"
         )
-    model = make_answerer(source, dim, proposals)
+    model = for_inference(make_answerer(source, dim, proposals))  # as `perception node scene-qa` runs it
     plain = model.block
     assert plain is not None
     folded = fold(plain)
