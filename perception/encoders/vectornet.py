@@ -26,7 +26,8 @@ NEWEST_VECTORS = 19
 RELATION_DIM = 64
 """Width of what a polyline is told about where another one lies."""
 POLYLINE_STEP = 8
-"""In inference polylines are filled up to a multiple of this."""
+"""In inference polylines are filled up to a multiple of this, so that kernels, which are written for each size anew
+(`perception.inference`), meet few sizes."""
 POSE_WAVELENGTHS_M = (4.0, 10.0, 25.0, 60.0, 150.0)
 """Of the sines that tell positions apart, from a lane's width to the size of a scene."""
 
@@ -58,9 +59,10 @@ class PolylineSubgraph(nn.Module):
     ) -> Float[Tensor, "polylines dim"]:
         """One feature a polyline, the same in whatever order its vectors come. Without valid vectors it is constant."""
         count = len(vectors)
-        if not torch.is_grad_enabled():  # inference kernels are written for each size anew (perception.inference)
-            vectors = F.pad(vectors, (0, 0, 0, 0, 0, -count % POLYLINE_STEP))
-            valid = None if valid is None else F.pad(valid, (0, 0, 0, -count % POLYLINE_STEP))
+        if not torch.is_grad_enabled():
+            missing = -count % POLYLINE_STEP
+            vectors = F.pad(vectors, (0, 0, 0, 0, 0, missing))
+            valid = None if valid is None else F.pad(valid, (0, 0, 0, missing))
         x, pooled = vectors, None
         weight = None if valid is None else valid.unsqueeze(-1).to(vectors.dtype)
         for layer in self.layers:

@@ -26,6 +26,7 @@ from perception.frozen.folded import TAIL_LINEARS, BlockTail, FoldedAttention, F
 from perception.frozen.precision import Precision, linear_of
 from perception.frozen.readout import LatentMap
 from perception.frozen.weights import WeightsError, write_tensors
+from perception.inference import InferenceLinear
 
 PIPELINE, TAIL = "perception-folded-pipeline", "perception-folded-tail"
 NORMS = {nn.Identity: "none", nn.RMSNorm: "rms", nn.LayerNorm: "layer"}
@@ -82,8 +83,8 @@ def load_folded(path: Path, tail: BlockTail | None = None) -> FoldedBlock:
         "layer": nn.LayerNorm(width, shape["post_norm_eps"], elementwise_affine=False),
     }
     with torch.device("meta"):
-        project_in = nn.Linear(shape["dim"], width, shape["bias_in"])
-        project_out = nn.Linear(width, shape["dim"], shape["bias_out"])
+        project_in = InferenceLinear(shape["dim"], width, shape["bias_in"])
+        project_out = InferenceLinear(width, shape["dim"], shape["bias_out"])
     gram = tensors.get("attention.gram")
     to_latent = LatentMap(shape["bias_in"], gram, width, tail.config.eps, tail.config.architecture == "opt")
     attention = FoldedAttention(

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from perception.encoders.vectornet import POLYLINE_STEP
 from perception.errors import InputError
 from perception.forecasting.map_index import MapIndex, take
 from perception.forecasting.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
@@ -27,9 +28,6 @@ from perception_nodes.forecasting.frames import TrackedFrame, UnusableFrame
 from perception_nodes.forecasting.history import Arrival, TrackHistory
 from perception_nodes.forecasting.resampling import NS_PER_STEP
 from perception_nodes.operations.lifecycle import Lifecycle
-
-WARM_UP_STEP = 8
-"""Inference kernels are written for each size anew, in steps of this many agents (`perception.inference`)."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ class ForecastingNode:
         self._model, self._model_id, self._history = model, model_id, TrackHistory(history_steps)
         self._last_valid_ns, self._unanswered = None, 0
         self._know_lanes()
-        for count in range(0, self.settings.max_forecasts + 1, WARM_UP_STEP):
+        for count in range(0, self.settings.max_forecasts + 1, POLYLINE_STEP):
             _warm_up(model, history_steps, count)
         self.lifecycle.change("configure")
 

@@ -33,7 +33,7 @@ from perception_nodes.ros.messages import (
     definition,
     topic_of,
 )
-from perception_nodes.ros.topic_process import WAIT_S, TopicProcess
+from perception_nodes.ros.topic_process import STUCK_S, WAIT_S, TopicProcess
 from perception_nodes.ros.topics import Received, RosNode
 from perception_nodes.ros.wire import LATCHED, Topic
 
@@ -132,7 +132,7 @@ class FoxgloveProcess(TopicProcess):
         """Lets all clients go."""
         self._closing = True
         self._to_draw.close()
-        self._thread.join(WAIT_S + 5)
+        self._thread.join(STUCK_S)
         self._server.stop()
 
     def _advertise(self, topic: Topic) -> None:
@@ -147,10 +147,9 @@ class FoxgloveProcess(TopicProcess):
 
     def _take(self, topic: Topic, received: Received) -> None:
         """On zenoh's thread: passes a message on, and puts it down to be drawn if it is one that can be."""
-        cdr = bytes(received.cdr)
-        self._show(topic.name, cdr, keep=topic.qos.latched)
+        self._show(topic.name, received.cdr, keep=topic.qos.latched)
         if topic.type in DRAWINGS:
-            self._to_draw.put((topic, cdr))
+            self._to_draw.put((topic, received.cdr))
 
     @override
     def _round(self) -> None:
