@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
-    from perception.forecasting.scenario import MapPolylines, Scenario
+    from perception.traffic.scenario import MapPolylines, Scenario
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -28,7 +28,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def make_scenario() -> Callable[..., Scenario]:
     """Makes a small scenario: parallel tracks at constant speeds along a straight road, unless positions are given."""
-    from perception.forecasting.scenario import AgentKind, AgentTracks, Scenario
+    from perception.traffic.scenario import AgentKind, AgentTracks, Scenario
 
     def make(
         scenario_id: str = "s1",
@@ -60,7 +60,7 @@ def make_scenario() -> Callable[..., Scenario]:
 
 def _straight_road() -> MapPolylines:
     """Two lanes side by side, the second in an intersection, and a crosswalk over both."""
-    from perception.forecasting.scenario import MapPolylines
+    from perception.traffic.scenario import MapPolylines
 
     along = np.linspace(-30.0, 60.0, 10)
     lanes = [np.stack([along, np.full(10, y)], axis=-1) for y in (0.0, 4.0)]

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from perception.inference import InferenceLinear, inference_linear
-from perception.points.cloud import ball_query, farthest_points, interpolate, take
+from perception.clouds.grouping import ball_query, farthest_points, interpolate, take
+from perception.kernels.linear import InferenceLinear, inference_linear
 
 
 @dataclass(frozen=True)

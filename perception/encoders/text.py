@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from perception.errors import InputError
-from perception.question_answering.vocabulary import MAX_WORDS, UNKNOWN, TextBatch, Vocabulary
+from perception.texts.vocabulary import MAX_WORDS, UNKNOWN, TextBatch, Vocabulary
 from perception.tokens import Tokens
 
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from perception.clouds.grouping import farthest_points, take
 from perception.encoders.pointnet2 import Level, PointMLP, PointNet2, SetAbstraction
-from perception.points.cloud import farthest_points, take
 from perception.tokens import Tokens
 
 LEVELS = (
@@ -132,7 +132,7 @@ class VoteNet(nn.Module):
 
         Args:
             points: Scene frame, metres.
-            features: As `perception.scene.sample.SceneBatch` says.
+            features: As `perception.scenes.sample.SceneBatch` says.
         """
         seed_index, seeds, seed_features = self.backbone(points, features)
         offset, residual = self.vote(seed_features).split([3, seed_features.shape[-1]], dim=-1)

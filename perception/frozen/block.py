@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.errors import InputError
-from perception.frozen.products import rows_times
+from perception.kernels.products import rows_times
 from perception.tokens import Readout
 
 EVERY_ROW = Readout()

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.block import EVERY_ROW, BlockConfig, LlamaBlock, OptBlock, RMSNorm, attend
-from perception.frozen.precision import Precision, has_bfloat16_products, with_precision
 from perception.frozen.readout import LatentMap, attend_to_latents, homogeneous, latent_of
-from perception.inference import InferenceLinear, inference_linear
+from perception.kernels.linear import InferenceLinear, inference_linear
+from perception.kernels.precision import Precision, has_bfloat16_products, with_precision
 from perception.tokens import Readout, Tokens
 
 TAIL_LINEARS = ("o", "gate", "up", "down")

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from perception.frozen.block import BlockConfig
 from perception.frozen.folded import TAIL_LINEARS, BlockTail, FoldedAttention, FoldedBlock, attention_dtype
-from perception.frozen.precision import Precision, linear_of
 from perception.frozen.readout import LatentMap
 from perception.frozen.weights import WeightsError, write_tensors
-from perception.inference import InferenceLinear
+from perception.kernels.linear import InferenceLinear
+from perception.kernels.precision import Precision, linear_of
 
 PIPELINE, TAIL = "perception-folded-pipeline", "perception-folded-tail"
 NORMS = {nn.Identity: "none", nn.RMSNorm: "rms", nn.LayerNorm: "layer"}

@@ -44,8 +44,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.frozen.block import EVERY_ROW, LlamaBlock, OptBlock, attend
-from perception.frozen.products import example_of, rows_times
-from perception.inference import inference_linear
+from perception.kernels.linear import inference_linear
+from perception.kernels.products import example_of, rows_times
 from perception.tokens import Readout, Tokens
 
 Regime = Literal["absorbed", "folded", "full"]

@@ -46,7 +46,7 @@ class ViewpointEstimate:
 
     @property
     def rotation(self) -> Float[Tensor, "questions 4"]:
-        """The unit quaternion, as `perception.scene.scene.Viewpoint.rotation`."""
+        """The unit quaternion, as `perception.scenes.scene.Viewpoint.rotation`."""
         return F.normalize(self.quaternion, dim=-1)
 
 

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from perception.forecasting.scenario import STEP_S
-from perception.forecasting.vectorize import POSITION_SCALE
+from perception.encoders.vectornet.vectorize import POSITION_SCALE
+from perception.traffic.scenario import STEP_S
 
 CONTROL_POINTS = 6
 """Of a deviation, its fixed start not counted. The best such curves miss the true ends of AV1-mini's val scenes by

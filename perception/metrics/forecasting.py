@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from perception.errors import InputError
-from perception.forecasting.scenario import AgentKind, Forecast, Scenario
 from perception.metrics.bootstrap import bootstrap_interval
 from perception.metrics.manoeuvre import MANOEUVRES, manoeuvre_of
+from perception.traffic.scenario import AgentKind, Forecast, Scenario
 
 MISS_RADIUS_M = 2.0
 """An endpoint farther than this from the truth is a miss (strictly farther, as in both devkits)."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from perception.geometry import wrap_angle
-from perception.scene.scene import Viewpoint
+from perception.scenes.scene import Viewpoint
 
 THRESHOLDS_M = (0.5, 1.0)
 THRESHOLDS_DEG = (15, 30)

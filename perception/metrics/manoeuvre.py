@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from perception.forecasting.scenario import STEP_S, Scenario
+from perception.traffic.scenario import STEP_S, Scenario
 
 MANOEUVRES = ("stationary", "straight", "left turn", "right turn", "accelerating", "braking")
 """Every label that `manoeuvre` gives, in the order in which tables show them."""

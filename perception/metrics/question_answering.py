@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float64, Int
 from perception.errors import InputError
 from perception.metrics.answer_matching import matches_cleaned, matches_lenient, matches_refined
 from perception.metrics.bootstrap import bootstrap_interval
-from perception.question_answering.answers import UNKNOWN, AnswerVocabulary
-from perception.scene.scene import SceneQuestion
+from perception.scenes.scene import SceneQuestion
+from perception.texts.answers import UNKNOWN, AnswerVocabulary
 
 QUESTION_TYPES = ("what", "is", "how", "can", "which", "other")
 

@@ -13,15 +13,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from perception.encoders.vectornet import VectorNet
-from perception.forecasting.scenario import Forecast, MapPolylines
-from perception.forecasting.vectorize import VectorizedScenario, vectorize_lanes
-from perception.forecasting.views import Frame, VectorBatch, make_batch
+from perception.encoders.vectornet.network import VectorNet
+from perception.encoders.vectornet.vectorize import VectorizedScenario, vectorize_lanes
+from perception.encoders.vectornet.views import Frame, VectorBatch, make_batch
 from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.folded import fold
-from perception.frozen.precision import Precision
 from perception.heads.trajectory import TrajectoryDecoder, TrajectoryModes
-from perception.inference import for_inference
+from perception.kernels.linear import for_inference
+from perception.kernels.precision import Precision
+from perception.traffic.scenario import Forecast, MapPolylines
 
 
 class Forecaster(nn.Module):
@@ -32,7 +32,7 @@ class Forecaster(nn.Module):
         block: The frozen block between its two projections, or any of its controls.
         head: Tokens of predicted agents to futures.
         frame: Whether every predicted agent is a view of its own, or the scenario is one view for all
-            (`perception.forecasting.views`).
+            (`perception.encoders.vectornet.views`).
         max_tokens: Polylines in an agent's view; in the pairwise frame, those that each polyline sees.
 
     Raises:
@@ -69,7 +69,7 @@ class Forecaster(nn.Module):
     def folded(self, precision: Precision = "float32") -> Forecaster:
         """The model for serving: the block in deployment form, inference kernels, all other weights shared.
 
-        See `perception.frozen.folded` and `perception.inference`.
+        See `perception.frozen.folded` and `perception.kernels.linear`.
 
         Args:
             precision: Of the block's weights; all but `float32` change the forecasts a little.

@@ -14,15 +14,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from perception.clouds.grouping import take
 from perception.encoders.text import LstmText, TextEncoder
 from perception.encoders.votenet import Detections, VoteNet
 from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter
+from perception.fusion.grounding import Grounding, ReadText, SeenObjects
+from perception.fusion.mcan import AttentionPool, SceneTextFusion
 from perception.heads.answer import AnswerHead, SceneAnswers, ViewpointHead
-from perception.points.cloud import take
-from perception.question_answering.fusion import AttentionPool, SceneTextFusion
-from perception.question_answering.grounding import Grounding, ReadText, SeenObjects
-from perception.question_answering.vocabulary import TextBatch
+from perception.texts.vocabulary import TextBatch
 from perception.tokens import Tokens
 
 
@@ -61,7 +61,7 @@ class SceneAnswerer(nn.Module):
             unknown word for each of its words, so that its length is still told.)
         with_viewpoint: Whether the asker's place is estimated too, SQA3D's auxiliary task.
         grounded_names: Names of the detector's classes: objects are then grounded in what the texts say, see
-            `perception.question_answering.grounding`, which estimates the asker's place in any case. None, as in SQA3D
+            `perception.fusion.grounding`, which estimates the asker's place in any case. None, as in SQA3D
             and Pang et al., leaves that to the fusion.
         one_answer: As `SceneAnswers` says.
     """
@@ -123,7 +123,7 @@ class SceneAnswerer(nn.Module):
 
         Args:
             points: Scene frame, metres.
-            features: As `perception.scene.sample.SceneBatch` says.
+            features: As `perception.scenes.sample.SceneBatch` says.
 
         Raises:
             InputError: There is no point, or one is not finite.

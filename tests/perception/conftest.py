@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
-    from perception.forecasting.scenario import Scenario
     from perception.geometry import SE2
+    from perception.traffic.scenario import Scenario
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest inst
     import zenoh
 
     from perception.models.scene_answerer import SceneAnswerer
-    from perception.scene.scene import Scene
+    from perception.scenes.scene import Scene
     from perception_nodes.forecasting.frames import TrackedFrame
     from perception_nodes.ros.objects import Objects, PredictedObjects, TrackedObjects
 
@@ -57,8 +57,8 @@ def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
 @pytest.fixture(scope="session")
 def make_frame() -> Callable[..., TrackedFrame]:
     """The frame of a step: the ego drives east at 10 m/s, cars beside it at speeds of their own, a cone stands."""
-    from perception.forecasting.scenario import AgentKind
     from perception.geometry import SE2
+    from perception.traffic.scenario import AgentKind
     from perception_nodes.forecasting.frames import TrackedFrame
 
     def make(step: float, *, cars: int = 3, stamp_ns: int | None = None) -> TrackedFrame:
@@ -132,7 +132,7 @@ def scene_answerer() -> SceneAnswerer:
     from perception.encoders.votenet import VoteNet
     from perception.frozen.adapter import build_adapter
     from perception.models.scene_answerer import SceneAnswerer
-    from perception.question_answering.vocabulary import Vocabulary
+    from perception.texts.vocabulary import Vocabulary
 
     torch.manual_seed(0)
     levels = (Level(32, 0.5, 8, (6, 8)), Level(16, 0.8, 8, (8, 10)), Level(8, 1.2, 4, (10, 12)))
@@ -155,7 +155,7 @@ def scene_answerer() -> SceneAnswerer:
 @pytest.fixture(scope="session")
 def scan() -> Scene:
     """Three hundred points of a small room."""
-    from perception.scene.scene import Scene
+    from perception.scenes.scene import Scene
 
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 2, (300, 3)).astype(np.float32)

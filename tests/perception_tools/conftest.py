@@ -12,9 +12,9 @@ import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
     from perception_nodes.forecasting.node import ForecastingNode
+    from perception_tools.commands.train import TrainingRun
     from perception_tools.forecasting.recipes import ForecastRecipe
-    from perception_tools.streaming.playback import ReplayClock
-    from perception_tools.train import TrainingRun
+    from perception_tools.forecasting.streaming.playback import ReplayClock
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +56,7 @@ def data(write_data: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFa
 def tiny_recipe() -> ForecastRecipe:
     """A recipe that trains in a second: three passes of four steps, around a seeded random block."""
     from perception_tools.forecasting.recipes import ForecastRecipe
-    from perception_tools.recipes import BlockRecipe
+    from perception_tools.training.recipes import BlockRecipe
 
     return ForecastRecipe(
         block=BlockRecipe(source="random:32x48x4?seed=0"),
@@ -73,7 +73,7 @@ def tiny_recipe() -> ForecastRecipe:
 @pytest.fixture(scope="session")
 def make_run(data: Path, tiny_recipe: ForecastRecipe) -> Callable[..., TrainingRun]:
     """Makes a run into a folder, with changes to the recipe and other options of the run."""
-    from perception_tools.train import TrainingRun
+    from perception_tools.commands.train import TrainingRun
 
     def make(out: Path, recipe: dict | None = None, **options) -> TrainingRun:
         given = {"data": data, "out": out, "recipe": replace(tiny_recipe, **(recipe or {}))}
@@ -85,7 +85,7 @@ def make_run(data: Path, tiny_recipe: ForecastRecipe) -> Callable[..., TrainingR
 @pytest.fixture(scope="session")
 def trained_run(make_run: Callable[..., TrainingRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run. Tests must not change it."""
-    from perception_tools.training import fit
+    from perception_tools.training.fit import fit
 
     out = tmp_path_factory.mktemp("trained") / "run"
     fit(make_run(out, accelerator="cpu"))
@@ -140,8 +140,8 @@ def make_replay_node(sensor_log: Path, trained_run: Path) -> Callable[[], tuple[
     """Makes an active node with the tiny model and the log's map, and the clock that it goes by."""
     from perception_datasets.argoverse.argoverse2_sensor import read_log
     from perception_nodes.forecasting.node import ForecastingNode
-    from perception_tools.forecasting.model_file import load_model
-    from perception_tools.streaming.playback import ReplayClock
+    from perception_tools.forecasting.model import load_model
+    from perception_tools.forecasting.streaming.playback import ReplayClock
 
     trained, lanes = load_model(trained_run), read_log(sensor_log).map
 

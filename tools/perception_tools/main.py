@@ -6,10 +6,10 @@ import sys
 from importlib import import_module
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "train": ("perception_tools.train:train", "train a recipe on a data set folder"),
-    "evaluate": ("perception_tools.evaluate:evaluate", "score a checkpoint: metrics.json and an HTML report"),
+    "train": ("perception_tools.commands.train:train", "train a recipe on a data set folder"),
+    "evaluate": ("perception_tools.commands.evaluate:evaluate", "score a checkpoint: metrics.json and an HTML report"),
     "evaluate scene-qa": (
-        "perception_tools.evaluate_scene_qa:evaluate_scene_qa",
+        "perception_tools.scene_qa.score:evaluate_scene_qa",
         "score anybody's answers to SQA3D's questions",
     ),
     "prepare forecasting": (
@@ -23,34 +23,67 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "make synthetic scenarios in Argoverse 2's format",
     ),
     "sample rooms": ("perception_tools.sample:sample_rooms", "make furnished rooms and questions about them"),
-    "replay": ("perception_tools.replay:replay", "play a recorded log through a node, as if the robot drove now"),
+    "replay": (
+        "perception_tools.forecasting.replay:replay",
+        "play a recorded log through a node, as if the robot drove now",
+    ),
     "serve block": (
-        "perception_tools.serve:serve_block",
+        "perception_tools.commands.serve:serve_block",
         "answer for a frozen block on zenoh or gRPC, for any number of pipelines",
     ),
-    "serve router": ("perception_tools.serve:serve_router", "run the zenoh router that a robot's processes meet at"),
-    "node forecast": ("perception_tools.node:forecast", "forecast a robot's tracked objects, from zenoh to zenoh"),
+    "serve router": (
+        "perception_tools.commands.serve:serve_router",
+        "run the zenoh router that a robot's processes meet at",
+    ),
+    "node forecast": (
+        "perception_tools.commands.node:forecast",
+        "forecast a robot's tracked objects, from zenoh to zenoh",
+    ),
     "node scene-qa": (
-        "perception_tools.node:scene_qa",
+        "perception_tools.commands.node:scene_qa",
         "answer questions about the scene around a robot, or about a scan",
     ),
-    "node foxglove": ("perception_tools.node:show_in_foxglove", "show a deployment's topics live in Foxglove's app"),
+    "node foxglove": (
+        "perception_tools.commands.node:show_in_foxglove",
+        "show a deployment's topics live in Foxglove's app",
+    ),
     "certificates": (
-        "perception_tools.certificates:certificates",
+        "perception_tools.commands.certificates:certificates",
         "make the certificates that a deployment's security asks for",
     ),
-    "up": ("perception_tools.up:up", "start a deployment's router, block service and nodes; restart what dies"),
-    "block fetch": ("perception_tools.block:fetch", "download the pretrained SmolLM2 block, check its hash, cache it"),
-    "block slice": ("perception_tools.block:slice_block", "cut one block out of a checkpoint into a small file"),
-    "block fold": ("perception_tools.block:fold", "write a trained model's block for deployment, in narrower weights"),
-    "block inspect": ("perception_tools.block:inspect", "print what a block URI holds, as JSON"),
-    "mcap recover": ("perception_tools.mcap:recover_recording", "save what is in a recording that was cut off"),
-    "bench readers": ("perception_tools.bench.readers:bench_readers", "time the scenario readers on real files"),
-    "bench cloud": ("perception_tools.bench.cloud:bench_cloud", "time sampling and grouping a scene's points"),
+    "up": (
+        "perception_tools.commands.up:up",
+        "start a deployment's router, block service and nodes; restart what dies",
+    ),
+    "block fetch": (
+        "perception_tools.commands.block:fetch",
+        "download the pretrained SmolLM2 block, check its hash, cache it",
+    ),
+    "block slice": (
+        "perception_tools.commands.block:slice_block",
+        "cut one block out of a checkpoint into a small file",
+    ),
+    "block fold": (
+        "perception_tools.commands.block:fold",
+        "write a trained model's block for deployment, in narrower weights",
+    ),
+    "block inspect": ("perception_tools.commands.block:inspect", "print what a block URI holds, as JSON"),
+    "mcap recover": (
+        "perception_tools.commands.mcap:recover_recording",
+        "save what is in a recording that was cut off",
+    ),
+    "bench readers": (
+        "perception_tools.forecasting.bench.readers:bench_readers",
+        "time the scenario readers on real files",
+    ),
+    "bench cloud": ("perception_tools.scene_qa.bench.cloud:bench_cloud", "time sampling and grouping a scene's points"),
     "bench block": ("perception_tools.bench.block:bench_block", "time the block: readout, folded, shared, plain"),
-    "bench scene-qa": ("perception_tools.bench.scene_qa:bench_scene_qa", "time a node's first and later answers"),
-    "bench node": ("perception_tools.bench.node:bench_node", "time the forecasting node: latency, memory, transport"),
-    "demo": ("perception_tools.demo:demo", "make scenarios, train two recipes, evaluate, write the report"),
+    "bench scene-qa": ("perception_tools.scene_qa.bench.node:bench_scene_qa", "time a node's first and later answers"),
+    "bench node": (
+        "perception_tools.forecasting.bench.node:bench_node",
+        "time the forecasting node: latency, memory, transport",
+    ),
+    "demo": ("perception_tools.forecasting.demo:demo", "make scenarios, train two recipes, evaluate, write the report"),
 }
 """Words on the command line → (function to hand to tyro, one line of help)."""
 

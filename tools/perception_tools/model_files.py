@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from perception.errors import InputError
-from perception.frozen.checkpoint import fingerprints, load_trainable_state_dict, trainable_state_dict
+from perception.frozen.trained_state import fingerprints, load_trainable_state_dict, trainable_state_dict
 from perception.frozen.weights import write_tensors
 
 MODEL_FILE = "model.safetensors"

@@ -9,7 +9,7 @@ from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.folded import fold
 from perception.frozen.folded_file import load_folded, save_folded
-from perception.frozen.precision import Precision
+from perception.kernels.precision import Precision
 
 
 def write_pipelines(

@@ -15,9 +15,9 @@ import pyarrow.csv as pa_csv
 from jaxtyping import Bool, Float, Int
 
 from perception.errors import InputError
-from perception.forecasting.map_index import MAP_RADIUS_M, last_seen
-from perception.forecasting.motion import causal_heading, causal_velocity
-from perception.forecasting.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
+from perception.traffic.map_index import MAP_RADIUS_M, last_seen
+from perception.traffic.motion import causal_heading, causal_velocity
+from perception.traffic.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
 from perception_datasets.argoverse.argoverse1_map import MAP_CURE, MAP_FILES, read_city_map
 from perception_datasets.argoverse.polylines import lane_heading
 from perception_datasets.argoverse.track_tables import check_columns, encode, observed, spread

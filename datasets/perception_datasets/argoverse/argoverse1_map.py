@@ -8,8 +8,8 @@ from xml.parsers import expat
 
 import numpy as np
 
-from perception.forecasting.map_index import MapIndex
-from perception.forecasting.scenario import MapPolylines, PolylineKind, Turn
+from perception.traffic.map_index import MapIndex
+from perception.traffic.scenario import MapPolylines, PolylineKind, Turn
 from perception_datasets.argoverse.polylines import POLYLINE_POINTS, resample
 from perception_datasets.errors import bad_file, reading
 

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perception.forecasting.map_index import MAP_RADIUS_M
-from perception.forecasting.scenario import AgentKind, AgentTracks, Scenario
+from perception.traffic.map_index import MAP_RADIUS_M
+from perception.traffic.scenario import AgentKind, AgentTracks, Scenario
 from perception_datasets.argoverse.argoverse2_map import read_map
 from perception_datasets.argoverse.track_tables import check_columns, encode, observed, spread
 from perception_datasets.errors import bad_file, reading

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from perception.forecasting.map_index import MapIndex
-from perception.forecasting.scenario import MapPolylines, PolylineKind, Turn
+from perception.traffic.map_index import MapIndex
+from perception.traffic.scenario import MapPolylines, PolylineKind, Turn
 from perception_datasets.argoverse.polylines import concatenate, resample
 from perception_datasets.errors import reading
 

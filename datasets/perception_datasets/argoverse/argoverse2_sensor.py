@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.feather as feather
 from jaxtyping import Bool, Float, Int
 
-from perception.forecasting.map_index import MAP_RADIUS_M, MapIndex
-from perception.forecasting.motion import causal_velocity
-from perception.forecasting.scenario import ROAD_USERS, AgentKind, AgentTracks, Scenario
+from perception.traffic.map_index import MAP_RADIUS_M, MapIndex
+from perception.traffic.motion import causal_velocity
+from perception.traffic.scenario import ROAD_USERS, AgentKind, AgentTracks, Scenario
 from perception_datasets.argoverse.argoverse2 import EGO_ID, FUTURE_STEPS, HISTORY_STEPS
 from perception_datasets.argoverse.argoverse2_map import read_map
 from perception_datasets.argoverse.track_tables import check_columns, encode, observed, spread

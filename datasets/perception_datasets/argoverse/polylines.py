@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from perception.forecasting.scenario import MapPolylines
+from perception.traffic.scenario import MapPolylines
 
 POLYLINE_POINTS = 10
 """Argoverse 1's own centrelines have ten points; all other polylines are resampled to as many."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from perception.forecasting.scenario import Scenario
+from perception.traffic.scenario import Scenario
 from perception_datasets.errors import RecordError
 
 

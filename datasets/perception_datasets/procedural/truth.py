@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from perception.forecasting.scenario import STEP_S
+from perception.traffic.scenario import STEP_S
 from perception_datasets.argoverse.argoverse2 import FUTURE_STEPS, HISTORY_STEPS
 from perception_datasets.procedural.curves import offset
 from perception_datasets.procedural.lane_graph import LaneGraph

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from perception.scene.classes import NYU40
+from perception.scenes.classes import NYU40
 
 COLORS = {
     "red": (190, 40, 40),

@@ -14,7 +14,7 @@ import numpy as np
 
 from perception.errors import InputError
 from perception.geometry import SE3
-from perception.scene.scene import Viewpoint
+from perception.scenes.scene import Viewpoint
 from perception_datasets.folders import SYNTHETIC_MARKER
 from perception_datasets.rooms.balance import balance
 from perception_datasets.rooms.layout import make_room

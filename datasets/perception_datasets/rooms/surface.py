@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from perception.scene.classes import NYU40
+from perception.scenes.classes import NYU40
 from perception_datasets.rooms.furniture import COLORS, Part
 from perception_datasets.rooms.layout import Item, Room
 

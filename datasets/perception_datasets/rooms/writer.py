@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from perception.geometry import SE3
-from perception.question_answering.answers import AnswerVocabulary
-from perception.scene.boxes import instance_boxes
-from perception.scene.classes import BOX_CLASS_NYU40
+from perception.scenes.boxes import instance_boxes
+from perception.scenes.classes import BOX_CLASS_NYU40
+from perception.texts.answers import AnswerVocabulary
 from perception_datasets.rooms.furniture import COLORS, KINDS
 from perception_datasets.rooms.questions import NUMBERS, WAYS
 from perception_datasets.rooms.surface import SurfacePoints

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int64
 
 from perception.geometry import SE3
-from perception.scene.scene import Scene
+from perception.scenes.scene import Scene
 from perception_datasets.errors import RecordError, reading
 from perception_datasets.folders import is_synthetic
 from perception_datasets.scannet.alignment import read_alignment

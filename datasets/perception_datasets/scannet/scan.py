@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 
 from perception.geometry import SE3
-from perception.scene.boxes import instance_boxes
-from perception.scene.classes import NYU40, STRUCTURE
-from perception.scene.scene import Scene
+from perception.scenes.boxes import instance_boxes
+from perception.scenes.classes import NYU40, STRUCTURE
+from perception.scenes.scene import Scene
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from perception.question_answering.answers import AnswerVocabulary
+from perception.texts.answers import AnswerVocabulary
 from perception_datasets.errors import bad_file, reading
 
 FILE_NAME = "answer_dict.json"

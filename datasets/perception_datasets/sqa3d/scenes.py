@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from perception.geometry import SE3, rotation_matrix, unit_quaternion
-from perception.scene.scene import SceneQuestion, Viewpoint
+from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception_datasets.sqa3d.questions import Pose, Sqa3dQuestion
 from perception_datasets.stores.scenes import StoredScans
 

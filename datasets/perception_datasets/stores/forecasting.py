@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from perception.errors import InputError
-from perception.forecasting.scenario import AgentTracks, MapPolylines, Scenario
+from perception.traffic.scenario import AgentTracks, MapPolylines, Scenario
 from perception_datasets.argoverse.scenario_folder import ScenarioFiles, ScenarioFolder
 from perception_datasets.errors import Failures
 from perception_datasets.stores import store

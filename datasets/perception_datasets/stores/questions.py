@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from perception.errors import InputError
-from perception.scene.scene import SceneQuestion, Viewpoint
+from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception_datasets.errors import reading
 from perception_datasets.stores import store
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from perception.errors import InputError
 from perception.geometry import SE3
-from perception.scene.scene import Scene
+from perception.scenes.scene import Scene
 from perception_datasets.errors import Failures
 from perception_datasets.scannet.folder import Scans
 from perception_datasets.scannet.scan import Scan

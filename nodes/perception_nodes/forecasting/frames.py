@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from perception.errors import InputError
-from perception.forecasting.scenario import AgentKind
 from perception.geometry import SE2
+from perception.traffic.scenario import AgentKind
 from perception_nodes.ros.objects import FARTHEST_M
 
 EGO_ID = "AV"

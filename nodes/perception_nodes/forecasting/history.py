@@ -14,8 +14,8 @@ from itertools import repeat
 import numpy as np
 from jaxtyping import Float
 
-from perception.forecasting.motion import causal_velocity
-from perception.forecasting.scenario import ROAD_USERS, AgentKind, AgentTracks
+from perception.traffic.motion import causal_velocity
+from perception.traffic.scenario import ROAD_USERS, AgentKind, AgentTracks
 from perception_nodes.forecasting.frames import EGO_ID, TrackedFrame
 from perception_nodes.forecasting.resampling import NS_PER_STEP, cut_jumps, grid_coordinates, resample
 

@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from perception.encoders.vectornet import POLYLINE_STEP
+from perception.encoders.vectornet.network import POLYLINE_STEP
+from perception.encoders.vectornet.vectorize import vectorize
 from perception.errors import InputError
-from perception.forecasting.map_index import MapIndex, take
-from perception.forecasting.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
-from perception.forecasting.vectorize import vectorize
 from perception.geometry import SE2
 from perception.models.forecaster import Forecaster
+from perception.traffic.map_index import MapIndex, take
+from perception.traffic.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
 from perception_nodes.forecasting.frames import TrackedFrame, UnusableFrame
 from perception_nodes.forecasting.history import Arrival, TrackHistory
 from perception_nodes.forecasting.resampling import NS_PER_STEP

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from perception.forecasting.scenario import STEP_S
 from perception.geometry import wrap_angle
+from perception.traffic.scenario import STEP_S
 
 NS_PER_STEP = round(STEP_S * 1e9)
 SNAP_STEPS = 0.05

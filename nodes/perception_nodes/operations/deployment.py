@@ -146,7 +146,7 @@ class ForecastPlan:
     Attributes:
         checkpoint: A run's folder.
         block: Name of the pipeline to ask the service for; the checkpoint's own block in the node's process without it.
-        precision: Of the checkpoint's own block, as `perception.frozen.precision` says. With `block`, the service's
+        precision: Of the checkpoint's own block, as `perception.kernels.precision` says. With `block`, the service's
             folder has it.
         timeout_ms: Of a request to the service.
         tolerance_ms: A frame that takes longer is an excess; see `perception_nodes.operations.diagnostics`.

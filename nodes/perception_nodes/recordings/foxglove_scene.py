@@ -25,7 +25,7 @@ from foxglove.messages import (
 )
 from jaxtyping import Float
 
-from perception.forecasting.scenario import AgentKind, PolylineKind
+from perception.traffic.scenario import AgentKind, PolylineKind
 from perception_nodes.ros.autoware import ODOMETRY
 from perception_nodes.ros.cdr import read_predicted_objects
 from perception_nodes.ros.detections import DETECTIONS

@@ -8,8 +8,8 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from perception.forecasting.scenario import STEP_S, AgentKind
 from perception.geometry import SE2, yaw
+from perception.traffic.scenario import STEP_S, AgentKind
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.node import ForecastResult
 from perception_nodes.ros.messages import FORECAST_STATUS, header, make

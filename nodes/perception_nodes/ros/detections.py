@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from perception.forecasting.scenario import AgentKind
 from perception.geometry import SE2, yaw
+from perception.traffic.scenario import AgentKind
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.ros.messages import stamp_ns_of
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from perception.forecasting.map_index import MapIndex
-from perception.forecasting.scenario import MapPolylines, PolylineKind, Turn
+from perception.traffic.map_index import MapIndex
+from perception.traffic.scenario import MapPolylines, PolylineKind, Turn
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import POLYLINE_MAP, header, make
 from perception_nodes.ros.objects import FARTHEST_M

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from perception.models.scene_answerer import SceneAnswerer, SceneTokens
-from perception.scene.sample import STILL_SEED, collate_scenes, sample_scene
-from perception.scene.scene import Scene
+from perception.scenes.sample import STILL_SEED, collate_scenes, sample_scene
+from perception.scenes.scene import Scene
 from perception_nodes.scene_qa.scene_map import SceneSnapshot
 
 

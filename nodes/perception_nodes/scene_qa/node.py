@@ -22,10 +22,10 @@ from perception.encoders.text import LstmText
 from perception.encoders.votenet import Detections
 from perception.errors import InputError
 from perception.models.scene_answerer import SceneAnswerer, SceneTokens
-from perception.question_answering.answers import AnswerVocabulary
-from perception.question_answering.vocabulary import MAX_WORDS, split_words
-from perception.scene.classes import BOX_CLASSES
-from perception.scene.sample import POINTS
+from perception.scenes.classes import BOX_CLASSES
+from perception.scenes.sample import POINTS
+from perception.texts.answers import AnswerVocabulary
+from perception.texts.vocabulary import MAX_WORDS, split_words
 from perception_nodes.block.service import DeadlineExceeded, Overloaded
 from perception_nodes.operations.lifecycle import Lifecycle
 from perception_nodes.scene_qa.encoding import EncodedScene, SceneEncoder, encode_snapshot

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from perception.errors import InputError
 from perception.geometry import SE3
-from perception.scene.sample import MEAN_COLOR
+from perception.scenes.sample import MEAN_COLOR
 from perception_nodes.operations.deployment import SceneQaPlan
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor
 from perception_nodes.operations.diagnostics import Status as Health

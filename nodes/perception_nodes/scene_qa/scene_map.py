@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, Int64, UInt8
 
 from perception.errors import InputError
 from perception.geometry import SE3
-from perception.scene.scene import Scene
+from perception.scenes.scene import Scene
 
 _HALF = 2**20
 """Voxels along half an axis: three indices of 21 bits make a key of 63."""

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from perception.clouds.grouping import farthest_points, take
 from perception.encoders.pointnet2 import FeaturePropagation, Level, PointMLP, PointNet2, SetAbstraction
-from perception.points.cloud import farthest_points, take
 
 LEVELS = (Level(32, 0.5, 8, (6, 8)), Level(16, 0.8, 8, (8, 10)), Level(8, 1.2, 4, (10, 12)))
 

@@ -9,7 +9,7 @@ import torch
 
 from perception.encoders.text import LstmText, TextEncoder, TransformerText
 from perception.errors import InputError
-from perception.question_answering.vocabulary import MAX_WORDS, Vocabulary
+from perception.texts.vocabulary import MAX_WORDS, Vocabulary
 
 TEXTS = ["what is left of the chair ?", "", "zebra chair", "the " * 150]
 

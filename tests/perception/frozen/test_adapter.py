@@ -10,7 +10,7 @@ from torch import nn
 
 from perception.frozen.adapter import FrozenBlockAdapter, Kind, build_adapter
 from perception.frozen.block import RMSNorm
-from perception.frozen.checkpoint import trainable_state_dict
+from perception.frozen.trained_state import trainable_state_dict
 from perception.frozen.weights import WeightsError, load_blocks, write_slice
 from perception.tokens import Readout, Tokens
 

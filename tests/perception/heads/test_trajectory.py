@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from perception.forecasting.scenario import STEP_S
 from perception.heads.trajectory import CONTROL_POINTS, TrajectoryDecoder, bernstein
+from perception.traffic.scenario import STEP_S
 
 
 def test_without_deviation_every_mode_goes_on_at_constant_velocity() -> None:

@@ -9,10 +9,10 @@ from av2.datasets.motion_forecasting.eval import metrics as av2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perception.baselines.constant_velocity import constant_velocity
 from perception.errors import InputError
-from perception.forecasting.scenario import AgentKind, Forecast
 from perception.metrics.forecasting import METRICS, ForecastTable, score_forecast
-from perception.models.constant_velocity import constant_velocity
+from perception.traffic.scenario import AgentKind, Forecast
 
 
 def random_forecast(seed: int, agents: int = 3, modes: int = 6, steps: int = 7):

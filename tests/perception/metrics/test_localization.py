@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.metrics.localization import localization_accuracies, localization_errors
-from perception.scene.scene import Viewpoint
+from perception.scenes.scene import Viewpoint
 
 
 def viewpoint(x: float, y: float, yaw_deg: float, z: float = 0.0) -> Viewpoint:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from perception.errors import InputError
 from perception.metrics.question_answering import METRICS, AnswerTable, question_type, score_answers
-from perception.question_answering.answers import AnswerVocabulary
-from perception.scene.scene import SceneQuestion
+from perception.scenes.scene import SceneQuestion
+from perception.texts.answers import AnswerVocabulary
 
 VOCABULARY = AnswerVocabulary(("yes", "no", "TV", "two"))
 

@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-from perception.encoders.vectornet import VectorNet
-from perception.forecasting import views
-from perception.forecasting.scenario import Forecast, Scenario
-from perception.forecasting.vectorize import vectorize
-from perception.forecasting.views import Frame, make_batch
+from perception.baselines.constant_velocity import constant_velocity
+from perception.encoders.vectornet import views
+from perception.encoders.vectornet.network import VectorNet
+from perception.encoders.vectornet.vectorize import vectorize
+from perception.encoders.vectornet.views import Frame, make_batch
 from perception.frozen.adapter import build_adapter
 from perception.geometry import SE2
 from perception.heads.trajectory import TrajectoryDecoder
-from perception.models.constant_velocity import constant_velocity
 from perception.models.forecaster import Forecaster
+from perception.traffic.scenario import Forecast, Scenario
 
 every_frame = pytest.mark.parametrize("frame", get_args(Frame))
 SEEDS = (3, 4, 5)

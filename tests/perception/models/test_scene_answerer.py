@@ -14,13 +14,13 @@ from perception.encoders.text import LstmText
 from perception.encoders.votenet import VoteNet
 from perception.errors import InputError
 from perception.frozen.adapter import Kind, build_adapter
-from perception.frozen.checkpoint import fingerprints, load_trainable_state_dict, trainable_state_dict
+from perception.frozen.trained_state import fingerprints, load_trainable_state_dict, trainable_state_dict
 from perception.heads.answer import SceneAnswers
+from perception.losses.answer import AnswerTargets, scene_answer_loss
+from perception.losses.detection import detection_loss
 from perception.models.scene_answerer import SceneAnswerer, SceneTokens
-from perception.question_answering.loss import AnswerTargets, scene_answer_loss
-from perception.question_answering.vocabulary import Vocabulary
-from perception.scene.detection_loss import detection_loss
-from perception.scene.sample import SceneBatch
+from perception.scenes.sample import SceneBatch
+from perception.texts.vocabulary import Vocabulary
 from perception.tokens import Tokens
 
 LEVELS = (Level(32, 0.5, 8, (6, 8)), Level(16, 0.8, 8, (8, 10)), Level(8, 1.2, 4, (10, 12)))

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from perception.forecasting.scenario import AgentKind, Scenario
+from perception.traffic.scenario import AgentKind, Scenario
 from perception_datasets.argoverse.argoverse1 import read_argoverse1
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import open_forecasting

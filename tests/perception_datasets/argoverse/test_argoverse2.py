@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from av2.datasets.motion_forecasting.scenario_serialization import load_argoverse_scenario_parquet
 
-from perception.forecasting.scenario import AgentKind
+from perception.traffic.scenario import AgentKind
 from perception_datasets.argoverse.argoverse2 import read_argoverse2
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import open_forecasting

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from av2.map.map_api import ArgoverseStaticMap
 
-from perception.forecasting.scenario import PolylineKind
+from perception.traffic.scenario import PolylineKind
 from perception_datasets.argoverse.argoverse2_map import read_map
 from perception_datasets.errors import RecordError
 

@@ -10,8 +10,8 @@ from av2.datasets.sensor.constants import AnnotationCategories
 from av2.structures.cuboid import CuboidList
 from av2.utils.io import read_city_SE3_ego
 
-from perception.forecasting.scenario import AgentKind
-from perception.forecasting.vectorize import vectorize
+from perception.encoders.vectornet.vectorize import vectorize
+from perception.traffic.scenario import AgentKind
 from perception_datasets.argoverse import argoverse2_sensor
 from perception_datasets.argoverse.argoverse2_sensor import read_log
 from perception_datasets.errors import Failures, RecordError

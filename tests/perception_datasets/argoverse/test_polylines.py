@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception.forecasting.scenario import MapPolylines
+from perception.traffic.scenario import MapPolylines
 from perception_datasets.argoverse.polylines import lane_heading, resample
 
 # Coordinates on a 1 mm grid, like the data sets': no vertices closer than that, save repeated ones.

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from perception.forecasting.scenario import Scenario
+from perception.traffic.scenario import Scenario
 from perception_datasets.argoverse.scenario_folder import ScenarioFiles, ScenarioFolder
 from perception_datasets.errors import Failures, RecordError
 

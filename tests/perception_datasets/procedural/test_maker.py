@@ -7,7 +7,7 @@ import pytest
 from av2.datasets.motion_forecasting.scenario_serialization import load_argoverse_scenario_parquet
 from av2.map.map_api import ArgoverseStaticMap
 
-from perception.forecasting.scenario import AgentKind, PolylineKind, Scenario
+from perception.traffic.scenario import AgentKind, PolylineKind, Scenario
 from perception_datasets.forecasting import open_forecasting
 from perception_datasets.procedural.maker import make_scenario, make_split, scenario_id
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception.scene.classes import NYU40
+from perception.scenes.classes import NYU40
 from perception_datasets.rooms.maker import make_rooms
 from perception_datasets.sqa3d.questions import question_files
 from perception_datasets.sqa3d.questions import read_questions as read_files

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from perception.scene.classes import NYU40
+from perception.scenes.classes import NYU40
 from perception_datasets.rooms.furniture import COLORS
 from perception_datasets.rooms.layout import make_room
 from perception_datasets.rooms.surface import FIRST_ITEM, NOISE_M, POINTS, scan_room

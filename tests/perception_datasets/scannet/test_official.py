@@ -9,7 +9,7 @@ import pytest
 
 from perception.errors import InputError
 from perception.geometry import SE3
-from perception.scene.scene import Scene
+from perception.scenes.scene import Scene
 from perception_datasets.errors import RecordError
 from perception_datasets.scannet.official import find_official_scans
 from perception_datasets.scannet.preprocessed import PreprocessedScans

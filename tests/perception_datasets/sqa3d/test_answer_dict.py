@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from perception.question_answering.answers import AnswerVocabulary
+from perception.texts.answers import AnswerVocabulary
 from perception_datasets.errors import RecordError
 from perception_datasets.sqa3d.answer_dict import frequent_answers, read_answer_dict, write_answer_dict
 

@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from perception.geometry import SE3
-from perception.scene.classes import NYU40
+from perception.scenes.classes import NYU40
 from perception_datasets.scannet.preprocessed import PreprocessedScans
 from perception_datasets.scannet.scan import Scan
 from perception_datasets.sqa3d.questions import Pose, Sqa3dQuestion

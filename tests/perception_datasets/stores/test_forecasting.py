@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception.forecasting.scenario import Scenario
+from perception.traffic.scenario import Scenario
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 from perception_datasets.stores import store

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception.scene.scene import SceneQuestion, Viewpoint
+from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception_datasets.stores.questions import read_questions, write_questions
 
 VIEWPOINT = Viewpoint(np.array([1.0, 2.0, 1.4]), np.array([0.0, 0.0, 0.6, 0.8]))

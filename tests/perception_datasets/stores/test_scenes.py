@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception.scene.scene import Scene
+from perception.scenes.scene import Scene
 from perception_datasets.errors import RecordError
 from perception_datasets.scannet.folder import open_scans
 from perception_datasets.scannet.scan import Scan

@@ -9,16 +9,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception.encoders.vectornet import VectorNet
+from perception.encoders.vectornet.network import VectorNet
+from perception.encoders.vectornet.vectorize import vectorize
+from perception.encoders.vectornet.views import Frame
 from perception.errors import InputError
-from perception.forecasting.map_index import MapIndex
-from perception.forecasting.scenario import Scenario
-from perception.forecasting.vectorize import vectorize
-from perception.forecasting.views import Frame
 from perception.frozen.adapter import build_adapter
 from perception.geometry import SE2
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
+from perception.traffic.map_index import MapIndex
+from perception.traffic.scenario import Scenario
 from perception_datasets.argoverse.argoverse2_sensor import read_log
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.history import TrackHistory

@@ -14,13 +14,13 @@ import torch
 import zenoh
 from prometheus_client import generate_latest
 
-from perception.encoders.vectornet import VectorNet
-from perception.forecasting.map_index import MapIndex
-from perception.forecasting.scenario import AgentKind, Scenario
+from perception.encoders.vectornet.network import VectorNet
 from perception.frozen.adapter import build_adapter
 from perception.frozen.folded import fold
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
+from perception.traffic.map_index import MapIndex
+from perception.traffic.scenario import AgentKind, Scenario
 from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker

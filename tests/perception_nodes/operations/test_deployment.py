@@ -9,7 +9,7 @@ import pytest
 
 import perception_nodes.operations.deployment
 from perception.errors import InputError
-from perception.frozen.precision import Precision
+from perception.kernels.precision import Precision
 from perception_nodes.operations.authority import make_certificates
 from perception_nodes.operations.configuration import ConfigurationError
 from perception_nodes.operations.deployment import Deployment, ForecastPlan, read_deployment

@@ -19,8 +19,8 @@ pytest.importorskip("foxglove")
 from websockets.sync.client import ClientConnection, connect
 
 from perception.errors import InputError
-from perception.forecasting.map_index import MapIndex
-from perception.forecasting.scenario import MapPolylines
+from perception.traffic.map_index import MapIndex
+from perception.traffic.scenario import MapPolylines
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.operations.deployment import Deployment, ForecastPlan, FoxglovePlan, SceneQaPlan
 from perception_nodes.recordings.foxglove_process import FoxgloveProcess, topics_of

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("foxglove")
 
-from perception.forecasting.map_index import MapIndex
-from perception.forecasting.scenario import MapPolylines, PolylineKind
+from perception.traffic.map_index import MapIndex
+from perception.traffic.scenario import MapPolylines, PolylineKind
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.recordings.foxglove_scene import DRAWINGS, GREY, LEAST_CONFIDENCE, SHOWN_STEPS
 from perception_nodes.ros.autoware import ODOMETRY, odometry_of, tracked_objects_of

@@ -5,8 +5,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from perception.forecasting.scenario import ROAD_USERS, AgentKind
 from perception.geometry import SE2
+from perception.traffic.scenario import ROAD_USERS, AgentKind
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.node import ForecastResult
 from perception_nodes.ros.autoware import (

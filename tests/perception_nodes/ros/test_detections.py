@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perception.forecasting.scenario import AgentKind
 from perception.geometry import SE2
+from perception.traffic.scenario import AgentKind
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.detections import DETECTIONS, KIND_OF_CLASS, detections_of

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perception.forecasting.map_index import MapIndex, take
-from perception.forecasting.scenario import Scenario
+from perception.traffic.map_index import MapIndex, take
+from perception.traffic.scenario import Scenario
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.map_message import map_message, map_of
 from perception_nodes.ros.messages import POLYLINE_MAP, deserialize, serialize

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from perception.scene.sample import STILL_SEED, collate_scenes, sample_scene
+from perception.scenes.sample import STILL_SEED, collate_scenes, sample_scene
 from perception_nodes.scene_qa.encoding import SceneEncoder, encode_snapshot
 from perception_nodes.scene_qa.scene_map import SceneSnapshot
 

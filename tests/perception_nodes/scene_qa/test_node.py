@@ -12,18 +12,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception.encoders.vectornet import VectorNet
+from perception.encoders.vectornet.network import VectorNet
 from perception.errors import InputError
-from perception.forecasting.map_index import MapIndex
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.frozen.folded import fold
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
 from perception.models.scene_answerer import SceneAnswerer
-from perception.question_answering.answers import AnswerVocabulary
-from perception.scene.classes import BOX_CLASSES
-from perception.scene.sample import STILL_SEED, collate_scenes, sample_scene
-from perception.scene.scene import Scene
+from perception.scenes.classes import BOX_CLASSES
+from perception.scenes.sample import STILL_SEED, collate_scenes, sample_scene
+from perception.scenes.scene import Scene
+from perception.texts.answers import AnswerVocabulary
+from perception.traffic.map_index import MapIndex
 from perception_nodes.block.service import BlockService
 from perception_nodes.forecasting.node import ForecastingNode
 from perception_nodes.operations.lifecycle import LifecycleError

@@ -21,9 +21,9 @@ from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.folded import fold
 from perception.geometry import SE3
 from perception.models.scene_answerer import SceneAnswerer
-from perception.question_answering.answers import AnswerVocabulary
-from perception.scene.sample import MEAN_COLOR, STILL_SEED, collate_scenes, sample_scene
-from perception.scene.scene import Scene
+from perception.scenes.sample import MEAN_COLOR, STILL_SEED, collate_scenes, sample_scene
+from perception.scenes.scene import Scene
+from perception.texts.answers import AnswerVocabulary
 from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from perception.errors import InputError
 from perception.geometry import SE3
-from perception.scene.scene import Scene
+from perception.scenes.scene import Scene
 from perception_nodes.scene_qa.scene_map import (
     CloudArrival,
     PosedCloud,

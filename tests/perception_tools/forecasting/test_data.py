@@ -13,10 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perception.encoders.vectornet.vectorize import VectorizedScenario, vectorize
+from perception.encoders.vectornet.views import Frame, VectorBatch
 from perception.errors import InputError
-from perception.forecasting.scenario import Scenario
-from perception.forecasting.vectorize import VectorizedScenario, vectorize
-from perception.forecasting.views import Frame, VectorBatch
+from perception.traffic.scenario import Scenario
 from perception_datasets.forecasting import open_forecasting
 from perception_tools.forecasting.data import (
     Sample,
@@ -27,7 +27,7 @@ from perception_tools.forecasting.data import (
     validation_loader,
 )
 from perception_tools.forecasting.recipes import ForecastRecipe
-from perception_tools.segments import Key
+from perception_tools.training.sampler import Key
 
 
 def same_vectors(left: VectorizedScenario, right: VectorizedScenario) -> bool:

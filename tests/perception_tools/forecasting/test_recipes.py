@@ -9,7 +9,7 @@ import pytest
 
 from perception.errors import InputError
 from perception_tools.forecasting.recipes import DESCRIPTIONS, RECIPES, ForecastRecipe
-from perception_tools.recipes import BlockRecipe
+from perception_tools.training.recipes import BlockRecipe
 
 
 @pytest.mark.parametrize("name", RECIPES)

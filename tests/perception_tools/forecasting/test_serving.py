@@ -8,8 +8,8 @@ import pytest
 from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.frozen.folded import FoldedBlock
-from perception.frozen.precision import Precision
-from perception_tools.forecasting.model_file import TrainedForecaster, load_model
+from perception.kernels.precision import Precision
+from perception_tools.forecasting.model import TrainedForecaster, load_model
 from perception_tools.forecasting.serving import served_model
 
 

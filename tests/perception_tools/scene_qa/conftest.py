@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    from perception_tools.commands.train import SceneQaTrainingRun
     from perception_tools.scene_qa.recipes import SceneQaRecipe
-    from perception_tools.train import SceneQaTrainingRun
 
 
 @pytest.fixture(scope="session")
 def tiny_answerer() -> SceneQaRecipe:
     """Two passes of few steps, around a seeded random block."""
-    from perception_tools.recipes import BlockRecipe
     from perception_tools.scene_qa.recipes import ROOMS
+    from perception_tools.training.recipes import BlockRecipe
 
     return replace(
         ROOMS,
@@ -41,7 +41,7 @@ def tiny_answerer() -> SceneQaRecipe:
 @pytest.fixture(scope="session")
 def make_answerer_run(rooms_store: Path, tiny_answerer: SceneQaRecipe) -> Callable[..., SceneQaTrainingRun]:
     """Makes a run into a folder, with changes to the recipe and other options of the run."""
-    from perception_tools.train import SceneQaTrainingRun
+    from perception_tools.commands.train import SceneQaTrainingRun
 
     def make(out: Path, recipe: dict | None = None, **options) -> SceneQaTrainingRun:
         given = {"data": rooms_store, "out": out, "recipe": replace(tiny_answerer, **(recipe or {}))}
@@ -55,7 +55,7 @@ def trained_answerer(
     make_answerer_run: Callable[..., SceneQaTrainingRun], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The folder of a finished run. Tests must not change it."""
-    from perception_tools.training import fit
+    from perception_tools.training.fit import fit
 
     out = tmp_path_factory.mktemp("answerer") / "run"
     fit(make_answerer_run(out, accelerator="cpu"))

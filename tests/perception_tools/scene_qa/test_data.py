@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from perception.errors import InputError
-from perception.question_answering.answers import AnswerVocabulary
-from perception.question_answering.vocabulary import Vocabulary
-from perception.scene.motion import SceneMotion
-from perception.scene.scene import SceneQuestion
+from perception.scenes.motion import SceneMotion
+from perception.scenes.scene import SceneQuestion
+from perception.texts.answers import AnswerVocabulary
+from perception.texts.vocabulary import Vocabulary
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import StoredScans, open_scene_store
 from perception_tools.scene_qa import data
@@ -29,7 +29,7 @@ from perception_tools.scene_qa.data import (
     move_question,
 )
 from perception_tools.scene_qa.recipes import SceneQaRecipe
-from perception_tools.segments import Key
+from perception_tools.training.sampler import Key
 
 MIRROR = SceneMotion(np.diag([1.0, -1.0, 1.0]), np.zeros(3))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from perception.errors import InputError
-from perception.question_answering.answers import AnswerVocabulary
+from perception.texts.answers import AnswerVocabulary
 from perception_datasets.sqa3d.answer_dict import write_answer_dict
 from perception_datasets.sqa3d.questions import question_files, read_questions
 from perception_tools.scene_qa.files import evaluate_files, find_answer_dict

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from perception.errors import InputError
+from perception_tools.commands.train import SceneQaTrainingRun
 from perception_tools.main import main
-from perception_tools.recipes import BlockRecipe
 from perception_tools.scene_qa.recipes import DESCRIPTIONS, RECIPES, SceneQaRecipe
-from perception_tools.train import SceneQaTrainingRun
+from perception_tools.training.recipes import BlockRecipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -50,7 +50,7 @@ def test_every_recipe_has_its_line_of_help() -> None:
 
 def test_a_word_and_its_options_are_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[SceneQaTrainingRun] = []
-    monkeypatch.setattr("perception_tools.training.fit", runs.append)
+    monkeypatch.setattr("perception_tools.training.fit.fit", runs.append)
     words = "train scene-qa/rooms --data in --out out --blind --without-situation --legacy-color --no-detection-loss"
     assert main([*words.split(), *"--answers dict.json --word-vectors glove.txt --passes 3".split()]) == 0
     recipe = dataclasses.replace(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception.question_answering.answers import AnswerVocabulary
-from perception.scene.scene import SceneQuestion, Viewpoint
+from perception.scenes.scene import SceneQuestion, Viewpoint
+from perception.texts.answers import AnswerVocabulary
 from perception_tools.scene_qa.scoring import AnsweringSystem, baseline, evaluate_answers
 
 VOCABULARY = AnswerVocabulary(("yes", "no", "chair"))

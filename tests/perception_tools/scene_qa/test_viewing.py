@@ -13,7 +13,7 @@ from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
 from perception_tools.main import main
 from perception_tools.scene_qa.data import ValidationGroups
-from perception_tools.scene_qa.model_file import load_answerer
+from perception_tools.scene_qa.model import load_answerer
 from perception_tools.scene_qa.viewing import view_group
 
 

@@ -110,7 +110,7 @@ def bench_block(
         if json:
             _write(json, machine, results)
     if plot and results:
-        from perception_tools.report.block_ratios import draw_ratios
+        from perception_tools.bench.block_ratios import draw_ratios
 
         draw_ratios([(f"{r.case}: {r.way}, {r.dtype}", r.ratio) for r in results], plot)
 

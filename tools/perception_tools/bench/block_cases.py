@@ -20,9 +20,9 @@ from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.frozen.block import LlamaBlock
 from perception.frozen.folded import BlockTail, FoldedBlock, fold
-from perception.frozen.precision import Precision, has_bfloat16_products
 from perception.frozen.readout import choose_regime
-from perception.inference import for_inference, with_linears
+from perception.kernels.linear import for_inference, with_linears
+from perception.kernels.precision import Precision, has_bfloat16_products
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.service import BlockService
 

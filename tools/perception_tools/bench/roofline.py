@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from perception.frozen.precision import Precision, with_precision
+from perception.kernels.precision import Precision, with_precision
 from perception_tools.machine import processor
 
 WIDTH, ROWS = 4096, 1024

@@ -17,13 +17,13 @@ from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from perception.encoders.vectornet.vectorize import UnusableScenario, VectorizedScenario, mirror, vectorize
+from perception.encoders.vectornet.views import VectorBatch, make_batch
 from perception.errors import InputError
-from perception.forecasting.vectorize import UnusableScenario, VectorizedScenario, mirror, vectorize
-from perception.forecasting.views import VectorBatch, make_batch
 from perception_datasets.errors import RecordError
 from perception_datasets.forecasting import ScenarioFolder
 from perception_tools.forecasting.recipes import ForecastRecipe
-from perception_tools.segments import Key, SegmentSampler
+from perception_tools.training.sampler import Key, SegmentSampler
 
 STILL_M = 2.0
 """An agent whose future ends within this distance of its start teaches little: others are chosen first."""

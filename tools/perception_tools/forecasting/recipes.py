@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from perception_tools.recipes import BlockRecipe, LearningRecipe
+from perception_tools.training.recipes import BlockRecipe, LearningRecipe
 
 
 @dataclass(frozen=True)

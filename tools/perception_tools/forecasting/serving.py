@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from perception.errors import InputError
-from perception.frozen.precision import Precision
-from perception.inference import for_inference
+from perception.kernels.linear import for_inference
+from perception.kernels.precision import Precision
 from perception.models.forecaster import Forecaster
-from perception_tools.forecasting.model_file import TrainedForecaster
+from perception_tools.forecasting.model import TrainedForecaster
 
 
 def served_model(trained: TrainedForecaster, precision: Precision) -> Forecaster:

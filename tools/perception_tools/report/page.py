@@ -50,17 +50,18 @@ def write_page(path: Path, template: str, **content: object) -> None:
 
     Args:
         path: Its folder is made where it does not exist.
-        template: In `templates/`.
+        template: `PACKAGE:NAME`, a file in the package's `templates/`. It may include those of this package.
         content: What the template shows; `Markup` is taken as it is, other text is escaped.
     """
+    package, name = template.split(":")
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("perception_tools.report"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader("perception_tools.report")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template(template).render(
+    html = environment.get_template(name).render(
         machine=describe_machine(),
         light=Markup(css_variables(dark=False)),
         dark=Markup(css_variables(dark=True)),

@@ -18,15 +18,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from perception.errors import InputError
-from perception.question_answering.answers import AnswerVocabulary
-from perception.question_answering.loss import AnswerTargets
-from perception.question_answering.vocabulary import TextBatch, Vocabulary
-from perception.scene.motion import STILL, SceneMotion, random_motion
-from perception.scene.sample import STILL_SEED, SceneBatch, SceneSample, collate_scenes, sample_scene
-from perception.scene.scene import Scene, SceneQuestion
+from perception.losses.answer import AnswerTargets
+from perception.scenes.motion import STILL, SceneMotion, random_motion
+from perception.scenes.sample import STILL_SEED, SceneBatch, SceneSample, collate_scenes, sample_scene
+from perception.scenes.scene import Scene, SceneQuestion
+from perception.texts.answers import AnswerVocabulary
+from perception.texts.vocabulary import TextBatch, Vocabulary
 from perception_datasets.stores.scenes import StoredScans
 from perception_tools.scene_qa.recipes import SceneQaRecipe
-from perception_tools.segments import Key
+from perception_tools.training.sampler import Key
 
 KEPT_POINTS = 20_000_000
 """Scenes stay in memory up to so many points in all, some 0.6 GB; the others are read every time."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from perception.errors import InputError
-from perception.scene.scene import SceneQuestion, Viewpoint
+from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception_datasets.sqa3d.answer_dict import FILE_NAME, read_answer_dict
 from perception_datasets.sqa3d.questions import read_questions
 from perception_tools.scene_qa.predictions import read_predictions

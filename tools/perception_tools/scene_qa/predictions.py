@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from perception.errors import InputError
-from perception.scene.scene import Viewpoint
+from perception.scenes.scene import Viewpoint
 
 ID_FIELDS = ("question_id", "qid", "id")
 

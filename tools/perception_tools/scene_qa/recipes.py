@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from perception_tools.recipes import BlockRecipe, LearningRecipe
+from perception_tools.training.recipes import BlockRecipe, LearningRecipe
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class SceneQaRecipe(LearningRecipe):
         blind: Answer from the texts alone.
         without_situation: Leave situations unread.
         grounded: Tell the fusion what objects are called and where they are, and let the question meet them as seen
-            from the place where the situation puts the asker (`perception.question_answering.grounding`); False is the
+            from the place where the situation puts the asker (`perception.fusion.grounding`); False is the
             published model, whose objects have no places.
         legacy_color: Normalise colours twice, as the published code does by mistake.
         detector: `votenet`: VoteNet's widths and 2,048 centres; `votenet-small`: half as wide, a quarter as many, for

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
+from perception.baselines.majority import majority, majority_per_type
 from perception.errors import InputError
 from perception.metrics.answer_matching import clean_answer
 from perception.metrics.localization import localization_accuracies, localization_errors
 from perception.metrics.mcnemar import PairedHits
 from perception.metrics.question_answering import HEADLINE, AnswerTable, question_type, score_answers
-from perception.models.majority import majority, majority_per_type
-from perception.question_answering.answers import AnswerVocabulary
-from perception.scene.scene import SceneQuestion, Viewpoint
+from perception.scenes.scene import SceneQuestion, Viewpoint
+from perception.texts.answers import AnswerVocabulary
 from perception_tools.json_files import write_json
-from perception_tools.report.scene_qa import SystemEvaluation, write_scene_qa_report
+from perception_tools.scene_qa.report.evaluation import SystemEvaluation
+from perception_tools.scene_qa.report.writer import write_scene_qa_report
 
 BASELINES = {"majority": majority, "majority-per-type": majority_per_type}
 """Name → what gives it. Counted on the very questions that are asked: the most that such a guess could reach."""

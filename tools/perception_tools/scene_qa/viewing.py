@@ -1,4 +1,4 @@
-"""From what was answered and the rooms that it is about to the viewer of `perception_tools.report.scene_viewer`."""
+"""Puts answers, and the rooms that they are about, into the scene viewer."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 import torch
 
 from perception.encoders.votenet import Detections
-from perception.scene.classes import BOX_CLASSES
-from perception.scene.scene import Scene, Viewpoint
+from perception.scenes.classes import BOX_CLASSES
+from perception.scenes.scene import Scene, Viewpoint
 from perception_datasets.sqa3d.questions import Pose
 from perception_datasets.sqa3d.questions import read_questions as read_sqa3d_questions
 from perception_datasets.sqa3d.scenes import join_questions, to_viewpoint
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
-from perception_tools.report.scene_viewer import SHOWN_ANSWERS, Attention, ViewedQuestion, write_scene_viewer
 from perception_tools.scene_qa.data import QuestionGroup, ValidationGroups, by_scene, first_scenes
-from perception_tools.scene_qa.model_file import TrainedAnswerer, load_answerer
+from perception_tools.scene_qa.model import TrainedAnswerer, load_answerer
 from perception_tools.scene_qa.predictions import read_predictions
+from perception_tools.scene_qa.report.scene_viewer import SHOWN_ANSWERS, Attention, ViewedQuestion, write_scene_viewer
 
 
 def view_answerer(checkpoint: Path, data: Path, path: Path, *, split: str, scenes: int) -> None:

@@ -1,0 +1,210 @@
+"""Point-cloud operations in plain torch, with the values of PointNet++'s CUDA kernels: no compiler, any device.
+
+PointNet++ (https://arxiv.org/abs/1706.02413). The kernels' rules are followed to the choice among equal distances: the
+lower index wins, and squared distances are summed x, y, z in the type of the points.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from perception.clouds.buckets import Buckets, group_nearby
+from perception.clouds.farthest import farthest_among
+
+ORIGIN_RADIUS_SQUARED = 1e-3
+"""The CUDA kernel never chooses points this near the origin; its authors pad clouds with zeros."""
+PAIRS_AT_ONCE = 2**22
+"""Distances that are held at once, which bounds the memory whatever the size of the clouds."""
+
+
+def farthest_points(
+    points: Float[Tensor, "batch points 3"],
+    count: int,
+    valid: Bool[Tensor, "batch points"] | None = None,
+    *,
+    skip_origin: bool = False,
+) -> Int[Tensor, "batch {count}"]:
+    """Indices of points, each the farthest from all before it, from the first valid point on.
+
+    Every prefix is itself such a sample, and sampling a sample gives its prefix. Where there are fewer different
+    points than wanted, indices repeat.
+
+    Args:
+        points: The clouds.
+        count: How many to choose.
+        valid: False where a point only pads.
+        skip_origin: Whether points within 3.2 cm of the origin are never chosen, but for the first, as in the CUDA
+            kernel of PointNet++ and VoteNet.
+    """
+    eligible = torch.ones_like(points[..., 0], dtype=torch.bool) if valid is None else valid
+    first = eligible.int().argmax(1)
+    if skip_origin:
+        eligible = eligible & (_square(points) > ORIGIN_RADIUS_SQUARED)
+    if points.device.type == "cpu":
+        detached = points.detach()
+        return torch.stack([farthest_among(*cloud, count) for cloud in zip(detached, eligible, first, strict=True)])
+    return farthest_points_step_by_step(points, count, eligible, first)
+
+
+def farthest_points_step_by_step(
+    points: Float[Tensor, "batch points 3"],
+    count: int,
+    eligible: Bool[Tensor, "batch points"],
+    first: Int[Tensor, " batch"],
+) -> Int[Tensor, "batch {count}"]:
+    """The definition of `farthest_points`, one pass over all points a choice: what devices other than a CPU do fast."""
+    x, y, z = (axis.contiguous() for axis in points.detach().unbind(-1))
+    nearest = torch.where(eligible, torch.inf, -1.0).to(points.dtype)
+    squared, term = torch.empty_like(nearest), torch.empty_like(nearest)
+    chosen = first.unsqueeze(1).repeat(1, count)
+    for step in range(1, count):
+        last = chosen[:, step - 1 : step]
+        torch.sub(x, x.gather(1, last), out=squared).square_()
+        squared.add_(torch.sub(y, y.gather(1, last), out=term).square_())
+        squared.add_(torch.sub(z, z.gather(1, last), out=term).square_())
+        torch.minimum(nearest, squared, out=nearest)
+        chosen[:, step] = nearest.argmax(1)
+    return torch.where(eligible.any(1, keepdim=True), chosen, first.unsqueeze(1))
+
+
+def ball_query(
+    centres: Float[Tensor, "batch centres 3"],
+    points: Float[Tensor, "batch points 3"],
+    radius: float,
+    count: int,
+    valid: Bool[Tensor, "batch points"] | None = None,
+) -> Int[Tensor, "batch centres {count}"]:
+    """Indices of the first points, in the order of their index, that are nearer than `radius` to each centre.
+
+    Where a ball holds fewer, its first point fills up; a ball without any point gets index 0, as in the CUDA kernel.
+
+    Args:
+        centres: Of the balls.
+        points: The clouds.
+        radius: A point at exactly this distance is outside.
+        count: Points a ball.
+        valid: False where a point only pads.
+    """
+    clouds = zip(centres.detach(), points.detach(), [None] * len(points) if valid is None else valid, strict=True)
+    return torch.stack([_ball_query_of_one(*cloud, radius, count) for cloud in clouds])
+
+
+def _ball_query_of_one(
+    centres: Float[Tensor, "centres 3"],
+    points: Float[Tensor, "points 3"],
+    valid: Bool[Tensor, " points"] | None,
+    radius: float,
+    count: int,
+) -> Int[Tensor, "centres {count}"]:
+    inside = torch.ones_like(points[:, 0], dtype=torch.bool) if valid is None else valid
+    if not inside.any() or not len(centres):
+        return torch.zeros(len(centres), count, dtype=torch.long, device=points.device)
+    buckets = group_nearby(points, inside)
+    chunks = centres.split(max(1, PAIRS_AT_ONCE // len(points)))
+    return torch.cat([_first_in_balls(chunk, buckets, radius, count, len(points)) for chunk in chunks])
+
+
+def _first_in_balls(
+    centres: Float[Tensor, "centres 3"], buckets: Buckets, radius: float, count: int, points: int
+) -> Int[Tensor, "centres {count}"]:
+    """Looks only into the buckets whose box a ball touches."""
+    limit = centres.new_tensor(radius) ** 2
+    centre, bucket = (buckets.square_distance(centres) < limit).nonzero(as_tuple=True)
+    near = _square(buckets.points[bucket] - centres[centre].unsqueeze(1)) < limit
+    pair, slot = (near & (buckets.index[bucket] >= 0)).nonzero(as_tuple=True)
+    key = (centre[pair] * points + buckets.index[bucket[pair], slot]).sort().values
+    centre, point = key // points, key % points
+    hits = centre.bincount(minlength=len(centres))
+    rank = torch.arange(len(key), device=key.device) - (hits.cumsum(0) - hits)[centre]
+    kept = rank < count
+    found = torch.zeros(len(centres), count, dtype=torch.long, device=centres.device)
+    found[centre[kept], rank[kept]] = point[kept]
+    filled = torch.arange(count, device=centres.device) < hits.unsqueeze(1)
+    return torch.where(filled, found, found[:, :1])
+
+
+def nearest_neighbors(
+    queries: Float[Tensor, "batch queries 3"],
+    points: Float[Tensor, "batch points 3"],
+    count: int,
+    valid: Bool[Tensor, "batch points"] | None = None,
+) -> tuple[Float[Tensor, "batch queries {count}"], Int[Tensor, "batch queries {count}"]]:
+    """Distances and indices of the nearest points of each query, nearest first; not squared, in the points' unit.
+
+    Points that are not valid come last, at infinite distance. Which of equally distant points come is not defined.
+    """
+    chunks = []
+    for part in queries.split(max(1, PAIRS_AT_ONCE // points[..., 0].numel()), dim=1):
+        squared, index = _square_distances(part, points, valid).topk(count, dim=-1, largest=False)
+        chunks.append((squared.sqrt(), index))
+    distances, indices = zip(*chunks, strict=True)
+    return torch.cat(distances, dim=1), torch.cat(indices, dim=1)
+
+
+def three_nearest(
+    queries: Float[Tensor, "batch queries 3"],
+    points: Float[Tensor, "batch points 3"],
+    valid: Bool[Tensor, "batch points"] | None = None,
+) -> tuple[Float[Tensor, "batch queries 3"], Int[Tensor, "batch queries 3"]]:
+    """Distances and indices of each query's three nearest points; of equally distant ones the lower index.
+
+    Where there are fewer than three valid points, the rest is index 0 at infinite distance.
+    """
+    chunks = []
+    for part in queries.split(max(1, PAIRS_AT_ONCE // points[..., 0].numel()), dim=1):
+        squared, rounds = _square_distances(part, points, valid), []
+        for _ in range(3):
+            nearest = squared.min(-1, keepdim=True)
+            rounds.append(nearest)
+            squared.scatter_(-1, nearest.indices, torch.inf)
+        distance = torch.cat([nearest.values for nearest in rounds], -1).sqrt()
+        chunks.append((distance, torch.cat([nearest.indices for nearest in rounds], -1)))
+    distances, indices = (torch.cat(part, dim=1) for part in zip(*chunks, strict=True))
+    return distances, torch.where(distances.isinf(), 0, indices)
+
+
+def interpolate(
+    queries: Float[Tensor, "batch queries 3"],
+    points: Float[Tensor, "batch points 3"],
+    values: Float[Tensor, "batch points dim"],
+    valid: Bool[Tensor, "batch points"] | None = None,
+) -> Float[Tensor, "batch queries dim"]:
+    """Values of the three nearest points, weighted by 1 / (distance + 1e-8); PointNet++ (§3.4) squares the distance.
+
+    Each cloud needs at least one valid point.
+    """
+    distance, index = three_nearest(queries, points, valid)
+    weight = 1 / (distance + 1e-8)
+    weight = weight / weight.sum(-1, keepdim=True)
+    return (take(values, index) * weight.unsqueeze(-1)).sum(-2)
+
+
+def take(
+    values: Float[Tensor, "batch points dim"], index: Int[Tensor, " batch *rows"]
+) -> Float[Tensor, "batch *rows dim"]:
+    """The rows of each cloud that its indices name."""
+    batch, points, dim = values.shape
+    start = points * torch.arange(batch, device=index.device).view(-1, *[1] * (index.ndim - 1))
+    return values.reshape(-1, dim).index_select(0, (index + start).flatten()).view(*index.shape, dim)
+
+
+def _square(vectors: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
+    """Squared lengths, summed x, y, z: `sum(-1)` may take another order, and so round otherwise."""
+    x, y, z = vectors.unbind(-1)
+    return x * x + y * y + z * z
+
+
+def _square_distances(
+    queries: Float[Tensor, "batch queries 3"],
+    points: Float[Tensor, "batch points 3"],
+    valid: Bool[Tensor, "batch points"] | None,
+) -> Float[Tensor, "batch queries points"]:
+    """By differences: |a|² - 2ab + |b|² would lose all digits of near points."""
+    x, y, z = (
+        query.unsqueeze(-1) - point.unsqueeze(-2)
+        for query, point in zip(queries.detach().unbind(-1), points.detach().unbind(-1), strict=True)
+    )
+    squared = x * x + y * y + z * z
+    return squared if valid is None else squared.masked_fill_(~valid.unsqueeze(1), torch.inf)

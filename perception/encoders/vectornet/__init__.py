@@ -1,0 +1,1 @@
+"""VectorNet: its network, how scenarios become vectors, and from where polylines are seen."""

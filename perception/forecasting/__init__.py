@@ -1,1 +1,0 @@
-"""Trajectory forecasting: scenarios, agents' motion, vectors and views of them, the loss."""

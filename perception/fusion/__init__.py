@@ -1,0 +1,1 @@
+"""Where tokens of two modalities meet."""

@@ -1,0 +1,1 @@
+"""Products by the fastest kernel of the device, in full and in narrow precisions."""

@@ -1,1 +1,0 @@
-"""Questions and answers: words, fusion of texts with objects, the loss."""

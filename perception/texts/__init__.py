@@ -1,0 +1,1 @@
+"""Words of questions, their vectors, and the vocabulary of answers."""

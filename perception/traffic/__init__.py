@@ -1,0 +1,1 @@
+"""Road users and maps: scenarios, the index of a map, motion."""

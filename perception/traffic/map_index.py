@@ -1,0 +1,87 @@
+"""A whole map's polylines, and the choice of those near the agents: the same for readers of files and for nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from perception.traffic.scenario import MapPolylines
+
+MAP_RADIUS_M = 100.0
+"""How far around the focal agent a scenario's map reaches."""
+
+
+def take(polylines: MapPolylines, rows: Int[np.ndarray, " chosen"]) -> MapPolylines:
+    """Some polylines of a map."""
+    return MapPolylines(
+        ids=polylines.ids[rows],
+        points=polylines.points[rows],
+        kinds=polylines.kinds[rows],
+        turns=polylines.turns[rows],
+        is_intersection=polylines.is_intersection[rows],
+        has_traffic_control=polylines.has_traffic_control[rows],
+    )
+
+
+@dataclass(frozen=True)
+class MapIndex:
+    """A whole city's or log's polylines, from which a scenario takes those near its agents."""
+
+    polylines: MapPolylines
+
+    @cached_property
+    def _corners(self) -> tuple[Float[np.ndarray, "lanes 2"], Float[np.ndarray, "lanes 2"]]:
+        return self.polylines.points.min(axis=1), self.polylines.points.max(axis=1)
+
+    def near(
+        self,
+        position: Float[np.ndarray, "agents steps 2"],
+        valid: Bool[np.ndarray, "agents steps"],
+        focal: int,
+        present: int,
+        radius_m: float = MAP_RADIUS_M,
+    ) -> MapPolylines:
+        """The polylines of `rows_near`."""
+        return take(self.polylines, self.rows_near(position, valid, focal, present, radius_m))
+
+    def rows_near(
+        self,
+        position: Float[np.ndarray, "agents steps 2"],
+        valid: Bool[np.ndarray, "agents steps"],
+        focal: int,
+        present: int,
+        radius_m: float = MAP_RADIUS_M,
+    ) -> Int[np.ndarray, " near"]:
+        """Which polylines matter at the present step.
+
+        A polyline is kept when one of its points lies within `radius_m` (the larger of |Δx| and |Δy|) of the focal
+        agent, or within half of that of any other agent that is seen at the present step and is itself within
+        `radius_m` of the focal agent. Nothing after the present is looked at, so a test record gets the same map.
+        """
+        centre = position[focal, last_seen(valid, present)[focal]]
+        low, high = self._corners
+        reach_m = 1.5 * radius_m
+        rows = np.flatnonzero(((low <= centre + reach_m) & (high >= centre - reach_m)).all(axis=1))
+        points = self.polylines.points[rows]
+
+        others = position[valid[:, present], present]
+        others = others[np.abs(others - centre).max(axis=1) <= radius_m]
+        near = _within(points, centre[None], radius_m) | _within(points, others, radius_m / 2)
+        return rows[near]
+
+
+def _within(
+    points: Float[np.ndarray, "lanes points 2"], centres: Float[np.ndarray, "centres 2"], radius_m: float
+) -> Bool[np.ndarray, " lanes"]:
+    """Whether any point of a polyline is within the radius (Chebyshev) of any centre."""
+    x, y = points[..., 0, None], points[..., 1, None]
+    return np.any((np.abs(x - centres[:, 0]) <= radius_m) & (np.abs(y - centres[:, 1]) <= radius_m), axis=(1, 2))
+
+
+def last_seen(valid: Bool[np.ndarray, "agents steps"], present: int) -> Int[np.ndarray, " agents"]:
+    """For each agent the step when it was seen last, up to the present; of one that comes later, its first step."""
+    latest = present - valid[:, present::-1].argmax(axis=1)
+    return np.where(valid[:, : present + 1].any(axis=1), latest, valid.argmax(axis=1))

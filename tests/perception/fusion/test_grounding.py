@@ -1,0 +1,162 @@
+"""Objects are found by their names, seen from the asker's side, and the asker by what they point at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perception.encoders.text import LstmText
+from perception.fusion.grounding import (
+    Grounding,
+    ReadText,
+    SeenObjects,
+    ViewpointPointer,
+    middle,
+    read_by_name,
+    seen_from,
+)
+from perception.fusion.mcan import SceneTextFusion
+from perception.geometry import rotation_matrix
+from perception.heads.answer import ViewpointEstimate
+from perception.scenes.scene import Viewpoint
+from perception.texts.vocabulary import TextBatch, Vocabulary
+from perception.tokens import Tokens
+
+NAMES = ("chair", "shower curtain", "others")
+ANGLE = st.floats(-np.pi, np.pi)
+
+
+def upright(angle: float) -> torch.Tensor:
+    return torch.tensor([[0.0, 0.0, np.sin(angle / 2), np.cos(angle / 2)]], dtype=torch.float32)
+
+
+@settings(deadline=None, max_examples=30)
+@given(ANGLE, st.floats(-3, 3), st.floats(-3, 3))
+def test_an_object_straight_ahead_is_ahead_whichever_way_the_asker_looks(angle: float, x: float, y: float) -> None:
+    quaternion = upright(angle)
+    forward = Viewpoint(np.zeros(3), quaternion[0].double().numpy()).forward
+    left = rotation_matrix(np.array([0, 0, np.sin(np.pi / 4), np.cos(np.pi / 4)])) @ forward
+    position = torch.tensor([[x, y, 0.0]])
+    offsets = torch.tensor(np.stack([2 * forward, 3 * left, -1 * forward]), dtype=torch.float32)
+    boxes = torch.cat([(position + offsets)[None], torch.ones(1, 3, 3)], dim=-1)
+    ahead, leftward, up, distance, _, cosine, sine = seen_from(ViewpointEstimate(position, quaternion), boxes)[0].T
+    for numbers, expected in (
+        (ahead, [2, 0, -1]),
+        (leftward, [0, 3, 0]),
+        (up, [0, 0, 0]),
+        (distance, [2, 3, 1]),
+        (cosine, [1, 0, -1]),
+        (sine, [0, 1, 0]),
+    ):
+        torch.testing.assert_close(numbers, torch.tensor(expected, dtype=torch.float32), atol=1e-4, rtol=0)
+
+
+def test_an_object_reads_what_is_said_of_its_name_and_of_no_other() -> None:
+    chair, table, said = torch.eye(8)[0], torch.eye(8)[1], torch.eye(8)[2:6]
+    spoken = torch.stack([torch.eye(8)[2], chair, torch.eye(8)[3], torch.eye(8)[4]])[None]
+    text = Tokens(said[None], torch.tensor([[True, True, True, False]]))
+    read, mentioned = read_by_name(torch.stack([chair, table])[None], spoken, text)
+    torch.testing.assert_close(read[0, 0], said[1], atol=0.05, rtol=0)
+    assert mentioned[0, 0] > 0.95
+    assert read[0, 1].abs().max() < 0.05
+    assert mentioned[0, 1] < 0.05
+    hidden = Tokens(text.values, torch.tensor([[True, False, True, True]]))
+    assert read_by_name(chair[None, None], spoken, hidden)[1] < 0.05, "a word that pads is not read"
+
+
+def test_the_pointer_can_stand_by_one_object_and_look_at_another() -> None:
+    pointer = ViewpointPointer(4, 3)
+    with torch.no_grad():
+        for parameter in pointer.move.parameters():
+            parameter.zero_()
+        linear = torch.nn.Linear(4, 2, bias=False)
+        linear.weight.copy_(50 * torch.eye(4)[:2])
+        pointer.score = torch.nn.Sequential(linear)
+    objects = Tokens(torch.eye(4)[None, :3], torch.ones(1, 3, dtype=torch.bool))
+    centres = torch.tensor([[[1.0, 2.0, 0.5], [4.0, 6.0, 1.0], [-9.0, -9.0, 0.0]]])
+    estimate = pointer(objects, centres, torch.zeros(1, 3))
+    torch.testing.assert_close(estimate.position, torch.tensor([[1.0, 2.0, 0.0]]))
+    looked = Viewpoint(np.zeros(3), estimate.rotation[0].detach().double().numpy()).forward
+    np.testing.assert_allclose(looked, [0.6, 0.8, 0.0], atol=1e-6)
+
+
+def test_the_middle_is_that_of_the_objects_alone() -> None:
+    boxes = torch.tensor([[[0.0, 0, 1, 1, 1, 1], [2, 4, 3, 1, 1, 1], [99, 99, 99, 1, 1, 1]]])
+    torch.testing.assert_close(middle(boxes, torch.tensor([[True, True, False]])), torch.tensor([[1.0, 2.0, 0.0]]))
+
+
+@pytest.fixture
+def grounded():
+    """Grounds two questions' objects, given how far the scene is shifted."""
+    torch.manual_seed(0)
+    text = LstmText(
+        Vocabulary.of_texts(["I face the chair by the shower curtain is it red ?"]), dim=8, word_dim=64
+    ).eval()
+    fusion = SceneTextFusion(8, heads=2, layers=1, dropout=0.0).eval()
+    grounding = Grounding(4, text, NAMES, 8, 5).eval()
+    situation, question = text.batch(["I face the chair", "by the shower curtain"]), text.batch(["is it red ?"] * 2)
+    told = text(situation)
+    objects = Tokens(torch.randn(2, 3, 8), torch.tensor([[True, True, False], [True, True, True]]))
+    boxes, classes, looks = torch.rand(2, 3, 6), torch.rand(2, 3, 3).softmax(-1), torch.randn(2, 3, 4)
+    seen = SeenObjects(objects, boxes, classes, looks)
+
+    def ground(shift: float = 0.0, seen: SeenObjects = seen, question: TextBatch = question):
+        moved = replace(seen, boxes=seen.boxes + torch.tensor([shift, -2 * shift, 0, 0, 0, 0]))
+        texts = [
+            ReadText(text.words(batch.ids), read, torch.ones(2, 5))
+            for batch, read in ((situation, told), (question, text(question)))
+        ]
+        return grounding(fusion, text.words, moved, *texts)
+
+    ground.text, ground.grounding, ground.seen = text, grounding, seen
+    return ground
+
+
+def test_grounding_does_not_hang_on_where_a_scan_lies(grounded) -> None:
+    here, there = grounded(), grounded(50.0)
+    torch.testing.assert_close(here.objects.values, there.objects.values, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(here.viewpoint.position + torch.tensor([50.0, -100, 0]), there.viewpoint.position)
+
+
+def test_a_name_of_several_words_is_their_mean_and_an_unknown_one_is_learned(grounded) -> None:
+    vectors = grounded.text.words(grounded.text.batch(["shower curtain"]).ids)[0]
+    names = grounded.grounding._name_vectors(grounded.text.words)
+    torch.testing.assert_close(names[1], vectors.mean(0))
+    torch.testing.assert_close(names[2], grounded.grounding.unknown_names[2])
+
+
+def test_the_answer_does_not_move_the_viewpoint(grounded) -> None:
+    grounded().objects.values.sum().backward()
+    moved = grounded.grounding.viewpoint.move[-1].weight.grad
+    assert moved is None or not moved.any()
+
+
+def test_the_tally_adds_up_objects_and_leaves_out_those_that_pad(grounded) -> None:
+    seen, viewpoint = grounded.seen, grounded.grounding.viewpoint
+    with torch.no_grad():  # the asker stands still, whatever objects there are
+        for parameter in (*viewpoint.move.parameters(), *viewpoint.score.parameters()):
+            parameter.zero_()
+    one = replace(
+        seen,
+        boxes=seen.boxes[:, :1].expand(-1, 3, -1),
+        classes=seen.classes[:, :1].expand(-1, 3, -1),
+        looks=seen.looks[:, :1].expand(-1, 3, -1),
+    )
+    tallies = []
+    for count in (1, 2, 3):
+        valid = (torch.arange(3) < count).expand(2, -1)
+        tallies.append(grounded(seen=replace(one, tokens=Tokens(seen.tokens.values, valid))).tally)
+    torch.testing.assert_close(tallies[1], 2 * tallies[0])
+    torch.testing.assert_close(tallies[2], 3 * tallies[0])
+    assert (tallies[0] != 0).any()
+
+
+def test_objects_that_are_not_named_hardly_count(grounded) -> None:
+    named = replace(grounded.seen, classes=torch.eye(3)[[0, 0, 0]].expand(2, -1, -1))
+    about_chairs = grounded.text.batch(["is the chair red ?"] * 2)
+    assert grounded(seen=named, question=about_chairs).tally.norm() > 2 * grounded(seen=named).tally.norm()

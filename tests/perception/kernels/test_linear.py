@@ -1,0 +1,174 @@
+"""Inference kernels against PyTorch's own linear map."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from perception.kernels.linear import (
+    FEW_ROWS,
+    InferenceLinear,
+    for_inference,
+    frozen_linear,
+    inference_linear,
+    suits_frozen,
+    suits_onednn,
+    with_linears,
+)
+from perception.kernels.products import rows_times
+
+few = settings(deadline=None, max_examples=40)
+has_onednn = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backends.mkldnn.is_available()
+
+
+@few
+@given(
+    lead=st.lists(st.integers(0, 40), min_size=0, max_size=2),
+    sizes=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    bias=st.booleans(),
+    turned=st.booleans(),
+)
+def test_it_is_the_same_map_for_every_number_of_rows(lead, sizes, bias, turned) -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(*lead, sizes[0]), torch.randn(sizes[1], sizes[0])
+    if turned and len(lead) == 2:
+        x = x.transpose(0, 1)  # rows that do not lie one behind the other
+    added = torch.randn(sizes[1]) if bias else None
+    with torch.inference_mode():
+        out = inference_linear(x, weight, added)
+    expected = F.linear(x.double(), weight.double(), None if added is None else added.double())
+    assert out.shape == expected.shape
+    torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_many_rows_and_mapped_weights_too() -> None:
+    x, held = torch.randn(FEW_ROWS + 1, 8), torch.randn(4 * 8 + 1)
+    weight = held[1:].view(4, 8)  # at an address that is no multiple of 64, as a file's may be
+    with torch.no_grad():
+        torch.testing.assert_close(inference_linear(x, weight), F.linear(x, weight), rtol=1e-5, atol=1e-5)
+
+
+def test_where_a_gradient_is_wanted_there_is_one() -> None:
+    layer = for_inference(nn.Linear(3, 2))
+    layer(torch.randn(4, 3)).sum().backward()
+    assert layer.weight.grad is not None
+
+
+def test_autocast_is_obeyed() -> None:
+    layer = for_inference(nn.Linear(3, 2))
+    x, weight = torch.randn(4, 3), layer.weight.detach()
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert not suits_onednn(x, weight)
+        assert layer(x).dtype == rows_times(x, weight).dtype == torch.bfloat16
+
+
+def test_shapes_that_do_not_fit_are_left_to_pytorch_to_complain_of() -> None:
+    with torch.no_grad():
+        assert not suits_onednn(torch.randn(4, 3), torch.randn(5, 8))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+def test_other_types_take_pytorchs_way(kind: torch.dtype) -> None:
+    x, weight = torch.randn(5, 3, dtype=kind), torch.randn(2, 3, dtype=kind)
+    with torch.no_grad():
+        assert not suits_onednn(x, weight)
+        assert torch.equal(inference_linear(x, weight), F.linear(x, weight))
+
+
+@pytest.mark.skipif(not has_onednn, reason="this processor has no AVX-512, or this PyTorch no oneDNN")
+def test_the_fast_kernel_is_taken_where_the_processor_has_it() -> None:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile, torch.no_grad():
+        for_inference(nn.Linear(3, 2))(torch.randn(4, 3))
+    assert "mkldnn::_linear_pointwise" in {event.key for event in profile.key_averages()}
+
+
+def test_without_avx512_pytorchs_way_is_taken() -> None:
+    """In a process that is told so before PyTorch starts."""
+    code = (
+        "import torch; from perception.kernels.linear import *; torch.set_grad_enabled(False)\n"
+        "x, layer = torch.randn(4, 3), nn.Linear(3, 2)\n"
+        "assert not suits_onednn(x, layer.weight)\n"
+        "assert torch.equal(for_inference(layer)(x), layer(x))"
+    )
+    environment = {**os.environ, "ATEN_CPU_CAPABILITY": "avx2"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, timeout=60)
+
+
+@few
+@given(
+    lead=st.lists(st.integers(0, 40), min_size=1, max_size=2),
+    sizes=st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    seed=st.integers(0, 99),
+)
+def test_a_frozen_products_values_and_gradients_are_those_of_a_linear_layer(lead, sizes, seed) -> None:
+    torch.manual_seed(seed)
+    x, weight = torch.randn(*lead, sizes[0], requires_grad=True), torch.randn(sizes[1], sizes[0])
+    given_grad = torch.randn(*lead, sizes[1])
+    ours, theirs = rows_times(x, weight), F.linear(x.double(), weight.double())
+    torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-4)
+    (mine,) = torch.autograd.grad(ours, x, given_grad)
+    (other,) = torch.autograd.grad(theirs, x, given_grad.double())
+    torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not has_onednn, reason="this processor has no AVX-512, or this PyTorch no oneDNN")
+def test_a_frozen_product_goes_the_fast_way_forwards_and_backwards_and_a_trained_one_does_not() -> None:
+    def products_of(weight: Tensor) -> int:
+        x = torch.randn(4, 3, requires_grad=True)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            rows_times(x, weight).sum().backward()
+        return sum(event.count for event in profile.key_averages() if event.key == "mkldnn::_linear_pointwise")
+
+    assert products_of(torch.randn(2, 3)) == 2
+    assert products_of(torch.randn(2, 3, requires_grad=True)) == 0
+
+
+def test_a_frozen_product_says_that_it_is_differentiable_once() -> None:
+    x, weight = torch.randn(4, 3, requires_grad=True), torch.randn(2, 3)
+    if suits_frozen(x, weight):
+        (grad,) = torch.autograd.grad(frozen_linear(x, weight).square().sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            grad.sum().backward()
+
+
+def test_linears_may_be_made_pytorchs_own_again() -> None:
+    module = for_inference(Nested())
+    assert type(with_linears(module, nn.Linear).first) is nn.Linear
+    assert isinstance(module.first, InferenceLinear)
+
+
+class Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 4)
+        self.rest = nn.Sequential(nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
+        self.none = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.rest(self.first(x))
+
+
+def test_a_module_shares_its_weights_and_stays_as_it_was() -> None:
+    module = Nested().eval()
+    made = for_inference(module)
+    assert type(module.first) is nn.Linear
+    assert isinstance(made.first, InferenceLinear)
+    assert isinstance(made.rest[2], InferenceLinear)
+    mine, theirs = dict(made.state_dict(keep_vars=True)), dict(module.state_dict(keep_vars=True))
+    assert mine.keys() == theirs.keys()
+    assert all(mine[name] is theirs[name] for name in mine)
+    made.train()
+    made.add_module("first", nn.Identity())
+    assert not module.rest.training
+    assert isinstance(module.first, nn.Linear)
+    x = torch.randn(5, 3)
+    with torch.no_grad():
+        torch.testing.assert_close(for_inference(module)(x), module(x))

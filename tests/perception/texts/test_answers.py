@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+from perception.errors import InputError
+from perception.texts.answers import UNKNOWN, AnswerVocabulary
+
+
+def test_every_class_but_the_last_has_its_answer_and_back() -> None:
+    vocabulary = AnswerVocabulary(("yes", "no", "TV"))
+    assert len(vocabulary) == 4
+    assert [vocabulary.class_of(vocabulary.answer_of(index)) for index in range(4)] == [0, 1, 2, 3]
+    assert vocabulary.answer_of(3) == UNKNOWN
+
+
+def test_an_answer_that_it_lacks_is_of_the_last_class() -> None:
+    vocabulary = AnswerVocabulary(("yes", "no"))
+    assert vocabulary.class_of("perhaps") == vocabulary.class_of("Yes") == 2
+    assert "perhaps" not in vocabulary
+    assert "yes" in vocabulary
+    assert UNKNOWN not in vocabulary
+
+
+@pytest.mark.parametrize(("answers", "message"), [(("a", "b", "a"), "'a' twice"), (("a", UNKNOWN), "got 'unknown'")])
+def test_an_ambiguous_vocabulary_is_refused(answers: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        AnswerVocabulary(answers)
+
+
+def test_a_class_beyond_the_last_is_an_error() -> None:
+    with pytest.raises(IndexError):
+        AnswerVocabulary(("yes",)).answer_of(2)

@@ -1,0 +1,26 @@
+import numpy as np
+
+from perception.traffic.map_index import MapIndex, last_seen
+from perception.traffic.scenario import MapPolylines
+
+
+def lanes_at(*ys: float) -> MapPolylines:
+    x, y = np.broadcast_arrays(np.linspace(0, 9, 10), np.array(ys)[:, None])
+    points = np.stack([x, y], axis=2)
+    none = np.zeros(len(ys), int)
+    return MapPolylines(np.arange(len(ys)), points, none, none, none.astype(bool), none.astype(bool))
+
+
+def test_near_lanes_are_those_around_the_focal_agent_and_closer_ones_around_the_others() -> None:
+    index = MapIndex(lanes_at(0, 99, 101, 149, 151, -101))
+    position = np.array([[[0.0, 0.0]], [[0.0, 100.0]], [[0.0, 5000.0]]])
+    valid = np.ones((3, 1), bool)
+    assert index.near(position, valid, focal=0, present=0, radius_m=100.0).ids.tolist() == [0, 1, 2, 3]
+    assert index.rows_near(position, valid, focal=0, present=0, radius_m=100.0).tolist() == [0, 1, 2, 3]
+    valid[1] = False
+    assert index.near(position, valid, focal=0, present=0, radius_m=100.0).ids.tolist() == [0, 1]
+
+
+def test_last_seen_never_looks_past_the_present_unless_the_track_begins_there() -> None:
+    valid = np.array([[1, 1, 1, 1], [1, 0, 0, 1], [0, 0, 0, 1], [0, 1, 0, 0]], bool)
+    assert last_seen(valid, present=2).tolist() == [2, 0, 3, 1]

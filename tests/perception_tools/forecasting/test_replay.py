@@ -1,0 +1,120 @@
+import json
+import sys
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+import torch
+
+from perception.kernels.precision import Precision
+from perception_tools.forecasting.model import load_model, save_model
+from perception_tools.forecasting.replay import replay as replay_command
+from perception_tools.main import main
+from perception_tools.model_files import MODEL_FILE
+
+
+def replay(capsys: pytest.CaptureFixture[str], *words: object) -> dict:
+    assert main(["replay", *map(str, words)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+def test_one_line_of_json_says_how_a_replay_went(
+    sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (sensor_log, "--node", "forecast", "--checkpoint", trained_run, "--lockstep", "--out")
+    first, second = (replay(capsys, *words, tmp_path / f"{i}.mcap") for i in range(2))
+    assert (first["frames"], first["answered"], first["dropped"], first["windows_compared"]) == (30, 30, 0, 11)
+    assert first["forecasts"] == 25 * 3 + 5 * 2
+    assert first["max_difference_to_offline"] < 1e-5
+    assert set(first["latency_ms"]) == {"p50", "p99", "max"}
+    assert first["model"].startswith("forecast/vectornet-llama@")
+    assert len(first["sha256"]) == 64
+    unrecorded = replay(capsys, *words[:-1])
+    assert first["sha256"] == second["sha256"] == unrecorded["sha256"]
+    assert (tmp_path / "0.mcap").stat().st_size > 10_000
+
+
+def test_the_blocks_precision_is_said_and_shows_in_the_difference_to_offline(
+    sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = load_model(trained_run)
+    with torch.no_grad():  # of so short a training the block's part is a thousandth of the tokens'
+        for parameter in trained.model.block.project_out.parameters():
+            parameter.mul_(300)
+    save_model(tmp_path / MODEL_FILE, trained.model, trained.recipe, trained.training)
+    words = (sensor_log, "--checkpoint", tmp_path)
+    exact = replay(capsys, *words)
+    narrow = replay(capsys, *words, "--precision", "int8_dynamic")
+    assert (exact["precision"], narrow["precision"]) == ("float32", "int8_dynamic")
+    assert exact["model"].endswith(":float32")
+    assert narrow["model"] == exact["model"].replace(":float32", ":int8_dynamic")
+    assert exact["max_difference_to_offline"] < 1e-4 < narrow["max_difference_to_offline"] < 1
+    assert exact["sha256"] != narrow["sha256"]
+
+
+def test_the_precisions_to_choose_from_are_the_blocks() -> None:
+    assert get_args(get_type_hints(replay_command)["precision"]) == get_args(Precision)
+
+
+def test_what_a_replay_records_can_be_replayed(
+    sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--checkpoint", trained_run)
+    replay(capsys, sensor_log, *words, "--out", tmp_path / "a.mcap")
+    runs = [replay(capsys, tmp_path / "a.mcap", *words, "--player", tmp_path / "a.html") for _ in range(2)]
+    assert runs[0]["sha256"] == runs[1]["sha256"]
+    assert (runs[0]["answered"], runs[0]["max_difference_to_offline"]) == (30, None)
+    assert "Replay of a" in (tmp_path / "a.html").read_text()
+
+
+def test_a_replay_writes_a_recording_for_rerun(
+    sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "new" / "drive.rrd"
+    replay(capsys, sensor_log, "--checkpoint", trained_run, "--rerun", path)
+    assert path.read_bytes()[:4] == b"RRF2"
+
+
+def test_without_rerun_the_extra_is_named_before_anything_is_played(
+    sensor_log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    words = ["replay", str(sensor_log), "--checkpoint", "nowhere", "--rerun", str(tmp_path / "drive.rrd")]
+    assert main(words) == 2
+    assert "pip install 'frozen-perception[rerun]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_real_time_replay_writes_a_player(
+    sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At the recording's pace: 3 s; a busy machine may drop frames, but says so."""
+    page = tmp_path / "player.html"
+    summary = replay(capsys, sensor_log, "--checkpoint", trained_run, "--real-time", "--player", page)
+    assert summary["pace"] == "real time"
+    assert summary["answered"] + summary["dropped"] == 30
+    assert "Replay of log0" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--lockstep", "--real-time"], "expected one pace, got both"),
+        (["--threads", "0"], "--threads 0: expected at least 1"),
+        (["--rerun", "drive.html"], "--rerun drive.html: expected a name that ends in .rrd"),
+    ],
+)
+def test_contradictory_words_are_refused(
+    sensor_log: Path, trained_run: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert main(["replay", str(sensor_log), "--checkpoint", str(trained_run), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_log_is_named(
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(tmp_path), "--checkpoint", str(trained_run)]) == 2
+    assert str(tmp_path / "annotations.feather") in capsys.readouterr().err

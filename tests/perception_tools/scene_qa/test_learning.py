@@ -1,0 +1,126 @@
+"""The model of a recipe and how it learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from perception.encoders.text import LstmText
+from perception.texts.answers import AnswerVocabulary
+from perception.texts.vocabulary import Vocabulary
+from perception_datasets.stores.questions import read_questions
+from perception_datasets.stores.scenes import open_scene_store
+from perception_tools.scene_qa.data import Collator, SceneQaBatch, ValidationGroups, first_scenes
+from perception_tools.scene_qa.learning import KnownWords, SceneQaTask, build_answerer, stepped_factor
+from perception_tools.scene_qa.recipes import SceneQaRecipe
+from perception_tools.training.lightning_task import parameter_groups
+
+SIZES = torch.ones(18, 3)
+
+
+@pytest.fixture(scope="session")
+def words(rooms_store: Path) -> KnownWords:
+    questions = first_scenes(read_questions(rooms_store, "train"), 2)
+    vocabulary = Vocabulary.of_texts(text for q in questions for text in (q.situation, q.question))
+    return KnownWords(vocabulary, AnswerVocabulary(tuple({q.answers[0]: None for q in questions})))
+
+
+@pytest.fixture(scope="session")
+def batch(rooms_store: Path, words: KnownWords, tiny_answerer: SceneQaRecipe) -> SceneQaBatch:
+    groups = ValidationGroups(open_scene_store(rooms_store), read_questions(rooms_store, "train"), tiny_answerer)
+    return Collator(words.vocabulary, words.answers)([groups[0], groups[1]])
+
+
+def loss_of(recipe: SceneQaRecipe, words: KnownWords, batch: SceneQaBatch):
+    return SceneQaTask(recipe, words, SIZES)._loss(batch)
+
+
+def test_the_paper_divides_the_rate_by_ten_after_10_15_and_20_of_30_passes() -> None:
+    factors = [stepped_factor(step, warmup=0, total=300) for step in (0, 99, 100, 149, 150, 199, 200, 299)]
+    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+    assert stepped_factor(0, warmup=4, total=300) == 0.25
+
+
+def test_a_model_is_that_of_its_seed(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
+    one, same, other = (
+        build_answerer(replace(tiny_answerer, seed=seed), words, SIZES).state_dict() for seed in (0, 0, 1)
+    )
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["text.lstm.weight_ih_l0"], other["text.lstm.weight_ih_l0"])
+
+
+def test_options_leave_out_what_they_say(tiny_answerer: SceneQaRecipe, words: KnownWords, batch: SceneQaBatch) -> None:
+    full = loss_of(tiny_answerer, words, batch)
+    assert full.detection is not None
+    assert full.viewpoint is not None
+    assert loss_of(replace(tiny_answerer, detection_loss=False), words, batch).detection is None
+    plain = replace(tiny_answerer, grounded=False)
+    assert loss_of(plain, words, batch).viewpoint is not None
+    assert loss_of(replace(plain, viewpoint_loss=False), words, batch).viewpoint is None
+    blind = loss_of(replace(tiny_answerer, blind=True), words, replace(batch, scenes=None))
+    assert (blind.detection, blind.viewpoint) == (None, None)
+
+
+def test_an_unread_situation_does_not_matter(
+    tiny_answerer: SceneQaRecipe, words: KnownWords, batch: SceneQaBatch
+) -> None:
+    other = replace(batch, situations=words.vocabulary.encode(["the bed"] * len(batch)))
+    for recipe, matters in ((tiny_answerer, True), (replace(tiny_answerer, without_situation=True), False)):
+        model = build_answerer(recipe, words, SIZES).eval()
+        assert batch.scenes is not None
+        seen = model.encode_scene(batch.scenes.points, batch.scenes.features)
+        ours, theirs = (
+            model.answer(seen, b.situations, b.questions, b.scene_of_question).logits for b in (batch, other)
+        )
+        assert torch.equal(ours, theirs) != matters
+
+
+def test_given_word_vectors_are_not_trained(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
+    vectors = torch.randn(len(words.vocabulary), 5)
+    model = build_answerer(tiny_answerer, replace(words, vectors=vectors), SIZES)
+    assert isinstance(model.text, LstmText)
+    assert torch.equal(model.text.words.weight, vectors)
+    trained = {id(p) for group in parameter_groups(model, tiny_answerer) for p in group["params"]}
+    assert id(model.text.words.weight) not in trained
+    assert {id(p) for p in model.parameters() if p.requires_grad} == trained
+
+
+def test_the_projections_of_the_block_learn_at_their_own_rate(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
+    block = replace(tiny_answerer.block, learning_rate_multiplier=0.1)
+    model = build_answerer(replace(tiny_answerer, block=block), words, SIZES)
+    groups = parameter_groups(model, replace(tiny_answerer, block=block))
+    project_in = next(p for name, p in model.named_parameters() if name.startswith("block.project_in"))
+    (rate,) = {g["lr"] for g in groups if any(p is project_in for p in g["params"])}
+    assert rate == pytest.approx(0.1 * tiny_answerer.learning_rate)
+    biases = [g for g in groups if all(p.ndim < 2 for p in g["params"])]
+    assert {g["weight_decay"] for g in biases} == {0.0}
+
+
+def test_it_learns_a_few_questions_by_heart(
+    tiny_answerer: SceneQaRecipe, words: KnownWords, batch: SceneQaBatch
+) -> None:
+    task = SceneQaTask(replace(tiny_answerer, detection_loss=False), words, SIZES)
+    optimizer = torch.optim.AdamW(task.parameters(), 1e-2)
+    losses = []
+    for _ in range(25):
+        loss = task._loss(batch)
+        optimizer.zero_grad()
+        loss.total.backward()
+        optimizer.step()
+        losses.append(float(loss.answer.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_detectors_large_gradient_leaves_that_of_the_rest_alone(
+    tiny_answerer: SceneQaRecipe, words: KnownWords
+) -> None:
+    task = SceneQaTask(tiny_answerer, words, SIZES)
+    weights = dict(task.model.named_parameters())
+    detector, text = weights["scene.vote.1.weight"], weights["text_in.0.weight"]
+    detector.grad, text.grad = torch.full_like(detector, 100.0), torch.full_like(text, 1e-4)
+    task.configure_gradient_clipping(torch.optim.SGD(task.parameters()), 1.0)
+    assert float(detector.grad.norm()) == pytest.approx(1, rel=1e-4)
+    assert (text.grad == 1e-4).all()

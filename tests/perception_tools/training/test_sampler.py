@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perception.errors import InputError
+from perception_tools.training import sampler as sampler_module
+from perception_tools.training.sampler import Key, SegmentSampler
+
+
+def keys_of_pass(scenarios: int, batch: int, seed: int, data_pass: int, processes: int = 1) -> list[list[Key]]:
+    """What each step of a pass over the data sees, over all processes together."""
+    steps: list[list[Key]] = []
+    samplers = [SegmentSampler(scenarios, batch, seed, rank, processes) for rank in range(processes)]
+    share = batch // processes
+    for part in range(samplers[0].segments_per_pass):
+        for sampler in samplers:
+            sampler.set_epoch(data_pass * sampler.segments_per_pass + part)
+        drawn = [list(sampler) for sampler in samplers]
+        assert all(len(keys) == len(sampler) for keys, sampler in zip(drawn, samplers, strict=True))
+        for step in range(samplers[0].batches):
+            steps.append([key for keys in drawn for key in keys[step * share : (step + 1) * share]])
+    return steps
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    scenarios=st.integers(8, 60),
+    share=st.integers(1, 4),
+    processes=st.sampled_from([1, 2]),
+    segment=st.integers(1, 10),
+    data_pass=st.integers(0, 3),
+)
+def test_a_pass_sees_every_scenario_once_but_for_the_rest_that_fills_no_step(
+    scenarios: int, share: int, processes: int, segment: int, data_pass: int
+) -> None:
+    batch = share * processes
+    with mock.patch.object(sampler_module, "SEGMENT_BATCHES", segment):
+        steps = keys_of_pass(scenarios, batch, seed=0, data_pass=data_pass, processes=processes)
+        per_pass = SegmentSampler(scenarios, batch, 0).segments_per_pass
+    seen = [key.index for step in steps for key in step]
+    assert len(seen) == len(set(seen))
+    assert set(seen) <= set(range(scenarios))
+    assert scenarios - len(seen) < batch * per_pass
+    assert {key.data_pass for step in steps for key in step} == {data_pass}
+    assert all(len(step) == batch for step in steps)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_together_take_the_steps_of_one(processes: int) -> None:
+    assert keys_of_pass(19, 4, seed=3, data_pass=1, processes=processes) == keys_of_pass(19, 4, seed=3, data_pass=1)
+
+
+def test_the_order_is_a_function_of_seed_and_pass() -> None:
+    first = keys_of_pass(40, 4, seed=1, data_pass=2)
+    assert keys_of_pass(40, 4, seed=1, data_pass=2) == first
+    for other in (keys_of_pass(40, 4, seed=1, data_pass=3), keys_of_pass(40, 4, seed=2, data_pass=2)):
+        assert [k.index for s in other for k in s] != [k.index for s in first for k in s]
+
+
+def test_a_long_pass_is_cut_into_segments_of_bounded_length() -> None:
+    sampler = SegmentSampler(records=200_000, batch=8, seed=0)
+    assert sampler.batches <= sampler_module.SEGMENT_BATCHES
+    assert sampler.segments_per_pass * sampler.batches == 25_000
+    assert SegmentSampler(records=100, batch=8, seed=0).segments_per_pass == 1
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "batch", "processes", "said"),
+    [(100, 9, 2, "step of 9: expected a multiple of the 2 processes"), (7, 8, 1, "at least the 8 records .*, got 7")],
+)
+def test_a_batch_that_cannot_be_filled_or_shared_is_refused(
+    scenarios: int, batch: int, processes: int, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        SegmentSampler(scenarios, batch, 0, processes=processes)

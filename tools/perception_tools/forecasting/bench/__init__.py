@@ -1,0 +1,1 @@
+"""Benchmarks of forecasting: the node, its deployment and the readers."""

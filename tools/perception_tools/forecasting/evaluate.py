@@ -1,0 +1,216 @@
+"""Forecasters over a split: scored by the benchmark's rules, timed, and put into a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from tqdm import tqdm
+
+from perception.baselines.constant_velocity import constant_velocity
+from perception.encoders.vectornet.vectorize import UnusableScenario, VectorizedScenario, vectorize
+from perception.errors import InputError
+from perception.metrics.forecasting import ForecastTable
+from perception.traffic.scenario import Forecast, Scenario
+from perception_datasets.errors import Failures, RecordError
+from perception_datasets.forecasting import ScenarioFolder, open_forecasting
+from perception_tools.forecasting.model import TrainedForecaster, load_model
+from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples
+from perception_tools.forecasting.report.writer import write_report
+from perception_tools.json_files import write_json
+from perception_tools.training.curves import read_curves
+
+BASELINE = "constant velocity"
+
+
+@dataclass
+class Scored:
+    """One model's running result.
+
+    Attributes:
+        name: Of its column.
+        run: Its run folder, for the learning curves.
+        trained: The model.
+        table: Its scores so far.
+        seconds: Spent in forecasting, from vectorised scenarios to futures in the city frame.
+    """
+
+    name: str
+    run: Path
+    trained: TrainedForecaster
+    table: ForecastTable = field(default_factory=ForecastTable)
+    seconds: float = 0.0
+
+    def forecast(self, scenarios: Sequence[tuple[Scenario, VectorizedScenario]]) -> list[Forecast]:
+        """Futures of every agent that the benchmark asks about."""
+        agents = [asked_agents(scenario) for scenario, _ in scenarios]
+        return self.trained.model.forecast([vectors for _, vectors in scenarios], agents)
+
+
+def evaluate_models(
+    checkpoints: Sequence[Path],
+    data: Path,
+    out: Path,
+    *,
+    split: str = "val",
+    limit: int | None = None,
+    data_name: str | None = None,
+    batch: int = 8,
+    device: str = "cpu",
+) -> dict:
+    """Scores the models, writes metrics.json and report.html into `out`, and gives what metrics.json holds."""
+    if not checkpoints:
+        raise InputError("evaluate: expected at least one checkpoint, got none; give a run's folder")
+    folder = open_forecasting(data, split, limit=limit)
+    models = [_load(path, device) for path in checkpoints]
+    _name_apart(models)
+    baseline, scenes = ForecastTable(), Split(folder)
+    for scenarios in tqdm(scenes.batches(batch), total=-(-len(folder) // batch), desc="evaluate"):
+        for model in models:
+            _check_shape(model.trained, scenarios[0][0])
+            start = time.perf_counter()
+            forecasts = model.forecast(scenarios)
+            model.seconds += time.perf_counter() - start
+            for (scenario, _), forecast in zip(scenarios, forecasts, strict=True):
+                model.table.add(scenario, forecast)
+        for scenario, _ in scenarios:
+            baseline.add(scenario, constant_velocity(scenario, asked_agents(scenario)))
+    if baseline.scenarios == 0:
+        raise InputError(f"{data}: expected scenarios to evaluate, got none\n{scenes.failures.report(len(folder))}")
+    by_name = {model.name: model.table.as_json() for model in models} | {BASELINE: baseline.as_json()}
+    metrics = _metrics(models, by_name, scenes)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "metrics.json", metrics)
+    _report(models, by_name, scenes, out, data_name or f"{folder.source} {split} of {data}")
+    _print_table(metrics)
+    if len(scenes.failures):
+        print(scenes.failures.report(len(folder)))
+    print(f"{out / 'metrics.json'}\n{out / 'report.html'}")
+    return metrics
+
+
+def asked_agents(scenario: Scenario) -> Int[np.ndarray, " agents"]:
+    """The focal and all scored agents that are observed at the present step."""
+    asked = scenario.agents.scored.copy()
+    asked[scenario.focal] = True
+    return np.flatnonzero(asked & scenario.agents.valid[:, scenario.present])
+
+
+def _load(path: Path, device: str) -> Scored:
+    trained = load_model(path)
+    trained.model.to(torch.device(device))
+    name = trained.training.name.removeprefix("forecast/")
+    return Scored(name, path if path.is_dir() else path.parent, trained)
+
+
+def _name_apart(models: list[Scored]) -> None:
+    """Two models of one recipe are told apart by what differs: frame, seed, or at last their folder."""
+    for attribute in ("frame", "seed"):
+        if len({model.name for model in models}) < len(models):
+            for model in models:
+                value = getattr(model.trained.recipe, attribute)
+                if len({getattr(other.trained.recipe, attribute) for other in models}) > 1:
+                    model.name += f" ({attribute} {value})" if attribute == "seed" else f" ({value} frame)"
+    if len({model.name for model in models}) < len(models):
+        for model in models:
+            model.name += f" [{model.run.name}]"
+
+
+def _check_shape(trained: TrainedForecaster, scenario: Scenario) -> None:
+    expected = (trained.training.history_steps, trained.training.future_steps)
+    got = (scenario.history_steps, scenario.future_steps)
+    if got != expected:
+        raise InputError(
+            f"scenario {scenario.id}: expected {expected[0]} observed and {expected[1]} future steps as in training on "
+            f"{trained.training.source}, got {got[0]} and {got[1]}; evaluate on the kind of data that was trained on"
+        )
+
+
+class Split:
+    """The usable scenarios of a folder, in batches; remembers where each stands, and which could not be used."""
+
+    def __init__(self, folder: ScenarioFolder) -> None:
+        self.folder = folder
+        self.failures = Failures()
+        self._index: dict[str, int] = {}
+
+    def batches(self, size: int) -> Iterator[list[tuple[Scenario, VectorizedScenario]]]:
+        """So many scenarios at a time."""
+        batch: list[tuple[Scenario, VectorizedScenario]] = []
+        for index, name in enumerate(self.folder.ids):
+            try:
+                scenario = self.folder[index]
+                batch.append((scenario, vectorize(scenario)))
+            except (RecordError, UnusableScenario) as error:
+                self.failures.add(name, RecordError(str(error)))
+                continue
+            self._index[scenario.id] = index
+            if len(batch) == size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def recall(self, scenario_id: str) -> Scenario:
+        """One of the scenarios that `batches` gave, read again."""
+        return self.folder[self._index[scenario_id]]
+
+
+def _metrics(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split) -> dict:
+    """The contract's numbers of the first model, and everybody else's beside them."""
+    first, *others = by_name
+    return by_name[first] | {
+        "name": first,
+        "source": scenes.folder.source,
+        "split": scenes.folder.split,
+        "failures": scenes.failures.reasons,
+        "seconds_per_scene": {model.name: model.seconds / model.table.scenarios for model in models},
+        "others": {name: by_name[name] for name in others},
+    }
+
+
+def _report(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split, out: Path, data_name: str) -> None:
+    evaluations = [_evaluation(model, by_name[model.name], scenes) for model in models]
+    evaluations.append(Evaluation(BASELINE, {}, by_name[BASELINE]))
+    folder = scenes.folder
+    notes = [scenes.failures.report(len(folder))] if len(scenes.failures) else []
+    write_report(out, evaluations, data_name=data_name, synthetic=folder.source == "synthetic", notes=notes)
+
+
+def _evaluation(model: Scored, metrics: dict, scenes: Split) -> Evaluation:
+    def recall(scenario_id: str) -> tuple[Scenario, Forecast]:
+        scenario = scenes.recall(scenario_id)
+        return scenario, model.forecast([(scenario, vectorize(scenario))])[0]
+
+    parameters = list(model.trained.model.parameters())
+    trainable = sum(p.numel() for p in parameters if p.requires_grad)
+    block = model.trained.model.block
+    return Evaluation(
+        name=model.name,
+        recipe=model.trained.recipe.to_json(),
+        metrics=metrics,
+        curves=read_curves(model.run),
+        examples=choose_examples(model.table, recall),
+        seconds_per_scene=model.seconds / model.table.scenarios,
+        parameters=(trainable, sum(p.numel() for p in parameters) - trainable),
+        block=BlockProvenance(block.source, block.fingerprint) if block.source and block.fingerprint else None,
+        frame=model.trained.recipe.frame,
+    )
+
+
+def _print_table(metrics: dict) -> None:
+    """The focal agent's numbers of every model, on the screen."""
+    shown = ("min_ade", "min_ade_endpoint", "min_fde", "miss_rate", "brier_min_fde")
+    rows = {metrics["name"]: metrics} | metrics["others"]
+    width = max(map(len, rows))
+    print(f"\n{metrics['scenarios']} scenarios of {metrics['source']} {metrics['split']}, focal agents")
+    print(f"{'':<{width}}  {'K=6':>3} " + " ".join(f"{name:>16}" for name in shown) + f"  {'K=1 min_fde':>11}")
+    for name, row in rows.items():
+        numbers = " ".join(f"{row['k6'][key]:16.3f}" for key in shown)
+        print(f"{name:<{width}}      {numbers}  {row['k1']['min_fde']:11.3f}")
+    print()

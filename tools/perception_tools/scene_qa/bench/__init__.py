@@ -1,0 +1,1 @@
+"""Benchmarks of scene question answering: sampling a cloud, and the node."""

@@ -1,0 +1,1 @@
+"""Training runs, the same for every task."""
