@@ -1,9 +1,9 @@
-"""YAML files as dataclasses: every mistake is said with its file and line, and with the key that was probably meant."""
+"""YAML files as dataclasses. A mistake is reported with its file and line, and with the key that was probably meant."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
@@ -14,6 +14,8 @@ import yaml
 from perception.errors import InputError
 
 T = TypeVar("T")
+Keys = dict[str, tuple[yaml.Node, yaml.Node]]
+"""A mapping's keys, each with its own node and its value's."""
 _MAX_BYTES = 2**20
 _SCALARS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
@@ -22,11 +24,38 @@ class ConfigurationError(InputError):
     """A configuration file that cannot be used. The message begins with its place, FILE:LINE."""
 
 
-def read_yaml(path: Path, kind: type[T]) -> T:
-    """A YAML file as a dataclass of text, words, numbers, paths, tuples and mappings of them, and further dataclasses.
+@dataclass(frozen=True)
+class Choice:
+    """A dataclass that stands for several, of which a key of the file says which one is meant.
+
+    Attributes:
+        key: The key; the chosen dataclass has no field of that name.
+        types: Returns the dataclass, by the key's value.
+    """
+
+    key: str
+    types: Mapping[str, Callable[[], type]]
+
+
+def read_yaml(
+    path: Path,
+    kind: type[T],
+    *,
+    choices: Mapping[type, Choice] | None = None,
+    amend: Callable[[yaml.Node], None] = lambda _: None,
+) -> T:
+    """Returns a YAML file as a dataclass.
+
+    Fields may be texts, words of a Literal, numbers, paths, tuples and mappings of them, and further dataclasses.
+
+    Args:
+        path: Path of the file. Relative paths in it are relative to its folder.
+        kind: The dataclass.
+        choices: Dataclasses that stand for several.
+        amend: Changes the root node before it is read, for files of a former version.
 
     Raises:
-        ConfigurationError: It cannot be read, is no YAML, or says something that the dataclass does not know.
+        ConfigurationError: The file cannot be read, is not YAML, or has something that the dataclass does not know.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -40,22 +69,25 @@ def read_yaml(path: Path, kind: type[T]) -> T:
         raise ConfigurationError(f"{path}{line}: no YAML: {getattr(error, 'problem', error)}") from error
     if root is None:
         raise ConfigurationError(f"{path}:1: expected {_keys_of(kind)}, found nothing")
-    return _Reader(path).read(root, kind, "the file")
+    amend(root)
+    return _Reader(path, choices or {}).read(root, kind, "the file")
 
 
 class _Reader:
     """Turns nodes, which know their lines, into values."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, choices: Mapping[type, Choice]) -> None:
+        self._path, self._choices = path, choices
 
     def read(self, node: yaml.Node, kind: Any, name: str) -> Any:
         if get_origin(kind) is UnionType:
             if NoneType in get_args(kind) and node.tag == "tag:yaml.org,2002:null":
                 return None
             (kind,) = (option for option in get_args(kind) if option is not NoneType)
+        if kind in self._choices:
+            return self._chosen(node, self._choices[kind], name)
         if is_dataclass(kind):
-            return self._dataclass(node, kind, name)
+            return self._dataclass(node, self._keys(node, name), kind, name)
         if get_origin(kind) is Literal:
             return self._word(node, get_args(kind), name)
         if get_origin(kind) is tuple:
@@ -65,9 +97,15 @@ class _Reader:
             return {key: self.read(value, get_args(kind)[1], f"{name}.{key}") for key, (_, value) in keys.items()}
         return self._scalar(node, kind, name)
 
-    def _dataclass(self, node: yaml.Node, kind: Any, name: str) -> Any:
-        known, types = {field.name: field for field in fields(kind)}, get_type_hints(kind)
+    def _chosen(self, node: yaml.Node, choice: Choice, name: str) -> Any:
         given = self._keys(node, name)
+        if choice.key not in given:
+            raise self._error(node, f"{name}: expected the key {choice.key}, one of {', '.join(choice.types)}; add it")
+        word = self._word(given.pop(choice.key)[1], tuple(choice.types), f"{name}.{choice.key}")
+        return self._dataclass(node, given, choice.types[word](), name)
+
+    def _dataclass(self, node: yaml.Node, given: Keys, kind: Any, name: str) -> Any:
+        known, types = {field.name: field for field in fields(kind)}, get_type_hints(kind)
         for key, (place, _) in given.items():
             if key not in known:
                 near = get_close_matches(key, known, 1)
@@ -84,10 +122,10 @@ class _Reader:
         except InputError as error:
             raise self._error(node, str(error)) from error
 
-    def _keys(self, node: yaml.Node, name: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    def _keys(self, node: yaml.Node, name: str) -> Keys:
         if not isinstance(node, yaml.MappingNode):
             raise self._error(node, f"{name}: expected keys and values, found {_kind_of(node)}")
-        keys: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        keys: Keys = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._error(key, f"{name}: expected a word as a key, found {_kind_of(key)}")
