@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from perception_nodes.kinds import KINDS
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "perception": CHECKOUT / "perception",
@@ -23,6 +25,15 @@ MAY_IMPORT = {
     "perception_nodes": {"perception"},
     "perception_tools": {"perception", "perception_datasets", "perception_nodes"},
 }
+NODE_FLOORS = (
+    {"kinds"},  # a table of words
+    {"security"},
+    {"ros", "block"},
+    {"recordings", "operations"},
+    {Path(kind.split(":")[0].replace(".", "/")).parent.name for kind in KINDS.values()},
+    {"foxglove"},  # shows all of it
+)
+"""Files and folders of perception_nodes, from the bottom up: each imports only itself and those of floors below."""
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
 WITHOUT_A_TEST_FILE = {
     "perception/errors.py": "one exception class",
@@ -70,6 +81,19 @@ def test_imports_point_one_way(package: str) -> None:
         for module in imported_modules(path)
         if (root := module.split(".")[0]) in PACKAGES and root not in allowed
     ]
+    assert wrong == []
+
+
+def test_imports_between_the_nodes_folders_point_down() -> None:
+    floor_of = {name: number for number, names in enumerate(NODE_FLOORS) for name in names}
+    wrong = []
+    for path in sources("perception_nodes"):
+        own = path.relative_to(PACKAGES["perception_nodes"]).with_suffix("").parts[0]
+        for module in imported_modules(path) if own != "__init__" else ():
+            root, _, rest = module.partition(".")
+            other = rest.split(".")[0]
+            if root == "perception_nodes" and other != own and not floor_of[other] < floor_of[own]:
+                wrong.append(f"{path.relative_to(CHECKOUT)} imports {module}")
     assert wrong == []
 
 
