@@ -22,24 +22,24 @@ START_NS = 1_700_000_000_000_000_000
 
 
 @pytest.fixture(scope="session")
-def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates of a router, a talker, a listener, a worker, a client and a stranger, of one authority."""
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of certificates for a router, a talker, a listener, a worker, a client and a stranger."""
     from perception_nodes.security.authority import make_certificates
 
-    folder = tmp_path_factory.mktemp("papers")
+    folder = tmp_path_factory.mktemp("certificates")
     names = ["router", "talker", "listener", "worker", "client", "stranger"]
     make_certificates(folder, names, server="router")
     return folder
 
 
 @pytest.fixture(scope="session")
-def forged_papers(papers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates of the same names by another authority, beside the true authority's own certificate."""
+def forged_certificates(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of certificates for the same names by another authority, with the first authority's ca.pem."""
     from perception_nodes.security.authority import make_certificates
 
     folder = tmp_path_factory.mktemp("forged")
     make_certificates(folder, ["router", "talker", "client"], server="router")
-    (folder / "ca.pem").write_bytes((papers / "ca.pem").read_bytes())
+    (folder / "ca.pem").write_bytes((certificates / "ca.pem").read_bytes())
     return folder
 
 
@@ -79,7 +79,7 @@ def make_tick() -> Callable[..., Tick]:
 
 @pytest.fixture(scope="session")
 def make_tracked() -> Callable[..., TrackedObjects]:
-    """Tracked objects with lists of the given lengths, everything in them at random."""
+    """Makes random tracked objects with lists of the given lengths."""
     from perception_nodes.ros.objects import TrackedObjects
 
     def make_tracked(
@@ -97,7 +97,7 @@ def make_tracked() -> Callable[..., TrackedObjects]:
 
 @pytest.fixture(scope="session")
 def make_predicted() -> Callable[..., PredictedObjects]:
-    """Predicted objects with lists of the given lengths; `poses` has one tuple an object, one number a path."""
+    """Makes random predicted objects; `poses` has a tuple an object, which has a number of poses a path."""
     from perception_nodes.ros.objects import PredictedObjects
 
     def make_predicted(
@@ -123,7 +123,7 @@ def make_predicted() -> Callable[..., PredictedObjects]:
 
 @pytest.fixture(scope="session")
 def scene_answerer() -> SceneAnswerer:
-    """A tiny model with five classes of answers, to which about half of the proposals in `scan` are objects."""
+    """A tiny model with five answers, which takes about half of the proposals in `scan` for objects."""
     import torch
     from torch import nn
 
@@ -197,7 +197,7 @@ def _random_poses(rng: np.random.Generator, count: int) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def as_rosbags() -> Callable[[Objects], Any]:
-    """The same objects as message objects of rosbags."""
+    """Converts objects to message objects of rosbags."""
     from perception_nodes.ros.messages import make
     from perception_nodes.ros.objects import TrackedObjects
 

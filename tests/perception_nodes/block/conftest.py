@@ -1,4 +1,4 @@
-"""One pipeline around a small block, for every way of serving it."""
+"""A pipeline around a small block, for all transports."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from perception.frozen.folded import FoldedBlock, fold
 
 @pytest.fixture(scope="session")
 def adapter() -> FrozenBlockAdapter:
-    """What a pipeline trained."""
+    """The adapter of a trained pipeline."""
     torch.manual_seed(0)
     return build_adapter(16, source="random:64x96x4").requires_grad_(False)
 
 
 @pytest.fixture(scope="session")
 def folded(adapter: FrozenBlockAdapter) -> FoldedBlock:
-    """What it deploys."""
+    """The same in the deployed form."""
     return fold(adapter)

@@ -13,7 +13,7 @@ from perception_nodes.block.host import BlockHost
 
 
 class Direct:
-    """The shortest way to a host, which remembers what it carried."""
+    """Calls a host directly, and keeps the requests."""
 
     def __init__(self, host: BlockHost) -> None:
         self.host = host

@@ -120,7 +120,7 @@ def test_each_mistake_has_its_status(stub: GRPCInferenceServiceStub) -> None:
     code, words = status_of(stub.ModelInfer, make_request({**sound, "values": torch.zeros(2, 5, 9)}))
     assert (code, "anyxanyx16" in words) == (grpc.StatusCode.INVALID_ARGUMENT, True)
     huge = make_request({**sound, "values": torch.zeros(2, 5000, 16)})
-    assert status_of(stub.ModelInfer, huge)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED  # gRPC's own, unread
+    assert status_of(stub.ModelInfer, huge)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED  # from gRPC itself
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_one_port_has_one_server_and_it_is_on_loopback(server: OipBlockServer, f
     tables = (Path(f"/proc/net/{table}").read_text().splitlines()[1:] for table in ("tcp", "tcp6"))
     listening = [line.split()[1].split(":") for table in tables for line in table if " 0A " in line]
     at = {address for address, port in listening if int(port, 16) == server.port}
-    assert at in ({"0100007F"}, {"0000000000000000FFFF00000100007F"})  # 127.0.0.1, the latter in IPv6's words
+    assert at in ({"0100007F"}, {"0000000000000000FFFF00000100007F"})  # 127.0.0.1; the latter is its IPv6 form
     with pytest.raises(InputError, match="expected a place on loopback"):
         OipBlockServer(BlockHost({"forecast": folded}), address="0.0.0.0")
     OipBlockServer(BlockHost({"forecast": folded}), address="0.0.0.0", allow_unencrypted=True).close()

@@ -66,48 +66,50 @@ def test_nobody_there_is_said_at_once() -> None:
 
 
 def test_over_tls_the_numbers_are_the_same_and_strangers_are_not_answered(
-    folded: FoldedBlock, adapter: FrozenBlockAdapter, papers: Path, forged_papers: Path
+    folded: FoldedBlock, adapter: FrozenBlockAdapter, certificates: Path, forged_certificates: Path
 ) -> None:
     host = BlockHost({"forecast": folded})
-    with OipBlockServer(host, identity=identity_in(papers, "router"), clients=["client"]) as server:
+    with OipBlockServer(host, identity=identity_in(certificates, "router"), clients=["client"]) as server:
         place = [f"127.0.0.1:{server.port}"]
-        with OipBlocks(place, identity_in(papers, "client")) as blocks:
+        with OipBlocks(place, identity_in(certificates, "client")) as blocks:
             alone = adapter(TOKENS, ASKED)
             answer = RemoteBlock(blocks, "forecast", timeout_s=10)(TOKENS, ASKED)
             assert (answer - alone).norm() < 1e-6 * alone.norm()
-        for intruder in (OipBlocks(place, identity_in(forged_papers, "client")), OipBlocks(place)):
+        for intruder in (OipBlocks(place, identity_in(forged_certificates, "client")), OipBlocks(place)):
             with intruder, pytest.raises((NoWorker, DeadlineExceeded)):
                 RemoteBlock(intruder, "forecast", timeout_s=2)(TOKENS, ASKED)
     assert host.service.counts.requests == 1
 
 
-def test_a_certificate_alone_gives_no_right_to_ask(folded: FoldedBlock, papers: Path) -> None:
+def test_a_certificate_alone_gives_no_right_to_ask(folded: FoldedBlock, certificates: Path) -> None:
     host = BlockHost({"forecast": folded})
-    with OipBlockServer(host, identity=identity_in(papers, "router"), clients=["client"]) as server:
+    with OipBlockServer(host, identity=identity_in(certificates, "router"), clients=["client"]) as server:
         place = [f"127.0.0.1:{server.port}"]
         with (
-            OipBlocks(place, identity_in(papers, "stranger")) as blocks,
+            OipBlocks(place, identity_in(certificates, "stranger")) as blocks,
             pytest.raises(BlockFailed, match="stranger: no accepted client"),
         ):
             RemoteBlock(blocks, "forecast", timeout_s=5)(TOKENS, ASKED)
-        with OipBlocks(place, identity_in(papers, "client")) as blocks:
+        with OipBlocks(place, identity_in(certificates, "client")) as blocks:
             RemoteBlock(blocks, "forecast", timeout_s=5)(TOKENS, ASKED)
     assert host.service.counts.requests == 1
 
 
-def test_who_may_ask_must_be_said_where_there_are_certificates(folded: FoldedBlock, papers: Path) -> None:
+def test_who_may_ask_must_be_said_where_there_are_certificates(folded: FoldedBlock, certificates: Path) -> None:
     host = BlockHost({"forecast": folded})
     with pytest.raises(InputError, match="got 0 clients and a certificate"):
-        OipBlockServer(host, identity=identity_in(papers, "router"))
+        OipBlockServer(host, identity=identity_in(certificates, "router"))
     with pytest.raises(InputError, match="got 1 clients and no certificate"):
         OipBlockServer(host, clients=["client"])
 
 
-def test_a_server_of_another_authority_is_not_asked(folded: FoldedBlock, papers: Path, forged_papers: Path) -> None:
+def test_a_server_of_another_authority_is_not_asked(
+    folded: FoldedBlock, certificates: Path, forged_certificates: Path
+) -> None:
     host = BlockHost({"forecast": folded})
     with (
-        OipBlockServer(host, identity=identity_in(forged_papers, "router"), clients=["client"]) as server,
-        OipBlocks([f"127.0.0.1:{server.port}"], identity_in(papers, "client")) as blocks,
+        OipBlockServer(host, identity=identity_in(forged_certificates, "router"), clients=["client"]) as server,
+        OipBlocks([f"127.0.0.1:{server.port}"], identity_in(certificates, "client")) as blocks,
         pytest.raises((NoWorker, DeadlineExceeded)),
     ):
         RemoteBlock(blocks, "forecast", timeout_s=2)(TOKENS, ASKED)

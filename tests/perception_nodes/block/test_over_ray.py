@@ -1,4 +1,4 @@
-"""On a cluster of Ray's own on loopback; `pip install ".[ray]"`, which CI does not, since it is 500 MB."""
+"""Runs a cluster of Ray on loopback. Needs `pip install ".[ray]"`, which CI does not do, since it is 500 MB."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from perception_nodes.block.service import DeadlineExceeded
 ray = pytest.importorskip("ray", reason='needs Ray: pip install "frozen-perception[ray]"')
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # Ray 2.60 uses pydantic as of old
+    warnings.simplefilter("ignore", DeprecationWarning)  # Ray 2.60 uses deprecated parts of pydantic
     from perception_nodes.block.over_ray import BlockReplica, RayBlocks, serve_blocks
 
 pytestmark = [
@@ -47,7 +47,7 @@ def folder(folded: FoldedBlock, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def cluster(folder: Path) -> Iterator[None]:
-    """Two replicas, each on a core of its own as far as Ray is told."""
+    """Two replicas; Ray counts a core for each."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
@@ -142,7 +142,7 @@ def test_a_deleted_application_answers_nobody(folder: Path) -> None:
     with RayBlocks("short") as blocks:
         assert blocks.infer("forecast", tensors_of(make_tokens(), ASKED), timeout_s=30).shape == (2, 2, 16)
         ray.serve.delete("short")
-        with pytest.raises((DeadlineExceeded, NoWorker)):  # the latter where Ray has told this process already
+        with pytest.raises((DeadlineExceeded, NoWorker)):  # the latter if Ray has reported the loss already
             blocks.infer("forecast", tensors_of(make_tokens(), ASKED), timeout_s=1)
         with pytest.raises(NoWorker, match="nobody serves it any more"):
             blocks.infer("forecast", tensors_of(make_tokens(), ASKED), timeout_s=1)

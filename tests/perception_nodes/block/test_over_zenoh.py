@@ -26,7 +26,7 @@ Sessions = tuple[zenoh.Session, zenoh.Session]
 
 
 class Gate(nn.Module):
-    """A tail that waits until it is told to go on."""
+    """A tail that waits until it is opened."""
 
     def __init__(self, host: BlockHost) -> None:
         super().__init__()
@@ -168,8 +168,8 @@ def test_bad_requests_are_refused_in_words_and_good_ones_go_on(
         assert ask(None).startswith("malformed: expected a request's tensors")
         assert ask(sound[:100]).startswith("malformed: expected named tensors")
         assert ask(sound + bytes(60_000)).startswith("malformed: a message of")
-        assert ask(sound, b"soon").startswith("malformed: expected the seconds")
-        assert ask(sound, b"nan").startswith("malformed: expected the seconds")
+        assert ask(sound, b"soon").startswith("malformed: expected a request's remaining seconds")
+        assert ask(sound, b"nan").startswith("malformed: expected a request's remaining seconds")
         assert ask(sound, b"-1").startswith("deadline: ")
         with pytest.raises(MalformedRequest, match="finite"):
             block(Tokens(torch.full((1, 5, 16), math.nan), torch.ones(1, 5, dtype=torch.bool)))

@@ -20,7 +20,7 @@ WIDTHS = {"forecast": 16, "answer": 24, "image": 8, "cloud": 16}
 
 
 class Gate(nn.Module):
-    """A tail that waits until it is told to go on, and remembers how many rows came at once."""
+    """A tail that waits until it is opened, and keeps the number of rows of each batch."""
 
     def __init__(self, tail: BlockTail) -> None:
         super().__init__()

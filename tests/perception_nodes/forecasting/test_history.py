@@ -51,7 +51,7 @@ def test_late_and_repeated_ticks_leave_no_trace(make_tick: MakeTick, order: list
     history.add(make_tick(6).screened(100))
     for step in order:
         if history.add(make_tick(step).screened(100)) is Arrival.RESTARTED:
-            return  # three in a row that ascend are a clock that was set; the next test
+            return  # three ascending ones in a row would set the clock; see the next test
         if step in twice:
             assert history.add(make_tick(step).screened(100)) is Arrival.DUPLICATE
     assert history.add(make_tick(7).screened(100)) is Arrival.PRESENT
@@ -69,7 +69,7 @@ def test_two_late_ticks_are_no_clock_step_but_three_in_a_row_are(make_tick: Make
 
 @pytest.mark.parametrize("set_by_steps", [-5.5, -100_000, 100_000])
 def test_a_clock_that_was_set_restarts_the_history(make_tick: MakeTick, set_by_steps: float) -> None:
-    """Afterwards nothing of before is left: the history is that of a stream that began then."""
+    """Afterwards the history is that of a stream that began then."""
     history = play([make_tick(step) for step in range(6)])
     after = [replace(make_tick(step), stamp_ns=make_tick(step + set_by_steps).stamp_ns) for step in range(6, 6 + STEPS)]
     arrivals = [history.add(tick.screened(100)) for tick in after]

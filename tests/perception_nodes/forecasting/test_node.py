@@ -87,7 +87,7 @@ def test_velocity_is_that_of_the_last_step(make_tick: MakeTick, lanes: MapIndex)
 
 @every_view
 def test_a_recorded_log_is_forecast_as_offline(real_data: Path, view: View) -> None:
-    """The window that ends at each tick, by the reader's scenario with and without its future."""
+    """Compares with the reader's scenario of the window that ends at a tick, with and without its future."""
     folder = sorted((real_data / "argoverse2" / "sensor_logs").iterdir())[0]
     log, model = read_log(folder), tiny(view)
     node = ForecastingNode()
@@ -118,7 +118,7 @@ def test_a_recorded_log_is_forecast_as_offline(real_data: Path, view: View) -> N
 
 @every_view
 def test_kept_lanes_change_no_forecast(make_tick: MakeTick, lanes: MapIndex, view: View) -> None:
-    """The node computes the lanes' features once a map; a network that sees them afresh says the same."""
+    """The node computes the lanes' features once for a map; a network that computes them anew answers the same."""
     ticks, history = [make_tick(step) for step in range(STEPS)], TrackHistory(STEPS)
     for tick in ticks:
         history.add(tick.screened(100))

@@ -67,7 +67,7 @@ def configured(model: Forecaster) -> ForecastingNode:
 
 
 class FakeTracker:
-    """What a robot's other nodes send, and what they hear."""
+    """Sends what a robot's other nodes send, and receives what they receive."""
 
     def __init__(self, ros: RosNode, plan: ForecastPlan = PLAN) -> None:
         self.objects_type = plan.objects_type
@@ -132,7 +132,7 @@ def lanes(make_scenario: Callable[..., Scenario]) -> MapIndex:
 
 
 def core_answers(ticks: list[Tick], lanes: MapIndex) -> list[bytes]:
-    """What the core says to the same ticks, as messages and back: no transport."""
+    """The node's answers to the same ticks as messages, without transport."""
     node = configured(tiny())
     node.set_map(lanes)
     node.activate()
@@ -295,7 +295,7 @@ def test_detections_with_ids_give_the_forecasts_that_tracked_objects_give(
         assert process.ready() == ""
     for ours_cdr, core_cdr in zip(answers, core_answers(ticks, lanes), strict=True):
         got, expected = read_predicted_objects(ours_cdr), read_predicted_objects(core_cdr)
-        rows, wanted = (np.lexsort(objects.ids.T) for objects in (got, expected))  # the node sorts by each one's ids
+        rows, wanted = (np.lexsort(objects.ids.T) for objects in (got, expected))  # the node sorts by id
         np.testing.assert_array_equal(got.ids[rows], expected.ids[wanted])
         np.testing.assert_allclose(got.velocities[rows], expected.velocities[wanted], rtol=0, atol=1e-9)
         paths, core_paths = (objects.path_poses.reshape(len(objects), -1, 7) for objects in (got, expected))

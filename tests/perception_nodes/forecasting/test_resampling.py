@@ -14,7 +14,7 @@ def stamps(*intervals_ms: float) -> np.ndarray:
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 4), st.floats(-4.9, 4.9)), min_size=1, max_size=60))
 def test_ticks_about_whole_steps_apart_stand_where_a_log_reader_puts_them(intervals: list) -> None:
-    """However far the clock wanders in all: whole steps from tick to tick are counted."""
+    """Whole steps are counted from tick to tick, however far the clock drifts in total."""
     times = stamps(*(100 * steps + wander for steps, wander in intervals))
     counted = np.concatenate([[0], np.cumsum([steps for steps, _ in intervals])])
     assert grid_coordinates(times).tolist() == (counted - counted[-1]).tolist()
@@ -34,7 +34,7 @@ def test_a_tick_off_the_grid_stands_off_the_grid_and_the_next_on_it_again() -> N
 def test_uniform_motion_is_recovered_from_any_stream_that_is_dense_enough(
     seed: int, intervals: list, velocity: float
 ) -> None:
-    """To 5 ms a step: what snapping to whole steps may cost, summed over the grid."""
+    """Snapping to whole steps may move a tick by 5 ms a step, summed over the grid."""
     times = stamps(*intervals)
     offset = np.random.default_rng(seed).uniform(-3, 3)
     seconds = (times - times[-1]) / 1e9

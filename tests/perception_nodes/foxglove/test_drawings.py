@@ -1,4 +1,4 @@
-"""Drawings, read back by the schemas that go with them."""
+"""Drawings, read back by their schemas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Foxglove's app would be shown, asked by a plain client of its protocol (foxglove.sdk.v1)."""
+"""What Foxglove's app would show, by a plain client of its protocol (foxglove.sdk.v1)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DEPLOYMENT = Deployment(nodes={"forecast": PLAN, "answerer": ANSWERER})
 
 
 class App:
-    """Speaks as the app does: learns of channels, subscribes, takes messages."""
+    """A client like the app: reads the channels, subscribes, takes messages."""
 
     def __init__(self, socket: ClientConnection, read: Callable[[str, bytes, bytes], Any]) -> None:
         self._socket, self._read = socket, read
@@ -103,12 +103,12 @@ def road() -> MapIndex:
 
 
 def say_until(app: App, publisher: Publisher, cdr: bytes | bytearray, *names: str) -> dict[str, bytes]:
-    """Sends a message again and again until the app has heard of it on each of these topics."""
+    """Sends a message repeatedly until the app has received it on each of these topics."""
     heard: dict[str, bytes] = {}
     end = time.monotonic() + 20
     while heard.keys() < set(names):
         assert time.monotonic() < end
-        publisher.put(cdr)  # what is said before the two know of each other is lost
+        publisher.put(cdr)  # messages before discovery are lost
         with suppress(TimeoutError):
             name, payload = app.take(0.2)
             heard[name] = payload
@@ -174,7 +174,7 @@ def test_a_map_is_kept_for_who_comes_late(
 def test_what_cannot_be_drawn_still_passes_and_is_told(app: App, shown: FoxgloveProcess, robot) -> None:
     app.subscribe(PLAN.objects)
     broken = b"\x00\x01\x00\x00" + b"\xff" * 30
-    app.subscribe("/scene/objects")  # otherwise nobody would try
+    app.subscribe("/scene/objects")  # otherwise it would not be drawn
     heard = say_until(app, robot(TRACKED_OBJECTS), broken, PLAN.objects)
     assert heard[PLAN.objects] == broken
     end = time.monotonic() + 10

@@ -34,7 +34,7 @@ nodes:
   reader: {kind: scene-qa, checkpoint: run, scan: room.ply, domain: 3, block: forecast}
 foxglove: {domain: 3}
 security:
-  certificates: papers
+  certificates: certificates
   others:
     tracker: {publishes: [/perception/object_recognition/tracking/objects, /map/polylines]}
     planner: {subscribes: [/perception/object_recognition/objects]}
@@ -58,7 +58,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
 
 @pytest.fixture(scope="module")
 def session(deployment: Deployment) -> Iterator[Callable[[str], zenoh.Session]]:
-    """Opens the session of a process, at a router that runs."""
+    """Opens the session of a process at a running router."""
     router = deployment.identity_of("router")
     assert router is not None
     with ExitStack() as open_:
@@ -75,7 +75,7 @@ def session(deployment: Deployment) -> Iterator[Callable[[str], zenoh.Session]]:
 
 @pytest.fixture
 def node(session: Callable[[str], zenoh.Session]) -> Iterator[Callable[[str], RosNode]]:
-    """Opens a process's place among ROS topics."""
+    """Opens a process's ROS node."""
     with ExitStack() as open_:
         yield lambda name: open_.enter_context(RosNode(session(name), RmwZenoh(node=name)))
 
@@ -117,7 +117,7 @@ def test_messages_go_from_whom_they_should_to_whom_they_should_and_from_nobody_e
     map_publisher = tracker.publisher(MAP)
     map_publisher.put(b"latched")
     ego.subscribe(MAP, lambda received: maps.put(received.cdr))
-    assert maps.get(timeout=20) == b"latched"  # though it was said before
+    assert maps.get(timeout=20) == b"latched"  # though it was sent before
     ego.subscribe(OBJECTS, lambda received: objects.put(received.cdr))
     planner.subscribe(FORECASTS, lambda received: forecasts.put(received.cdr))
     for spy, topic in ((planner, OBJECTS), (block, OBJECTS), (block, FORECASTS), (tracker, FORECASTS)):
@@ -140,7 +140,7 @@ def test_messages_go_from_whom_they_should_to_whom_they_should_and_from_nobody_e
         while heard[-1] != b"another":
             heard.append(inbox.get(timeout=20))
         assert b"forged" not in heard
-    assert set(spied.queue) <= {b"forged"}  # a session hears itself
+    assert set(spied.queue) <= {b"forged"}  # a session receives its own messages
 
 
 def test_the_block_answers_the_node_that_is_to_ask_it_and_no_other(session: Callable[[str], zenoh.Session]) -> None:

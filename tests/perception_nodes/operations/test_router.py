@@ -23,8 +23,8 @@ def free_place(protocol: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(papers: Path) -> Iterator[str]:
-    """Of a router where the talker may say words, the listener hear them, the worker answer and the client ask."""
+def place(certificates: Path) -> Iterator[str]:
+    """Rules of a router: the talker may publish, the listener subscribe, the worker answer and the client ask."""
     grants = {
         "talker": Grant(publishes=("word",)),
         "listener": Grant(subscribes=("word",)),
@@ -32,7 +32,7 @@ def place(papers: Path) -> Iterator[str]:
         "client": Grant(asks=("work",), watches=("alive/*",)),
     }
     place = free_place("tls")
-    with open_secure_router(place, identity_in(papers, "router"), access_control(grants)):
+    with open_secure_router(place, identity_in(certificates, "router"), access_control(grants)):
         yield place
 
 
@@ -59,7 +59,7 @@ def test_beyond_loopback_it_listens_only_where_somebody_wants_that() -> None:
 
 
 def say_until_heard(session: zenoh.Session, heard: queue.Queue[str], text: str) -> str:
-    """What is heard first once a word is said again and again: control that the way is open."""
+    """Returns the first message after repeated sending, which shows that the connection works."""
     end = time.monotonic() + 20
     while heard.empty() and time.monotonic() < end:
         session.put("word", text)
@@ -67,14 +67,14 @@ def say_until_heard(session: zenoh.Session, heard: queue.Queue[str], text: str) 
     return heard.get(timeout=1)
 
 
-def test_who_may_speak_is_heard_and_who_may_not_never_is(place: str, papers: Path) -> None:
+def test_who_may_speak_is_heard_and_who_may_not_never_is(place: str, certificates: Path) -> None:
     heard: queue.Queue[str] = queue.Queue()
     overheard: list[str] = []
     with (
-        open_secure_session(place, identity_in(papers, "talker")) as talker,
-        open_secure_session(place, identity_in(papers, "listener")) as listener,
-        open_secure_session(place, identity_in(papers, "stranger")) as stranger,
-        open_secure_session(place, identity_in(papers, "worker")) as worker,
+        open_secure_session(place, identity_in(certificates, "talker")) as talker,
+        open_secure_session(place, identity_in(certificates, "listener")) as listener,
+        open_secure_session(place, identity_in(certificates, "stranger")) as stranger,
+        open_secure_session(place, identity_in(certificates, "worker")) as worker,
     ):
         listener.declare_subscriber("word", lambda sample: heard.put(sample.payload.to_string()))
         for spy in (stranger, worker):
@@ -89,14 +89,14 @@ def test_who_may_speak_is_heard_and_who_may_not_never_is(place: str, papers: Pat
         talker.put("word", "and again")  # by now what the intruders put would be here
         assert heard.get(timeout=20) == "and again"
     assert "forged" not in said
-    assert set(overheard) <= {"forged"}  # a session hears itself
+    assert set(overheard) <= {"forged"}  # a session receives its own messages
 
 
 def ask(session: zenoh.Session) -> list[str]:
     return [reply.ok.payload.to_string() for reply in session.get("work", timeout=2.0) if reply.ok]
 
 
-def test_who_may_ask_is_answered_and_who_may_not_is_not_even_heard(place: str, papers: Path) -> None:
+def test_who_may_ask_is_answered_and_who_may_not_is_not_even_heard(place: str, certificates: Path) -> None:
     asked: list[str] = []
 
     def answer(query: zenoh.Query) -> None:
@@ -106,14 +106,14 @@ def test_who_may_ask_is_answered_and_who_may_not_is_not_even_heard(place: str, p
 
     alive: queue.Queue[str] = queue.Queue()
     with (
-        open_secure_session(place, identity_in(papers, "worker")) as worker,
-        open_secure_session(place, identity_in(papers, "client")) as client,
-        open_secure_session(place, identity_in(papers, "talker")) as talker,
-        open_secure_session(place, identity_in(papers, "stranger")) as stranger,
+        open_secure_session(place, identity_in(certificates, "worker")) as worker,
+        open_secure_session(place, identity_in(certificates, "client")) as client,
+        open_secure_session(place, identity_in(certificates, "talker")) as talker,
+        open_secure_session(place, identity_in(certificates, "stranger")) as stranger,
     ):
         client.liveliness().declare_subscriber("alive/*", lambda s: alive.put(str(s.key_expr)), history=True)
         worker.declare_queryable("work", answer)
-        tokens = [worker.liveliness().declare_token("alive/worker")]  # kept: one that is let go is taken back
+        tokens = [worker.liveliness().declare_token("alive/worker")]  # kept, since a token that is dropped is withdrawn
         assert alive.get(timeout=20) == "alive/worker"
         end = time.monotonic() + 20
         while not ask(client) and time.monotonic() < end:
@@ -128,47 +128,49 @@ def test_who_may_ask_is_answered_and_who_may_not_is_not_even_heard(place: str, p
         assert "alive/forged" not in list(alive.queue)
 
 
-def test_who_has_no_certificate_or_a_rogue_one_does_not_come_in(place: str, papers: Path, forged_papers: Path) -> None:
+def test_who_has_no_certificate_or_a_rogue_one_does_not_come_in(
+    place: str, certificates: Path, forged_certificates: Path
+) -> None:
     with pytest.raises(InputError, match="compare the certificates"):
-        open_secure_session(place, identity_in(forged_papers, "talker"))
+        open_secure_session(place, identity_in(forged_certificates, "talker"))
     bare = zenoh.Config()
     for key, value in {
         "mode": "client",
         "connect/endpoints": [place],
         "scouting/multicast/enabled": False,
-        "transport/link/tls/root_ca_certificate": str(papers / "ca.pem"),
+        "transport/link/tls/root_ca_certificate": str(certificates / "ca.pem"),
     }.items():
         bare.insert_json5(key, json.dumps(value))
     with pytest.raises(zenoh.ZError):
         zenoh.open(bare)
     with pytest.raises(InputError, match="expected tls/HOST:PORT"):
-        open_secure_session(place.replace("tls", "tcp"), identity_in(papers, "talker"))
+        open_secure_session(place.replace("tls", "tcp"), identity_in(certificates, "talker"))
     with pytest.raises(InputError, match="expected tls/HOST:PORT"):
-        open_secure_router(free_place("tcp"), identity_in(papers, "router"), access_control({}))
+        open_secure_router(free_place("tcp"), identity_in(certificates, "router"), access_control({}))
 
 
-def test_a_router_that_is_none_is_not_spoken_to(papers: Path, forged_papers: Path) -> None:
-    """Neither one of another authority, nor one that shows a certificate which is good for clients only."""
-    for identity in (identity_in(forged_papers, "router"), identity_in(papers, "stranger")):
+def test_a_router_that_is_none_is_not_spoken_to(certificates: Path, forged_certificates: Path) -> None:
+    """Neither one of another authority, nor one with a certificate that is valid for clients only."""
+    for identity in (identity_in(forged_certificates, "router"), identity_in(certificates, "stranger")):
         false_place = free_place("tls")
         with open_secure_router(false_place, identity, access_control({})), pytest.raises(InputError):
-            open_secure_session(false_place, identity_in(papers, "talker"))
+            open_secure_session(false_place, identity_in(certificates, "talker"))
 
 
-def test_when_the_router_comes_back_so_do_all_who_were_there(papers: Path) -> None:
+def test_when_the_router_comes_back_so_do_all_who_were_there(certificates: Path) -> None:
     place, heard = free_place("tls"), queue.Queue[str]()
     access = access_control({"talker": Grant(publishes=("word",)), "listener": Grant(subscribes=("word",))})
-    router = open_secure_router(place, identity_in(papers, "router"), access)
+    router = open_secure_router(place, identity_in(certificates, "router"), access)
     with (
-        open_secure_session(place, identity_in(papers, "talker")) as talker,
-        open_secure_session(place, identity_in(papers, "listener")) as listener,
+        open_secure_session(place, identity_in(certificates, "talker")) as talker,
+        open_secure_session(place, identity_in(certificates, "listener")) as listener,
     ):
         listener.declare_subscriber("word", lambda sample: heard.put(sample.payload.to_string()))
         assert say_until_heard(talker, heard, "before") == "before"
         router.close()
         while not heard.empty():
             heard.get()
-        with open_secure_router(place, identity_in(papers, "router"), access):
+        with open_secure_router(place, identity_in(certificates, "router"), access):
             said = say_until_heard(talker, heard, "after")
             while said == "before":
                 said = heard.get(timeout=20)

@@ -1,4 +1,4 @@
-"""The thread that every node's process has: watched, and heard of once a second."""
+"""The thread of a node's process: its health, and its diagnostics once a second."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ for number in range(10**9):
 
 
 def test_all_but_the_last_moment_survives_kill_9(tmp_path: Path) -> None:
-    """Small messages: what a chunk waits for is time, not size."""
+    """Small messages, so that a chunk waits for time instead of size."""
     path = tmp_path / "killed.mcap"
     with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -156,7 +156,7 @@ def test_all_but_the_last_moment_survives_kill_9(tmp_path: Path) -> None:
 
 
 class FullDisk(io.FileIO):
-    """A file on a disk that has room for so many bytes."""
+    """A file on a disk with limited room."""
 
     def __init__(self, path: Path, room: int) -> None:
         super().__init__(path, "xb")
@@ -214,7 +214,7 @@ def test_replay_is_told_of_a_full_disk_at_once(tmp_path: Path, monkeypatch: pyte
 
 
 class SlowDisk(io.FileIO):
-    """A file that takes nothing until it is let go."""
+    """A file that blocks until it is released."""
 
     def __init__(self, path: Path, let_go: threading.Event) -> None:
         super().__init__(path, "xb")

@@ -62,7 +62,7 @@ def test_predicted_objects_are_written_as_rosbags_writes_them_and_read_back(
 
 
 def mutate(rng: np.random.Generator, data: bytes) -> bytes:
-    """Flips, overwrites, cuts, doubles or moves some bytes, mostly near counts: small words in the first half."""
+    """Flips, overwrites, cuts, doubles or moves some bytes, mostly those of counts, which are in the first half."""
     broken = bytearray(data)
     for _ in range(rng.integers(1, 4)):
         at = int(rng.integers(0, max(len(broken), 1)))
@@ -84,7 +84,7 @@ def mutate(rng: np.random.Generator, data: bytes) -> bytes:
 
 
 def fuzz(rounds: int, make_tracked: Callable, make_predicted: Callable) -> dict[str, float]:
-    """Reads mutated messages; fails on any error but a malformed message, and on one that reads what does not write."""
+    """Reads mutated messages; fails on any error but MalformedMessage, and if what it reads cannot be written."""
     rng = np.random.default_rng(0)
     cases = [
         (read_tracked_objects, write_tracked_objects, bytes(write_tracked_objects(make_tracked()))),
@@ -129,7 +129,7 @@ def peak_memory_bytes() -> int:
 
 
 def test_what_lies_in_padding_does_not_matter(make_tracked: Callable[..., TrackedObjects]) -> None:
-    """ROS's own writer leaves there what lay in its memory, and pads the end to a multiple of four."""
+    """ROS's own writer leaves random bytes in gaps, and pads the end to a multiple of four."""
     objects = make_tracked(classes=(1,), corners=(0,), frame_id="map")
     data = write_tracked_objects(objects)
     label_at = 4 + 12 + 4 + 4 + 24  # encapsulation, stamp and length, text, count, the object's head

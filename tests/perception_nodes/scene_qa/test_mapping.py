@@ -23,7 +23,7 @@ TURNED = SE3(np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), np.
 
 
 class Mapper(CloudMapper):
-    """A mapper that maps what it takes at once, and knows its metrics."""
+    """A mapper that maps a cloud at once, and reads its metrics."""
 
     def __init__(self, plan: SceneQaPlan = PLAN) -> None:
         self.registry = CollectorRegistry()

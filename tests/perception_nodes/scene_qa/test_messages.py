@@ -60,7 +60,7 @@ def test_four_thousand_mutated_questions_are_refused_or_read_and_nothing_else() 
             continue
         read += 1
         given = GivenAnswer(asked.id, Status.ERROR, asked.question, scene_version=1)
-        serialize(scene_answer_of(given, 0, "map"), SCENE_ANSWER)  # what came can be said again
+        serialize(scene_answer_of(given, 0, "map"), SCENE_ANSWER)  # what was read can be written
     assert 200 < read < 3800  # both happened, often
 
 

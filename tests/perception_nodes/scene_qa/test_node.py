@@ -35,7 +35,7 @@ S = 10**9
 
 
 class Clock:
-    """A stream's time that stands still until it is moved."""
+    """A stream's clock that is set by hand."""
 
     def __init__(self) -> None:
         self.now_ns = 100 * S
@@ -158,7 +158,7 @@ def test_without_a_scene_or_with_an_old_one_there_is_no_answer(
 
 
 class Slow(torch.nn.Module):
-    """A block that waits until it is told to go on."""
+    """A block that waits until it is opened."""
 
     def __init__(self, block: torch.nn.Module | None) -> None:
         super().__init__()

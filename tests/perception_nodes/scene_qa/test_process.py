@@ -79,7 +79,7 @@ def question(text: str = QUESTIONS[0], number: str = "q", **changes: Any) -> byt
 
 
 class Asker:
-    """What a robot's other nodes send to the node under test, and what they hear of it."""
+    """Sends what a robot's other nodes send, and receives what they receive."""
 
     def __init__(self, session: zenoh.Session, ros: RosNode) -> None:
         self.answers: queue.Queue[bytes] = queue.Queue()
@@ -121,7 +121,7 @@ Start = Callable[..., tuple[SceneQaProcess, Asker]]
 
 @pytest.fixture
 def start(sessions: tuple[zenoh.Session, zenoh.Session]) -> Iterator[Start]:
-    """Runs a node as a process, and gives somebody who asks it."""
+    """Starts a node as a process, with an asker."""
     with ExitStack() as open_:
 
         def start(
@@ -297,7 +297,7 @@ def test_questions_during_a_map_update_are_about_one_version_each(
 
 
 class Slow(torch.nn.Module):
-    """A block that waits until it is told to go on."""
+    """A block that waits until it is opened."""
 
     def __init__(self, block: torch.nn.Module) -> None:
         super().__init__()

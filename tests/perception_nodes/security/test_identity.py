@@ -35,7 +35,7 @@ def test_zenoh_is_told_to_speak_tls_only_and_to_ask_for_certificates(tmp_path: P
         (lambda d: [(d / f"router.{end}").rename(d / f"ego.{end}") for end in ("pem", "key")], "found 'router'"),
     ],
 )
-def test_papers_that_will_not_do_are_refused_with_the_cure(
+def test_certificates_that_will_not_do_are_refused_with_the_cure(
     tmp_path: Path, change: Callable[[Path], object], complaint: str
 ) -> None:
     make_certificates(tmp_path, ["router", "ego"], server="router")
