@@ -99,7 +99,7 @@ class BlockService:
         self.counts = ServiceCounts()
         self._pipelines: dict[str, FoldedBlock] = {}
         self._queues: dict[str, deque[_Request]] = {}
-        self._asked: dict[str, float] = {}
+        self._last_request_s: dict[str, float] = {}
         self._turn: deque[str] = deque()
         self._closing = False
         self._changed = threading.Condition()
@@ -119,7 +119,7 @@ class BlockService:
         with self._changed:
             if name in self._pipelines:
                 raise InputError(f"pipeline {name}: the service has one of that name; choose another")
-            self._pipelines[name], self._queues[name], self._asked[name] = folded, deque(), time.monotonic()
+            self._pipelines[name], self._queues[name], self._last_request_s[name] = folded, deque(), time.monotonic()
             self._turn.append(name)
         return ServedBlock(self, name)
 
@@ -149,7 +149,7 @@ class BlockService:
                 self.counts = replace(self.counts, rejected=self.counts.rejected + 1)
                 raise Overloaded(f"pipeline {name}: {len(queue)} requests are waiting, which is all its queue holds")
             queue.append(request)
-            self._asked[name] = now
+            self._last_request_s[name] = now
             self._changed.notify_all()
         return request.future
 
@@ -187,7 +187,7 @@ class BlockService:
     def _expects_others(self) -> bool:
         """Whether a pipeline without a waiting request is active, or was added just now."""
         since = time.monotonic() - ACTIVE_DELAYS * self.max_delay_s
-        return any(asked > since and not self._queues[name] for name, asked in self._asked.items())
+        return any(asked_s > since and not self._queues[name] for name, asked_s in self._last_request_s.items())
 
     def _take_turns(self) -> list[tuple[FoldedBlock, _Request]]:
         """Takes the oldest request of each pipeline in rotation, as many as fit; the first left is first next time."""

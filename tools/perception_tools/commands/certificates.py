@@ -11,14 +11,14 @@ from perception.errors import InputError
 
 
 def certificates(deployment: Positional[Path], host: tuple[str, ...] = ()) -> None:
-    """Make a certificate for every process of a deployment that has none, signed by an authority of your own.
+    """Make a certificate for every process of a deployment that has none, signed by a private authority.
 
-    Certificates last 825 days. Delete one to have it made again; delete all to begin with a new authority. On a robot
-    of several hosts, copy ca.pem everywhere and each NAME.pem and NAME.key to its host alone; ca.key stays with you.
+    Certificates last 825 days. Delete one to make it again; delete all for a new authority. On a robot of several
+    hosts, copy ca.pem to all, each NAME.pem and NAME.key to the host of that process, and ca.key to none.
 
     Args:
         deployment: YAML file with `security`.
-        host: Names and addresses that other hosts find the router at.
+        host: Names and addresses at which other hosts reach the router.
     """
     from perception_nodes.operations.deployment import ROUTER, read_deployment
     from perception_nodes.security.authority import make_certificates

@@ -1,4 +1,4 @@
-"""`perception serve`: a process that answers for others."""
+"""`perception serve`: the processes that nodes connect to, the block service and the router."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ def serve_block(
 ) -> NoReturn:
     """Serve folded pipelines around one block, each by its name, until SIGTERM.
 
-    Prints one line of JSON when it is ready. On SIGTERM it sends clients elsewhere, answers those who asked, and ends
-    within 5 s. Start several on one machine: they hold one copy of the block between them.
+    Prints one line of JSON when it is ready. On SIGTERM it sends clients to other workers, answers the pending
+    requests, and ends within 5 s. Several on one machine share one copy of the block in memory.
 
     Args:
-        folder: Of one precision, written by `perception block fold`.
-        name: Pipelines to serve, each the name of its file without the ending; all of the folder unless told.
+        folder: Folder of one precision, written by `perception block fold`.
+        name: Names of the pipelines to serve, those of their files without the ending; all of the folder by default.
         zenoh: Serve on zenoh, for nodes on a robot.
-        connect: Where to look for a zenoh router or peers. With certificates, the one router to be a client of.
-        listen: Where zenoh peers may connect; without certificates only.
-        oip: Port to serve the Open Inference Protocol on gRPC at, for other hosts; 0 takes a free one.
-        oip_address: To listen at.
-        oip_client: With certificates, the common names of those who may ask by gRPC; all others are refused.
-        ca: Certificate of the authority that has signed everybody's. With it, certificate and key, everything goes over
-            TLS, and only with those who show a certificate of that authority.
-        certificate: Of this process.
-        key: Of the certificate.
+        connect: Endpoints of a zenoh router or peers. With certificates, the endpoint of the router.
+        listen: Endpoints where zenoh peers may connect, without certificates only.
+        oip: Port of the Open Inference Protocol on gRPC, for other hosts; 0 chooses a free one.
+        oip_address: Address to listen at for gRPC.
+        oip_client: With certificates, the common names of accepted gRPC clients; all others are refused.
+        ca: Certificate of the authority that signed all certificates. With ca, certificate and key, all connections use
+            TLS, with processes that show a certificate of that authority.
+        certificate: Certificate of this process.
+        key: Key of the certificate.
         allow_unencrypted: Listen beyond loopback without certificates too, where anybody may ask.
-        metrics: Port for /livez, /readyz and /metrics on loopback; 0 takes a free one.
-        threads: That torch computes with.
+        metrics: Port of /livez, /readyz and /metrics on loopback; 0 chooses a free one.
+        threads: Number of PyTorch's threads.
         json_logs: Log as JSON.
     """
     if not zenoh and oip is None:
-        raise InputError("serve block: expected --zenoh or --oip PORT, got neither; say how clients come here")
+        raise InputError("serve block: expected --zenoh or --oip PORT, got neither; say how clients connect")
     if threads < 1:
         raise InputError(f"--threads {threads}: expected at least 1; give the number of cores the service may use")
     identity = _identity(ca, certificate, key)
@@ -90,7 +90,7 @@ def serve_block(
             from perception_nodes.block.over_zenoh import ZenohBlockWorker
 
             session = open_.enter_context(_session(connect, listen, identity, allow_unencrypted))
-            open_.callback(ZenohBlockWorker(session, host).close, 2.0)  # the first to close: it sends clients elsewhere
+            open_.callback(ZenohBlockWorker(session, host).close, 2.0)  # closes first, and sends clients elsewhere
             ready["zenoh"] = str(session.zid())
         if metrics is not None:
             ready["metrics"] = open_.enter_context(_operations(metrics, host)).port
@@ -140,8 +140,8 @@ def serve_router(
     """Run the zenoh router that a robot's processes meet at, until SIGTERM.
 
     Args:
-        listen: Where.
-        config: The deployment's YAML file, which then says where, and who may do what there.
+        listen: Endpoint to listen at.
+        config: The deployment's YAML file, which has the endpoint and the rights of each process.
         allow_unencrypted: Listen beyond loopback without certificates too, where anybody may join.
     """
     from perception_nodes.operations.deployment import Deployment, RouterPlan, read_deployment
