@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Set
 
 import numpy as np
 from jaxtyping import Float
 
 from perception_datasets.procedural.curves import length_of, offset
 from perception_datasets.procedural.lane_graph import LaneGraph
-
-if TYPE_CHECKING:
-    from perception_datasets.procedural.right_of_way import RightOfWay
 
 _APPROACH_M = 8.0
 _WAIT_AT_M = 0.7
@@ -69,18 +66,19 @@ class Pedestrians:
         entered = float(self.walked[row]) - _APPROACH_M
         return self.crosswalk[row] >= 0 and -_WAIT_AT_M + 0.05 < entered < self._road_m[row] + 0.3
 
-    def blocks(self, crosswalk: int) -> bool:
-        """Whether vehicles must not start over a crosswalk: someone is on it, or has waited long enough."""
-        return any(
-            here == crosswalk and (self.on_road(row) or self._waited[row] > _PATIENCE_S)
-            for row, here in enumerate(self.crosswalk)
-        )
+    def blocked_crosswalks(self) -> set[int]:
+        """Indices of the crosswalks that vehicles must not enter: someone is on it, or has waited long enough."""
+        return {
+            crosswalk
+            for row, crosswalk in enumerate(self.crosswalk)
+            if crosswalk >= 0 and (self.on_road(row) or self._waited[row] > _PATIENCE_S)
+        }
 
-    def step(self, step_s: float, right_of_way: RightOfWay) -> None:
-        """Moves everyone on; those at the kerb of a claimed crosswalk wait."""
+    def step(self, step_s: float, claimed_crosswalks: Set[int]) -> None:
+        """Moves everyone by one time step; those at the kerb of a claimed crosswalk wait."""
         for row, crosswalk in enumerate(self.crosswalk):
             before_kerb = _APPROACH_M - _WAIT_AT_M - self.walked[row]
-            held = 0.0 <= before_kerb < 1.0 and crosswalk >= 0 and right_of_way.crosswalk_claimed(crosswalk)
+            held = 0.0 <= before_kerb < 1.0 and crosswalk in claimed_crosswalks
             self._waited[row] = self._waited[row] + step_s if held else 0.0
             target = min(self._pace[row], before_kerb / step_s) if held else self._pace[row]
             self.speed_mps[row] += np.clip(target - self.speed_mps[row], -3.0 * step_s, 1.5 * step_s)

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from perception_datasets.procedural.lane_graph import LaneGraph
 from perception_datasets.procedural.pedestrians import Pedestrians
-from perception_datasets.procedural.right_of_way import RightOfWay
+from perception_datasets.procedural.right_of_way import RightOfWay, VehicleStates
 from perception_datasets.procedural.routes import COARSE_M, FINE_M, NearTable, Route, make_route, make_way
 
 STEP_S = 0.2
@@ -81,7 +81,7 @@ class Traffic:
         self, graph: LaneGraph, table: NearTable, vehicles: Vehicles, pedestrians: Pedestrians, rng: np.random.Generator
     ) -> None:
         self.vehicles, self.pedestrians = vehicles, pedestrians
-        self.right_of_way = RightOfWay(graph, table, [route.controls for route in vehicles.routes], rng)
+        self.right_of_way = RightOfWay(graph, table, vehicles.routes, vehicles.length_m, rng)
         count = len(vehicles.routes)
         points = max(len(route.xy) for route in vehicles.routes)
         cells = -(-points // round(COARSE_M / FINE_M)) + _CELLS_AHEAD + 1
@@ -154,8 +154,9 @@ class Traffic:
 
     def _step(self, time_s: float) -> None:
         self.here = self._positions()
-        stop_gap = self.right_of_way.step(time_s, self, self.pedestrians)
-        self.pedestrians.step(STEP_S, self.right_of_way)
+        states = VehicleStates(self.along, self.speed, self.here, self.present)
+        stop_gap = self.right_of_way.step(time_s, states, self.pedestrians.blocked_crosswalks())
+        self.pedestrians.step(STEP_S, self.right_of_way.claimed_crosswalks())
         gap, leader_speed = self._leaders()
         wanted = self._accelerate(gap, leader_speed, stop_gap)
         change = np.clip(wanted - self.acceleration, -8.0 * STEP_S, 4.0 * STEP_S)  # a driver's feet are not instant

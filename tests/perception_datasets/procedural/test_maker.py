@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,19 @@ def test_the_same_number_gives_the_same_scenario_and_others_differ() -> None:
     ids = [scenario_id(seed, split, number) for seed in (3, 4) for split in ("train", "val") for number in (7, 8)]
     assert len(set(ids)) == 8
     assert not np.array_equal(make_scenario(3, "val", 7)[1].position[0], recording.position[0])
+
+
+def test_known_seeds_still_make_the_scenarios_that_they_made() -> None:
+    golden = json.loads(Path(__file__).with_name("golden_scenarios.json").read_text())
+    for expected in golden:
+        graph, recording, frame = make_scenario(*expected["scenario"])
+        assert [frame.x_m, frame.y_m, frame.heading_rad] == pytest.approx(expected["city_SE2_made"], abs=1e-3)
+        assert (graph.rules, len(graph.segments)) == (expected["rules"], expected["segments"])
+        assert recording.focal == expected["focal"]
+        ids, kinds, categories, steps, positions = zip(*expected["agents"], strict=True)
+        assert (tuple(recording.ids), tuple(recording.kinds)) == (ids, kinds)
+        assert (tuple(recording.category), tuple(recording.valid.sum(axis=1))) == (categories, steps)
+        np.testing.assert_allclose(recording.position[:, [0, 49, 109]], positions, rtol=0, atol=1e-3)
 
 
 def test_made_files_have_the_columns_and_types_of_recorded_ones(made_argoverse2: Path, real_data: Path) -> None:

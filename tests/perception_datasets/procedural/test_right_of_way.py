@@ -1,10 +1,8 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from perception_datasets.procedural.lane_graph import Crosswalk, LaneGraph, Priority, Rule
-from perception_datasets.procedural.right_of_way import RightOfWay
+from perception_datasets.procedural.right_of_way import RightOfWay, VehicleStates
 from perception_datasets.procedural.routes import NearTable, make_route
 
 EAST, NORTH = 0, 1
@@ -29,23 +27,17 @@ class Crossing:
             graph.crosswalks.append(Crosswalk(9000, axis, 3.0, (routes[EAST][1],)))
         table = NearTable(graph)
         made = [make_route(graph, table, tuple(ways)) for ways in routes]
-        controls = [route.controls for route in made]
-        self.right_of_way = RightOfWay(graph, table, controls, np.random.default_rng(0))
-        self.blocked = False
+        self.right_of_way = RightOfWay(graph, table, made, np.array([4.0, 4.0]), np.random.default_rng(0))
+        self.blocked_crosswalks: set[int] = set()
         self.standing_at: np.ndarray | None = None
-        self.routes = made
 
     def gaps(self, along: tuple[float, float], speed: tuple[float, float], time_s: float = 0.0) -> np.ndarray:
         """Distance to the line where each must stop; infinite where it may go on. The crossing begins at 50 m."""
         here = np.stack([np.array([along[0] - 60.0, 0.0]), np.array([0.0, along[1] - 60.0])])
         if self.standing_at is not None:
             here[NORTH] = self.standing_at
-        vehicles = SimpleNamespace(length_m=np.array([4.0, 4.0]), routes=self.routes)
-        traffic = SimpleNamespace(
-            along=np.array(along), speed=np.array(speed), present=np.array([True, True]), vehicles=vehicles, here=here
-        )
-        pedestrians = SimpleNamespace(blocks=lambda _: self.blocked)
-        return self.right_of_way.step(time_s, traffic, pedestrians)  # pyright: ignore[reportArgumentType]
+        states = VehicleStates(np.array(along), np.array(speed), here, np.array([True, True]))
+        return self.right_of_way.step(time_s, states, self.blocked_crosswalks)
 
 
 def test_far_away_nobody_needs_to_stop() -> None:
@@ -93,9 +85,9 @@ def test_nobody_enters_who_could_not_leave_since_one_stands_behind_the_junction(
 
 def test_nobody_drives_onto_a_crosswalk_where_someone_walks() -> None:
     crossing = Crossing(Rule.PRIORITY, crosswalk=True)
-    crossing.blocked = True
+    crossing.blocked_crosswalks = {0}
     assert np.isfinite(crossing.gaps((46.0, 1.0), (5.0, 1.0))[EAST])
-    assert not crossing.right_of_way.crosswalk_claimed(0)
-    crossing.blocked = False
+    assert crossing.right_of_way.claimed_crosswalks() == set()
+    crossing.blocked_crosswalks = set()
     assert np.isinf(crossing.gaps((46.0, 1.0), (5.0, 1.0))[EAST])
-    assert crossing.right_of_way.crosswalk_claimed(0)
+    assert crossing.right_of_way.claimed_crosswalks() == {0}
