@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+from perception.files import whole_file
 
 SYNTHETIC_MARKER = "synthetic.json"
 """Our own makers write this file beside what they make, so that it can never pass for recorded."""
+
+
+def mark_synthetic(folder: Path, marker: Mapping[str, str | int]) -> None:
+    """Marks a folder as synthetic; `marker` states what made its content, and from which seed."""
+    with whole_file(folder / SYNTHETIC_MARKER) as path:
+        path.write_text(json.dumps(marker) + "\n")
 
 
 def is_synthetic(folder: Path) -> bool:

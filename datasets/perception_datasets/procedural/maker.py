@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
@@ -14,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from perception.files import writing
 from perception.geometry import SE2
-from perception_datasets.folders import SYNTHETIC_MARKER
+from perception_datasets.folders import mark_synthetic
 from perception_datasets.procedural.lane_graph import LaneGraph, make_lane_graph
 from perception_datasets.procedural.pedestrians import Pedestrians
 from perception_datasets.procedural.recording import Recording, record
@@ -74,7 +74,7 @@ def make_split(
     folder = out / split
     folder.mkdir(parents=True, exist_ok=True)
     marker = {"made_by": "perception sample argoverse2", "seed": seed, "note": "synthetic traffic, not recorded"}
-    (out / SYNTHETIC_MARKER).write_text(json.dumps(marker) + "\n")
+    mark_synthetic(out, marker)
     write = partial(_write, folder, split, seed)
     with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
         yield from pool.map(write, range(count), chunksize=4)
@@ -85,7 +85,9 @@ def _write(folder: Path, split: str, seed: int, number: int) -> Path:
     name = scenario_id(seed, split, number)
     if not (folder / name).exists():
         unfinished = folder / _UNFINISHED / str(os.getpid()) / name
-        shutil.rmtree(unfinished, ignore_errors=True)
-        write_scenario(unfinished, *make_scenario(seed, split, number))
-        unfinished.rename(folder / name)
+        scenario = make_scenario(seed, split, number)
+        with writing(folder / name):
+            shutil.rmtree(unfinished, ignore_errors=True)
+            write_scenario(unfinished, *scenario)
+            unfinished.rename(folder / name)
     return folder / name

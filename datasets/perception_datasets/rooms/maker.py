@@ -15,13 +15,13 @@ import numpy as np
 from perception.errors import InputError
 from perception.geometry import SE3
 from perception.scenes.scene import Viewpoint
-from perception_datasets.folders import SYNTHETIC_MARKER
+from perception_datasets.folders import SYNTHETIC_MARKER, mark_synthetic
 from perception_datasets.rooms.balance import balance
 from perception_datasets.rooms.layout import make_room
 from perception_datasets.rooms.questions import ask
 from perception_datasets.rooms.surface import scan_room
 from perception_datasets.rooms.viewpoints import Standpoint, describe, find_standpoints
-from perception_datasets.rooms.writer import ANSWERS, RoomQuestion, write_json, write_questions, write_scan
+from perception_datasets.rooms.writer import ANSWERS, RoomQuestion, write_questions, write_scan
 from perception_datasets.scannet.preprocessed import PreprocessedScans
 from perception_datasets.sqa3d.answer_dict import FILE_NAME, write_answer_dict
 from perception_datasets.sqa3d.scenes import to_pose
@@ -98,4 +98,4 @@ def _mark(out: Path, seed: int) -> None:
     marker = {"made_by": "perception sample rooms", "seed": seed, "note": "synthetic rooms, not scanned"}
     if path.is_file() and (found := json.loads(path.read_text())) != marker:
         raise InputError(f"{out}: expected rooms of seed {seed}, found {found}; choose another folder")
-    write_json(path, marker)
+    mark_synthetic(out, marker)

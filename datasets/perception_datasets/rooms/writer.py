@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from perception.files import whole_file
 from perception.geometry import SE3
 from perception.scenes.boxes import instance_boxes
 from perception.scenes.classes import BOX_CLASS_NYU40
@@ -59,9 +58,6 @@ def write_scan(folder: Path, scene_id: str, scan: SurfacePoints, scene_SE3_raw: 
     order = rng.permutation(len(scan.points))
     points = scan.points[order].astype(np.float32)
     semantic, instance = scan.semantic[order], scan.instance[order]
-    unfinished = folder / f".{scene_id}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     ids, first = np.unique(instance, return_index=True)
     of_benchmark = np.isin(semantic[first], (*BOX_CLASS_NYU40, 39))  # as VoteNet's exporter does
     ids, classes = ids[of_benchmark], semantic[first][of_benchmark]
@@ -72,12 +68,11 @@ def write_scan(folder: Path, scene_id: str, scan: SurfacePoints, scene_SE3_raw: 
         "vert": np.column_stack([points, np.round(scan.colors[order]).astype(np.float32)]),
     }
     numbers = " ".join(repr(x) for x in scene_SE3_raw.matrix.ravel().tolist())
-    (unfinished / f"{scene_id}.txt").write_text(f"axisAlignment = {numbers}\n")
+    with whole_file(folder / f"{scene_id}.txt") as path:
+        path.write_text(f"axisAlignment = {numbers}\n")
     for name, array in arrays.items():
-        np.save(unfinished / f"{scene_id}_{name}.npy", array)
-    for name in (f"{scene_id}.txt", *(f"{scene_id}_{name}.npy" for name in arrays)):
-        (unfinished / name).rename(folder / name)
-    unfinished.rmdir()
+        with whole_file(folder / f"{scene_id}_{name}.npy") as path, path.open("wb") as file:
+            np.save(file, array)
 
 
 def write_questions(out: Path, split: str, questions: Sequence[RoomQuestion]) -> None:
@@ -93,15 +88,14 @@ def write_questions(out: Path, split: str, questions: Sequence[RoomQuestion]) ->
         for q in questions
     ]
     answered = [_annotation(question) for question in questions]
-    write_json(out / f"v1_balanced_questions_{split}_scannetv2.json", {"info": INFO, "questions": asked})
-    write_json(out / f"v1_balanced_sqa_annotations_{split}_scannetv2.json", {"info": INFO, "annotations": answered})
+    _write_json(out / f"v1_balanced_questions_{split}_scannetv2.json", {"info": INFO, "questions": asked})
+    _write_json(out / f"v1_balanced_sqa_annotations_{split}_scannetv2.json", {"info": INFO, "annotations": answered})
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes a file under a temporary name and renames it."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(content) + "\n")
-    unfinished.rename(path)
+def _write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file."""
+    with whole_file(path) as file:
+        file.write_text(json.dumps(content) + "\n")
 
 
 def _annotation(question: RoomQuestion) -> dict[str, Any]:

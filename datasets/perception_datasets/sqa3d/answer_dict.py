@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from perception.files import whole_file
 from perception.texts.answers import AnswerVocabulary
 from perception_datasets.errors import bad_file, reading
 
@@ -30,11 +30,10 @@ def read_answer_dict(path: Path) -> AnswerVocabulary:
 
 
 def write_answer_dict(path: Path, vocabulary: AnswerVocabulary) -> None:
-    """Writes both halves, under a temporary name first."""
+    """Writes both halves."""
     classes = {answer: index for index, answer in enumerate(vocabulary.answers)}
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps([classes, {str(index): answer for answer, index in classes.items()}]), "utf-8")
-    partial.replace(path)
+    with whole_file(path) as file:
+        file.write_text(json.dumps([classes, {str(index): answer for answer, index in classes.items()}]), "utf-8")
 
 
 def frequent_answers(answers: Iterable[str], at_least: int = 2) -> AnswerVocabulary:

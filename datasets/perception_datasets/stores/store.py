@@ -30,6 +30,7 @@ from jaxtyping import Int
 from zarr.codecs import BloscCodec
 
 from perception.errors import InputError
+from perception.files import writing
 from perception_datasets.errors import reading
 
 FORMAT = "perception-records"
@@ -131,17 +132,22 @@ def write_part(path: Path, schema: Schema, records: Mapping[str, Record], failur
     """Writes the records of a part by their names, with the reasons why others are missing from it."""
     packed = [schema.pack(record) for record in records.values()]
     unfinished = path.parent / f".{path.name}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    group = zarr.create_group(unfinished, attributes={"names": list(records), "failures": dict(failures)})
+    with writing(path):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        group = zarr.create_group(unfinished, attributes={"names": list(records), "failures": dict(failures)})
+        if packed:
+            _write_arrays(group, packed)
+        shutil.rmtree(path, ignore_errors=True)
+        unfinished.rename(path)
+
+
+def _write_arrays(group: zarr.Group, packed: Sequence[tuple[bytes, list[int]]]) -> None:
     data = np.frombuffer(b"".join(piece for piece, _ in packed), np.uint8)
-    if packed:
-        shard = -(-len(data) // _CHUNK_BYTES) * _CHUNK_BYTES
-        compressor = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=8)
-        group.create_array("bytes", data=data, chunks=(_CHUNK_BYTES,), shards=(shard,), compressors=compressor)
-        group.create_array("offsets", data=np.cumsum([0, *(len(piece) for piece, _ in packed)]))
-        group.create_array("shapes", data=np.array([shapes for _, shapes in packed], dtype=np.int64))
-    shutil.rmtree(path, ignore_errors=True)
-    unfinished.rename(path)
+    shard = -(-len(data) // _CHUNK_BYTES) * _CHUNK_BYTES
+    compressor = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=8)
+    group.create_array("bytes", data=data, chunks=(_CHUNK_BYTES,), shards=(shard,), compressors=compressor)
+    group.create_array("offsets", data=np.cumsum([0, *(len(piece) for piece, _ in packed)]))
+    group.create_array("shapes", data=np.array([shapes for _, shapes in packed], dtype=np.int64))
 
 
 def part_is_done(path: Path, names: Sequence[str]) -> bool:

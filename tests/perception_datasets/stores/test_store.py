@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +72,21 @@ def test_a_part_is_done_when_it_holds_just_the_asked_records(tmp_path: Path) -> 
     store.write_part(path, SCHEMA, {"a": make_record(0)}, {})
     assert store.part_is_done(path, ["a"])
     assert not store.part_is_done(path, ["a", "b"])
+
+
+def test_a_full_disk_keeps_the_former_part_and_is_an_input_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.part_path(tmp_path, "val", 0)
+    store.write_part(path, SCHEMA, {"a": make_record(0)}, {})
+
+    def full_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(store, "_write_arrays", full_disk)
+    with pytest.raises(InputError, match=r"part-00000: cannot be written \(No space left on device\); free some space"):
+        store.write_part(path, SCHEMA, {"b": make_record(1)}, {})
+    assert store.part_is_done(path, ["a"])
 
 
 def test_an_incomplete_split_is_not_opened(tmp_path: Path) -> None:
