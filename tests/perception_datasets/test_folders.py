@@ -19,7 +19,7 @@ def test_records_are_found_at_the_first_place_that_has_any(tmp_path: Path) -> No
     assert find_records((tmp_path / "absent", split, flat), "{name}.txt") == split
 
 
-def test_a_mark_tells_what_was_made_in_a_folder_and_in_those_inside(tmp_path: Path) -> None:
+def test_a_marker_applies_to_its_folder_and_the_subfolders(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     assert not is_synthetic(tmp_path / "train")
     mark_synthetic(tmp_path, {"made_by": "a test", "seed": 3})

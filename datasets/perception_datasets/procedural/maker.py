@@ -1,4 +1,4 @@
-"""Makes scenarios by number: the same seed, split and number always give the same scenario."""
+"""Generates scenarios by number: the same seed, split and number always result in the same scenario."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _UNFINISHED = ".unfinished"
 
 
 def scenario_id(seed: int, split: str, number: int) -> str:
-    """The name of a scenario, known before it is made."""
+    """Returns the id of a scenario, which is known before the scenario is generated."""
     return str(uuid.UUID(bytes=_random(seed, split, number, 0).bytes(16), version=4))
 
 
 def make_scenario(seed: int, split: str, number: int) -> tuple[LaneGraph, Recording, SE2]:
-    """One scenario: its map and its tracks, both in a frame of their own, and that frame in the city."""
+    """Generates a scenario: map and tracks, both in the frame `made`, and the transform `city_SE2_made`."""
     for attempt in range(1, _ATTEMPTS):
         rng = _random(seed, split, number, attempt)
         try:
@@ -66,10 +66,10 @@ def _try(rng: np.random.Generator) -> tuple[LaneGraph, Recording]:
 def make_split(
     out: Path, split: str, *, count: int, seed: int, processes: int | None = None
 ) -> Generator[Path, None, None]:
-    """Writes scenarios number 0 to `count` of a split, in parallel, and yields each folder once it is complete.
+    """Writes scenarios 0 to `count` - 1 of a split in parallel; yields the folder of each once it is complete.
 
-    A scenario is written to a hidden folder and then renamed, and one that is there already is kept: the same call
-    continues what was interrupted.
+    A scenario is written to a hidden folder and then renamed. Existing scenarios are kept, so the same call continues
+    an interrupted run.
     """
     folder = out / split
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""People on crosswalks and along the kerb."""
+"""Pedestrians on crosswalks and along the kerb."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _PATIENCE_S = 1.5
 
 
 class Pedestrians:
-    """People who each walk along one straight or curved line; on a crosswalk they wait at the kerb for their turn.
+    """Pedestrians who walk along one line each; at a crosswalk they wait until no vehicle has claimed it.
 
     Attributes:
-        lines: Each one's line. Of a crosser it is the crosswalk's axis with the pavement at both ends.
-        crosswalk: Which crosswalk each one crosses; -1 for those who walk along the kerb.
-        walked: Metres along the line.
+        lines: Line of each pedestrian; for a crosswalk, its axis extended over the pavement at both ends.
+        crosswalk: Index of the crosswalk of each pedestrian; -1 for those who walk along the kerb.
+        walked: Distance along the line in metres.
         speed_mps: Walking speed, 0 while waiting.
     """
 
@@ -29,7 +29,7 @@ class Pedestrians:
         self.lines: list[Float[np.ndarray, "points 2"]] = []
         self.crosswalk: list[int] = []
         self._road_m: list[float] = []
-        count = count if graph.kerbs else 0  # nobody walks along a motorway
+        count = count if graph.kerbs else 0  # motorways have no pedestrians
         for _ in range(count):
             if graph.crosswalks and rng.random() < 0.7:
                 self._add_crosser(graph, rng)
@@ -62,12 +62,12 @@ class Pedestrians:
         self._road_m.append(0.0)
 
     def on_road(self, row: int) -> bool:
-        """Whether someone is between the kerbs."""
+        """Returns whether a pedestrian is between the kerbs of a crosswalk."""
         entered = float(self.walked[row]) - _APPROACH_M
         return self.crosswalk[row] >= 0 and -_WAIT_AT_M + 0.05 < entered < self._road_m[row] + 0.3
 
     def blocked_crosswalks(self) -> set[int]:
-        """Indices of the crosswalks that vehicles must not enter: someone is on it, or has waited long enough."""
+        """Returns the crosswalks that vehicles must not enter, because someone is on them or has waited long enough."""
         return {
             crosswalk
             for row, crosswalk in enumerate(self.crosswalk)
@@ -75,7 +75,7 @@ class Pedestrians:
         }
 
     def step(self, step_s: float, claimed_crosswalks: Set[int]) -> None:
-        """Moves everyone by one time step; those at the kerb of a claimed crosswalk wait."""
+        """Moves all pedestrians by one time step; those at the kerb of a claimed crosswalk wait."""
         for row, crosswalk in enumerate(self.crosswalk):
             before_kerb = _APPROACH_M - _WAIT_AT_M - self.walked[row]
             held = 0.0 <= before_kerb < 1.0 and crosswalk in claimed_crosswalks
@@ -89,7 +89,7 @@ class Pedestrians:
     def poses(
         self, walked: Float[np.ndarray, "steps people"]
     ) -> tuple[Float[np.ndarray, "people steps 2"], Float[np.ndarray, "people steps"]]:
-        """Positions and headings after so many metres; beyond the ends of a line it goes straight on."""
+        """Returns positions and headings at distances along the lines, which are extended beyond their ends."""
         position = np.zeros((len(self.lines), len(walked), 2))
         heading = np.zeros((len(self.lines), len(walked)))
         for row, line in enumerate(self.lines):

@@ -1,4 +1,4 @@
-"""Who may enter a junction: signals, stop signs, priority, and claims that keep crossing paths apart."""
+"""Right of way at junctions: signals, stop signs, priority, and claims that keep crossing paths apart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from perception_datasets.procedural.lane_graph import LaneGraph, Rule
 from perception_datasets.procedural.routes import FINE_M, Control, NearTable, Route
 
-_CREEPING_MPS = 5.0  # the mean speed of a crossing from standstill
+_CREEPING_MPS = 5.0  # mean speed of a vehicle that crosses from standstill
 _MARGIN_S = 1.0
 _MERGE_MARGIN_M = 12.0
 _ALL_RED_S = 2.5
@@ -35,11 +35,14 @@ class VehicleStates:
 
 
 class RightOfWay:
-    """The claims of vehicles on controlled segments.
+    """Claims of vehicles on controlled segments.
 
-    A vehicle claims a segment before it enters and gives it back when its tail has left. A claim is granted when the
-    signal is green, a stop was made where one is due, no crossing path is claimed, nobody with priority is about to
-    come, no pedestrian is on a crosswalk of the segment, and there is room behind the junction.
+    A vehicle claims a segment before it enters it, and releases it when its tail has left. A claim is granted if the
+    signal is green, the vehicle has stopped where it must, no conflicting segment is claimed, no vehicle with priority
+    is about to arrive, no pedestrian blocks a crosswalk of the segment, and there is room behind the junction.
+
+    Attributes:
+        claims: Vehicles that hold a claim on each segment, by the segment's id.
     """
 
     def __init__(
@@ -65,13 +68,13 @@ class RightOfWay:
         self.claims: dict[int, set[int]] = {}
 
     def skip_passed(self, vehicle: int, along_m: float) -> None:
-        """Forgets the controls behind a vehicle that appears in the middle of its route."""
+        """Skips the controls behind a vehicle that starts in the middle of its route."""
         controls = self._routes[vehicle].controls
         while self._next[vehicle] < len(controls) and controls[self._next[vehicle]].end_m < along_m:
             self._next[vehicle] += 1
 
     def claimed_crosswalks(self) -> set[int]:
-        """Indices of the crosswalks that some vehicle has the right to drive over."""
+        """Returns the crosswalks on claimed segments, which pedestrians must not enter."""
         return {
             crosswalk for segment, holders in self.claims.items() if holders for crosswalk in self._crosswalks[segment]
         }
@@ -79,7 +82,7 @@ class RightOfWay:
     def step(
         self, time_s: float, states: VehicleStates, blocked_crosswalks: Set[int]
     ) -> Float[np.ndarray, " vehicles"]:
-        """Grants and takes back claims; returns each vehicle's distance to the line where it must stop, or infinity."""
+        """Grants and releases claims; returns each vehicle's distance to the line where it must stop, or infinity."""
         gap = np.full(len(self._routes), np.inf)
         coming = self._coming(states)
         for vehicle, control in sorted(coming.items(), key=lambda item: item[1].start_m - states.along_m[item[0]]):
@@ -97,7 +100,7 @@ class RightOfWay:
         return gap
 
     def _coming(self, states: VehicleStates) -> dict[int, Control]:
-        """The next control of every vehicle; gives claims back on the way."""
+        """Returns the next control of each vehicle; releases the claims of vehicles that have passed."""
         coming = {}
         for vehicle in np.flatnonzero(states.present | (np.array(self._next) > 0)).tolist():
             controls = self._routes[vehicle].controls
@@ -156,7 +159,7 @@ class RightOfWay:
     def _arrives_within(
         self, wait_s: float, vehicle: int, control: Control, time_s: float, states: VehicleStates
     ) -> bool:
-        """Whether another vehicle that need not stop would be at its own line so soon."""
+        """Returns whether another vehicle that need not stop would reach its own line within `wait_s`."""
         junction = control.segment.junction
         assert junction is not None
         if self._rules[junction] is Rule.ALL_WAY_STOP:
@@ -167,7 +170,7 @@ class RightOfWay:
         return bool(distance < max(states.speed_mps[vehicle], 2.0) * wait_s)
 
     def _has_room_behind(self, vehicle: int, control: Control, states: VehicleStates) -> bool:
-        """Whether a vehicle that stands or crawls just behind the segment would leave this one inside the junction."""
+        """Returns False if a slow vehicle just behind the segment would make this one stop inside the junction."""
         xy = self._routes[vehicle].xy
         point = xy[min(int((control.end_m + 5.0) / FINE_M), len(xy) - 1)]
         near = np.linalg.norm(states.position - point, axis=1) < 6.0
@@ -175,7 +178,7 @@ class RightOfWay:
         return not bool((near & states.present & (states.speed_mps < 2.0)).any())
 
     def _green(self, junction: int, arm: int, time_s: float) -> bool:
-        """Two phases, for the arms of even and of odd number, with all red between them."""
+        """Returns whether an arm has green: even and odd arms alternate, with an all-red phase in between."""
         half = self._green_s[junction] + _ALL_RED_S
         phase = (time_s + self._phase_s[junction]) % (2 * half)
         start = 0.0 if arm % 2 == 0 else half

@@ -1,4 +1,4 @@
-"""Made rooms on disk: scans as VoteNet's preprocessed arrays, questions as SQA3D's JSON."""
+"""Writes generated rooms: scans as VoteNet's preprocessed arrays, questions as SQA3D's JSON files."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ INFO = {
     "version": "1.0",
 }
 ANSWERS = AnswerVocabulary(("yes", "no", *NUMBERS, *COLORS, *WAYS.values(), *(kind.name for kind in KINDS)))
-"""All that are ever given; words of SQA3D's own dictionary."""
+"""All answers to generated questions; they are words of SQA3D's dictionary."""
 
 
 @dataclass(frozen=True)
 class RoomQuestion:
-    """A question as it is written.
+    """A question as it is written to the files.
 
     Attributes:
-        id: Unique over all splits.
-        scene_id: The room.
-        situations: The place in words: the main text and its alternatives.
-        question: In words.
-        answer: The one that is right.
-        alike: `Asked.alike`.
-        side: Where the thing is that the situation calls within reach.
-        pose: The place in SQA3D's frame.
+        id: Id, unique over all splits.
+        scene_id: Name of the room.
+        situations: Descriptions of the place: the main one, then the alternatives.
+        question: Text of the question.
+        answer: Correct answer.
+        group: Group for balancing, as in `AnsweredQuestion`.
+        side: `Direction` of the item that the situation calls within reach.
+        pose: Pose of the asker in SQA3D's frame.
     """
 
     id: int
@@ -48,13 +48,13 @@ class RoomQuestion:
     situations: tuple[str, ...]
     question: str
     answer: str
-    alike: str
+    group: str
     side: int
     pose: Pose
 
 
 def write_scan(folder: Path, scene_id: str, scan: SurfacePoints, scene_SE3_raw: SE3, rng: np.random.Generator) -> None:
-    """Writes a room's arrays; `_vert.npy` comes last and tells that they are complete."""
+    """Writes the arrays of a room. `_vert.npy` is written last, so its presence means that all are complete."""
     order = rng.permutation(len(scan.points))
     points = scan.points[order].astype(np.float32)
     semantic, instance = scan.semantic[order], scan.instance[order]
@@ -76,8 +76,8 @@ def write_scan(folder: Path, scene_id: str, scan: SurfacePoints, scene_SE3_raw: 
 
 
 def write_questions(out: Path, split: str, questions: Sequence[RoomQuestion]) -> None:
-    """Writes a split's questions and annotations."""
-    asked = [
+    """Writes the question file and the annotation file of a split."""
+    plain = [
         {
             "scene_id": q.scene_id,
             "situation": q.situations[0],
@@ -87,9 +87,9 @@ def write_questions(out: Path, split: str, questions: Sequence[RoomQuestion]) ->
         }
         for q in questions
     ]
-    answered = [_annotation(question) for question in questions]
-    _write_json(out / f"v1_balanced_questions_{split}_scannetv2.json", {"info": INFO, "questions": asked})
-    _write_json(out / f"v1_balanced_sqa_annotations_{split}_scannetv2.json", {"info": INFO, "annotations": answered})
+    annotations = [_annotation(question) for question in questions]
+    _write_json(out / f"v1_balanced_questions_{split}_scannetv2.json", {"info": INFO, "questions": plain})
+    _write_json(out / f"v1_balanced_sqa_annotations_{split}_scannetv2.json", {"info": INFO, "annotations": annotations})
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -23,7 +23,7 @@ def walk(people: Pedestrians, claimed_crosswalks: set[int], seconds: float) -> n
     return np.array(walked)
 
 
-def test_nobody_steps_on_a_crosswalk_that_a_vehicle_has(graph: LaneGraph) -> None:
+def test_pedestrians_wait_at_a_claimed_crosswalk(graph: LaneGraph) -> None:
     people = Pedestrians(graph, 12, np.random.default_rng(1))
     crossers = np.array(people.crosswalk) == 0
     assert crossers.any()
@@ -35,7 +35,7 @@ def test_nobody_steps_on_a_crosswalk_that_a_vehicle_has(graph: LaneGraph) -> Non
     assert people.blocked_crosswalks() == {0}  # they have waited long enough
 
 
-def test_everybody_crosses_a_free_crosswalk_at_walking_speed(graph: LaneGraph) -> None:
+def test_pedestrians_cross_a_free_crosswalk_at_walking_speed(graph: LaneGraph) -> None:
     people = Pedestrians(graph, 12, np.random.default_rng(1))
     before = people.walked.copy()
     walked = walk(people, claimed_crosswalks=set(), seconds=40)
@@ -46,7 +46,7 @@ def test_everybody_crosses_a_free_crosswalk_at_walking_speed(graph: LaneGraph) -
     assert people.blocked_crosswalks() == set()
 
 
-def test_a_crossers_line_leads_over_the_road_and_a_walkers_beside_it(graph: LaneGraph) -> None:
+def test_lines_lead_over_the_road_at_crosswalks_and_beside_it_elsewhere(graph: LaneGraph) -> None:
     people = Pedestrians(graph, 12, np.random.default_rng(1))
     position, heading = people.poses(np.tile([[0.0], [12.0]], (1, 12)))
     for row, crosswalk in enumerate(people.crosswalk):
@@ -59,5 +59,5 @@ def test_a_crossers_line_leads_over_the_road_and_a_walkers_beside_it(graph: Lane
             assert np.abs(np.sin(heading[row])).max() < 1e-9
 
 
-def test_on_a_motorway_nobody_walks() -> None:
+def test_a_motorway_has_no_pedestrians() -> None:
     assert Pedestrians(LaneGraph(), 5, np.random.default_rng(0)).lines == []
