@@ -19,8 +19,8 @@ from torch.utils.data import Dataset
 
 from perception.errors import InputError
 from perception.losses.answer import AnswerTargets
-from perception.scenes.motion import STILL, SceneMotion, random_motion
-from perception.scenes.sample import STILL_SEED, SceneBatch, SceneSample, collate_scenes, sample_scene
+from perception.scenes.motion import NO_MOTION, SceneMotion, random_motion
+from perception.scenes.sample import FIXED_SAMPLE_SEED, SceneBatch, SceneSample, collate_scenes, sample_scene
 from perception.scenes.scene import Scene, SceneQuestion
 from perception.texts.answers import AnswerVocabulary
 from perception.texts.vocabulary import TextBatch, Vocabulary
@@ -164,8 +164,8 @@ class ValidationGroups(Dataset[QuestionGroup]):
     def __getitem__(self, index: int) -> QuestionGroup:
         """A scene of the split."""
         name, questions = self.groups[index]
-        rng = np.random.default_rng(STILL_SEED)
-        return QuestionGroup(_sample(KeptScenes(self.scans), name, self.recipe, rng, STILL), tuple(questions))
+        rng = np.random.default_rng(FIXED_SAMPLE_SEED)
+        return QuestionGroup(_sample(KeptScenes(self.scans), name, self.recipe, rng, NO_MOTION), tuple(questions))
 
 
 class KeptScenes:
