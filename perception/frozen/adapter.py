@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.frozen.block import EVERY_ROW, RMSNorm
-from perception.frozen.readout import Regime, read_rows
+from perception.frozen.readout import read_rows
+from perception.frozen.readout_cost import Regime
 from perception.frozen.weights import LoadedBlocks, load_blocks, random_like, read_config
 from perception.tokens import Readout, Tokens
 

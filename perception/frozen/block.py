@@ -95,7 +95,7 @@ class OptBlock(nn.Module):
 
     def __init__(self, dim: int, heads: int, ffn_dim: int, pre_norm: bool, eps: float) -> None:
         super().__init__()
-        self.heads, self.pre_norm = heads, pre_norm
+        self.heads, self.kv_heads, self.pre_norm = heads, heads, pre_norm
         self.attention_norm = nn.LayerNorm(dim, eps)
         self.q = nn.Linear(dim, dim)
         self.k = nn.Linear(dim, dim)

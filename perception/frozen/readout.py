@@ -32,11 +32,8 @@ frozen weights get no gradient buffers.
 
 from __future__ import annotations
 
-import functools
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,13 +41,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.frozen.block import EVERY_ROW, LlamaBlock, OptBlock, attend
+from perception.frozen.readout_cost import Regime, choose_regime, product_costs
 from perception.kernels.linear import inference_linear
 from perception.kernels.products import example_of, rows_times
 from perception.tokens import Readout, Tokens
-
-Regime = Literal["absorbed", "folded", "full"]
-
-logger = logging.getLogger(__name__)
 
 
 def read_rows(
@@ -145,7 +139,7 @@ def _attend_absorbed(
     valid: Bool[Tensor, "batch tokens"],
 ) -> Float[Tensor, "batch rows inner"]:
     """Attention to the latents themselves: the key and value matrices are applied on the side of the queries."""
-    groups = _kv_heads(block)
+    groups = block.kv_heads
     Wk, Wv = (homogeneous(linear).unflatten(0, (groups, -1)) for linear in (block.k, block.v))
     return attend_to_latents(
         queries,
@@ -197,7 +191,7 @@ def _attend_folded(
 ) -> Float[Tensor, "batch rows inner"]:
     """Plain attention, its keys and values made from the latents by folded matrices."""
     keys, values = (latent @ (A.mT @ homogeneous(linear).mT) for linear in (block.k, block.v))
-    return attend(queries, keys, values, valid, block.heads, _kv_heads(block))
+    return attend(queries, keys, values, valid, block.heads, block.kv_heads)
 
 
 def _product(
@@ -207,15 +201,10 @@ def _product(
 ) -> Float[Tensor, "... rows dim_out"]:
     """rows·first·second, with the brackets where they cost less."""
     dim_in, between = first.shape[-2:]
-    one_by_one, folded = _product_costs(example_of(rows.shape[-2]), dim_in, between, second.shape[-1])
+    one_by_one, folded = product_costs(example_of(rows.shape[-2]), dim_in, between, second.shape[-1])
     if one_by_one > folded:
         return rows @ (first @ second)
     return rows_times(rows @ first, second.mT) if second.ndim == 2 else rows @ first @ second
-
-
-def _product_costs(rows: int, dim_in: int, between: int, dim_out: int) -> tuple[int, int]:
-    """Multiply-adds of (rows·first)·second and of rows·(first·second)."""
-    return rows * between * (dim_in + dim_out), dim_in * dim_out * (between + rows)
 
 
 def homogeneous(linear: nn.Linear) -> Float[Tensor, "dim_out dim_in"]:
@@ -225,81 +214,3 @@ def homogeneous(linear: nn.Linear) -> Float[Tensor, "dim_out dim_in"]:
 
 def _with_ones(x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim+1"]:
     return F.pad(x, (0, 1), value=1.0)
-
-
-def _kv_heads(block: LlamaBlock | OptBlock) -> int:
-    return block.kv_heads if isinstance(block, LlamaBlock) else block.heads
-
-
-@dataclass(frozen=True)
-class Work:
-    """The sizes that decide what an evaluation costs.
-
-    Attributes:
-        batch: B, samples.
-        tokens: N, tokens of a sample, padding included.
-        rows: M, rows read of a sample.
-        dim: d, the encoder's width.
-        width: D, the block's width.
-        heads: H.
-        kv_heads: G.
-        ffn: Weights of the feed-forward part; each row that is read meets every one.
-    """
-
-    batch: int
-    tokens: int
-    rows: int
-    dim: int
-    width: int
-    heads: int
-    kv_heads: int
-    ffn: int
-
-
-def multiply_adds(work: Work, regime: Regime) -> int:
-    """Multiply-adds of one forward evaluation; the backward pass takes about twice as many in every regime."""
-    every, read = work.batch * work.tokens, work.batch * work.rows
-    d, D, size = work.dim, work.width, work.width // work.heads
-    kv_dim = size * work.kv_heads
-    attention = 2 * read * D * work.tokens
-    output_and_ffn = read * (D * D + work.ffn)
-    if regime == "full":
-        return every * D * (d + 2 * kv_dim) + read * D * D + attention + output_and_ffn
-    rms = d * d * (D + every)
-    queries_and_residual = min(_product_costs(read, d, D, D)) + read * d * D
-    if regime == "folded":
-        return rms + queries_and_residual + 2 * d * kv_dim * (D + every) + attention + output_and_ffn
-    queries_of_group = read * work.heads // work.kv_heads
-    to_and_from_latent = 2 * work.kv_heads * min(_product_costs(queries_of_group, size, D, d))
-    latent_attention = 2 * read * work.heads * d * work.tokens
-    return rms + queries_and_residual + to_and_from_latent + latent_attention + output_and_ffn
-
-
-def cheapest(work: Work) -> Regime:
-    """The regime with the fewest multiply-adds (written as a loop because `torch.compile` knows no `min(key=...)`)."""
-    best: Regime = "full"
-    others: tuple[Regime, ...] = ("folded", "absorbed")
-    for other in others:
-        if multiply_adds(work, other) < multiply_adds(work, best):
-            best = other
-    return best
-
-
-def choose_regime(block: LlamaBlock | OptBlock, z: Float[Tensor, "batch tokens dim"], readout: Readout) -> Regime:
-    """The cheapest regime for these sizes, logged."""
-    batch, tokens, dim = map(example_of, z.shape)
-    rows = tokens if readout.rows is None else example_of(readout.rows.shape[1])
-    ffn = sum(part.weight.numel() for part in (block.up, block.down))
-    if isinstance(block, LlamaBlock):
-        ffn += block.gate.weight.numel()
-    work = Work(batch, tokens, rows, dim, block.o.out_features, block.heads, _kv_heads(block), ffn)
-    regime = cheapest(work)
-    if not torch.compiler.is_compiling():
-        _log_choice(regime, dim, work.width, work.heads, work.kv_heads)
-    return regime
-
-
-@functools.cache
-def _log_choice(regime: Regime, dim: int, width: int, heads: int, kv_heads: int) -> None:
-    """Once for each shape of block and encoder and each regime: batches of other sizes may call for another."""
-    logger.info("block %d wide, %d/%d heads, behind %d: %s readout", width, heads, kv_heads, dim, regime)

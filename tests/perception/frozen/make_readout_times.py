@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from perception.frozen.block import BlockConfig
-from perception.frozen.readout import Regime, read_rows
+from perception.frozen.readout import read_rows
+from perception.frozen.readout_cost import Regime
 from perception.tokens import Readout, Tokens
 
 SMOLLM2 = BlockConfig("llama", 576, 9, 3, 1536, 1e-5)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import logging
 import subprocess
 import sys
 import textwrap
@@ -15,14 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
-from torch.utils.flop_counter import FlopCounterMode
 
 from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.block import EVERY_ROW, BlockConfig, LlamaBlock, OptBlock, RMSNorm
-from perception.frozen.readout import Regime, Work, cheapest, multiply_adds, read_rows
+from perception.frozen.readout import read_rows
+from perception.frozen.readout_cost import Regime
 from perception.tokens import Readout, Tokens
 
 few = settings(deadline=None, max_examples=25)
@@ -373,41 +370,3 @@ def run(program: str, *processes: list[str]) -> None:
     running = [subprocess.Popen([*command, *a], stderr=subprocess.PIPE, text=True) for a in processes]
     errors = [process.communicate(timeout=300)[1] for process in running]
     assert all(process.returncode == 0 for process in running), "\n".join(errors)
-
-
-@settings(few, max_examples=8)
-@given(
-    heads_a_group=st.integers(1, 3),
-    sizes=st.tuples(*[st.integers(1, 40)] * 3),
-    dims=st.tuples(st.integers(1, 24), st.integers(1, 12)),
-)
-def test_cost_model_counts_the_multiply_adds_that_torch_counts(
-    heads_a_group: int, sizes: tuple[int, int, int], dims: tuple[int, int]
-) -> None:
-    (batch, tokens, rows), (dim, ffn_dim), kv_heads = sizes, dims, 2
-    width = 4 * kv_heads * heads_a_group
-    config = BlockConfig("llama", width, kv_heads * heads_a_group, kv_heads, ffn_dim, 1e-5)
-    case = make_case(config, dim=dim, batch=batch, tokens=tokens, rows=rows)
-    work = Work(batch, tokens, rows, dim, width, config.heads, kv_heads, 3 * width * ffn_dim)
-    for regime in get_args(Regime):
-        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-            case.read(regime)
-        assert 2 * multiply_adds(work, regime) == counter.get_total_flops()
-
-
-def test_cost_model_picks_the_fastest_regime_of_the_recorded_table_or_one_nearly_as_fast() -> None:
-    table = json.loads(Path(__file__).with_name("readout_times.json").read_text())
-    picked = set()
-    for entry in table:
-        regime, milliseconds = cheapest(Work(*entry["work"])), entry["milliseconds"]
-        assert milliseconds[regime] <= 1.2 * min(milliseconds.values()), entry
-        picked.add(regime)
-    assert picked == set(get_args(Regime))
-
-
-def test_choice_is_logged_once_for_each_regime(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "perception")
-    config = BlockConfig("llama", 40, 4, 4, 60, 1e-5)  # no other test has this shape
-    for tokens, rows in [(50, 1), (60, 1), (1, 1), (50, 1), (2, 2)]:
-        make_case(config, tokens=tokens, rows=rows).read(None)
-    assert [record.getMessage().split(": ")[1] for record in caplog.records] == ["absorbed readout", "full readout"]
