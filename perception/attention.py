@@ -57,7 +57,7 @@ class Neighbours:
         return values.gather(1, rows).unflatten(1, self.index.shape[1:])
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Neighbours:
-        """Moves the indices to a device."""
+        """The same on another device."""
         index, valid = (each.to(device, non_blocking=non_blocking) for each in (self.index, self.valid))
         return Neighbours(index, valid)
 

@@ -37,7 +37,7 @@ class TextBatch:
     valid: Bool[Tensor, "texts words"]
 
     def to(self, device: torch.device | str) -> TextBatch:
-        """Moves the texts to a device."""
+        """The same texts on another device."""
         return TextBatch(self.ids.to(device), self.valid.to(device))
 
 
