@@ -1,4 +1,4 @@
-"""Times forward and backward pass of every regime in a range of sizes: writes readout_times.json beside this file.
+"""Measures forward and backward pass of every regime for a range of sizes; writes readout_times.json beside this file.
 
 Run it on a quiet machine, single-threaded: `OMP_NUM_THREADS=1 python tests/perception/frozen/make_readout_times.py`.
 """
@@ -48,7 +48,7 @@ CASES = [  # block, then batch, tokens, rows, dim
 
 
 def main(repetitions: int = 5) -> None:
-    """The regimes take turns, so that a change in the machine's load meets all of them; medians of processor time."""
+    """Measures medians of processor time; regimes alternate, so that the machine's load affects all of them equally."""
     torch.set_num_threads(1)
     table = []
     for config, batch, tokens, rows, dim in CASES:

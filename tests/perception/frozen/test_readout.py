@@ -31,7 +31,7 @@ POST_LN = BlockConfig("opt", 32, 4, 4, 48, 1e-5, pre_norm=False)
 
 @dataclass
 class Case:
-    """A block behind its projection, and what is asked of it."""
+    """A block behind its projection, with tokens and the rows to read."""
 
     block: LlamaBlock | OptBlock
     project_in: nn.Linear
@@ -63,7 +63,7 @@ def make_case(
     rows: int | None = 3,
     seed: int = 0,
 ) -> Case:
-    """A float64 case, every weight random, norms and biases too; rows may pad, and tokens (even all) be invalid."""
+    """A float64 case with random weights, norms and biases included; some rows and some or all tokens are padding."""
     torch.manual_seed(seed)
     block, project_in = config.build().double(), nn.Linear(dim, config.dim, bias).double()
     for parameter in [*block.parameters(), *project_in.parameters()]:
@@ -87,7 +87,7 @@ def configs(draw: st.DrawFn) -> BlockConfig:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Any block, projection, padding and rows: none to all of the tokens valid, rows repeated and unsorted, or all."""
+    """Any block, projection, padding and rows: none to all tokens valid; all rows, or repeated and unsorted ones."""
     return make_case(
         draw(configs()),
         dim=draw(st.integers(1, 12)),
@@ -234,7 +234,7 @@ def test_several_blocks_equal_the_plain_ones_one_after_another(regime: Regime, c
 
 
 class WidestTensor(TorchDispatchMode):
-    """Remembers how many numbers the largest tensor holds that is made while the mode is on."""
+    """Records the number of elements of the largest tensor created while the mode is active."""
 
     numel = 0
 
@@ -260,7 +260,7 @@ def test_absorbed_readout_makes_no_tensor_as_large_as_the_plain_blocks_input() -
 
 
 @pytest.mark.parametrize("config", [LLAMA, OPT, POST_LN], ids=str)
-def test_less_is_kept_for_the_backward_pass_than_by_the_plain_block(config: BlockConfig) -> None:
+def test_less_memory_is_kept_for_the_backward_pass_than_by_the_plain_block(config: BlockConfig) -> None:
     case = make_case(config, dim=4, bias=True, batch=4, tokens=50, rows=2)
     case.block.requires_grad_(False)
     own = {tensor.untyped_storage().data_ptr() for tensor in case.inputs()}
@@ -354,7 +354,7 @@ DISTRIBUTED = """
         distributed(Tokens(values[mine], valid[mine]), Readout(rows[mine])).square().mean().backward()
         torch.testing.assert_close(adapter.project_in.weight.grad, alone)
     dist.barrier()
-    os._exit(0)  # what is left to do is to end gloo's threads, which now and then aborts the process
+    os._exit(0)  # skips the shutdown of gloo's threads, which occasionally aborts the process
 """
 
 
@@ -365,7 +365,7 @@ def test_two_processes_get_the_gradient_of_one(tmp_path: Path) -> None:
 
 
 def run(program: str, *processes: list[str]) -> None:
-    """Runs a program outside this process, whose shape checks torch's tracers cannot see through."""
+    """Runs a program in another process, because torch's tracers cannot trace the shape checks of this one."""
     command = [sys.executable, "-c", textwrap.dedent(program)]
     running = [subprocess.Popen([*command, *a], stderr=subprocess.PIPE, text=True) for a in processes]
     errors = [process.communicate(timeout=300)[1] for process in running]
