@@ -23,7 +23,7 @@ from perception.clouds.grouping import take
 from perception.encoders.text import LstmText
 from perception.encoders.votenet import Detections
 from perception.fusion.mcan import SceneTextFusion
-from perception.heads.answer import ViewpointEstimate
+from perception.scenes.viewpoint import ViewpointEstimate
 from perception.tokens import Tokens
 
 SEEN = 7

@@ -22,8 +22,8 @@ from perception.fusion.grounding import (
 )
 from perception.fusion.mcan import SceneTextFusion
 from perception.geometry import rotation_matrix
-from perception.heads.answer import ViewpointEstimate
 from perception.scenes.scene import Viewpoint
+from perception.scenes.viewpoint import ViewpointEstimate
 from perception.texts.vocabulary import TextBatch, Vocabulary
 from perception.tokens import Tokens
 
