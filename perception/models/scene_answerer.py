@@ -19,7 +19,7 @@ from perception.encoders.text import LstmText, TextEncoder
 from perception.encoders.votenet import Detections, VoteNet
 from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter
-from perception.fusion.grounding import Grounding, ReadText, SeenObjects
+from perception.fusion.grounding import EncodedText, Grounding, SceneObjects
 from perception.fusion.mcan import AttentionPool, SceneTextFusion
 from perception.heads.answer import AnswerHead, SceneAnswers, ViewpointHead
 from perception.texts.vocabulary import TextBatch
@@ -136,7 +136,7 @@ class SceneAnswerer(nn.Module):
         values = self.objects_in(take(found.features, proposals))
         looks = None
         if self.grounding is not None:
-            looks = take(self.grounding.look(found, features), proposals)
+            looks = take(self.grounding.appearance(found, features), proposals)
             values = values + self.grounding.look_in(looks)
         return SceneTokens(Tokens(values, found.valid.gather(1, proposals)), proposals, found, looks)
 
@@ -173,11 +173,16 @@ class SceneAnswerer(nn.Module):
         else:
             assert isinstance(self.text, LstmText)
             words = self.text.words
-            said = ReadText(words(situation.ids), told, pooled_situation)
-            wanted = ReadText(words(question.ids), asked, pooled_question)
+            said = EncodedText(words(situation.ids), told, pooled_situation)
+            wanted = EncodedText(words(question.ids), asked, pooled_question)
             seen = _with_detections(objects, scenes, scene)
             grounded = self.grounding(self.fusion, words, seen, said, wanted)
-            objects, viewpoint, prior, tally = grounded.objects, grounded.viewpoint, grounded.prior, [grounded.tally]
+            objects, viewpoint, prior, tally = (
+                grounded.objects,
+                grounded.viewpoint,
+                grounded.prior,
+                [grounded.mentions],
+            )
         pooled_objects, weights = self.pool_objects(objects.replace(self.block(objects)), prior)
         evidence = weights.new_zeros(len(scene), scenes.detections.valid.shape[1])
         evidence = evidence.scatter(1, scenes.proposals[scene], weights)
@@ -191,12 +196,12 @@ class SceneAnswerer(nn.Module):
         return read.replace(self.text_in(read.values))
 
 
-def _with_detections(objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " questions"]) -> SeenObjects:
+def _with_detections(objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " questions"]) -> SceneObjects:
     """Objects of each question's scene, with what was detected of them."""
     found = scenes.detections
     boxes, classes = (take(v.detach(), scenes.proposals)[scene] for v in (found.boxes, found.class_scores))
     assert scenes.looks is not None
-    return SeenObjects(objects, boxes, classes.softmax(-1), scenes.looks[scene])
+    return SceneObjects(objects, boxes, classes.softmax(-1), scenes.looks[scene])
 
 
 def _scene_of_question(
