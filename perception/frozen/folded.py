@@ -182,9 +182,9 @@ def fold(adapter: FrozenBlockAdapter, precision: Precision = "float32", tail: Bl
     """The deployment form of a trained adapter.
 
     Args:
-        adapter: With one language block; it keeps its own weights.
-        precision: Of the tail's weights.
-        tail: Already made from the same block for another pipeline, to be shared.
+        adapter: Adapter with one language block; it is not changed.
+        precision: Precision of the tail's weights.
+        tail: Tail of the same block, made for another pipeline, to be shared.
 
     Raises:
         InputError: The adapter has no language block, or several, or another one than `tail` was made from.

@@ -206,12 +206,12 @@ class ForecastTable:
         Raises:
             InputError: The forecast lacks a scored agent, or `check_forecast` refuses it. Nothing is added then.
         """
-        wanted = scenario.agents.scored.copy()
-        wanted[scenario.focal] = True
-        complete = wanted & scenario.has_complete_future
+        scored = scenario.agents.scored.copy()
+        scored[scenario.focal] = True
+        complete = scored & scenario.has_complete_future
         part = _score_agents(scenario, forecast, np.flatnonzero(complete)) if complete.any() else None
         self.scenarios += 1
-        self.incomplete += int((wanted & ~complete).sum())
+        self.incomplete += int((scored & ~complete).sum())
         self.incomplete_focal += int(not complete[scenario.focal])
         if part is not None:
             self._parts.append(part)

@@ -19,7 +19,7 @@ def localization_errors(
 ) -> tuple[Float64[np.ndarray, " viewpoints"], Float64[np.ndarray, " viewpoints"]]:
     """Returns the distances in the floor plane (x, y) in metres and the angles about z in radians.
 
-    Height and tilt are ignored, because SQA3D annotates neither. Both sequences must be in the same frame with z up. A
+    Height and tilt are ignored, because SQA3D annotates neither. Both must be in the same frame with z up. A
     vertical gaze has no direction about z and counts as opposite.
     """
     offset = np.stack([a.position - b.position for a, b in zip(given, true, strict=True)])[:, :2]

@@ -16,7 +16,7 @@ MAX_SHIFT_M = 0.5
 
 @dataclass(frozen=True)
 class SceneMotion:
-    """A rigid motion x ↦ linear·x + translation, mirrored where the determinant of `linear` is -1."""
+    """A rigid motion x ↦ linear·x + translation, mirrored if the determinant of `linear` is -1."""
 
     linear: Float64[np.ndarray, "3 3"]
     translation: Float64[np.ndarray, " 3"]
