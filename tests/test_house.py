@@ -23,6 +23,19 @@ MAY_IMPORT = {
     "perception_nodes": {"perception"},
     "perception_tools": {"perception", "perception_datasets", "perception_nodes"},
 }
+FLOORS = (  # of perception/, from top to bottom; each imports from itself and from those below
+    {"models"},
+    {"losses"},
+    {"heads"},
+    {"fusion"},
+    {"encoders"},
+    {"frozen"},
+    {"kernels"},
+    {"traffic", "scenes", "clouds", "images", "clips", "texts"}  # types
+    | {"tokens", "batches", "geometry", "attention", "errors", "files"},
+)
+BESIDE_THE_FLOORS: dict[str, set[str]] = {"metrics": set(), "analysis": set(), "baselines": {"metrics"}}
+"""Folders of perception/ that no floor imports: they import types, themselves and the named folders."""
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
 WITHOUT_A_TEST_FILE = {
     "perception/errors.py": "one exception class",
@@ -70,6 +83,20 @@ def test_imports_point_one_way(package: str) -> None:
         for module in imported_modules(path)
         if (root := module.split(".")[0]) in PACKAGES and root not in allowed
     ]
+    assert wrong == []
+
+
+def test_no_floor_of_perception_imports_from_a_higher_one() -> None:
+    may_import = {folder: set().union(*FLOORS[floor:]) for floor, folders in enumerate(FLOORS) for folder in folders}
+    may_import |= {folder: {folder} | FLOORS[-1] | others for folder, others in BESIDE_THE_FLOORS.items()}
+    may_import["__init__"] = set()
+    wrong = []
+    for path in sources("perception"):
+        folder = path.relative_to(PACKAGES["perception"]).with_suffix("").parts[0]
+        assert folder in may_import, f"perception/{folder}: put it on a floor in FLOORS"
+        modules = [module for module in imported_modules(path) if module.split(".")[0] == "perception"]
+        imported = {module.removeprefix("perception.").split(".")[0] for module in modules}
+        wrong += [f"{path.relative_to(CHECKOUT)} imports {other}" for other in sorted(imported - may_import[folder])]
     assert wrong == []
 
 

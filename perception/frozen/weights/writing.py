@@ -1,4 +1,4 @@
-"""Writing a safetensors file so that it is whole or not there."""
+"""Writes safetensors files atomically."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from perception.files import whole_file
 from perception.frozen.weights.blocks import WeightsError
 
 ALIGNMENT = 64
-"""Tensors begin at multiples of it in the file, and so in the memory that a file is mapped into, if their sizes are
-multiples of it too: what a processor reads at once, and what PyTorch's int8 kernel needs (`precision.py`)."""
+"""Tensors start at multiples of this many bytes in the file, and so in mapped memory, if their sizes are multiples of
+it. This is the size of a cache line, and PyTorch's int8 kernel needs aligned weights (`precision.py`)."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Writes a file that is whole or the former one (`whole_file`).
 
     Raises:
-        WeightsError: The file cannot be written there.
+        WeightsError: The file cannot be written.
     """
     try:
         with whole_file(path) as temporary:
@@ -34,7 +34,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 
 def _save_aligned(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Fills the header up with blanks, which the format allows; safetensors alone aligns it to 8 bytes only."""
+    """Pads the header with blanks, which the format allows; safetensors itself aligns it to 8 bytes only."""
     plain = path.with_name(f"{path.name}.plain")
     try:
         try:

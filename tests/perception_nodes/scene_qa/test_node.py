@@ -20,7 +20,7 @@ from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
 from perception.models.scene_answerer import SceneAnswerer
 from perception.scenes.classes import BOX_CLASSES
-from perception.scenes.sample import STILL_SEED, collate_scenes, sample_scene
+from perception.scenes.sample import FIXED_SAMPLE_SEED, collate_scenes, sample_scene
 from perception.scenes.scene import Scene
 from perception.texts.answers import AnswerVocabulary
 from perception.traffic.map_index import MapIndex
@@ -75,7 +75,7 @@ def comparable(given: GivenAnswer) -> tuple:
 
 
 def test_answers_are_those_of_the_model_offline(node: SceneQaNode, scene_answerer: SceneAnswerer, scan: Scene) -> None:
-    batch = collate_scenes([sample_scene(scan, np.random.default_rng(STILL_SEED), count=POINTS)])
+    batch = collate_scenes([sample_scene(scan, np.random.default_rng(FIXED_SAMPLE_SEED), count=POINTS)])
     texts = scene_answerer.text.batch(["I face the bed."] * 4), scene_answerer.text.batch(QUESTIONS)
     with torch.inference_mode():
         expected, seen = scene_answerer(batch.points, batch.features, *texts)

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from perception.errors import InputError
-from perception.heads.answer import SceneAnswers, ViewpointEstimate
+from perception.heads.answer import SceneAnswers
 from perception.scenes.scene import SceneQuestion
+from perception.scenes.viewpoint import ViewpointEstimate
 from perception.texts.answers import AnswerVocabulary
 from perception_tools.main import main
 from perception_tools.scene_qa.evaluate import evaluate_answerers, remember

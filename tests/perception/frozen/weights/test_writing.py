@@ -21,7 +21,7 @@ def test_folders_are_made_and_everybody_may_read(tmp_path: Path):
     assert path.stat().st_mode & stat.S_IROTH
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_failed_write_keeps_the_existing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "file.safetensors"
     write_tensors(path, TENSORS, {})
 
@@ -47,7 +47,7 @@ def test_an_error_of_safetensors_itself_is_reported_too(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("name_length", range(0, 70, 9))
-def test_tensors_begin_where_kernels_want_them(tmp_path: Path, name_length: int):
+def test_tensors_are_aligned_for_the_kernels(tmp_path: Path, name_length: int):
     path = tmp_path / "file.safetensors"
     write_tensors(path, {"x" * name_length + "a": torch.zeros(16), "b": torch.ones(64, dtype=torch.int8)}, {"of": "us"})
     with safe_open(path, framework="pt") as file:
