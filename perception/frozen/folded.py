@@ -180,7 +180,7 @@ class FoldedBlock(nn.Module):
 
 @torch.no_grad()
 def fold(adapter: nn.Module, precision: Precision = "float32", tail: BlockTail | None = None) -> FoldedBlock:
-    """The deployment form of a trained adapter.
+    """Folds a trained adapter into its deployment form.
 
     Args:
         adapter: Adapter with one language block; it is not changed.
@@ -212,7 +212,7 @@ def fold(adapter: nn.Module, precision: Precision = "float32", tail: BlockTail |
 
 
 def can_fold(block: object) -> TypeGuard[FrozenBlockAdapter]:
-    """Whether a model's block is an adapter around one language block; others are served as they are."""
+    """Returns whether a block is an adapter around one language block; others are served without folding."""
     if not isinstance(block, FrozenBlockAdapter):
         return False
     return len(block.blocks) == 1 and isinstance(block.blocks[0], LlamaBlock | OptBlock)

@@ -152,10 +152,10 @@ class Scenario:
         return self.source == "synthetic"
 
     def require_focal(self) -> None:
-        """Checks that the focal agent is observed at the present step: otherwise the scene has no frame.
+        """Checks that the focal agent is observed at the present step, since it defines the frame of the scene.
 
         Raises:
-            UnusableScenario: It is not.
+            UnusableScenario: The focal agent is not observed at the present step.
         """
         if not self.agents.valid[self.focal, self.present]:
             raise UnusableScenario(
@@ -164,7 +164,7 @@ class Scenario:
             )
 
     def city_SE2_agent(self, agent: int) -> SE2:
-        """Takes points from an agent's frame, its pose at the present step, to the city frame."""
+        """Returns the transform from an agent's frame (its pose at the present step) to the city frame."""
         x_m, y_m = self.agents.position[agent, self.present].tolist()
         return SE2(x_m, y_m, float(self.agents.heading[agent, self.present]))
 

@@ -20,7 +20,7 @@ it. This is the size of a cache line, and PyTorch's int8 kernel needs aligned we
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Writes a file that is whole or the former one (`whole_file`).
+    """Writes a file atomically, by `whole_file`.
 
     Raises:
         WeightsError: The file cannot be written.
@@ -28,7 +28,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     try:
         with whole_file(path) as temporary:
             _save_aligned(temporary, dict(tensors), dict(metadata))
-            temporary.chmod(0o644)  # safetensors lets only the writer read, but a robot's nodes run as somebody else
+            temporary.chmod(0o644)  # safetensors lets only the owner read it, but a robot's nodes run as other users
     except InputError as error:
         raise WeightsError(str(error)) from error
 
