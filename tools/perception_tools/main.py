@@ -124,7 +124,12 @@ def _show_help(words: list[str], commands: Mapping[str, Command]) -> int:
     own = {n: c for n, c in commands.items() if words and n.split()[0] == words[0]}
     out = sys.stdout if wants_help or (own and words[1:2] in (["-h"], ["--help"])) else sys.stderr
     if out is sys.stderr:
-        print(f"perception: {_no_such_command(words, commands)}", file=out)
+        given = [word for word in words[:2] if not word.startswith("-")] or words[:1]
+        meant = get_close_matches(" ".join(given), commands, 1, 0.7) or get_close_matches(given[0], commands, 1, 0.7)
+        if meant and not own:
+            print(f"perception: no command {' '.join(given)!r}; did you mean perception {meant[0]}?", file=out)
+            return 2
+        print(f"perception: no command {' '.join(given)!r}; the commands are:", file=out)
     else:
         print("usage: perception COMMAND [OPTIONS]\n\nEncoders that share one frozen language block.", file=out)
     for group, heading in GROUPS.items():
@@ -135,14 +140,6 @@ def _show_help(words: list[str], commands: Mapping[str, Command]) -> int:
             print(f"  {command:<20} {shown[command].summary}", file=out)
     print("\nperception COMMAND --help shows the options of one; --json FILE writes what it gives as JSON.", file=out)
     return 0 if out is sys.stdout else 2
-
-
-def _no_such_command(words: list[str], commands: Mapping[str, Command]) -> str:
-    """What is wrong, and the command that was probably meant."""
-    given = [word for word in words[:2] if not word.startswith("-")] or words[:1]
-    near = get_close_matches(" ".join(given), commands, 1, 0.7) or get_close_matches(given[0], commands, 1, 0.7)
-    hint = f"did you mean perception {near[0]}?" if near else "the commands are:"
-    return f"no command {' '.join(given)!r}; {hint}"
 
 
 def _run(name: str, command: Command, words: list[str]) -> int:

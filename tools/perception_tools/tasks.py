@@ -59,6 +59,7 @@ class Task:
 
     Attributes:
         name: Its recipes are called NAME/….
+        title: What the task is, in a few words.
         format: Format of its model files.
         recipes: Word on the command line → recipe.
         descriptions: One line for each recipe.
@@ -77,6 +78,7 @@ class Task:
     """
 
     name: str
+    title: str
     format: str
     recipes: Mapping[str, LearningRecipe]
     descriptions: Mapping[str, str]

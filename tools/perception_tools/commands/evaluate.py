@@ -20,7 +20,7 @@ def evaluate(words: list[str]) -> dict:
         print("usage: perception evaluate RUN... --data DIR --out DIR [OPTIONS]\n")
         print("Scores trained runs side by side: OUT/metrics.json and OUT/report.html. Runs may be of these tasks:\n")
         for known in all_tasks():
-            print(f"  {known.name:<12} {(resolve(known.evaluate).__doc__ or '').splitlines()[0]}")
+            print(f"  {known.name:<12} {known.title}")
         print("\nperception evaluate RUN --help shows the options for the task of a run.")
         return {}
     raise InputError("expected at least one run, got none; give the folder that `perception train` wrote")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from inspect import cleandoc
 
 from perception.errors import InputError
 from perception_tools.references import resolve
@@ -25,7 +26,7 @@ def train(words: list[str]) -> dict:
     task = task_of_recipe(name)
     kind = resolve(task.run)
     default = kind(data=parse_missing(), out=parse_missing(), recipe=task.recipes[name], name=name)
-    description = f"{task.descriptions[name][:1].upper()}{task.descriptions[name][1:]}.\n\n{train.__doc__}"
+    description = f"{name}: {task.descriptions[name]}.\n\n{cleandoc(train.__doc__ or '')}"
     run = parse(f"train {name}", kind, words[1:], default=default, description=description)
 
     from perception_tools.training.fit import fit
@@ -46,7 +47,7 @@ def _list_recipes(missing: bool) -> dict:
     print("usage: perception train RECIPE --data DIR --out DIR [OPTIONS]\n", file=out)
     print("Trains a recipe; run the same command again after a stop and it goes on where it was.", file=out)
     for task in all_tasks():
-        print(f"\n{task.name}:", file=out)
+        print(f"\n{task.title[:1].upper()}{task.title[1:]}:", file=out)
         for name in task.recipes:
             print(f"  {name:<28} {task.descriptions[name]}", file=out)
     print("\nperception train RECIPE --help shows every number of a recipe as an option.", file=out)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from perception_tools.training.recipes import BlockRecipe, LearningRecipe
+from perception_tools.training.recipes import BLOCKS, LearningRecipe
 
 ENCODERS = {"vectornet": "perception.encoders.vectornet.network:VectorNet"}
 """Word in a recipe → the encoder's class."""
@@ -58,16 +58,8 @@ class ForecastRecipe(LearningRecipe):
 
 
 RECIPES: dict[str, ForecastRecipe] = {
-    "forecast/vectornet": ForecastRecipe(block=BlockRecipe(kind="none")),
-    "forecast/vectornet-llama": ForecastRecipe(),
-    "forecast/vectornet-mlp": ForecastRecipe(block=BlockRecipe(kind="mlp")),
-    "forecast/vectornet-random": ForecastRecipe(block=BlockRecipe(kind="random")),
+    f"forecast/vectornet{suffix}": ForecastRecipe(block=block) for suffix, (block, _) in BLOCKS.items()
 }
 """Word on the command line → recipe. Rows of Pang et al., Tables 4 and B (there: AdamW, 5e-4, batch 32, 60 epochs)."""
 
-DESCRIPTIONS = {
-    "forecast/vectornet": "VectorNet without any block",
-    "forecast/vectornet-llama": "VectorNet with a frozen, pretrained language block (SmolLM2's last by default)",
-    "forecast/vectornet-mlp": "control: GELU and LayerNorm in place of the block",
-    "forecast/vectornet-random": "control: a frozen block of the same shape with seeded random weights",
-}
+DESCRIPTIONS = {f"forecast/vectornet{suffix}": f"VectorNet, {text}" for suffix, (_, text) in BLOCKS.items()}

@@ -7,6 +7,7 @@ from perception_tools.tasks import Command, Task
 
 TASK = Task(
     name="forecast",
+    title="trajectory forecasting on Argoverse",
     format="frozen-perception forecaster 2",
     recipes=RECIPES,
     descriptions=DESCRIPTIONS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from perception_tools.training.recipes import BlockRecipe, LearningRecipe
+from perception_tools.training.recipes import BLOCKS, LearningRecipe
 
 
 @dataclass(frozen=True)
@@ -106,16 +106,9 @@ ROOMS = SceneQaRecipe(
 )
 """Learns the rooms of `perception sample rooms` in minutes on one core."""
 
-_BLOCKS = {
-    "": (BlockRecipe(kind="none"), "without any block"),
-    "-llama": (BlockRecipe(), "with a frozen, pretrained language block (SmolLM2's last by default)"),
-    "-mlp": (BlockRecipe(kind="mlp"), "control: GELU and LayerNorm in place of the block"),
-    "-random": (BlockRecipe(kind="random"), "control: a frozen block of the same shape with seeded random weights"),
-}
-
 DETECTORS = {
-    "sqa3d": replace(SceneQaRecipe(), block=_BLOCKS[""][0], detector_first=1.0),
-    "rooms": replace(ROOMS, block=_BLOCKS[""][0], detector_first=1.0, passes=18, learning_rate=2e-3),
+    "sqa3d": replace(SceneQaRecipe(), block=BLOCKS[""][0], detector_first=1.0),
+    "rooms": replace(ROOMS, block=BLOCKS[""][0], detector_first=1.0, passes=18, learning_rate=2e-3),
 }
 """Detectors alone, for others to take."""
 
@@ -124,10 +117,10 @@ _DATA = (("sqa3d", SceneQaRecipe(), "questions about scans"), ("rooms", ROOMS, "
 RECIPES: dict[str, SceneQaRecipe] = {
     f"scene-qa/{data}{suffix}": replace(recipe, block=block)
     for data, recipe, _ in _DATA
-    for suffix, (block, _) in _BLOCKS.items()
+    for suffix, (block, _) in BLOCKS.items()
 } | {f"scene-qa/{data}-detector": recipe for data, recipe in DETECTORS.items()}
 """Word on the command line → recipe. Rows of Pang et al., Tables 5 and B (there: AdamW, batch 32, 30 epochs)."""
 
 DESCRIPTIONS = {
-    f"scene-qa/{data}{suffix}": f"{what}, {text}" for data, _, what in _DATA for suffix, (_, text) in _BLOCKS.items()
+    f"scene-qa/{data}{suffix}": f"{what}, {text}" for data, _, what in _DATA for suffix, (_, text) in BLOCKS.items()
 } | {f"scene-qa/{data}-detector": f"{what}: their detector alone, for --detector-run" for data, _, what in _DATA}

@@ -7,6 +7,7 @@ from perception_tools.tasks import Command, Task
 
 TASK = Task(
     name="scene-qa",
+    title="question answering in 3-D scenes",
     format="frozen-perception scene answerer 1",
     recipes=RECIPES,
     descriptions=DESCRIPTIONS,

@@ -43,6 +43,15 @@ class BlockRecipe:
     learning_rate_multiplier: float = 1.0
 
 
+BLOCKS: Mapping[str, tuple[BlockRecipe, str]] = {
+    "": (BlockRecipe(kind="none"), "without any block"),
+    "-llama": (BlockRecipe(), "with a frozen, pretrained language block (SmolLM2's last by default)"),
+    "-mlp": (BlockRecipe(kind="mlp"), "control: GELU and LayerNorm in place of the block"),
+    "-random": (BlockRecipe(kind="random"), "control: a frozen block of the same shape with seeded random weights"),
+}
+"""End of a recipe's name → its block, and what to say of it: the baseline, the paper's model and its two controls."""
+
+
 @dataclass(frozen=True)
 class LearningRecipe:
     """How any model learns.
