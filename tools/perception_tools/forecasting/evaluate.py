@@ -22,6 +22,7 @@ from perception.traffic.scenario import Forecast, Scenario, UnusableScenario
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 from perception_tools.forecasting.model import TrainedForecaster, load_model
+from perception_tools.forecasting.recipes import ENCODERS
 from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples
 from perception_tools.forecasting.report.writer import write_report
 from perception_tools.forecasting.task import TASK
@@ -138,13 +139,15 @@ def _load(run: Path | TrainedForecaster, device: str) -> Scored:
     trained = load_model(run) if isinstance(run, Path) else run
     trained.model.to(torch.device(device))
     name = trained.name.removeprefix(f"{TASK.name}/")
+    if trained.recipe.encoder not in ENCODERS:  # the recipe's name says nothing of it
+        name += f" ({trained.recipe.encoder})"
     folder = None if not isinstance(run, Path) else run if run.is_dir() else run.parent
     return Scored(name, folder, trained)
 
 
 def _name_apart(models: list[Scored]) -> None:
-    """Two models of one recipe are told apart by what differs: encoder, view, seed, or at last their folder."""
-    for attribute in ("encoder", "view", "seed"):
+    """Two models of one recipe are told apart by what differs: view, seed, or at last their folder."""
+    for attribute in ("view", "seed"):
         if len({model.name for model in models}) < len(models):
             for model in models:
                 value = getattr(model.trained.recipe, attribute)

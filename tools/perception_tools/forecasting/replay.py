@@ -23,14 +23,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Played:
-    """A drive, the model that forecast it in a precision, and what came out."""
+class Played:
+    """A drive that was played through a node.
+
+    Attributes:
+        drive: What was played.
+        trained: The model.
+        precision: Of the block's weights in the node.
+        model_id: As it stands in every result.
+        results: Answers of the node, in order.
+        sha256: Digest of the decoded answers: the same in every lockstep run.
+    """
 
     drive: Drive
     trained: TrainedForecaster
     precision: Precision
     model_id: str
     results: Sequence[ForecastResult]
+    sha256: str
+
+    def summary(self) -> dict:
+        """Counts, latency, and the difference to offline forecasts: what the line of JSON says."""
+        return _summary(self)
 
 
 def replay(
@@ -74,8 +88,8 @@ def replay(
     if rerun is not None:
         _check_rerun(rerun)
     compute_with(threads)
-    played = _play(log, checkpoint, precision, real_time, out)
-    summary = {"node": node, "pace": "real time" if real_time else "lockstep", **_summary(played, out)}
+    played = play(log, checkpoint, precision=precision, real_time=real_time, out=out)
+    summary = {"node": node, "pace": "real time" if real_time else "lockstep", **played.summary()}
     print(json.dumps(summary))
     if player is not None:
         _write_player(played, summary, player)
@@ -92,32 +106,46 @@ def _check_rerun(path: Path) -> None:
         raise InputError(f"--rerun {path}: expected a name that ends in .rrd, by which Rerun knows its files; give one")
 
 
-def _play(log: Path, checkpoint: Path, precision: Precision, real_time: bool, out: Path | None) -> _Played:
+def play(
+    log: Path,
+    run: Path | TrainedForecaster,
+    *,
+    precision: Precision = "float32",
+    real_time: bool = False,
+    out: Path | None = None,
+) -> Played:
+    """Plays a log through the forecasting node.
+
+    Args:
+        log: As for `replay`.
+        run: A run's folder or model file, or a model that is loaded already.
+        precision: Of the block's weights.
+        real_time: Whether frames come at the pace of the recording, not as soon as the one before is answered.
+        out: MCAP file to record to.
+    """
     from perception_nodes.forecasting.node import ForecastingNode
     from perception_tools.forecasting.model import load_model
     from perception_tools.forecasting.streaming.drive import open_drive
-    from perception_tools.forecasting.streaming.drive_recording import recording
+    from perception_tools.forecasting.streaming.drive_recording import digest, digest_of_recording, recording
     from perception_tools.forecasting.streaming.playback import ReplayClock, play_in_real_time, play_lockstep
     from perception_tools.model_files import model_id
 
-    drive, trained = open_drive(log), load_model(checkpoint)
-    clock = ReplayClock()
+    drive, clock = open_drive(log), ReplayClock()
+    trained = load_model(run) if isinstance(run, Path) else run
+    name = model_id(trained.name, run, precision) if isinstance(run, Path) else f"{trained.name}@memory:{precision}"
     node = ForecastingNode(clock=clock)
-    name = model_id(trained.name, checkpoint, precision)
-    model = trained.model.folded(precision)
-    node.configure(model, history_steps=trained.training.history_steps, model_id=name)
+    node.configure(trained.model.folded(precision), history_steps=trained.training.history_steps, model_id=name)
     node.set_map(drive.lanes, drive.city)
     node.activate()
-    play = play_in_real_time if real_time else play_lockstep
+    playback = play_in_real_time if real_time else play_lockstep
     with nullcontext(lambda *_: None) if out is None else recording(out, drive) as record:
-        results = play(node, clock, drive.frames, record)
+        results = playback(node, clock, drive.frames, record)
     node.shutdown()
-    return _Played(drive, trained, precision, name, results)
+    sha256 = digest(results) if out is None else digest_of_recording(out)
+    return Played(drive, trained, precision, name, results, sha256)
 
 
-def _summary(played: _Played, out: Path | None) -> dict:
-    """What the line of JSON says."""
-    from perception_tools.forecasting.streaming.drive_recording import digest, digest_of_recording
+def _summary(played: Played) -> dict:
     from perception_tools.forecasting.streaming.playback import difference_to_offline, latency_summary, mean_consistency
 
     trained, model, training = played.trained, played.trained.model, played.trained.training
@@ -135,7 +163,7 @@ def _summary(played: _Played, out: Path | None) -> dict:
         "dropped": sum(result.dropped_since_last for result in answered),
         "forecasts": sum(len(result.objects) for result in answered),
         "most_forecasts_in_a_frame": max((len(result.objects) for result in answered), default=0),
-        "sha256": digest(played.results) if out is None else digest_of_recording(out),
+        "sha256": played.sha256,
         "max_difference_to_offline": None if offline is None else offline.max_m,
         "max_probability_difference_to_offline": None if offline is None else offline.max_probability,
         "windows_compared": 0 if offline is None else offline.windows,
@@ -144,7 +172,7 @@ def _summary(played: _Played, out: Path | None) -> dict:
     }
 
 
-def _write_player(played: _Played, summary: dict, path: Path) -> None:
+def _write_player(played: Played, summary: dict, path: Path) -> None:
     """And says on stderr where it is: stdout is for the one line."""
     from perception_tools.forecasting.report.player import write_player
 
@@ -152,7 +180,7 @@ def _write_player(played: _Played, summary: dict, path: Path) -> None:
     print(path.resolve().as_uri(), file=sys.stderr)
 
 
-def _write_rerun(played: _Played, summary: dict, path: Path) -> None:
+def _write_rerun(played: Played, summary: dict, path: Path) -> None:
     """And says on stderr how to look at it."""
     from perception_tools.forecasting.streaming.rerun_recording import write_rerun
 
