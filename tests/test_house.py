@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from perception_nodes.kinds import KINDS
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = {
     "perception": CHECKOUT / "perception",
@@ -36,6 +38,15 @@ FLOORS = (  # of perception/, from top to bottom; each imports from itself and f
 )
 BESIDE_THE_FLOORS: dict[str, set[str]] = {"metrics": set(), "analysis": set(), "baselines": {"metrics"}}
 """Folders of perception/ that no floor imports: they import types, themselves and the named folders."""
+NODE_FLOORS = (
+    {"kinds"},  # a table of words
+    {"security"},
+    {"ros", "block"},
+    {"recordings", "operations"},
+    {Path(kind.split(":")[0].replace(".", "/")).parent.name for kind in KINDS.values()},
+    {"foxglove"},  # shows all of it
+)
+"""Files and folders of perception_nodes, from the bottom up: each imports only itself and those of floors below."""
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
 WITHOUT_A_TEST_FILE = {
     "perception/errors.py": "one exception class",
@@ -120,6 +131,19 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     while leaves := {name for name, others in imports.items() if not others & imports.keys()}:
         imports = {name: others for name, others in imports.items() if name not in leaves}
     assert sorted(imports) == [], "these are in a circle, or import one that is"
+
+
+def test_imports_between_the_nodes_folders_point_down() -> None:
+    floor_of = {name: number for number, names in enumerate(NODE_FLOORS) for name in names}
+    wrong = []
+    for path in sources("perception_nodes"):
+        own = path.relative_to(PACKAGES["perception_nodes"]).with_suffix("").parts[0]
+        for module in imported_modules(path) if own != "__init__" else ():
+            root, _, rest = module.partition(".")
+            other = rest.split(".")[0]
+            if root == "perception_nodes" and other != own and not floor_of[other] < floor_of[own]:
+                wrong.append(f"{path.relative_to(CHECKOUT)} imports {module}")
+    assert wrong == []
 
 
 def test_every_source_file_has_a_test_file_at_the_same_place() -> None:

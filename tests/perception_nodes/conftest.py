@@ -24,7 +24,7 @@ START_NS = 1_700_000_000_000_000_000
 @pytest.fixture(scope="session")
 def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Certificates of a router, a talker, a listener, a worker, a client and a stranger, of one authority."""
-    from perception_nodes.operations.authority import make_certificates
+    from perception_nodes.security.authority import make_certificates
 
     folder = tmp_path_factory.mktemp("papers")
     names = ["router", "talker", "listener", "worker", "client", "stranger"]
@@ -35,7 +35,7 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def forged_papers(papers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Certificates of the same names by another authority, beside the true authority's own certificate."""
-    from perception_nodes.operations.authority import make_certificates
+    from perception_nodes.security.authority import make_certificates
 
     folder = tmp_path_factory.mktemp("forged")
     make_certificates(folder, ["router", "talker", "client"], server="router")

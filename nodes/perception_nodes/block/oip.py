@@ -28,10 +28,10 @@ from torch import Tensor
 from perception.errors import InputError
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.request import ANSWER, MalformedRequest, error_name
-from perception_nodes.operations.listening import expect_guarded
+from perception_nodes.security.listening import expect_guarded
 
 if TYPE_CHECKING:
-    from perception_nodes.operations.identity import Identity
+    from perception_nodes.security.identity import Identity
 
 SERVICE = "inference.GRPCInferenceService"
 TYPES = {

@@ -19,7 +19,7 @@ from perception_nodes.block.oip import SERVICE, STATUS, get_tensor, put_tensor
 from perception_nodes.block.request import ANSWER, DEFAULT_LIMITS, BlockFailed, NoWorker, error_of
 
 if TYPE_CHECKING:
-    from perception_nodes.operations.identity import Identity
+    from perception_nodes.security.identity import Identity
 
 _RETRY = {
     "maxAttempts": 5,

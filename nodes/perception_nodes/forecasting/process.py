@@ -15,28 +15,26 @@ from typing_extensions import override
 
 from perception.geometry import SE2
 from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting.messages import READERS, predicted_objects_of, status_of
 from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
-from perception_nodes.operations.deployment import ForecastPlan
+from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor, Level, Status
 from perception_nodes.operations.inputs import Input
-from perception_nodes.ros.autoware import ODOMETRY, ego_pose_of, predicted_objects_of, status_of
+from perception_nodes.operations.topic_process import STUCK_S, WAIT_S, TopicProcess
 from perception_nodes.ros.cdr import write_predicted_objects
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.map_message import map_of
 from perception_nodes.ros.messages import (
     FORECAST_STATUS,
+    ODOMETRY,
     POLYLINE_MAP,
-    PREDICTED_OBJECTS,
     deserialize,
     serialize,
     stamp_ns_of,
-    topic_of,
 )
+from perception_nodes.ros.odometry import ego_pose_of
 from perception_nodes.ros.poses import PoseHistory
-from perception_nodes.ros.sensed_objects import READERS
-from perception_nodes.ros.topic_process import STUCK_S, WAIT_S, TopicProcess
 from perception_nodes.ros.topics import Received, RosNode
-from perception_nodes.ros.wire import LATCHED
 
 _log = logging.getLogger(__name__)
 
@@ -70,13 +68,13 @@ class ForecastingProcess(TopicProcess):
         self._objects = plan.objects
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
         self._make_metrics()
-        self._forecasts = ros.publisher(topic_of(plan.forecasts, PREDICTED_OBJECTS))
-        self._status = ros.publisher(topic_of(plan.status, FORECAST_STATUS))
+        objects, ego, lanes = plan.inputs
+        self._forecasts, self._status = map(ros.publisher, plan.outputs)
         node.activate()
         self._thread.start()
-        ros.subscribe(topic_of(plan.map, POLYLINE_MAP, LATCHED), lambda received: self._maps.put(received.cdr))
-        ros.subscribe(topic_of(plan.ego, ODOMETRY), self._take_pose)
-        ros.subscribe(topic_of(plan.objects, plan.objects_type), lambda received: self._frames.put(received.cdr))
+        ros.subscribe(lanes, lambda received: self._maps.put(received.cdr))
+        ros.subscribe(ego, self._take_pose)
+        ros.subscribe(objects, lambda received: self._frames.put(received.cdr))
 
     @override
     def ready(self) -> str:

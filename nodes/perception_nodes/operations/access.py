@@ -8,12 +8,13 @@ https://zenoh.io/docs/manual/access-control
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from perception_nodes.operations.deployment import FOXGLOVE, Deployment, ForecastPlan, FoxglovePlan, SceneQaPlan
+from perception_nodes.operations.deployment import FOXGLOVE, Deployment, FoxglovePlan
 from perception_nodes.operations.diagnostics import DIAGNOSTICS_TOPIC
-from perception_nodes.ros.wire import expect_name
+from perception_nodes.operations.node_plan import NodePlan
+from perception_nodes.ros.wire import Topic, expect_name
 
 
 @dataclass(frozen=True)
@@ -93,47 +94,37 @@ def grants_of(deployment: Deployment) -> dict[str, Grant]:
             announces=tuple(f"blk/{pipeline}/*/alive" for pipeline in pipelines),
         )
         grants |= dict.fromkeys(deployment.service.names, serves)
-    grants |= {name: _forecasts(name, plan) for name, plan in deployment.nodes.items()}
-    grants |= {name: _answers(name, plan) for name, plan in deployment.scene_qa.items()}
+    grants |= {name: _node(name, plan) for name, plan in deployment.nodes.items()}
     if deployment.foxglove is not None:
         grants[FOXGLOVE] = _shows(deployment, deployment.foxglove)
     for name, other in deployment.security.others.items() if deployment.security else ():
         grants[name] = Grant(
-            publishes=_topics(other.domain, *other.publishes),
-            subscribes=_topics(other.domain, *other.subscribes),
-            asks=_topics(other.domain, *other.asks),
+            publishes=_keys(other.domain, *other.publishes),
+            subscribes=_keys(other.domain, *other.subscribes),
+            asks=_keys(other.domain, *other.asks),
             announces=(f"@ros2_lv/{other.domain}/**",),
             watches=(f"@ros2_lv/{other.domain}/**",),
         )
     return grants
 
 
-def _forecasts(name: str, plan: ForecastPlan) -> Grant:
+def _node(name: str, plan: NodePlan) -> Grant:
     return Grant(
-        subscribes=_topics(plan.domain, *plan.inputs),
-        publishes=_topics(plan.domain, *plan.outputs, DIAGNOSTICS_TOPIC),
-        announces=_node(plan.domain, name),
-        **_block(plan.block),
-    )
-
-
-def _answers(name: str, plan: SceneQaPlan) -> Grant:
-    return Grant(
-        subscribes=_topics(plan.domain, *plan.inputs),
-        publishes=_topics(plan.domain, *plan.outputs, DIAGNOSTICS_TOPIC),
-        answers=_topics(plan.domain, plan.service),
-        announces=_node(plan.domain, name),
+        subscribes=_keys(plan.domain, *_names(plan.inputs)),
+        publishes=_keys(plan.domain, *_names(plan.outputs), DIAGNOSTICS_TOPIC),
+        answers=_keys(plan.domain, *_names(plan.services)),
+        announces=_tokens(plan.domain, name),
         **_block(plan.block),
     )
 
 
 def _shows(deployment: Deployment, plan: FoxglovePlan) -> Grant:
-    shown = [node for node in (*deployment.nodes.values(), *deployment.scene_qa.values()) if node.domain == plan.domain]
-    names = dict.fromkeys(name for node in shown for name in (*node.inputs, *node.outputs))
+    shown = [node for node in deployment.nodes.values() if node.domain == plan.domain]
+    names = dict.fromkeys(name for node in shown for name in _names(node.topics))
     return Grant(
-        subscribes=_topics(plan.domain, *names, DIAGNOSTICS_TOPIC),
-        publishes=_topics(plan.domain, DIAGNOSTICS_TOPIC),
-        announces=_node(plan.domain, FOXGLOVE),
+        subscribes=_keys(plan.domain, *names, DIAGNOSTICS_TOPIC),
+        publishes=_keys(plan.domain, DIAGNOSTICS_TOPIC),
+        announces=_tokens(plan.domain, FOXGLOVE),
     )
 
 
@@ -144,13 +135,17 @@ def _block(pipeline: str | None) -> dict[str, tuple[str, ...]]:
     return {"asks": (f"blk/{pipeline}/*/infer",), "watches": (f"blk/{pipeline}/*/alive",)}
 
 
-def _topics(domain: int, *names: str) -> tuple[str, ...]:
+def _names(topics: Iterable[Topic]) -> list[str]:
+    return [topic.name for topic in topics]
+
+
+def _keys(domain: int, *names: str) -> tuple[str, ...]:
     """Topics and services as rmw_zenoh names them, of any type."""
     for name in names:
         expect_name(name)  # a pattern would be a right to more
     return tuple(f"{domain}{name}/*/*" for name in names)
 
 
-def _node(domain: int, name: str) -> tuple[str, ...]:
+def _tokens(domain: int, name: str) -> tuple[str, ...]:
     """The liveliness tokens of a ROS node: domain, session, node, entity, role, enclave, namespace, name, topic."""
     return (f"@ros2_lv/{domain}/*/*/*/*/*/*/{name}/**",)

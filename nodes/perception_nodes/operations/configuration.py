@@ -1,10 +1,10 @@
-"""YAML files as dataclasses: every mistake is said with its file and line, and with the key that was probably meant."""
+"""YAML files as dataclasses. A mistake is reported with its file and line, and with the key that was probably meant."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, fields, is_dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
@@ -15,6 +15,8 @@ import yaml
 from perception.errors import InputError
 
 T = TypeVar("T")
+Keys = dict[str, tuple[yaml.Node, yaml.Node]]
+"""A mapping's keys, each with its own node and its value's."""
 _MAX_BYTES = 2**20
 _EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 """Numbers such as 1e-3, which YAML 1.1 takes for a text, since they have no point."""
@@ -25,13 +27,42 @@ class ConfigurationError(InputError):
     """A configuration file that cannot be used. The message begins with its place, FILE:LINE."""
 
 
-def read_yaml(path: Path, kind: type[T]) -> T:
-    """A YAML file as a dataclass of text, words, numbers, paths, tuples and mappings of them, and further dataclasses.
+@dataclass(frozen=True)
+class Choice:
+    """A dataclass that stands for several, of which a key of the file says which one is meant.
+
+    Attributes:
+        key: The key; the chosen dataclass has no field of that name.
+        types: Returns the dataclass, by the key's value.
+    """
+
+    key: str
+    types: Mapping[str, Callable[[], type]]
+
+
+def read_yaml(
+    path: Path,
+    kind: type[T],
+    *,
+    choices: Mapping[type, Choice] | None = None,
+    amend: Callable[[yaml.Node], None] = lambda _: None,
+) -> T:
+    """Returns a YAML file as a dataclass.
+
+    Fields may be texts, words of a Literal, numbers, paths, tuples and mappings of them, and further dataclasses.
+
+    Args:
+        path: Path of the file. Relative paths in it are relative to its folder.
+        kind: The dataclass.
+        choices: Dataclasses that stand for several.
+        amend: Changes the root node before it is read, for files of a former version.
 
     Raises:
-        ConfigurationError: It cannot be read, is no YAML, or says something that the dataclass does not know.
+        ConfigurationError: The file cannot be read, is not YAML, or has something that the dataclass does not know.
     """
-    return _Reader(path).read(_compose(path, _keys_of(kind)), kind, "the file")
+    root = _compose(path, _keys_of(kind))
+    amend(root)
+    return _Reader(path, choices or {}).read(root, kind, "the file")
 
 
 def read_variant(path: Path, key: str, presets: Mapping[str, T]) -> tuple[str, T]:
@@ -50,7 +81,7 @@ def read_variant(path: Path, key: str, presets: Mapping[str, T]) -> tuple[str, T
         ConfigurationError: It cannot be read, is no YAML, names no preset, or says something that the preset does not
             know.
     """
-    return _Reader(path).variant(_compose(path, key), key, presets)
+    return _Reader(path, {}).variant(_compose(path, key), key, presets)
 
 
 def _compose(path: Path, expected: str) -> yaml.Node:
@@ -73,8 +104,8 @@ def _compose(path: Path, expected: str) -> yaml.Node:
 class _Reader:
     """Turns nodes, which know their lines, into values."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, choices: Mapping[type, Choice]) -> None:
+        self._path, self._choices = path, choices
 
     def variant(self, node: yaml.Node, key: str, presets: Mapping[str, T]) -> tuple[str, T]:
         place, word = self._keys(node, "the file").get(key, (node, None))
@@ -85,15 +116,18 @@ class _Reader:
             raise self._error(word, f"{key}: there is no {name!r}; {_hint(name, presets)}")
         fields_only = [pair for pair in node.value if pair[0] is not place]
         rest = yaml.MappingNode(node.tag, fields_only, node.start_mark, node.end_mark)
-        return name, self._dataclass(rest, type(presets[name]), "the file", presets[name])
+        keys = self._keys(rest, "the file")
+        return name, self._dataclass(rest, keys, type(presets[name]), "the file", presets[name])
 
     def read(self, node: yaml.Node, kind: Any, name: str, preset: Any = None) -> Any:
         if get_origin(kind) is UnionType:
             if NoneType in get_args(kind) and node.tag == "tag:yaml.org,2002:null":
                 return None
             (kind,) = (option for option in get_args(kind) if option is not NoneType)
+        if kind in self._choices:
+            return self._chosen(node, self._choices[kind], name)
         if is_dataclass(kind):
-            return self._dataclass(node, kind, name, preset)
+            return self._dataclass(node, self._keys(node, name), kind, name, preset)
         if get_origin(kind) is Literal:
             return self._word(node, get_args(kind), name)
         if get_origin(kind) is tuple:
@@ -103,10 +137,16 @@ class _Reader:
             return {key: self.read(value, get_args(kind)[1], f"{name}.{key}") for key, (_, value) in keys.items()}
         return self._scalar(node, kind, name)
 
-    def _dataclass(self, node: yaml.Node, kind: Any, name: str, preset: Any = None) -> Any:
+    def _chosen(self, node: yaml.Node, choice: Choice, name: str) -> Any:
+        given = self._keys(node, name)
+        if choice.key not in given:
+            raise self._error(node, f"{name}: expected the key {choice.key}, one of {', '.join(choice.types)}; add it")
+        word = self._word(given.pop(choice.key)[1], tuple(choice.types), f"{name}.{choice.key}")
+        return self._dataclass(node, given, choice.types[word](), name)
+
+    def _dataclass(self, node: yaml.Node, given: Keys, kind: Any, name: str, preset: Any = None) -> Any:
         """A dataclass of the file's values; fields that the file leaves out come from `preset`, or have defaults."""
         known, types = {field.name: field for field in fields(kind)}, get_type_hints(kind)
-        given = self._keys(node, name)
         for key, (place, _) in given.items():
             if key not in known:
                 raise self._error(place, f"{name} has no key {key!r}; {_hint(key, known)}")
@@ -124,10 +164,10 @@ class _Reader:
         except InputError as error:
             raise self._error(node, str(error)) from error
 
-    def _keys(self, node: yaml.Node, name: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    def _keys(self, node: yaml.Node, name: str) -> Keys:
         if not isinstance(node, yaml.MappingNode):
             raise self._error(node, f"{name}: expected keys and values, found {_kind_of(node)}")
-        keys: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        keys: Keys = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 raise self._error(key, f"{name}: expected a word as a key, found {_kind_of(key)}")

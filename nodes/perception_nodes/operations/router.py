@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import zenoh
 
 from perception.errors import InputError
-from perception_nodes.operations.listening import expect_guarded
 from perception_nodes.ros.topics import zenoh_config
+from perception_nodes.security.listening import expect_guarded
 
 if TYPE_CHECKING:
-    from perception_nodes.operations.identity import Identity
+    from perception_nodes.security.identity import Identity
 
 
 def open_router(listen: str = "tcp/127.0.0.1:7447", *, allow_unencrypted: bool = False) -> zenoh.Session:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from perception.geometry import SE3, rotation_matrix
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import POINT_CLOUD, deserialize, stamp_ns_of
 
@@ -51,14 +50,6 @@ def read_point_cloud(cdr: bytes) -> SensedCloud:
     _expect_bounds(message)
     points = np.stack([_column(message, name, _REAL) for name in "xyz"], axis=-1)
     return SensedCloud(stamp_ns_of(message.header), str(message.header.frame_id), points, _colors(message))
-
-
-def sensor_pose_of(odometry: Any) -> SE3:
-    """The pose in a `nav_msgs/Odometry`, of its child frame in its frame. No rigid transform where it says none."""
-    at, q = odometry.pose.pose.position, odometry.pose.pose.orientation
-    quaternion = np.array([q.x, q.y, q.z, q.w])
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return SE3(rotation_matrix(quaternion / np.linalg.norm(quaternion)), np.array([at.x, at.y, at.z]))
 
 
 def _expect_bounds(message: Any) -> None:

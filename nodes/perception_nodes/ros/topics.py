@@ -23,12 +23,12 @@ import zenoh
 import zenoh.ext
 
 from perception.errors import InputError
-from perception_nodes.operations.listening import expect_guarded
 from perception_nodes.ros.cdr_payload import MAX_MESSAGE_BYTES
 from perception_nodes.ros.wire import Attachment, Entity, Qos, Role, Topic, Wire
+from perception_nodes.security.listening import expect_guarded
 
 if TYPE_CHECKING:
-    from perception_nodes.operations.identity import Identity
+    from perception_nodes.security.identity import Identity
 
 _HEARTBEAT_S = 0.5
 _LOOK_S = 2.0

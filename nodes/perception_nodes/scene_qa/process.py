@@ -20,30 +20,26 @@ from typing_extensions import override
 from perception.errors import InputError
 from perception.geometry import SE3
 from perception.scenes.sample import MEAN_COLOR
-from perception_nodes.operations.deployment import SceneQaPlan
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor
 from perception_nodes.operations.diagnostics import Status as Health
 from perception_nodes.operations.inputs import Input
-from perception_nodes.ros.autoware import ODOMETRY
+from perception_nodes.operations.topic_process import WAIT_S, TopicProcess
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import (
-    ASK_SCENE,
-    POINT_CLOUD,
+    ODOMETRY,
     SCENE_ANSWER,
     SCENE_QUESTION,
     deserialize,
     serialize,
-    service_of,
     stamp_ns_of,
-    topic_of,
 )
-from perception_nodes.ros.point_cloud import SensedCloud, read_point_cloud, sensor_pose_of
+from perception_nodes.ros.odometry import sensor_pose_of
+from perception_nodes.ros.point_cloud import SensedCloud, read_point_cloud
 from perception_nodes.ros.poses import PoseHistory
-from perception_nodes.ros.scene_questions import asked_question_of, scene_answer_of
-from perception_nodes.ros.topic_process import WAIT_S, TopicProcess
 from perception_nodes.ros.topics import Received, RosNode
-from perception_nodes.ros.wire import SENSOR_DATA
+from perception_nodes.scene_qa.messages import asked_question_of, scene_answer_of
 from perception_nodes.scene_qa.node import SceneQaNode
+from perception_nodes.scene_qa.plan import SceneQaPlan
 from perception_nodes.scene_qa.question import GivenAnswer, Status
 from perception_nodes.scene_qa.scene_map import PosedCloud, SceneMap, SceneMapSettings, SceneSnapshot
 
@@ -83,7 +79,8 @@ class SceneQaProcess(TopicProcess):
         self._time = ExcessMonitor("scene question: time of an answer, ms", plan.tolerance_ms)
         self._rate = InputMonitor(f"scene question: {plan.clouds}", warn_rate_hz=1, error_rate_hz=0.2, timeout_s=5)
         self._make_metrics()
-        self._answers = ros.publisher(topic_of(plan.answers, SCENE_ANSWER))
+        questions, *sensed = plan.inputs
+        (self._answers,), (service,) = map(ros.publisher, plan.outputs), plan.services
         if scan is not None:
             node.set_scene(scan)
             node.encode()
@@ -91,11 +88,11 @@ class SceneQaProcess(TopicProcess):
         self._workers = ThreadPoolExecutor(node.settings.max_waiting, "scene-questions")
         self._thread.start()
         if scan is None:
-            ros.subscribe(topic_of(plan.ego, ODOMETRY), self._take_pose)
-            clouds = topic_of(plan.clouds, POINT_CLOUD, SENSOR_DATA)
+            clouds, ego = sensed
+            ros.subscribe(ego, self._take_pose)
             ros.subscribe(clouds, lambda received: self._clouds.put(received.cdr))
-        ros.subscribe(topic_of(plan.questions, SCENE_QUESTION), self._take_question)
-        ros.serve(service_of(plan.service, ASK_SCENE), self._take)
+        ros.subscribe(questions, self._take_question)
+        ros.serve(service, self._take)
 
     @override
     def ready(self) -> str:

@@ -14,7 +14,7 @@ from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.request import BlockFailed, MalformedRequest, NoWorker, UnknownPipeline
 from perception_nodes.block.service import DeadlineExceeded
-from perception_nodes.operations.identity import identity_in
+from perception_nodes.security.identity import identity_in
 
 pytest.importorskip("grpc", reason="the extra [oip] is not installed")
 from perception_nodes.block.oip import OipBlockServer

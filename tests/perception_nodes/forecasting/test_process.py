@@ -25,23 +25,17 @@ from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
 from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting.messages import frame_of, odometry_of, predicted_objects_of, tracked_objects_of
 from perception_nodes.forecasting.node import ForecastingNode
+from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.forecasting.process import ForecastingProcess
-from perception_nodes.operations.deployment import ForecastPlan
 from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level
-from perception_nodes.ros.autoware import (
-    ODOMETRY,
-    ego_pose_of,
-    frame_of,
-    odometry_of,
-    predicted_objects_of,
-    tracked_objects_of,
-)
 from perception_nodes.ros.cdr import read_predicted_objects, write_predicted_objects, write_tracked_objects
-from perception_nodes.ros.detections import DETECTIONS
 from perception_nodes.ros.map_message import map_message
 from perception_nodes.ros.messages import (
+    DETECTIONS,
     FORECAST_STATUS,
+    ODOMETRY,
     POLYLINE_MAP,
     PREDICTED_OBJECTS,
     TRACKED_OBJECTS,
@@ -51,6 +45,7 @@ from perception_nodes.ros.messages import (
     serialize,
     topic_of,
 )
+from perception_nodes.ros.odometry import ego_pose_of
 from perception_nodes.ros.topics import RosNode, open_session
 from perception_nodes.ros.wire import LATCHED, RmwZenoh
 

@@ -18,21 +18,20 @@ from perception_nodes.block.host import BlockHost
 from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
 from perception_nodes.block.request import NoWorker
 from perception_nodes.operations.access import access_control, grants_of
-from perception_nodes.operations.authority import make_certificates
 from perception_nodes.operations.deployment import Deployment, read_deployment
 from perception_nodes.operations.router import open_secure_router
 from perception_nodes.ros.messages import POLYLINE_MAP, PREDICTED_OBJECTS, TRACKED_OBJECTS, topic_of
 from perception_nodes.ros.topics import RosNode, open_secure_session
 from perception_nodes.ros.wire import LATCHED, RmwZenoh
+from perception_nodes.security.authority import make_certificates
 
 TEXT = """
 router: {listen: PLACE}
 service: {folder: folded, pipelines: [forecast]}
 nodes:
-  ego: {checkpoint: run, block: forecast}
-scene_qa:
-  mapper: {checkpoint: run}
-  reader: {checkpoint: run, scan: room.ply, domain: 3, block: forecast}
+  ego: {kind: forecast, checkpoint: run, block: forecast}
+  mapper: {kind: scene-qa, checkpoint: run}
+  reader: {kind: scene-qa, checkpoint: run, scan: room.ply, domain: 3, block: forecast}
 foxglove: {domain: 3}
 security:
   certificates: papers

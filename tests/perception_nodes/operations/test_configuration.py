@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import yaml
 
 from perception.errors import InputError
-from perception_nodes.operations.configuration import ConfigurationError, read_variant, read_yaml
+from perception_nodes.operations.configuration import Choice, ConfigurationError, read_variant, read_yaml
 
 
 @dataclass(frozen=True)
@@ -119,3 +120,48 @@ def test_a_variant_is_a_preset_with_the_files_values(tmp_path: Path) -> None:
 def test_a_variant_that_its_dataclass_refuses_is_said_with_its_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"car\.yaml:1: wheel: expected a size above 0, got -1\.0"):
         read_variant(write(tmp_path, "base: one\nsize: -1"), "base", {"one": Wheel(1.0)})
+
+
+@dataclass(frozen=True)
+class Part:
+    name: str
+
+
+@dataclass(frozen=True)
+class Bolt(Part):
+    length: float = 1.0
+
+
+@dataclass(frozen=True)
+class Box:
+    parts: Mapping[str, Part]
+
+
+CHOICES = {Part: Choice("kind", {"bolt": lambda: Bolt, "plain": lambda: Part})}
+
+
+def test_a_key_of_the_file_chooses_among_dataclasses(tmp_path: Path) -> None:
+    text = "parts:\n  a: {kind: bolt, name: x, length: 2}\n  b: {name: y, kind: plain}"
+    assert read_yaml(write(tmp_path, text), Box, choices=CHOICES) == Box({"a": Bolt("x", 2.0), "b": Part("y")})
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("parts:\n  a: {name: x}", ":2: parts.a: expected the key kind, one of bolt, plain; add it"),
+        ("parts:\n  a:\n    kind: nut", ":3: parts.a.kind: expected one of bolt, plain; found 'nut'"),
+        ("parts:\n  a: {kind: plain, name: x, length: 2}", ":2: parts.a has no key 'length'; expected name"),
+        ("parts:\n  a: [x]", ":2: parts.a: expected keys and values, found a list"),
+    ],
+)
+def test_a_choice_that_cannot_be_made_is_refused_with_its_line(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        read_yaml(write(tmp_path, text), Box, choices=CHOICES)
+    assert complaint in str(error.value)
+
+
+def test_a_file_may_be_amended_before_it_is_read(tmp_path: Path) -> None:
+    def amend(root: yaml.Node) -> None:
+        root.value[0][0].value = "name"
+
+    assert read_yaml(write(tmp_path, "label: x"), Car, amend=amend) == Car("x")

@@ -1,82 +1,88 @@
 from __future__ import annotations
 
-import re
-import textwrap
+import logging
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import pytest
 
-import perception_nodes.operations.deployment
 from perception.errors import InputError
-from perception.kernels.precision import Precision
-from perception_nodes.operations.authority import make_certificates
+from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.operations.configuration import ConfigurationError
-from perception_nodes.operations.deployment import Deployment, ForecastPlan, read_deployment
-from perception_nodes.ros.sensed_objects import READERS
+from perception_nodes.operations.deployment import Deployment, read_deployment
+from perception_nodes.scene_qa.plan import SceneQaPlan
+from perception_nodes.security.authority import make_certificates
+
+EXAMPLES = Path(__file__).parents[3] / "nodes" / "examples"
 
 
-def examples() -> list[str]:
-    """Of the documentation."""
-    found = re.findall(r"\n\n(    router:(?:\n?[^\n]+)*)", str(perception_nodes.operations.deployment.__doc__))
-    return [textwrap.dedent(example) for example in found]
+def test_the_example_of_a_robot_is_a_deployment(caplog: pytest.LogCaptureFixture) -> None:
+    plan = read_deployment(EXAMPLES / "robot.yaml")
+    assert plan.router.listen == "tcp/127.0.0.1:7447"
+    assert plan.service is not None
+    assert (plan.service.folder, plan.service.workers) == (EXAMPLES / "folded/int8", 2)
+    ego, answerer = plan.nodes["ego"], plan.nodes["answerer"]
+    assert ego == ForecastPlan(EXAMPLES / "runs/llama", "forecast-vectornet-llama", metrics=9464)
+    assert answerer == SceneQaPlan(EXAMPLES / "runs/rooms", "scene-qa-rooms-llama")
+    assert (plan.nodes_of("forecast"), plan.nodes_of("scene-qa")) == ({"ego": ego}, {"answerer": answerer})
+    assert plan.own_names == ["router", "block0", "block1", "ego", "answerer", "foxglove"]
+    assert caplog.records == []
 
 
-def test_the_example_with_security_names_everybody_and_reaches_the_router_on_loopback(tmp_path: Path) -> None:
+def test_the_example_with_security_names_all_processes_and_reaches_the_router_on_loopback(tmp_path: Path) -> None:
     path = tmp_path / "deployment.yaml"
-    path.write_text(examples()[1])
+    path.write_text((EXAMPLES / "secure.yaml").read_text())
     plan = read_deployment(path)
-    assert plan.names == ["router", "forecast", "tracker", "planner"]
-    assert plan.own_names == ["router", "forecast"]
+    assert plan.names == ["router", "ego", "tracker", "planner"]
+    assert plan.own_names == ["router", "ego"]
     assert plan.router.place == "tls/127.0.0.1:7447"
     assert plan.security is not None
     assert plan.security.certificates == tmp_path / "certificates"
     with pytest.raises(InputError, match=r"certificates/ca\.pem: cannot be read"):
         plan.identity_of("router")
     make_certificates(plan.security.certificates, plan.names, server="router")
-    identity = plan.identity_of("forecast")
+    identity = plan.identity_of("ego")
     assert identity is not None
-    assert identity.name == "forecast"
+    assert identity.name == "ego"
 
 
-def test_without_security_nobody_has_papers() -> None:
+def test_without_security_no_process_has_a_certificate() -> None:
     assert Deployment().identity_of("router") is None
 
 
-def test_the_example_of_the_documentation_is_a_deployment(tmp_path: Path) -> None:
+def test_a_file_of_the_former_version_is_read_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "deployment.yaml"
-    path.write_text(examples()[0])
-    plan = read_deployment(path)
-    assert plan.router.listen == "tcp/127.0.0.1:7447"
-    assert plan.service is not None
-    assert (plan.service.folder, plan.service.workers) == (tmp_path / "folded/int8", 2)
-    assert plan.nodes["forecast"].checkpoint == tmp_path / "runs/llama"
-    assert plan.nodes["forecast"].metrics == 9464
-    assert plan.scene_qa["answerer"].checkpoint == tmp_path / "runs/rooms"
-    assert plan.own_names == ["router", "block0", "block1", "forecast", "answerer"]
+    path.write_text("scene_qa: {hal: {checkpoint: b}}\nnodes: {ego: {checkpoint: a}}")
+    with caplog.at_level(logging.WARNING):
+        plan = read_deployment(path)
+    assert plan.nodes == {"ego": ForecastPlan(tmp_path / "a"), "hal": SceneQaPlan(tmp_path / "b")}
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{path}: nodes say their kind now; under nodes: write ")
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("service: {folder: f, workers: 0}", ":1: service: expected workers above 0, got 0"),
-        ("nodes:\n  a-b: {checkpoint: c}", ":1: node 'a-b': expected a ROS name"),
-        ("nodes:\n  a: {checkpoint: c, block: f}", "asks for the block f, but there is no service"),
-        ("service: {folder: f, pipelines: [x]}\nnodes:\n  a: {checkpoint: c, block: f}", "the service has x; name one"),
+        ("nodes:\n  a-b: {kind: forecast, checkpoint: c}", ":1: node 'a-b': expected a ROS name"),
+        ("nodes:\n  a: {kind: forecast, checkpoint: c, block: f}", "asks for the block f, but there is no service"),
         (
-            "service: {folder: f}\nnodes:\n  a:\n    {checkpoint: c, block: f, precision: int8}",
+            "service: {folder: f, pipelines: [x]}\nnodes:\n  a: {kind: forecast, checkpoint: c, block: f}",
+            "the service has x; name one",
+        ),
+        (
+            "service: {folder: f}\nnodes:\n  a:\n    {kind: scene-qa, checkpoint: c, block: f, precision: int8}",
             ":4: node: expected either a block or a precision, got block f and precision int8",
         ),
         (
-            "nodes:\n  a:\n    checkpoint: c\n    precision: int4",
-            ":4: precision: expected one of float32, bfloat16, int8, int8_dynamic; found 'int4'",
+            "nodes:\n  a:\n    kind: forecast\n    checkpoint: c\n    precision: int4",
+            ":5: precision: expected one of float32, bfloat16, int8, int8_dynamic; found 'int4'",
         ),
         (
-            "nodes:\n  a:\n    checkpoint: c\n    objects_type: Detection3DArray",
-            ":4: objects_type: expected one of autoware_perception_msgs/msg/TrackedObjects, vision_msgs/msg/Det",
+            "nodes:\n  a:\n    kind: forecast\n    checkpoint: c\n    objects_type: Detection3DArray",
+            ":5: objects_type: expected one of autoware_perception_msgs/msg/TrackedObjects, vision_msgs/msg/Det",
         ),
-        ("scene_qa:\n  a: {checkpoint: c, block: f}", "asks for the block f, but there is no service"),
-        ("scene_qa:\n  a: {checkpoint: c, voxel_m: 0}", ":2: node: expected voxel_m above 0, got 0.0"),
+        ("nodes: {a: {kind: scene-qa, checkpoint: c, block: f}}", "asks for the block f, but there is no service"),
+        ("nodes:\n  a: {kind: scene-qa, checkpoint: c, voxel_m: 0}", ":2: node: expected voxel_m above 0, got 0.0"),
         ("router: {listen: 'tcp/0.0.0.0:7447'}", ":1: tcp/0.0.0.0:7447: expected a place on loopback"),
         ("security: {certificates: c}", "expected listen: tls/HOST:PORT, since there is security, got tcp/127"),
         (
@@ -88,11 +94,24 @@ def test_the_example_of_the_documentation_is_a_deployment(tmp_path: Path) -> Non
             "'a b': expected a name of letters, digits, dots, hyphens, underscores",
         ),
         (
-            "router: {listen: 'tls/[::]:1'}\nnodes: {block0: {checkpoint: c}}\nservice: {folder: f}\n"
+            "router: {listen: 'tls/[::]:1'}\nnodes: {block0: {kind: forecast, checkpoint: c}}\nservice: {folder: f}\n"
             "security: {certificates: c}",
             "block0: two processes have this name",
         ),
-        ("nodes:\n  a:\n    checkpoint: c\n    treads: 2", ":4: nodes.a has no key 'treads'; did you mean threads?"),
+        (
+            "nodes:\n  a:\n    checkpoint: c\n    kind: forcast",
+            ":4: nodes.a.kind: expected one of forecast, scene-qa; found",
+        ),
+        ("nodes: {a: {kind: forecast, checkpoint: c, scan: s}}", "nodes.a has no key 'scan'"),
+        (
+            "nodes: {a: {kind: forecast, checkpoint: c, ego: pose}}",
+            ":1: topic name 'pose': expected an absolute ROS name",
+        ),
+        ("nodes: {a: {kind: scene-qa, checkpoint: c, service: '/a/*'}}", "topic name '/a/*': expected an absolute ROS"),
+        (
+            "nodes:\n  a:\n    kind: forecast\n    checkpoint: c\n    treads: 2",
+            ":5: nodes.a has no key 'treads'; did you mean threads?",
+        ),
     ],
 )
 def test_a_deployment_that_cannot_run_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
@@ -101,12 +120,6 @@ def test_a_deployment_that_cannot_run_is_refused(tmp_path: Path, text: str, comp
     with pytest.raises(ConfigurationError) as error:
         read_deployment(path)
     assert complaint in str(error.value)
-
-
-def test_the_words_to_choose_from_are_those_that_are_understood() -> None:
-    words = {name: get_args(hint) for name, hint in get_type_hints(ForecastPlan).items()}
-    assert words["precision"] == get_args(Precision)
-    assert words["objects_type"] == tuple(READERS)
 
 
 def test_an_open_router_must_be_wanted(tmp_path: Path) -> None:

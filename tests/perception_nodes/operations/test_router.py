@@ -12,9 +12,9 @@ import zenoh
 
 from perception.errors import InputError
 from perception_nodes.operations.access import Grant, access_control
-from perception_nodes.operations.identity import identity_in
 from perception_nodes.operations.router import open_router, open_secure_router
 from perception_nodes.ros.topics import open_secure_session, open_session
+from perception_nodes.security.identity import identity_in
 
 
 def free_place(protocol: str) -> str:

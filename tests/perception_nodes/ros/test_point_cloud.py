@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception.geometry import SE3
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import POINT_CLOUD, header, make, serialize
-from perception_nodes.ros.point_cloud import MAX_POINTS, read_point_cloud, sensor_pose_of
+from perception_nodes.ros.point_cloud import MAX_POINTS, read_point_cloud
 
 FLOAT32, FLOAT64, UINT8, UINT32 = 7, 8, 2, 6
 KINDS = {FLOAT32: "f4", FLOAT64: "f8", UINT8: "u1", UINT32: "u4"}
@@ -116,34 +115,6 @@ def test_a_cloud_that_contradicts_itself_is_malformed(message: Any, complaint: s
     with pytest.raises(MalformedMessage) as error:
         read(message)
     assert complaint in str(error.value)
-
-
-def test_a_pose_takes_points_of_the_sensor_to_the_map() -> None:
-    pose = sensor_pose_of(_odometry((1.0, 2.0, 3.0), (0.0, 0.0, 2.0, 2.0)))  # a quarter turn, not quite of length 1
-    np.testing.assert_allclose(pose.apply(np.array([[1.0, 0.0, 0.0]])), [[1.0, 3.0, 3.0]], atol=1e-12)
-
-
-@pytest.mark.parametrize("quaternion", [(0.0, 0.0, 0.0, 0.0), (np.nan, 0.0, 0.0, 1.0), (np.inf, 0.0, 0.0, 1.0)])
-def test_a_pose_without_an_orientation_is_no_rigid_transform(quaternion: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="rigid transform"):
-        SE3.from_matrix(sensor_pose_of(_odometry((0.0, 0.0, 0.0), quaternion)).matrix)
-
-
-def _odometry(at: tuple[float, ...], quaternion: tuple[float, ...]) -> Any:
-    zero = make("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0)
-    pose = make(
-        "geometry_msgs/msg/Pose",
-        position=make("geometry_msgs/msg/Point", **dict(zip("xyz", at, strict=True))),
-        orientation=make("geometry_msgs/msg/Quaternion", **dict(zip("xyzw", quaternion, strict=True))),
-    )
-    twist = make("geometry_msgs/msg/Twist", linear=zero, angular=zero)
-    return make(
-        "nav_msgs/msg/Odometry",
-        header=header(0, "map"),
-        child_frame_id="lidar",
-        pose=make("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=np.zeros(36)),
-        twist=make("geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=np.zeros(36)),
-    )
 
 
 @settings(deadline=None, max_examples=300)

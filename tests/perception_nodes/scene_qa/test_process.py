@@ -27,7 +27,6 @@ from perception.texts.answers import AnswerVocabulary
 from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
-from perception_nodes.operations.deployment import SceneQaPlan
 from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level
 from perception_nodes.ros.messages import (
     ASK_SCENE,
@@ -44,6 +43,7 @@ from perception_nodes.ros.messages import (
 from perception_nodes.ros.topics import RosNode
 from perception_nodes.ros.wire import SENSOR_DATA, Attachment, RmwZenoh
 from perception_nodes.scene_qa.node import SceneQaNode, SceneQaSettings
+from perception_nodes.scene_qa.plan import SceneQaPlan
 from perception_nodes.scene_qa.process import MAX_QUESTION_BYTES, SceneQaProcess
 from perception_nodes.scene_qa.question import AskedQuestion, Status
 from perception_nodes.scene_qa.scene_map import PosedCloud, SceneMap, SceneMapSettings, SceneSnapshot

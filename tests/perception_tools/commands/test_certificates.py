@@ -12,7 +12,8 @@ def test_every_process_of_a_deployment_gets_a_certificate_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "deployment.yaml"
-    text = "router: {listen: tls/0.0.0.0:7447}\nnodes: {ego: {checkpoint: run}}\nsecurity: {certificates: papers}"
+    nodes = "nodes: {ego: {kind: forecast, checkpoint: run}}"
+    text = f"router: {{listen: tls/0.0.0.0:7447}}\n{nodes}\nsecurity: {{certificates: papers}}"
     file.write_text(text)
     assert main(["certificates", str(file), "--host", "robot.lan"]) == 0
     assert "papers: made router, ego" in capsys.readouterr().err
@@ -27,6 +28,6 @@ def test_every_process_of_a_deployment_gets_a_certificate_once(
 
 def test_a_deployment_without_security_needs_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "deployment.yaml"
-    file.write_text("nodes: {ego: {checkpoint: run}}")
+    file.write_text("nodes: {ego: {kind: forecast, checkpoint: run}}")
     assert main(["certificates", str(file)]) == 2
     assert "expected the key security, found none" in capsys.readouterr().err

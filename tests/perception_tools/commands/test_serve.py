@@ -160,7 +160,7 @@ def test_over_tls_a_block_answers_its_node_through_a_router_that_knows_the_deplo
     file = tmp_path / "deployment.yaml"
     file.write_text(
         f"router: {{listen: {place}}}\nservice: {{folder: {folder}}}\nsecurity: {{certificates: papers}}\n"
-        "nodes: {ego: {checkpoint: run, block: forecast}}"
+        "nodes: {ego: {kind: forecast, checkpoint: run, block: forecast}}"
     )
     assert main(["certificates", str(file)]) == 0
     plan, papers = read_deployment(file), tmp_path / "papers"

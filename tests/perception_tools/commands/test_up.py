@@ -132,8 +132,8 @@ def test_a_deployment_can_be_checked_without_running_it(deployment: Path, capsys
 def test_the_supervisor_stops_by_force_before_the_five_seconds_are_over(tmp_path: Path) -> None:
     file = tmp_path / "100%.yaml"
     file.write_text(
-        "service: {folder: 'a %(b)s', workers: 2, pipelines: [x, y]}\nnodes: {ego: {checkpoint: run}}\n"
-        "scene_qa: {hal: {checkpoint: run}}"
+        "service: {folder: 'a %(b)s', workers: 2, pipelines: [x, y]}\n"
+        "nodes: {ego: {kind: forecast, checkpoint: run}, hal: {kind: scene-qa, checkpoint: run}}"
     )
     written = supervisor_configuration(read_deployment(file), file, tmp_path)
     parsed = configparser.RawConfigParser()
@@ -168,10 +168,12 @@ def test_a_systemd_unit_is_sound_and_runs_a_command_of_ours(unit: Path, tmp_path
         assert checked.returncode == 0, checked.stderr
 
 
-def test_with_security_each_process_shows_its_own_papers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_security_each_process_shows_its_own_certificate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "deployment.yaml"
     file.write_text(
-        "router: {listen: tls/0.0.0.0:7447}\nservice: {folder: folded, workers: 2}\nsecurity: {certificates: papers}\n"
+        "router: {listen: tls/0.0.0.0:7447}\nservice: {folder: folded, workers: 2}\nsecurity: {certificates: tls}\n"
     )
     assert main(["up", str(file), "--check"]) == 2
     assert "perception certificates DEPLOYMENT makes all that are missing" in capsys.readouterr().err
@@ -180,4 +182,4 @@ def test_with_security_each_process_shows_its_own_papers(tmp_path: Path, capsys:
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     assert lines["router"].endswith(f"serve router --config {file}")
     assert "--connect tls/127.0.0.1:7447" in lines["block1"]
-    assert lines["block1"].endswith(f"--certificate {tmp_path}/papers/block1.pem --key {tmp_path}/papers/block1.key")
+    assert lines["block1"].endswith(f"--certificate {tmp_path}/tls/block1.pem --key {tmp_path}/tls/block1.key")

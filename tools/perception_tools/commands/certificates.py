@@ -20,8 +20,8 @@ def certificates(deployment: Positional[Path], host: tuple[str, ...] = ()) -> No
         deployment: YAML file with `security`.
         host: Names and addresses that other hosts find the router at.
     """
-    from perception_nodes.operations.authority import make_certificates
     from perception_nodes.operations.deployment import ROUTER, read_deployment
+    from perception_nodes.security.authority import make_certificates
 
     plan = read_deployment(deployment)
     if plan.security is None:

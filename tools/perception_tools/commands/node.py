@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import zenoh
 
     from perception_nodes.operations.deployment import Deployment
-    from perception_nodes.ros.topic_process import TopicProcess
+    from perception_nodes.operations.topic_process import TopicProcess
     from perception_nodes.ros.topics import RosNode
 
 
@@ -66,7 +66,7 @@ def show_in_foxglove(config: Path) -> NoReturn:
     plan = deployment.foxglove or FoxglovePlan()
 
     def start(_: zenoh.Session, ros: RosNode, open_: ExitStack) -> TopicProcess:
-        from perception_nodes.recordings.foxglove_process import FoxgloveProcess
+        from perception_nodes.foxglove.process import FoxgloveProcess
 
         return open_.enter_context(FoxgloveProcess(ros, plan, deployment))
 

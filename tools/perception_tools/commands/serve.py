@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from perception_nodes.block.host import BlockHost
     from perception_nodes.operations.deployment import Deployment
     from perception_nodes.operations.endpoints import OperationsServer
-    from perception_nodes.operations.identity import Identity
+    from perception_nodes.security.identity import Identity
 
 
 def serve_block(
@@ -106,7 +106,7 @@ def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Id
         raise InputError(
             "serve block: expected --ca, --certificate and --key together, got some of them; give all three"
         )
-    from perception_nodes.operations.identity import Identity
+    from perception_nodes.security.identity import Identity
 
     return Identity(ca, certificate, key)
 

@@ -1,8 +1,8 @@
 """`perception up`: a whole deployment as processes, under supervisord (http://supervisord.org).
 
-Supervisor is in the package index, pure Python, and does what is wanted here: it restarts what dies, waits a second
-longer after every start that fails so that nothing loops hot, and on SIGTERM stops all, by force what does not go.
-(honcho stops all when one dies; circus restarts without back-off.)
+Supervisor is pure Python and does what is needed here: it restarts a process that dies, waits a second longer after
+every failed start, and on SIGTERM stops all processes, by force those that do not stop. (honcho stops all when one
+dies; circus restarts without back-off.)
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 STABLE_S = 5
 """A process that dies sooner has failed to start, and is started again 1, 2, 3, … s later."""
 RETRIES = 60
-"""Failed starts until a process is given up: half an hour of them."""
+"""Number of failed starts after which a process is given up; they take half an hour."""
 STOP_S = 3
-"""From SIGTERM to SIGKILL; all processes stop at the same time."""
+"""Seconds from SIGTERM to SIGKILL; all processes stop at the same time."""
 
 
 def up(deployment: Positional[Path], check: bool = False) -> None:
     """Start a deployment's router, block service and nodes; restart what dies; stop all on SIGTERM within 5 s.
 
     Args:
-        deployment: YAML file; `perception_nodes.operations.deployment` says what is in it.
-        check: Only say whether the file is sound, and the commands that would run.
+        deployment: The deployment's YAML file; nodes/README.md lists its keys.
+        check: Check the file and print the commands that would run, without running them.
     """
     from perception_nodes.operations.deployment import read_deployment
 
@@ -51,7 +51,7 @@ def up(deployment: Positional[Path], check: bool = False) -> None:
 
 
 def commands(plan: Deployment, file: Path) -> dict[str, list[str]]:
-    """The command of every process by its name, in the order of their start."""
+    """Returns the command of every process by its name, in the order of their start."""
     perception = [sys.executable, "-m", "perception_tools.main"]
     config = ["--config", str(file.resolve())]
     made = {"router": [*perception, "serve", "router", *config]}
@@ -59,17 +59,16 @@ def commands(plan: Deployment, file: Path) -> dict[str, list[str]]:
         serve = [*perception, "serve", "block", str(plan.service.folder.resolve()), "--zenoh", "--json-logs"]
         serve += ["--connect", plan.router.place, "--threads", str(plan.service.threads)]
         serve += ["--name", *plan.service.pipelines] if plan.service.pipelines else []
-        made |= {name: serve + _papers(plan, name) for name in plan.service.names}
-    for name in plan.nodes:
-        made[f"node_{name}"] = [*perception, "node", "forecast", *config, "--name", name]
-    for name in plan.scene_qa:
-        made[f"node_{name}"] = [*perception, "node", "scene-qa", *config, "--name", name]
+        made |= {name: serve + _tls_options(plan, name) for name in plan.service.names}
+    for name, node in plan.nodes.items():
+        made[f"node_{name}"] = [*perception, "node", node.kind, *config, "--name", name]
     if plan.foxglove is not None:
         made["foxglove"] = [*perception, "node", "foxglove", *config]
     return made
 
 
-def _papers(plan: Deployment, name: str) -> list[str]:
+def _tls_options(plan: Deployment, name: str) -> list[str]:
+    """Options by which a process shows its certificate; none where there is no security."""
     identity = plan.identity_of(name)
     if identity is None:
         return []
@@ -78,7 +77,13 @@ def _papers(plan: Deployment, name: str) -> list[str]:
 
 
 def supervisor_configuration(plan: Deployment, file: Path, folder: Path) -> str:
-    """What supervisord reads; its socket, for its owner only, is in the folder."""
+    """Returns supervisord's configuration.
+
+    Args:
+        plan: What runs.
+        file: The deployment's file.
+        folder: Folder of supervisord's own socket and pid file; only its owner may use the socket.
+    """
     programs = commands(plan, file)
     sections = [
         f"[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile={folder}/supervisord.pid",

@@ -13,7 +13,7 @@ from perception_tools.served_models import served_model, use_remote_block
 if TYPE_CHECKING:
     import zenoh
 
-    from perception_nodes.operations.deployment import ForecastPlan
+    from perception_nodes.forecasting.plan import ForecastPlan
     from perception_nodes.ros.topics import RosNode
 
 

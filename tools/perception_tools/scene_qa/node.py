@@ -15,8 +15,8 @@ from perception_tools.served_models import served_model, use_remote_block
 if TYPE_CHECKING:
     import zenoh
 
-    from perception_nodes.operations.deployment import SceneQaPlan
     from perception_nodes.ros.topics import RosNode
+    from perception_nodes.scene_qa.plan import SceneQaPlan
 
 
 def open_node(plan: SceneQaPlan, session: zenoh.Session, ros: RosNode, open_: ExitStack) -> SceneQaProcess:

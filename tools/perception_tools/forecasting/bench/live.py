@@ -20,11 +20,12 @@ import numpy as np
 
 from perception.errors import InputError
 from perception.frozen.folded import can_fold
-from perception_nodes.operations.deployment import Deployment, ForecastPlan, read_deployment
-from perception_nodes.ros.autoware import ODOMETRY, odometry_of, tracked_objects_of
+from perception_nodes.forecasting.messages import odometry_of, tracked_objects_of
+from perception_nodes.forecasting.plan import ForecastPlan
+from perception_nodes.operations.deployment import Deployment, read_deployment
 from perception_nodes.ros.cdr import read_predicted_objects, write_tracked_objects
 from perception_nodes.ros.map_message import map_message
-from perception_nodes.ros.messages import POLYLINE_MAP, PREDICTED_OBJECTS, serialize, topic_of
+from perception_nodes.ros.messages import ODOMETRY, POLYLINE_MAP, PREDICTED_OBJECTS, serialize, topic_of
 from perception_nodes.ros.topics import RosNode, open_secure_session, open_session
 from perception_nodes.ros.wire import LATCHED, RmwZenoh
 from perception_tools.folding import write_pipelines
@@ -103,7 +104,7 @@ def _write_deployment(trained: TrainedForecaster, checkpoint: Path, folder: Path
         write_pipelines(trained.model.block, name, folder / "folded", ["int8_dynamic"])
         lines.append("service: {folder: folded/int8_dynamic}")
         node += f", block: {name.replace('/', '-')}"
-    lines.append(f"nodes: {{{NODE}: {{{node}}}}}")
+    lines.append(f"nodes: {{{NODE}: {{kind: forecast, {node}}}}}")
     if secure:
         plan = ForecastPlan(checkpoint)
         sends = f"publishes: [{plan.objects}, {plan.ego}, {plan.map}], subscribes: [{plan.forecasts}]"
@@ -142,8 +143,10 @@ def _tracker(plan: Deployment, drive: Drive) -> Iterator[_Tracker]:
         except InputError:
             if time.monotonic() > end:
                 raise
+    node = plan.nodes[NODE]
+    assert isinstance(node, ForecastPlan)
     with session, RosNode(session, RmwZenoh(node=TRACKER)) as ros:
-        yield _Tracker(ros, plan.nodes[NODE], drive)
+        yield _Tracker(ros, node, drive)
 
 
 class _Tracker:

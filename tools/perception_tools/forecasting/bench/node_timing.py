@@ -17,9 +17,9 @@ from perception.models.forecaster import Forecaster
 from perception.traffic.map_index import MapIndex
 from perception.traffic.scenario import AgentKind, MapPolylines
 from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting.messages import frame_of, predicted_objects_of, tracked_objects_of
 from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings, ForecastResult
 from perception_nodes.forecasting.resampling import NS_PER_STEP
-from perception_nodes.ros.autoware import frame_of, predicted_objects_of, tracked_objects_of
 from perception_nodes.ros.cdr import read_tracked_objects, write_predicted_objects, write_tracked_objects
 from perception_tools.forecasting.streaming.drive import Drive
 from perception_tools.forecasting.streaming.playback import percentiles

@@ -14,11 +14,11 @@ from perception.geometry import SE2
 from perception.traffic.map_index import MapIndex
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog, read_log
 from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting.messages import READERS
 from perception_nodes.recordings.recording import Recorded, read_recording
-from perception_nodes.ros.autoware import ODOMETRY, ego_pose_of
 from perception_nodes.ros.map_message import map_of
-from perception_nodes.ros.messages import POLYLINE_MAP, deserialize, stamp_ns_of
-from perception_nodes.ros.sensed_objects import READERS
+from perception_nodes.ros.messages import ODOMETRY, POLYLINE_MAP, deserialize, stamp_ns_of
+from perception_nodes.ros.odometry import ego_pose_of
 
 POSE_WITHIN_NS = 50_000_000
 """An ego pose may be so far from a frame's stamp, half a step; localisations run at 50 Hz and more."""

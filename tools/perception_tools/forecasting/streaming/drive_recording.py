@@ -11,30 +11,32 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from perception_nodes.forecasting import plan
 from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting.messages import odometry_of, predicted_objects_of, status_of, tracked_objects_of
 from perception_nodes.forecasting.node import ForecastResult
-from perception_nodes.operations import deployment
 from perception_nodes.recordings.recording import Recorder, read_recording
-from perception_nodes.ros.autoware import ODOMETRY, odometry_of, predicted_objects_of, status_of, tracked_objects_of
 from perception_nodes.ros.cdr import read_predicted_objects, write_predicted_objects, write_tracked_objects
 from perception_nodes.ros.map_message import map_message
 from perception_nodes.ros.messages import (
     FORECAST_STATUS,
+    ODOMETRY,
     POLYLINE_MAP,
     PREDICTED_OBJECTS,
     TRACKED_OBJECTS,
     serialize,
     topic_of,
 )
+from perception_nodes.ros.odometry import ODOMETRY_TOPIC
 from perception_nodes.ros.wire import LATCHED
 from perception_tools.forecasting.streaming.drive import Drive
 from perception_tools.forecasting.streaming.playback import Record
 
-MAP = topic_of(deployment.MAP, POLYLINE_MAP, LATCHED)
-EGO = topic_of(deployment.EGO, ODOMETRY)
-INPUT = topic_of(deployment.OBJECTS, TRACKED_OBJECTS)
-OUTPUT = topic_of(deployment.FORECASTS, PREDICTED_OBJECTS)
-STATUS = topic_of(deployment.STATUS, FORECAST_STATUS)
+MAP = topic_of(plan.MAP, POLYLINE_MAP, LATCHED)
+EGO = topic_of(ODOMETRY_TOPIC, ODOMETRY)
+INPUT = topic_of(plan.OBJECTS, TRACKED_OBJECTS)
+OUTPUT = topic_of(plan.FORECASTS, PREDICTED_OBJECTS)
+STATUS = topic_of(plan.STATUS, FORECAST_STATUS)
 
 
 @contextmanager

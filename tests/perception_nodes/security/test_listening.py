@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from perception.errors import InputError
-from perception_nodes.operations.listening import expect_guarded, reachable
+from perception_nodes.security.listening import expect_guarded, reachable
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import SCENE_ANSWER, SCENE_QUESTION, deserialize, header, make, serialize
-from perception_nodes.ros.scene_questions import asked_question_of, scene_answer_of
+from perception_nodes.scene_qa.messages import asked_question_of, scene_answer_of
 from perception_nodes.scene_qa.question import AnswerMode, AskedQuestion, Evidence, GivenAnswer, Status
 
 S = 10**9

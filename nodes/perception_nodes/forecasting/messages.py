@@ -1,21 +1,36 @@
-"""Between the forecasting node and Autoware's messages: tracked objects to frames, results to predicted objects."""
+"""The forecasting node's messages: what its objects may come in, and Autoware's messages for its results.
+
+Autoware's trackers send UUIDs and velocities, others only boxes with ids (`perception_nodes.forecasting.detections`).
+The node needs no more than the latter.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from perception.geometry import SE2, yaw
+from perception.geometry import SE2
 from perception.traffic.scenario import STEP_S, AgentKind
+from perception_nodes.forecasting.detections import detections_of
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.node import ForecastResult
-from perception_nodes.ros.messages import FORECAST_STATUS, header, make
+from perception_nodes.ros.cdr import read_tracked_objects
+from perception_nodes.ros.messages import (
+    DETECTIONS,
+    FORECAST_STATUS,
+    ODOMETRY,
+    TRACKED_OBJECTS,
+    deserialize,
+    header,
+    make,
+)
 from perception_nodes.ros.objects import Label, OrientationAvailability, PredictedObjects, TrackedObjects
 
-ODOMETRY = "nav_msgs/msg/Odometry"
 KIND_OF_LABEL = {
     Label.CAR: AgentKind.VEHICLE,
     Label.TRUCK: AgentKind.VEHICLE,
@@ -40,6 +55,7 @@ LABEL_OF_KIND = {
 
 _KINDS = np.array([KIND_OF_LABEL.get(label, AgentKind.UNKNOWN) for label in Label], dtype=np.int64)
 _LABELS = np.array([LABEL_OF_KIND.get(kind, Label.UNKNOWN) for kind in AgentKind], dtype=np.int64)
+_NOWHERE = SE2(float("nan"), float("nan"), float("nan"))
 _LEAST_MOVE_M = 0.05
 """A pose of a path that is nearer to the one before keeps its heading: the direction would be noise."""
 
@@ -121,12 +137,6 @@ def odometry_of(frame: TrackedFrame, *, frame_id: str = "map", child_frame_id: s
     )
 
 
-def ego_pose_of(odometry: Any) -> SE2:
-    """The planar pose in a `nav_msgs/Odometry`, of its child frame (`base_link`) in its frame (`map`)."""
-    at, q = odometry.pose.pose.position, odometry.pose.pose.orientation
-    return SE2(at.x, at.y, float(yaw(np.array([q.x, q.y, q.z, q.w]))))
-
-
 def path_headings(
     position: Float[np.ndarray, "objects 2"],
     heading: Float[np.ndarray, " objects"],
@@ -153,3 +163,45 @@ def _uuid(name: str) -> UUID:
         return UUID(name)
     except ValueError:
         return uuid5(NAMESPACE_OID, name)
+
+
+@dataclass(frozen=True)
+class SensedObjects:
+    """What a message says.
+
+    Attributes:
+        unposed: The objects, without the ego's pose.
+        frame_id: Frame of their coordinates.
+        complaint: What of the message could not be used; empty where all could.
+    """
+
+    unposed: TrackedFrame
+    frame_id: str
+    complaint: str = ""
+
+    @property
+    def stamp_ns(self) -> int:
+        """When the objects were sensed."""
+        return self.unposed.stamp_ns
+
+    def at(self, city_SE2_ego: SE2) -> TrackedFrame:
+        """The frame, once the ego's pose at its time is known."""
+        return replace(self.unposed, city_SE2_ego=city_SE2_ego)
+
+
+def _of_tracked_objects(cdr: bytes) -> SensedObjects:
+    objects = read_tracked_objects(cdr)
+    return SensedObjects(frame_of(objects, _NOWHERE), objects.frame_id)
+
+
+def _of_detections(cdr: bytes) -> SensedObjects:
+    message = deserialize(cdr, DETECTIONS)
+    detections = detections_of(message, _NOWHERE)
+    return SensedObjects(detections.frame, message.header.frame_id, detections.complaint)
+
+
+READERS: Mapping[str, Callable[[bytes], SensedObjects]] = {
+    TRACKED_OBJECTS: _of_tracked_objects,
+    DETECTIONS: _of_detections,
+}
+"""By the type of the message; each raises `MalformedMessage`."""

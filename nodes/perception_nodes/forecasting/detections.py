@@ -4,7 +4,7 @@ What it needs of the sender:
 
 * `id`: the track's, the same in every message as long as the track lives. A detection without one is left out, since
   without it there is no track; a mere detector wants a tracker behind it. Forecasts name an object by a UUID: the id
-  itself where it is one, otherwise one made of it, the same every time (`perception_nodes.ros.autoware`).
+  itself where it is one, otherwise one made of it, the same every time (`perception_nodes.forecasting.messages`).
 * Velocity: nothing. The message has none; as for Autoware's objects, the node takes it from the positions of the last
   two steps of its own 10 Hz history. An object seen for the first time has velocity 0.
 * `bbox`: in the frame of the ego pose (`map`); the header's frame says so, and those of single detections are not read.
@@ -26,7 +26,6 @@ from perception.traffic.scenario import AgentKind
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.ros.messages import stamp_ns_of
 
-DETECTIONS = "vision_msgs/msg/Detection3DArray"
 _VEHICLES = ("vehicle", "regular_vehicle", "large_vehicle", "car", "truck", "van", "trailer", "construction_vehicle")
 KIND_OF_CLASS = {
     **{name: AgentKind.VEHICLE for name in _VEHICLES},

@@ -17,25 +17,18 @@ from foxglove.websocket import ChannelView, Client, ServerListener
 from typing_extensions import override
 
 from perception.errors import InputError
+from perception_nodes.foxglove.drawings import DRAWINGS
 from perception_nodes.operations.deployment import Deployment, FoxglovePlan
 from perception_nodes.operations.diagnostics import DIAGNOSTICS, DIAGNOSTICS_TOPIC, Level, Status
 from perception_nodes.operations.inputs import Input
-from perception_nodes.recordings.foxglove_scene import DRAWINGS
-from perception_nodes.ros.autoware import ODOMETRY
+from perception_nodes.operations.topic_process import STUCK_S, WAIT_S, TopicProcess
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import (
-    FORECAST_STATUS,
-    POINT_CLOUD,
-    POLYLINE_MAP,
-    PREDICTED_OBJECTS,
-    SCENE_ANSWER,
-    SCENE_QUESTION,
     definition,
     topic_of,
 )
-from perception_nodes.ros.topic_process import STUCK_S, WAIT_S, TopicProcess
 from perception_nodes.ros.topics import Received, RosNode
-from perception_nodes.ros.wire import LATCHED, Topic
+from perception_nodes.ros.wire import Topic
 
 BACKLOG = 64
 """Messages that may wait for a client; a slow one loses the oldest."""
@@ -47,18 +40,8 @@ _log = logging.getLogger(__name__)
 def topics_of(deployment: Deployment, domain: int) -> list[Topic]:
     """The topics of a deployment's nodes in a domain, each once."""
     topics = [topic_of(DIAGNOSTICS_TOPIC, DIAGNOSTICS)]
-    for plan in (plan for plan in deployment.nodes.values() if plan.domain == domain):
-        topics += [
-            topic_of(plan.map, POLYLINE_MAP, LATCHED),
-            topic_of(plan.ego, ODOMETRY),
-            topic_of(plan.objects, plan.objects_type),
-            topic_of(plan.forecasts, PREDICTED_OBJECTS),
-            topic_of(plan.status, FORECAST_STATUS),
-        ]
-    for plan in (plan for plan in deployment.scene_qa.values() if plan.domain == domain):
-        if plan.scan is None:
-            topics += [topic_of(plan.clouds, POINT_CLOUD), topic_of(plan.ego, ODOMETRY)]
-        topics += [topic_of(plan.questions, SCENE_QUESTION), topic_of(plan.answers, SCENE_ANSWER)]
+    for plan in deployment.nodes.values():
+        topics += plan.topics if plan.domain == domain else ()
     return list(dict.fromkeys(topics))
 
 

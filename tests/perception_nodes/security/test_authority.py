@@ -8,8 +8,8 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from perception.errors import InputError
-from perception_nodes.operations.authority import make_certificates
-from perception_nodes.operations.identity import identity_in
+from perception_nodes.security.authority import make_certificates
+from perception_nodes.security.identity import identity_in
 
 
 def read(path: Path) -> x509.Certificate:

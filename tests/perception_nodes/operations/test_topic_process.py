@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
+from perception_nodes.operations import topic_process
 from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level, Status
-from perception_nodes.ros import topic_process
+from perception_nodes.operations.topic_process import TopicProcess
 from perception_nodes.ros.messages import deserialize
-from perception_nodes.ros.topic_process import TopicProcess
 from perception_nodes.ros.topics import RosNode
 
 

@@ -26,12 +26,18 @@ from foxglove.messages import (
 from jaxtyping import Float
 
 from perception.traffic.scenario import AgentKind, PolylineKind
-from perception_nodes.ros.autoware import ODOMETRY
+from perception_nodes.forecasting.messages import READERS
 from perception_nodes.ros.cdr import read_predicted_objects
-from perception_nodes.ros.detections import DETECTIONS
 from perception_nodes.ros.map_message import map_of
-from perception_nodes.ros.messages import POLYLINE_MAP, PREDICTED_OBJECTS, TRACKED_OBJECTS, deserialize, stamp_ns_of
-from perception_nodes.ros.sensed_objects import READERS
+from perception_nodes.ros.messages import (
+    DETECTIONS,
+    ODOMETRY,
+    POLYLINE_MAP,
+    PREDICTED_OBJECTS,
+    TRACKED_OBJECTS,
+    deserialize,
+    stamp_ns_of,
+)
 
 LEAST_CONFIDENCE = 0.1
 """Of a path that is drawn."""

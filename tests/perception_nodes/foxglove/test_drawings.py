@@ -14,12 +14,12 @@ pytest.importorskip("foxglove")
 from perception.traffic.map_index import MapIndex
 from perception.traffic.scenario import MapPolylines, PolylineKind
 from perception_nodes.forecasting.frames import TrackedFrame
-from perception_nodes.recordings.foxglove_scene import DRAWINGS, GREY, LEAST_CONFIDENCE, SHOWN_STEPS
-from perception_nodes.ros.autoware import ODOMETRY, odometry_of, tracked_objects_of
+from perception_nodes.forecasting.messages import odometry_of, tracked_objects_of
+from perception_nodes.foxglove.drawings import DRAWINGS, GREY, LEAST_CONFIDENCE, SHOWN_STEPS
 from perception_nodes.ros.cdr import write_predicted_objects, write_tracked_objects
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.map_message import map_message
-from perception_nodes.ros.messages import POLYLINE_MAP, PREDICTED_OBJECTS, TRACKED_OBJECTS, serialize
+from perception_nodes.ros.messages import ODOMETRY, POLYLINE_MAP, PREDICTED_OBJECTS, TRACKED_OBJECTS, serialize
 from perception_nodes.ros.objects import PredictedObjects
 
 Draw = Callable[[str, bytes | bytearray], Any]

@@ -22,18 +22,21 @@ from perception.errors import InputError
 from perception.traffic.map_index import MapIndex
 from perception.traffic.scenario import MapPolylines
 from perception_nodes.forecasting.frames import TrackedFrame
-from perception_nodes.operations.deployment import Deployment, ForecastPlan, FoxglovePlan, SceneQaPlan
-from perception_nodes.recordings.foxglove_process import FoxgloveProcess, topics_of
-from perception_nodes.recordings.foxglove_scene import DRAWINGS
-from perception_nodes.ros.autoware import tracked_objects_of
+from perception_nodes.forecasting.messages import tracked_objects_of
+from perception_nodes.forecasting.plan import ForecastPlan
+from perception_nodes.foxglove.drawings import DRAWINGS
+from perception_nodes.foxglove.process import FoxgloveProcess, topics_of
+from perception_nodes.operations.deployment import Deployment, FoxglovePlan
 from perception_nodes.ros.cdr import write_tracked_objects
 from perception_nodes.ros.map_message import map_message
 from perception_nodes.ros.messages import POLYLINE_MAP, TRACKED_OBJECTS, definition, serialize
 from perception_nodes.ros.topics import Publisher, RosNode
 from perception_nodes.ros.wire import RmwZenoh, Topic
+from perception_nodes.scene_qa.plan import SceneQaPlan
 
 PLAN = ForecastPlan(Path("run"))
-DEPLOYMENT = Deployment(nodes={"forecast": PLAN}, scene_qa={"answerer": SceneQaPlan(Path("rooms"), domain=3)})
+ANSWERER = SceneQaPlan(Path("rooms"), domain=3)
+DEPLOYMENT = Deployment(nodes={"forecast": PLAN, "answerer": ANSWERER})
 
 
 class App:
@@ -113,12 +116,13 @@ def say_until(app: App, publisher: Publisher, cdr: bytes | bytearray, *names: st
 
 
 def test_the_topics_are_those_of_the_domain_each_once() -> None:
-    names = [topic.name for topic in topics_of(DEPLOYMENT, 0)]
-    assert set(names) == {*PLAN.inputs, *PLAN.outputs, "/diagnostics"}
-    assert len(names) == len(set(names))
-    answerer = DEPLOYMENT.scene_qa["answerer"]
-    assert {topic.name for topic in topics_of(DEPLOYMENT, 3)} == {
-        *answerer.inputs, *answerer.outputs, "/diagnostics"}  # fmt: skip
+    diagnostics, *topics = topics_of(DEPLOYMENT, 0)
+    assert diagnostics.name == "/diagnostics"
+    assert topics == [*PLAN.inputs, *PLAN.outputs]
+    _, *topics = topics_of(DEPLOYMENT, 3)
+    assert topics == [*ANSWERER.inputs, *ANSWERER.outputs]
+    twice = topics_of(Deployment(nodes={"forecast": PLAN, "second": PLAN}), 0)
+    assert twice == topics_of(DEPLOYMENT, 0)
 
 
 def test_every_channel_says_what_it_holds(app: App) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from perception.errors import InputError
-from perception_nodes.operations import authority
-from perception_nodes.operations.authority import make_certificates
-from perception_nodes.operations.identity import identity_in
+from perception_nodes.security import authority
+from perception_nodes.security.authority import make_certificates
+from perception_nodes.security.identity import identity_in
 
 
 def test_zenoh_is_told_to_speak_tls_only_and_to_ask_for_certificates(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from perception.geometry import SE2
 from perception.traffic.scenario import AgentKind
+from perception_nodes.forecasting.detections import KIND_OF_CLASS, detections_of
 from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.ros.cdr_payload import MalformedMessage
-from perception_nodes.ros.detections import DETECTIONS, KIND_OF_CLASS, detections_of
-from perception_nodes.ros.messages import deserialize, make, serialize
+from perception_nodes.ros.messages import DETECTIONS, deserialize, make, serialize
 
 MakeFrame = Callable[..., TrackedFrame]
 

@@ -1,0 +1,1 @@
+"""A deployment's topics live in Foxglove's app."""

@@ -1,0 +1,1 @@
+"""Certificates: who a process is, and where a process may listen without them."""
