@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -98,6 +98,28 @@ def test_no_floor_of_perception_imports_from_a_higher_one() -> None:
         imported = {module.removeprefix("perception.").split(".")[0] for module in modules}
         wrong += [f"{path.relative_to(CHECKOUT)} imports {other}" for other in sorted(imported - may_import[folder])]
     assert wrong == []
+
+
+def _modules_in(path: Path, known: Collection[str]) -> set[str]:
+    """The known modules that a file imports; `from package import module` imports the module."""
+    found = set(imported_modules(path))
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & set(known)
+            found = (found - {node.module}) | submodules if len(submodules) == len(node.names) else found | submodules
+    return found & set(known)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    module_of = {}
+    for package, folder in PACKAGES.items():
+        for path in sources(package):
+            parts = path.relative_to(folder).with_suffix("").parts
+            module_of[".".join((package, *parts)).removesuffix(".__init__")] = path
+    imports = {name: _modules_in(path, module_of.keys()) for name, path in module_of.items()}
+    while leaves := {name for name, others in imports.items() if not others & imports.keys()}:
+        imports = {name: others for name, others in imports.items() if name not in leaves}
+    assert sorted(imports) == [], "these are in a circle, or import one that is"
 
 
 def test_every_source_file_has_a_test_file_at_the_same_place() -> None:

@@ -28,7 +28,7 @@ class FoldedResult:
     """What a precision gives.
 
     Attributes:
-        precision: Of the tail's weights; `unfolded` is the trained adapter itself.
+        precision: Precision of the tail's weights; `unfolded` is the trained adapter itself.
         megabytes: Size of the files, or of the adapter's weights.
         relative_error: Error of what the block gives to the rows that the head reads (without the tokens that a
             residual adapter adds), over all records: |difference| / |unfolded|, both as norms.
@@ -111,7 +111,7 @@ def write_pipelines(
         adapter: The model's block.
         name: Name of the recipe; a hyphen takes the place of its slash.
         out: Folder.
-        precisions: Of the block's weights.
+        precisions: Precisions of the block's weights.
     """
     written: dict[Precision, Path] = {}
     for precision in precisions:

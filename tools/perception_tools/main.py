@@ -178,7 +178,7 @@ def parse(name: str, function: Callable[..., Any], words: list[str], **options: 
         name: The command's words, for its help.
         function: Its signature gives the options, its docstring the help.
         words: After the command's own.
-        options: Of `tyro.cli`.
+        options: Options of `tyro.cli`.
     """
     import tyro
 

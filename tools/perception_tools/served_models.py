@@ -28,7 +28,7 @@ class ServedPlan(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """Of the block's weights, in the node's own process."""
+        """Precision of the block's weights, in the node's own process."""
         ...
 
     @property
@@ -38,7 +38,7 @@ class ServedPlan(Protocol):
 
     @property
     def timeout_ms(self) -> float:
-        """Of a request to the service."""
+        """Deadline of a request to the service."""
         ...
 
     @property

@@ -37,10 +37,10 @@ class Contender:
 
     Attributes:
         name: What is done differently.
-        precision: Of the weights.
-        regime: Of the readout.
+        precision: Precision of the weights.
+        regime: Regime of the readout.
         work: Does it.
-        flops: Of doing it once.
+        flops: Operations of doing it once.
         weight_bytes: That doing it once must read.
     """
 

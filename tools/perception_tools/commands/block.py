@@ -70,7 +70,7 @@ def fold(
     Args:
         run: The folder of a training run with a language block.
         out: Folder to write to.
-        precisions: Of the block's weights. `int8_dynamic` scales activations to 8 bits too.
+        precisions: Precisions of the block's weights. `int8_dynamic` scales activations to 8 bits too.
         data: A data set folder, as for `perception evaluate`.
         split: Which split of it.
         limit: Measure on this many of the first records only.

@@ -43,8 +43,8 @@ def serve_block(
     within 5 s. Start several on one machine: they hold one copy of the block between them.
 
     Args:
-        folder: Of one precision, written by `perception block fold`.
-        name: Pipelines to serve, each the name of its file without the ending; all of the folder unless told.
+        folder: Folder of one precision, written by `perception block fold`.
+        name: Pipelines to serve, each by the name of its file without the ending; by default all of the folder.
         zenoh: Serve on zenoh, for nodes on a robot.
         connect: Where to look for a zenoh router or peers. With certificates, the one router to be a client of.
         listen: Where zenoh peers may connect; without certificates only.
@@ -53,11 +53,11 @@ def serve_block(
         oip_client: With certificates, the common names of those who may ask by gRPC; all others are refused.
         ca: Certificate of the authority that has signed everybody's. With it, certificate and key, everything goes over
             TLS, and only with those who show a certificate of that authority.
-        certificate: Of this process.
-        key: Of the certificate.
+        certificate: Certificate of this process.
+        key: Key of the certificate.
         allow_unencrypted: Listen beyond loopback without certificates too, where anybody may ask.
         metrics: Port for /livez, /readyz and /metrics on loopback; 0 takes a free one.
-        threads: That torch computes with.
+        threads: Number of threads that torch computes with.
         json_logs: Log as JSON.
     """
     if not zenoh and oip is None:

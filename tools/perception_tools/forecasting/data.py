@@ -92,7 +92,7 @@ class TrainingScenarios(Dataset[Sample]):
 
     Args:
         folder: Where they are.
-        input: Of the encoder.
+        input: Shows scenarios to the encoder.
         recipe: Targets and augmentation.
         keep: Number of scenarios that stay in memory; the others are read every time.
     """

@@ -37,7 +37,7 @@ class Scored:
     """One model's running result.
 
     Attributes:
-        name: Of its column.
+        name: Heading of its column.
         run: Its run folder, for the learning curves; None where it was given as a loaded model.
         trained: The model.
         table: Its scores so far.

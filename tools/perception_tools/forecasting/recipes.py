@@ -23,15 +23,16 @@ class ForecastRecipe(LearningRecipe):
             predicted agent sees the scene from its own pose, a pass for each; `scene`: all from the focal one's.
         dim: Width of the tokens.
         global_layers: Self-attention layers over all polylines.
-        heads: Of that attention.
-        dropout: In the global graph.
-        modes: Futures for each agent, K.
+        heads: Number of heads of that attention.
+        dropout: Dropout in the global graph.
+        modes: Number of futures for each agent, K.
         max_tokens: Nearest polylines that each agent or lane sees (`pairwise`), or an agent's view holds (`agent`).
-        batch_scenarios: Scenarios in a step, over all processes.
-        targets_per_scenario: Agents predicted in a training scenario: the focal agent and randomly chosen others whose
-            future is complete, those that move first.
-        focal_weight: Of the focal agent in the loss, where every other predicted agent weighs 1.
-        expected_error_weight: Of the expected end error, which teaches the probabilities by how much modes are wrong.
+        batch_scenarios: Number of scenarios in a step, over all processes.
+        targets_per_scenario: Number of agents predicted in a training scenario: the focal agent and randomly chosen
+            others whose future is complete, those that move first.
+        focal_weight: Weight of the focal agent in the loss, where every other predicted agent weighs 1.
+        expected_error_weight: Weight of the expected end error, which teaches the probabilities by how much modes are
+            wrong.
         mirror_probability: Chance that a training scenario is mirrored.
         turn_std_rad: Spread of the random turn of every training view.
     """

@@ -29,7 +29,7 @@ class Played:
     Attributes:
         drive: What was played.
         trained: The model.
-        precision: Of the block's weights in the node.
+        precision: Precision of the block's weights in the node.
         model_id: As it stands in every result.
         results: Answers of the node, in order.
         sha256: Digest of the decoded answers: the same in every lockstep run.
@@ -69,15 +69,15 @@ def replay(
             Detection3DArray with ids), Odometry and a PolylineMap, such as --out writes (then there is nothing offline
             to compare to).
         checkpoint: A run's folder, or its model.safetensors.
-        node: What to play it through.
-        precision: Of the block's weights, in its deployment form; offline it stays as it was trained. `int8_dynamic`
-            scales activations to 8 bits too.
+        node: Kind of the node to play it through.
+        precision: Precision of the block's weights, in its deployment form; offline it stays as it was trained.
+            `int8_dynamic` scales activations to 8 bits too.
         lockstep: Every frame as soon as the one before is answered. The default.
         real_time: At the pace of the recording; frames that come while the node is busy are dropped and counted.
         out: MCAP file to record PredictedObjects to, beside the inputs.
         player: HTML file to write, which shows the replay in any browser.
         rerun: Recording to write for the Rerun viewer (NAME.rrd), which shows it in space; needs the extra [rerun].
-        threads: That torch computes with.
+        threads: Number of threads that torch computes with.
     """
     from perception_nodes.operations.computing import compute_with
 
@@ -119,7 +119,7 @@ def play(
     Args:
         log: As for `replay`.
         run: A run's folder or model file, or a model that is loaded already.
-        precision: Of the block's weights.
+        precision: Precision of the block's weights.
         real_time: Whether frames come at the pace of the recording, not as soon as the one before is answered.
         out: MCAP file to record to.
     """

@@ -33,7 +33,7 @@ class Table:
     """A caption, headings, and rows that begin with a heading of their own.
 
     Attributes:
-        id: Of the HTML element.
+        id: Id of the HTML element.
         caption: What the numbers are over.
         headings: One a column, the rows' own heading included.
         rows: Heading and cells.

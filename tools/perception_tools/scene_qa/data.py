@@ -53,7 +53,7 @@ class SceneQaBatch(TensorRecord):
 
     Attributes:
         scenes: None for a model that answers blindly.
-        situations: Of every question.
+        situations: Situation of every question.
         questions: In words.
         scene_of_question: Which scene each is about.
         targets: What should be answered.
@@ -103,7 +103,7 @@ class Collator:
 
 @dataclass(frozen=True)
 class Part:
-    """Of a scene's questions, the n-th so many."""
+    """One group of a scene's questions."""
 
     scene_id: str
     number: int
@@ -115,7 +115,7 @@ class TrainingGroups(Dataset[QuestionGroup]):
     Args:
         scans: Where the scenes are.
         questions: To learn from.
-        input: Of the model; None for one that answers blindly.
+        input: Shows scenes to the model; None for one that answers blindly.
         recipe: Augmentation and sizes.
         keep: Number of points of scenes that stay in memory; other scenes are read every time.
     """
@@ -164,7 +164,7 @@ class ValidationGroups(Dataset[QuestionGroup]):
     Args:
         scans: Where the scenes are.
         questions: To answer.
-        input: Of the model; None for one that answers blindly.
+        input: Shows scenes to the model; None for one that answers blindly.
     """
 
     def __init__(self, scans: StoredScans, questions: Sequence[SceneQuestion], input: SceneInput | None) -> None:

@@ -30,19 +30,19 @@ from perception_tools.scene_qa.scoring import AnsweringSystem, evaluate_answers
 
 @dataclass
 class Answered:
-    """What one model said.
+    """Answers of one model.
 
     Attributes:
-        name: Of its column.
+        name: Heading of its column.
         trained: The model.
-        said: Its ranked answers, and where it believes the askers to stand.
-        encoding_ms: Of every scene.
-        answering_ms: Of every scene's questions together, divided by how many there are.
+        given: Its ranked answers, and where it believes the askers to stand.
+        encoding_ms: Time to encode each scene.
+        answering_ms: Time to answer all questions of a scene, divided by their number.
     """
 
     name: str
     trained: TrainedAnswerer
-    said: AnswerPredictions = field(default_factory=AnswerPredictions)
+    given: AnswerPredictions = field(default_factory=AnswerPredictions)
     encoding_ms: list[float] = field(default_factory=list)
     answering_ms: list[float] = field(default_factory=list)
 
@@ -89,8 +89,8 @@ def evaluate_answerers(
     out.mkdir(parents=True, exist_ok=True)
     for index, model in enumerate(answered):
         suffix = f"-{model.name.replace('/', '-')}" if index else ""
-        write_predictions(out / f"predictions{suffix}.json", model.said, questions, scans)
-    systems = [AnsweringSystem(model.name, model.said.answers, model.said.viewpoints) for model in answered]
+        write_predictions(out / f"predictions{suffix}.json", model.given, questions, scans)
+    systems = [AnsweringSystem(model.name, model.given.answers, model.given.viewpoints) for model in answered]
     vocabulary = answered[0].trained.answers
     name = data_name or f"{scans.source} {split} of {data}"
     metrics = evaluate_answers(questions, systems, out, vocabulary=vocabulary, data_name=name)
@@ -105,16 +105,16 @@ def evaluate_answerers(
 
 
 def write_predictions(
-    path: Path, said: AnswerPredictions, questions: Sequence[SceneQuestion], scans: StoredScans
+    path: Path, given: AnswerPredictions, questions: Sequence[SceneQuestion], scans: StoredScans
 ) -> None:
     """Ranked answers, and the asker's place in the annotations' frame where that is known: `--predictions` reads it."""
     items: dict[str, dict] = {}
     for name, asked in by_scene(questions).items():
         frame = scans.read(name).scene_SE3_centred
         for number in (question.id for question in asked):
-            items[str(number)] = {"answer_top10": said.answers[number]}
-            if frame is not None and number in said.viewpoints:
-                pose = to_pose(said.viewpoints[number], frame)
+            items[str(number)] = {"answer_top10": given.answers[number]}
+            if frame is not None and number in given.viewpoints:
+                pose = to_pose(given.viewpoints[number], frame)
                 items[str(number)] |= {"position": pose.position.tolist(), "rotation": pose.rotation.tolist()}
     write_json(path, items)
 
@@ -127,25 +127,25 @@ def _answer(model: Answered, scene: Scene, questions: Sequence[SceneQuestion]) -
     tokens = answerer.encode([scene])
     encoded = time.perf_counter()
     answers = answerer.ask(tokens, [q.situation for q in questions], [q.question for q in questions])
-    remember(model.said, questions, answers, model.trained.answers)
+    remember(model.given, questions, answers, model.trained.answers)
     model.encoding_ms.append(1e3 * (encoded - start))
     model.answering_ms.append(1e3 * (time.perf_counter() - encoded) / len(questions))
 
 
 def remember(
-    said: AnswerPredictions, questions: Sequence[SceneQuestion], answers: SceneAnswers, vocabulary: AnswerVocabulary
+    given: AnswerPredictions, questions: Sequence[SceneQuestion], answers: SceneAnswers, vocabulary: AnswerVocabulary
 ) -> None:
     """Puts a model's answers to the others, ranked. The class of unknown answers is never given: it says nothing."""
     known = answers.logits[:, : len(vocabulary) - 1]
     ranked = known.topk(min(RANKS, known.shape[1]), dim=-1).indices.tolist()
     for question, classes in zip(questions, ranked, strict=True):
-        said.answers[question.id] = tuple(vocabulary.answer_of(c) for c in classes)
+        given.answers[question.id] = tuple(vocabulary.answer_of(c) for c in classes)
     if answers.viewpoint is None:
         return
     positions = answers.viewpoint.position.double().cpu().numpy()
     rotations = answers.viewpoint.rotation.double().cpu().numpy()
     for question, position, rotation in zip(questions, positions, rotations, strict=True):
-        said.viewpoints[question.id] = Viewpoint(position, rotation / np.linalg.norm(rotation))
+        given.viewpoints[question.id] = Viewpoint(position, rotation / np.linalg.norm(rotation))
 
 
 def _times(model: Answered) -> dict[str, float]:

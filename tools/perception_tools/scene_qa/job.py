@@ -90,13 +90,13 @@ def known_words(questions: Sequence[SceneQuestion], answers: Path | None, word_v
     """Words and answers of the training questions.
 
     Args:
-        questions: Of the training split.
+        questions: Questions of the training split.
         answers: SQA3D's dictionary; None takes what is answered at least twice.
         word_vectors: A GloVe text file; None where vectors are learned.
     """
     vocabulary = Vocabulary.of_texts(text for q in questions for text in (q.situation, q.question))
-    said = frequent_answers(answer for q in questions for answer in q.answers)
-    known = said if answers is None else read_answer_dict(answers)
+    frequent = frequent_answers(answer for q in questions for answer in q.answers)
+    known = frequent if answers is None else read_answer_dict(answers)
     if word_vectors is None:
         return KnownWords(vocabulary, known)
     return KnownWords(vocabulary, known, read_word_vectors(word_vectors, vocabulary.words).table(vocabulary))

@@ -35,12 +35,12 @@ POINT_FEATURES = 4
 
 @dataclass(frozen=True)
 class KnownWords:
-    """What a model reads and says.
+    """Words that a model reads, and answers that it gives.
 
     Attributes:
-        vocabulary: Words of texts.
-        answers: That it chooses among.
-        vectors: Of the words, not trained; None where they are learned.
+        vocabulary: Words of the texts.
+        answers: Answers that it chooses among.
+        vectors: Word vectors, not trained; None where they are learned.
     """
 
     vocabulary: Vocabulary
@@ -54,7 +54,7 @@ def build_answerer(recipe: SceneQaRecipe, words: KnownWords, mean_sizes: Float[T
     Args:
         recipe: Its numbers.
         words: What it reads and says.
-        mean_sizes: Of the boxes of each class, metres.
+        mean_sizes: Mean size of the boxes of each class, metres.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -121,7 +121,7 @@ class TrainedAnswerer:
     Attributes:
         model: In evaluation mode.
         recipe: It was built by.
-        answers: Of its logits.
+        answers: Answers of its logits.
         training: It went through.
     """
 
@@ -141,8 +141,8 @@ def save_answerer(
 ) -> None:
     """Writes under a temporary name and renames, so that the file is whole or the former one."""
     vocabulary = words.vocabulary
-    said = {"words": vocabulary.words, "rule": vocabulary.rule, "learned_vectors": words.vectors is None}
-    metadata = {"recipe": recipe.to_json(), "training": asdict(training), "vocabulary": said}
+    texts = {"words": vocabulary.words, "rule": vocabulary.rule, "learned_vectors": words.vectors is None}
+    metadata = {"recipe": recipe.to_json(), "training": asdict(training), "vocabulary": texts}
     write_model(path, model, TASK.format, metadata | {"answers": {"answers": words.answers.answers}})
 
 
@@ -154,11 +154,11 @@ def load_answerer(path: Path) -> TrainedAnswerer:
     """
     stored = read_model(path, TASK.format)
     recipe = SceneQaRecipe.from_json(stored.metadata["recipe"])
-    said = stored.metadata["vocabulary"]
+    texts = stored.metadata["vocabulary"]
     words = KnownWords(
-        Vocabulary(tuple(said["words"]), said["rule"]),
+        Vocabulary(tuple(texts["words"]), texts["rule"]),
         AnswerVocabulary(tuple(stored.metadata["answers"]["answers"])),
-        None if said["learned_vectors"] else stored.weights["text.words.weight"],
+        None if texts["learned_vectors"] else stored.weights["text.words.weight"],
     )
     model = build_answerer(recipe, words, torch.ones(len(BOX_CLASSES), 3))  # the sizes are among the weights
     stored.load_into(model)

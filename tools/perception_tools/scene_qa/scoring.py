@@ -31,10 +31,10 @@ NAMED_IDS = 5
 
 @dataclass(frozen=True)
 class AnsweringSystem:
-    """What one system said: a file of predictions, a trained model, or a baseline.
+    """Answers of one system: a file of predictions, a trained model, or a baseline.
 
     Attributes:
-        name: Of its row in every table.
+        name: Name of its row in every table.
         answers: Ranked, the best first, by question id.
         viewpoints: Where it believes the asker to stand, by question id, in the frame of the questions' own.
         is_oracle: Whether it was counted on the very questions that it answers.
@@ -180,7 +180,7 @@ def _form_example(table: AnswerTable) -> str:
 
 
 def _write_answers(path: Path, evaluations: Sequence[SystemEvaluation]) -> None:
-    """Every question with what each system said, one JSON object a line: for a look at the failures."""
+    """Every question with the answers of each system, one JSON object a line, for a look at the failures."""
     with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row, question in enumerate(evaluations[0].table.questions):
             record = {

@@ -48,16 +48,16 @@ def view_predictions(
     Raises:
         InputError: A file cannot be used, or the store holds none of the scenes that are asked about.
     """
-    scans, said = open_scene_store(data), read_predictions(predictions)
+    scans, given = open_scene_store(data), read_predictions(predictions)
     joined = join_questions(read_sqa3d_questions(questions, annotations), scans)
     viewed: list[ViewedQuestion] = []
     for name, asked in by_scene(first_scenes(joined.questions, scenes)).items():
         stored = scans.read(name)
         for question in asked:
-            guess, frame = said.viewpoints.get(question.id), stored.scene_SE3_centred
+            guess, frame = given.viewpoints.get(question.id), stored.scene_SE3_centred
             if guess is not None:
                 guess = None if frame is None else to_viewpoint(Pose(guess.position, guess.rotation), frame)
-            answers = said.answers.get(question.id, ())
+            answers = given.answers.get(question.id, ())
             viewed.append(ViewedQuestion(question, stored.scene, answers, guess=guess))
     _write(path, viewed, predictions.stem, questions.stem)
     print(path)
@@ -68,17 +68,17 @@ def view_scene(trained: TrainedAnswerer, questions: Sequence[SceneQuestion], sce
     """What a model answers to questions about a scene, and what it attends to."""
     model = trained.model
     seen = model.encode([scene])
-    said = model.ask(seen, [question.situation for question in questions], [q.question for q in questions])
-    known = said.probabilities[:, : len(trained.answers) - 1]
+    given = model.ask(seen, [question.situation for question in questions], [q.question for q in questions])
+    known = given.probabilities[:, : len(trained.answers) - 1]
     best = known.topk(min(SHOWN_ANSWERS, known.shape[1]))
     viewed = []
     for row, question in enumerate(questions):
         attention = guess = None
-        if seen is not None and said.evidence is not None:
-            attention = _attention(seen.detections, said.evidence[row].numpy())
-        if said.viewpoint is not None:
-            rotation = said.viewpoint.rotation[row].double().numpy()
-            guess = Viewpoint(said.viewpoint.position[row].double().numpy(), rotation / np.linalg.norm(rotation))
+        if seen is not None and given.evidence is not None:
+            attention = _attention(seen.detections, given.evidence[row].numpy())
+        if given.viewpoint is not None:
+            rotation = given.viewpoint.rotation[row].double().numpy()
+            guess = Viewpoint(given.viewpoint.position[row].double().numpy(), rotation / np.linalg.norm(rotation))
         answers = [trained.answers.answer_of(i) for i in best.indices[row].tolist()]
         viewed.append(ViewedQuestion(question, scene, answers, best.values[row].tolist(), attention, guess))
     return viewed

@@ -30,11 +30,11 @@ class SegmentSampler(Sampler[Key]):
     """Shuffled passes over the data, cut into segments: Lightning's epoch `e` is segment `e` of all passes.
 
     Args:
-        records: How many there are.
+        records: Number of records.
         batch: Records in a step, over all processes.
-        seed: Of the order.
-        rank: Of this process.
-        processes: How many share each step.
+        seed: Seed of the order.
+        rank: Rank of this process.
+        processes: Number of processes that share each step.
     """
 
     def __init__(self, records: int, batch: int, seed: int, rank: int = 0, processes: int = 1) -> None:

@@ -47,7 +47,7 @@ class LiveTimes:
     Attributes:
         sent: Frames.
         latency_ms: From a frame's sending to its forecasts' arrival, by stamp.
-        cpu_share: Of one core, by process.
+        cpu_share: Share of one core, by process.
     """
 
     sent: int = 0
@@ -72,7 +72,7 @@ def run_live(checkpoint: Path, drive: Drive, folder: Path, *, seconds: float, se
         checkpoint: A run's folder; its block, if it has one, is served by a process of its own in int8_dynamic.
         drive: Repeated as often as needed.
         folder: For the deployment's files.
-        seconds: Of the drive that are timed, after the node's history is whole.
+        seconds: Seconds of the drive that are timed, after the node's history is whole.
         secure: With certificates, over mTLS.
 
     Raises:

@@ -25,7 +25,7 @@ from perception_tools.forecasting.streaming.drive import Drive
 from perception_tools.forecasting.streaming.playback import percentiles
 
 PARTS = ("tracks, vectors, views", "agents' sub-graph", "rest of the encoder", "block", "decoder", "to the city frame")
-"""Of a frame, in their order."""
+"""Parts of a frame, in their order."""
 SYNTHETIC_AGENTS = 88
 """Road users of every synthetic frame: the busiest frame of the recorded logs has 87."""
 
@@ -36,8 +36,8 @@ class FrameTimes:
 
     Attributes:
         agents: Forecast in each frame.
-        wall_ms: Of each frame, from the call to the answer.
-        cpu_ms: Of all threads of the process meanwhile.
+        wall_ms: Time of each frame, from the call to the answer.
+        cpu_ms: Processor time of all threads of the process meanwhile.
         parts_ms: CPU time of each of `PARTS`.
     """
 
@@ -74,7 +74,12 @@ class _Watch:
             hook.remove()
 
     def parts_ms(self, begin_s: float, end_s: float) -> list[float]:
-        """Of the frame that began and ended then, in the order of `PARTS`; all 0 where the network was not asked."""
+        """Times of the parts of a frame, in the order of `PARTS`; all 0 where the network was not asked.
+
+        Args:
+            begin_s: When the frame began.
+            end_s: When it ended.
+        """
         if not self.marks:
             return [0.0] * len(PARTS)
         encoder, subgraph, subgraph_end, encoder_end, block, block_end, head, head_end = self.marks
@@ -124,7 +129,7 @@ class Endurance:
 
     Attributes:
         frames: That were answered.
-        cpu_ms_mean: Of a frame.
+        cpu_ms_mean: Mean processor time of a frame.
         rss_mb: Resident memory at the start of every simulated ten seconds.
         slope_mb_per_minute: Least squares over the last four fifths; before them caches and pools fill.
     """

@@ -37,7 +37,7 @@ def write_player(path: Path, drive: Drive, results: Sequence[ForecastResult], fa
     """Writes the player.
 
     Args:
-        path: Of the HTML file.
+        path: Path of the HTML file.
         drive: What was played.
         results: What the node said, at most once a frame.
         facts: Shown below the title, by name.

@@ -60,7 +60,7 @@ def recording(path: Path, drive: Drive) -> Iterator[Record]:
 
 
 def digest_of_recording(path: Path) -> str:
-    """As `digest`, of a recording's answers."""
+    """The digest of a recording's answers, equal to `digest` of its results."""
     return _digest(message.cdr for message in read_recording(path, [OUTPUT.name]))
 
 
@@ -70,7 +70,7 @@ def digest(results: Iterable[ForecastResult]) -> str:
 
 
 def _velocities(frame: TrackedFrame, result: ForecastResult) -> Float[np.ndarray, "objects 2"]:
-    """Of who is forecast; 0 of the others."""
+    """Velocity of each forecast object; 0 for the others."""
     known = dict(zip(result.objects.ids, result.velocity.tolist(), strict=True))
     return np.array([known.get(name, (0.0, 0.0)) for name in frame.ids]).reshape(-1, 2)
 

@@ -74,7 +74,7 @@ class OfflineDifference:
         max_m: The largest distance.
         max_probability: The largest difference of a probability.
         windows: How many frames had a whole history, so that there is an offline window that ends there.
-        forecasts: Of agents, compared.
+        forecasts: Number of agents' forecasts that were compared.
     """
 
     max_m: float
@@ -120,7 +120,7 @@ def mean_consistency(results: Sequence[ForecastResult]) -> dict[str, float] | No
 
 
 def _consistency(before: ForecastResult, now: ForecastResult) -> Float[np.ndarray, "agents 2"]:
-    """Of the agents in both answers: most likely and best matching."""
+    """Consistency of the agents in both answers: most likely and best matching."""
     row_of = {name: row for row, name in enumerate(before.objects.ids)}
     rows = [(row_of[name], row) for row, name in enumerate(now.objects.ids) if name in row_of]
     apart = round((now.stamp_ns - before.stamp_ns) / NS_PER_STEP)

@@ -45,7 +45,7 @@ def write_rerun(path: Path, drive: Drive, results: Sequence[ForecastResult], fac
     """Writes the recording, and puts it in place once it is whole.
 
     Args:
-        path: Of the .rrd file; its folder is made where it does not exist.
+        path: Path of the .rrd file; its folder is made where it does not exist.
         drive: What was played.
         results: What the node said, at most once a frame.
         facts: Shown with the recording's properties, by name.

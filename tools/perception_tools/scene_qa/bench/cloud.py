@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RADIUS_M, NEIGHBOURS = 0.2, 64
-"""Of VoteNet's first set abstraction."""
+"""Radius of VoteNet's first set abstraction."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def bench_cloud(
         points: In the room.
         centres: Points to sample, and balls to fill.
         repeat: Rounds; of each way the fastest counts, so that other programs do not.
-        threads: Of torch. Open3D's neighbour search takes all processors (see its processor time).
+        threads: Number of torch's threads. Open3D's neighbour search takes all processors (see its processor time).
         json: Print JSON instead of a table.
     """
     from perception.errors import InputError

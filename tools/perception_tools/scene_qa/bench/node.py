@@ -25,7 +25,7 @@ QUESTIONS = (
 )
 """Situation and question: of different lengths, as people ask."""
 ANSWERS = 706
-"""As many as SQA3D's dictionary holds."""
+"""Number of answers in SQA3D's dictionary."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Timing:
     """A node's latencies with a number of threads, in milliseconds.
 
     Attributes:
-        threads: Of torch.
+        threads: Number of torch's threads.
         block: `plain`, or `folded` for deployment.
-        first_ms: Of the first question about a scene, which encodes it: the median over versions of the scene.
+        first_ms: Time of the first question about a scene, which encodes it: the median over versions of the scene.
         p50_ms: Of the others.
         p99_ms: Of the others.
         cpu_ms: Processor time of one of the others, in the median, of all threads: other programs do not count.
@@ -67,10 +67,10 @@ def bench_scene_qa(
         source: Block URI; the time does not depend on its weights.
         points: That the network sees.
         dim: Width of the tokens: 256 in SQA3D, 768 in Pang et al.
-        proposals: Of objects, all of which pass the block for every question. VoteNet has 256; a trained one takes some
-            forty for objects.
+        proposals: Number of objects, all of which pass the block for every question. VoteNet has 256; a trained one
+            takes some forty for objects.
         questions: Asked after the first one.
-        versions: Of the scene, each encoded once.
+        versions: Number of versions of the scene, each encoded once.
         threads: Numbers of threads to try.
         json: Print JSON instead of a table.
     """
