@@ -68,9 +68,10 @@ def pipeline() -> list[str]:
     return [
         *parts,
         box(411, 48, 138, 170, ICE),
-        text(480, 118, "one block", 16, PAPER, bold=True),
-        text(480, 140, "of a language model,", 13, PAPER),
-        text(480, 162, "frozen, shared by all", 13, PAPER),
+        text(480, 108, "one block", 16, PAPER, bold=True),
+        text(480, 131, "of a language", 13, PAPER),
+        text(480, 150, "model, frozen,", 13, PAPER),
+        text(480, 169, "shared by all", 13, PAPER),
     ]
 
 
