@@ -14,9 +14,9 @@ from perception.texts.vocabulary import Vocabulary
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
 from perception_tools.scene_qa.data import Collator, SceneQaBatch, ValidationGroups, first_scenes
-from perception_tools.scene_qa.learning import KnownWords, SceneQaTask, build_answerer, stepped_factor
+from perception_tools.scene_qa.learning import KnownWords, SceneQaTask, build_answerer
 from perception_tools.scene_qa.recipes import SceneQaRecipe
-from perception_tools.training.lightning_task import parameter_groups
+from perception_tools.training.optim import parameter_groups
 
 SIZES = torch.ones(18, 3)
 
@@ -36,12 +36,6 @@ def batch(rooms_store: Path, words: KnownWords, tiny_answerer: SceneQaRecipe) ->
 
 def loss_of(recipe: SceneQaRecipe, words: KnownWords, batch: SceneQaBatch):
     return SceneQaTask(recipe, words, SIZES)._loss(batch)
-
-
-def test_the_paper_divides_the_rate_by_ten_after_10_15_and_20_of_30_passes() -> None:
-    factors = [stepped_factor(step, warmup=0, total=300) for step in (0, 99, 100, 149, 150, 199, 200, 299)]
-    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
-    assert stepped_factor(0, warmup=4, total=300) == 0.25
 
 
 def test_a_model_is_that_of_its_seed(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
@@ -83,20 +77,27 @@ def test_given_word_vectors_are_not_trained(tiny_answerer: SceneQaRecipe, words:
     model = build_answerer(tiny_answerer, replace(words, vectors=vectors), SIZES)
     assert isinstance(model.text, LstmText)
     assert torch.equal(model.text.words.weight, vectors)
-    trained = {id(p) for group in parameter_groups(model, tiny_answerer) for p in group["params"]}
+    trained = {id(p) for group in parameter_groups(model, {}, tiny_answerer) for p in group["params"]}
     assert id(model.text.words.weight) not in trained
     assert {id(p) for p in model.parameters() if p.requires_grad} == trained
 
 
-def test_the_projections_of_the_block_learn_at_their_own_rate(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
+def test_block_and_detector_may_learn_at_their_own_rates(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
     block = replace(tiny_answerer.block, learning_rate_multiplier=0.1)
-    model = build_answerer(replace(tiny_answerer, block=block), words, SIZES)
-    groups = parameter_groups(model, replace(tiny_answerer, block=block))
-    project_in = next(p for name, p in model.named_parameters() if name.startswith("block.project_in"))
-    (rate,) = {g["lr"] for g in groups if any(p is project_in for p in g["params"])}
-    assert rate == pytest.approx(0.1 * tiny_answerer.learning_rate)
+    own = replace(tiny_answerer.optimizer, group_rates={"detector": 2.0})
+    task = SceneQaTask(replace(tiny_answerer, block=block, optimizer=own), words, SIZES)
+    groups = parameter_groups(task.model, task.parameter_groups(), task.recipe)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert task.model.block is not None
+    assert task.model.scene is not None
+    for part, factor in ((task.model.block.project_in, 0.1), (task.model.scene, 2.0), (task.model.fusion, 1.0)):
+        assert {rates[id(p)] for p in part.parameters()} == {factor * tiny_answerer.learning_rate}
     biases = [g for g in groups if all(p.ndim < 2 for p in g["params"])]
     assert {g["weight_decay"] for g in biases} == {0.0}
+
+
+def test_a_blind_model_has_neither_group(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
+    assert SceneQaTask(replace(tiny_answerer, blind=True), words, SIZES).parameter_groups() == {}
 
 
 def test_it_learns_a_few_questions_by_heart(

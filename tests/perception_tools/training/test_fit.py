@@ -27,7 +27,7 @@ from perception_tools.forecasting.run import ForecastRun
 from perception_tools.model_files import MODEL_FILE
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import RESUME_FILE, RUN_FILE, fit
-from perception_tools.training.lightning_task import learning_rate_factor
+from perception_tools.training.optim import cosine_factor
 
 MakeRun = Callable[..., ForecastRun]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -88,7 +88,7 @@ def test_the_model_file_holds_the_average_of_the_weights(trained_run: Path) -> N
 
 def test_the_learning_rate_at_the_end_is_the_schedules(trained_run: Path, tiny_recipe) -> None:
     groups = checkpoint_of(trained_run)["optimizer_states"][0]["param_groups"]
-    expected = tiny_recipe.learning_rate * learning_rate_factor(12, tiny_recipe.warmup_steps, 12)
+    expected = tiny_recipe.learning_rate * cosine_factor(12, tiny_recipe.warmup_steps, 12)
     assert [group["lr"] for group in groups] == pytest.approx([expected] * len(groups))
 
 
@@ -160,7 +160,7 @@ def test_two_processes_train_as_one(make_run: MakeRun, data: Path, tmp_path: Pat
         np.testing.assert_allclose(one.trajectories, other.trajectories, rtol=0, atol=2e-4)
         np.testing.assert_allclose(one.probabilities, other.probabilities, rtol=0, atol=1e-5)
     curves, other_curves = read_curves(tmp_path / "one"), read_curves(tmp_path / "two")
-    for name in ("val/min_fde", "val/min_ade", "val/miss_rate", "val/min_fde_k1"):
+    for name in ("train/loss", "val/min_fde", "val/min_ade", "val/miss_rate", "val/min_fde_k1"):
         assert np.array(curves[name]) == pytest.approx(np.array(other_curves[name]), rel=1e-5), name
 
 

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import sys
 from inspect import cleandoc
+from pathlib import Path
+
+import tyro
 
 from perception.errors import InputError
 from perception_tools.references import resolve
 from perception_tools.tasks import all_tasks, task_of_recipe
+from perception_tools.training.recipes import LearningRecipe
 
 
 def train(words: list[str]) -> dict:
     """Trains a recipe; run the same command again after a stop and it goes on where it was.
 
-    Writes to OUT: model.safetensors (the averaged weights, at every validation), run.json, last.ckpt (for resuming)
-    and TensorBoard events.
+    RECIPE is a name, or a YAML file with `recipe: NAME` and the numbers that differ from it. Writes to OUT:
+    model.safetensors (the averaged weights, at every validation), run.json, last.ckpt (for resuming) and TensorBoard
+    events.
     """
     from perception_tools.main import parse
 
     if not words or words[0] in ("-h", "--help"):
         return _list_recipes(missing=not words)
-    name = words[0]
-    if name.startswith("-"):
-        raise InputError(f"expected the name of a recipe first, got {name}; `perception train --help` lists them")
+    name, recipe = _recipe(words[0])
     task = task_of_recipe(name)
     kind = resolve(task.run)
-    default = kind(data=parse_missing(), out=parse_missing(), recipe=task.recipes[name], name=name)
+    default = kind(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, name=name)
     description = f"{name}: {task.descriptions[name]}.\n\n{cleandoc(train.__doc__ or '')}"
     run = parse(f"train {name}", kind, words[1:], default=default, description=description)
 
@@ -34,11 +37,19 @@ def train(words: list[str]) -> dict:
     return {"model": str(fit(run))}
 
 
-def parse_missing() -> object:
-    """Stands for an option that has to be given."""
-    import tyro
+def _recipe(word: str) -> tuple[str, LearningRecipe]:
+    """A recipe by its name, or from a YAML file that names one and what differs from it.
 
-    return tyro.MISSING
+    Raises:
+        InputError: There is no such recipe, or the file cannot be used.
+    """
+    if word.startswith("-"):
+        raise InputError(f"expected the name of a recipe first, got {word}; `perception train --help` lists them")
+    if word.endswith((".yaml", ".yml")):
+        from perception_tools.training.recipe_file import read_recipe
+
+        return read_recipe(Path(word), {name: recipe for task in all_tasks() for name, recipe in task.recipes.items()})
+    return word, task_of_recipe(word).recipes[word]
 
 
 def _list_recipes(missing: bool) -> dict:
@@ -50,7 +61,11 @@ def _list_recipes(missing: bool) -> dict:
         print(f"\n{task.title[:1].upper()}{task.title[1:]}:", file=out)
         for name in task.recipes:
             print(f"  {name:<28} {task.descriptions[name]}", file=out)
-    print("\nperception train RECIPE --help shows every number of a recipe as an option.", file=out)
+    print(
+        "\nperception train RECIPE --help shows every number of a recipe as an option. RECIPE may also be a YAML file",
+        file=out,
+    )
+    print("with `recipe: NAME` and the numbers that differ from it.", file=out)
     if missing:
         raise InputError("expected the name of a recipe, got none; give one of those above")
     return {}

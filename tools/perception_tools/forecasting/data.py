@@ -27,7 +27,7 @@ from perception_datasets.errors import RecordError
 from perception_datasets.forecasting import ScenarioFolder
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.training.loaders import KeptRecords, make_loader
-from perception_tools.training.sampler import Key, SegmentSampler
+from perception_tools.training.sampler import Key, SegmentSampler, records_at_once
 
 STANDING_M = 2.0
 """An agent whose future ends within this distance of its start teaches little: others are chosen first."""
@@ -194,7 +194,7 @@ def training_loader(
     return make_loader(
         TrainingScenarios(folder, input, recipe, keep),
         collate=partial(make_training_batch, input=input, recipe=recipe),
-        batch=recipe.batch_scenarios // processes,
+        batch=records_at_once(recipe.batch_scenarios, processes, recipe.accumulate),
         sampler=SegmentSampler(len(folder), recipe.batch_scenarios, recipe.seed, rank, processes),
         workers=workers,
     )

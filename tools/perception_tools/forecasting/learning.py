@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -35,25 +35,17 @@ class ForecastTask(LearningTask[ForecastRecipe, Forecaster]):
         self.failures |= batch.failures
         views = batch.views
         loss = trajectory_loss(self.model(views), views.futures, views.futures_valid, batch.weights)
-        total = loss.total(self.recipe.expected_error_weight)
-        self.log_dict(
+        total, share = loss.total(self.recipe.expected_error_weight), self.share(batch.weights.sum())
+        self.log_step(
             {
                 "train/loss": total,
                 "train/regression": loss.regression,
                 "train/classification": loss.classification,
                 "train/expected_end_error": loss.expected_end_error,
             },
-            prog_bar=False,
-            batch_size=len(views.rows_valid),
+            share,
         )
-        return total * self._share(batch.weights.sum())
-
-    def _share(self, weight: Tensor) -> Tensor | float:
-        """What makes the mean over processes (DDP's gradient) the weighted mean over all agents."""
-        if self.trainer.world_size == 1:
-            return 1.0
-        everywhere = cast(Tensor, self.all_gather(weight)).sum()
-        return weight * self.trainer.world_size / everywhere
+        return total * share
 
     @override
     def validation_step(self, batch: ForecastBatch, batch_idx: int) -> None:

@@ -34,7 +34,7 @@ from perception_tools.scene_qa.model import (
 from perception_tools.scene_qa.run import SceneQaRun
 from perception_tools.training.job import Job
 from perception_tools.training.loaders import make_loader
-from perception_tools.training.sampler import SegmentSampler
+from perception_tools.training.sampler import SegmentSampler, records_at_once
 
 
 def scene_qa_job(run: SceneQaRun, model: SceneAnswerer | None = None) -> Job:
@@ -62,7 +62,7 @@ def scene_qa_job(run: SceneQaRun, model: SceneAnswerer | None = None) -> Job:
 
     def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
         sampler = SegmentSampler(len(groups), recipe.scenes, recipe.seed, rank, processes)
-        share = recipe.scenes // processes
+        share = records_at_once(recipe.scenes, processes, recipe.accumulate)
         train_loader = make_loader(groups, collate=collate, batch=share, sampler=sampler, workers=run.workers)
         return train_loader, validation_loader(scans, val_questions, shown, collate, rank, processes)
 

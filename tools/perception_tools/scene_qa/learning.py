@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from perception.encoders.votenet import Detections, VoteNet
@@ -20,14 +20,6 @@ from perception_tools.scene_qa.recipes import SceneQaRecipe
 from perception_tools.training.lightning_task import LearningTask
 
 DETECTION_PARTS = ("vote", "objectness", "box", "semantic", "seed_semantic")
-STEPS = ((1 / 3, 0.1), (1 / 2, 0.01), (2 / 3, 0.001))
-"""From which part of training on the learning rate is which part of its peak (Pang et al., §C: 10, 15, 20 of 30)."""
-
-
-def stepped_factor(step: int, warmup: int, total: int) -> float:
-    """Linear warm-up, then `STEPS`, as a part of the peak."""
-    factors = [1.0, *(factor for start, factor in STEPS if step >= start * total)]
-    return factors[-1] * min(1.0, (step + 1) / max(warmup, 1))
 
 
 class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
@@ -38,6 +30,9 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
         model: The answerer.
         detector: Taken as it is, instead of one that learns.
     """
+
+    # The detector's gradient is a hundred times as large: clipped together, next to nothing would be left of the rest.
+    clipped_apart = ("detector",)
 
     def __init__(self, recipe: SceneQaRecipe, model: SceneAnswerer, detector: VoteNet | None = None) -> None:
         super().__init__(recipe, model)
@@ -62,28 +57,10 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
             self.model.scene.eval()
 
     @override
-    def learning_rate_factor(self, step: int, total: int) -> float:
-        """As the recipe's schedule says."""
-        if self.recipe.schedule == "cosine":
-            return super().learning_rate_factor(step, total)
-        return stepped_factor(step, self.recipe.warmup_steps, total)
-
-    @override
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clips the detector's gradient and all others apart.
-
-        The detector's is a hundred times as large, and clipped together it would leave the rest next to nothing.
-        """
-        if gradient_clip_val:
-            detector = [] if self.model.scene is None else list(self.model.scene.parameters())
-            own = {id(parameter) for parameter in detector}
-            for part in (detector, [p for p in self.model.parameters() if id(p) not in own]):
-                torch.nn.utils.clip_grad_norm_(part, gradient_clip_val)
+    def parameter_groups(self) -> dict[str, Sequence[nn.Parameter]]:
+        """The block, and the detector."""
+        detector = {} if self.model.scene is None else {"detector": list(self.model.scene.parameters())}
+        return super().parameter_groups() | detector
 
     @override
     def training_step(self, batch: SceneQaBatch, batch_idx: int) -> Float[Tensor, ""]:
@@ -105,8 +82,7 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
     def _log_losses(self, total: Tensor, parts: dict[str, Tensor | None], detection: DetectionLoss | None) -> None:
         if detection is not None:
             parts |= {name: getattr(detection, name) for name in DETECTION_PARTS}
-        known = {f"train/{name}": value for name, value in {"loss": total, **parts}.items() if value is not None}
-        self.log_dict(known, batch_size=1)
+        self.log_step({f"train/{name}": value for name, value in {"loss": total, **parts}.items() if value is not None})
 
     def _loss(self, batch: SceneQaBatch) -> SceneAnswerLoss:
         answers, seen = self._answer(batch)

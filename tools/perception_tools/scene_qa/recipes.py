@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from perception_tools.training.recipes import BLOCKS, LearningRecipe
+from perception_tools.training.recipes import BLOCKS, LearningRecipe, Schedule
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ class SceneQaRecipe(LearningRecipe):
             axes.
         mirror: Mirror every other training scene. SQA3D does and leaves texts as they are; here left and right in its
             texts change places.
-        schedule: `steps` divides it by 10 after a third, a half and two thirds of training (Pang et al.), `cosine` ends
-            at 1 % of it.
+        schedule: As in `LearningRecipe`; `steps` is that of Pang et al.
     """
 
     blind: bool = False
@@ -75,7 +74,7 @@ class SceneQaRecipe(LearningRecipe):
     questions_per_scene: int = 4
     turns: Literal["half", "quarter"] = "half"
     mirror: bool = False
-    schedule: Literal["steps", "cosine"] = "steps"
+    schedule: Schedule = "steps"
     weight_decay: float = 1e-5
 
 

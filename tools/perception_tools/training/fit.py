@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from typing_extensions import override
 
@@ -20,6 +19,8 @@ from perception_tools.json_files import write_json
 from perception_tools.model_files import MODEL_FILE
 from perception_tools.tasks import task_of_recipe
 from perception_tools.training.job import Job
+from perception_tools.training.lightning_task import LearningTask
+from perception_tools.training.loggers import log_recipe, open_logger
 from perception_tools.training.run import TrainingRun
 from perception_tools.training.weight_average import WeightAverage
 
@@ -42,6 +43,11 @@ def fit(run: TrainingRun, model: Any = None) -> Path:
     recipe = run.recipe
     _quiet_lightning()
     export = ExportModel(run.out / MODEL_FILE, job, keep_best=recipe.patience > 0)
+    loggers = [open_logger(name, run.out) for name in run.logger]
+    for logger in loggers:
+        log_recipe(logger, recipe.to_json(), job.monitor)
+    if run.compile and isinstance(job.task, LearningTask):
+        job.task.compile_model()
     trainer = pl.Trainer(
         accelerator=run.accelerator,
         devices=run.devices,
@@ -56,7 +62,8 @@ def fit(run: TrainingRun, model: Any = None) -> Path:
         log_every_n_steps=min(50, job.batches),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        logger=TensorBoardLogger(run.out, name="", version=""),
+        accumulate_grad_batches=recipe.accumulate,
+        logger=loggers,
         callbacks=_callbacks(run, job, export),
         enable_model_summary=False,
         default_root_dir=run.out,
@@ -133,6 +140,8 @@ def _callbacks(run: TrainingRun, job: Job, export: ExportModel) -> list[Callback
         ModelCheckpoint(run.out, "last", save_on_train_epoch_end=True, enable_version_counter=False),
         TQDMProgressBar(refresh_rate=10),
     ]
+    if run.logger:
+        callbacks.append(LearningRateMonitor())
     if run.recipe.patience:
         patience = run.recipe.patience
         callbacks.append(EarlyStopping(job.monitor, mode=job.mode, patience=patience, check_on_train_epoch_end=False))

@@ -29,6 +29,8 @@ class TrainingRun:
         devices: Number of processes that train, each on a GPU of its own or on the CPU; under torchrun, on each host.
         nodes: Number of hosts, under torchrun.
         accelerator: Lightning's name: auto, cpu, gpu.
+        logger: Where numbers are logged: tensorboard, csv, wandb, mlflow, …; several are allowed.
+        compile: Compile the block with torch.compile; it is compiled anew for each new shape of its input.
         restart: Discard the run that is in `out`.
     """
 
@@ -45,6 +47,8 @@ class TrainingRun:
     devices: int = 1
     nodes: int = 1
     accelerator: str = "auto"
+    logger: tuple[str, ...] = ("tensorboard",)
+    compile: bool = False
     restart: bool = False
 
     def describe(self) -> dict:
