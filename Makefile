@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 DATA ?=
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint types wheel clean system-libraries
+.PHONY: install demo test lint types docs wheel clean system-libraries
 
 install: $(STAMP)
 
@@ -39,6 +39,10 @@ lint: install
 
 types: install
 	$(BIN)/pyright
+
+# API pages from the docstrings.
+docs: install
+	$(BIN)/python .ci/build_docs.py out/docs
 
 wheel: install
 	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist . >/dev/null
