@@ -143,7 +143,7 @@ def sensor_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_replay_node(sensor_log: Path, trained_run: Path) -> Callable[[], tuple[ForecastingNode, ReplayClock]]:
     """Makes an active node with the tiny model and the log's map, and the clock that it goes by."""
     from perception_datasets.argoverse.argoverse2_sensor import read_log
-    from perception_nodes.forecasting.node import ForecastingNode
+    from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
     from perception_tools.forecasting.model import load_model
     from perception_tools.forecasting.streaming.playback import ReplayClock
 
@@ -151,7 +151,7 @@ def make_replay_node(sensor_log: Path, trained_run: Path) -> Callable[[], tuple[
 
     def make() -> tuple[ForecastingNode, ReplayClock]:
         clock = ReplayClock()
-        node = ForecastingNode(clock=clock)
+        node = ForecastingNode(ForecastingSettings(max_forecasts=8), clock=clock)  # few sizes to warm up for
         node.configure(trained.model, history_steps=trained.training.history_steps, model_id="tiny")
         node.set_map(lanes)
         node.activate()

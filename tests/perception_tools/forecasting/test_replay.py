@@ -41,8 +41,7 @@ def test_the_blocks_precision_is_said_and_shows_in_the_difference_to_offline(
 ) -> None:
     trained = load_model(trained_run)
     with torch.no_grad():  # of so short a training the block's part is a thousandth of the tokens'
-        for parameter in trained.model.block.project_out.parameters():
-            parameter.mul_(300)
+        trained.model.get_parameter("block.project_out.weight").mul_(300)
     save_model(tmp_path / MODEL_FILE, trained.model, trained.recipe, trained.training)
     words = (sensor_log, "--checkpoint", tmp_path)
     exact = replay(capsys, *words)
