@@ -129,7 +129,7 @@ def test_the_learning_rate_of_every_group_is_logged_and_ends_as_scheduled(tmp_pa
 
 def test_parts_of_a_step_make_the_step(tmp_path: Path) -> None:
     """A step of eight records in four parts learns, averages and schedules as the same step at once."""
-    weights = {}
+    weights, losses = {}, {}
     for parts in (1, 4):
         recipe = LearningRecipe(passes=3, learning_rate=1e-2, warmup_steps=2, accumulate=parts, gradient_clip=0.5)
         task, average, seeds = Toy(recipe), WeightAverage(0.5), Seeds()
@@ -139,6 +139,9 @@ def test_parts_of_a_step_make_the_step(tmp_path: Path) -> None:
         weights[parts] = [*average.average.values()]
         rates = logged(tmp_path / str(parts), "learning_rate/rest")
         assert sorted(set(rates)) == sorted({1e-2 * cosine_factor(step, 2, 3) for step in range(3)})
+        losses[parts] = logged(tmp_path / str(parts), "train/loss")
+    assert len(losses[4]) == 3
+    assert losses[4] == pytest.approx(losses[1], rel=1e-4)
     for whole, parts in zip(weights[1], weights[4], strict=True):
         torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-6)
 
