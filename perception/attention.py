@@ -56,11 +56,6 @@ class Neighbours:
         rows = self.index.flatten(1).unsqueeze(-1).expand(-1, -1, values.shape[-1])
         return values.gather(1, rows).unflatten(1, self.index.shape[1:])
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Neighbours:
-        """The same on another device."""
-        index, valid = (each.to(device, non_blocking=non_blocking) for each in (self.index, self.valid))
-        return Neighbours(index, valid)
-
 
 class RelativeAttention(nn.Module):
     """Attention to neighbours that knows how each of them lies to the token (Shaw et al. 2018, eq. 3-4).

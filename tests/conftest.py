@@ -124,7 +124,7 @@ def made_rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def rooms_store(made_rooms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of the ten rooms and their questions. Do not change."""
-    from perception_tools.prepare import prepare_scannet, prepare_sqa3d
+    from perception_tools.scene_qa.prepare import prepare_scannet, prepare_sqa3d
 
     store = tmp_path_factory.mktemp("rooms_store")
     prepare_scannet(made_rooms, store, processes=1)

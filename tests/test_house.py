@@ -32,7 +32,8 @@ MAY_IMPORT = {
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
 WITHOUT_A_TEST_FILE = {
     "perception/errors.py": "one exception class",
-    "perception/forecasting/scenario.py": "types without behaviour; every reader's test checks what it puts into them",
+    "perception/traffic/augmentation.py": "a type without behaviour",
+    "perception/encoders/forecasting.py": "protocols; every encoder's and input's tests check what they promise",
 }
 IMPORTED_IF_THERE = {"av2"}  # by `perception bench readers`; it comes with [test]
 COME_WITH_THE_CORE_TOO = {"yaml", "jinja2", "markupsafe"}  # gguf needs the first, torch the others

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import TypeGuard
 
 import torch
 from jaxtyping import Float
@@ -178,7 +179,7 @@ class FoldedBlock(nn.Module):
 
 
 @torch.no_grad()
-def fold(adapter: FrozenBlockAdapter, precision: Precision = "float32", tail: BlockTail | None = None) -> FoldedBlock:
+def fold(adapter: nn.Module, precision: Precision = "float32", tail: BlockTail | None = None) -> FoldedBlock:
     """The deployment form of a trained adapter.
 
     Args:
@@ -189,7 +190,14 @@ def fold(adapter: FrozenBlockAdapter, precision: Precision = "float32", tail: Bl
     Raises:
         InputError: The adapter has no language block, or several, or another one than `tail` was made from.
     """
-    block = _only_block(adapter)
+    if not can_fold(adapter):
+        held = ", ".join(type(block).__name__ for block in getattr(adapter, "blocks", [])) or type(adapter).__name__
+        raise InputError(
+            f"fold: expected an adapter around one language block, got {held}; "
+            "an adapter without one, or around several, is served as it is"
+        )
+    (block,) = adapter.blocks
+    assert isinstance(block, LlamaBlock | OptBlock)
     fingerprint = fingerprint_of(block)
     if tail is None:
         tail = fold_tail(block, fingerprint, precision)
@@ -203,14 +211,11 @@ def fold(adapter: FrozenBlockAdapter, precision: Precision = "float32", tail: Bl
     return FoldedBlock(attention, tail, post_norm, project_out, adapter.residual, fingerprint_of(adapter))
 
 
-def _only_block(adapter: FrozenBlockAdapter) -> LlamaBlock | OptBlock:
-    block = adapter.blocks[-1]
-    if len(adapter.blocks) != 1 or not isinstance(block, LlamaBlock | OptBlock):
-        raise InputError(
-            f"fold: expected an adapter around one language block, got {len(adapter.blocks)} of "
-            f"{type(block).__name__}; an adapter without one, or around several, is served as it is"
-        )
-    return block
+def can_fold(block: object) -> TypeGuard[FrozenBlockAdapter]:
+    """Whether a model's block is an adapter around one language block; others are served as they are."""
+    if not isinstance(block, FrozenBlockAdapter):
+        return False
+    return len(block.blocks) == 1 and isinstance(block.blocks[0], LlamaBlock | OptBlock)
 
 
 @torch.no_grad()

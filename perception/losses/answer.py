@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from perception.batches import TensorRecord
 from perception.heads.answer import SceneAnswers, ViewpointEstimate
 from perception.losses.detection import DetectionLoss
 
 
 @dataclass(frozen=True)
-class AnswerTargets:
+class AnswerTargets(TensorRecord):
     """What should be answered.
 
     Attributes:

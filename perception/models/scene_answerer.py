@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -22,6 +23,11 @@ from perception.frozen.adapter import FrozenBlockAdapter
 from perception.fusion.grounding import Grounding, ReadText, SeenObjects
 from perception.fusion.mcan import AttentionPool, SceneTextFusion
 from perception.heads.answer import AnswerHead, SceneAnswers, ViewpointHead
+from perception.kernels.precision import Precision
+from perception.models.with_block import exchange_block, fold_block
+from perception.scenes.motion import STILL, SceneMotion
+from perception.scenes.sample import POINTS, STILL_SEED, SceneBatch, SceneSample, collate_scenes, sample_scene
+from perception.scenes.scene import Scene
 from perception.texts.vocabulary import TextBatch
 from perception.tokens import Tokens
 
@@ -41,6 +47,24 @@ class SceneTokens:
     proposals: Int[Tensor, "scenes objects"]
     detections: Detections
     looks: Float[Tensor, "scenes objects features"] | None = None
+
+
+@dataclass(frozen=True)
+class SceneInput:
+    """How scenes become what the detector reads.
+
+    Attributes:
+        points: Number of points sampled from a scan.
+        legacy_color: Whether colours are normalised twice, as the published code does by mistake.
+    """
+
+    points: int = POINTS
+    legacy_color: bool = False
+
+    def prepare(self, scene: Scene, rng: np.random.Generator | None = None, motion: SceneMotion = STILL) -> SceneSample:
+        """Sampled points of a scene; without a generator the same points every time, in evaluation and in nodes."""
+        rng = rng or np.random.default_rng(STILL_SEED)
+        return sample_scene(scene, rng, count=self.points, motion=motion, legacy_color=self.legacy_color)
 
 
 class SceneAnswerer(nn.Module):
@@ -64,6 +88,7 @@ class SceneAnswerer(nn.Module):
             `perception.fusion.grounding`, which estimates the asker's place in any case. None, as in SQA3D
             and Pang et al., leaves that to the fusion.
         one_answer: As `SceneAnswers` says.
+        input: Shows scenes to the detector.
     """
 
     def __init__(
@@ -82,8 +107,10 @@ class SceneAnswerer(nn.Module):
         with_viewpoint: bool = True,
         grounded_names: Sequence[str] | None = None,
         one_answer: bool = False,
+        input: SceneInput = SceneInput(),
     ) -> None:
         super().__init__()
+        self.input = input
         if (scene is None) != (block is None):
             raise ValueError("SceneAnswerer: expected a block exactly where there is a scene to see, got one of both")
         self.scene, self.text, self.block = scene, text, block
@@ -115,6 +142,39 @@ class SceneAnswerer(nn.Module):
         """Answers, and what was seen on the way; see `encode_scene` and `answer`."""
         scenes = None if self.scene is None else self.encode_scene(points, features)
         return self.answer(scenes, situation, question, scene_of_question), scenes
+
+    def prepare(self, scene: Scene, rng: np.random.Generator | None = None, motion: SceneMotion = STILL) -> SceneSample:
+        """Sampled points of a scene; see `SceneInput.prepare`."""
+        return self.input.prepare(scene, rng, motion)
+
+    def collate(self, samples: Sequence[SceneSample]) -> SceneBatch:
+        """Scenes side by side."""
+        return collate_scenes(samples)
+
+    def with_block(self, block: nn.Module) -> SceneAnswerer:
+        """The model with another block; all other weights are shared."""
+        return exchange_block(self, block)
+
+    def folded(self, precision: Precision = "float32") -> SceneAnswerer:
+        """The model for serving; see `perception.models.with_block.fold_block`."""
+        return fold_block(self, precision)
+
+    def encode(self, scenes: Sequence[Scene]) -> SceneTokens | None:
+        """What questions need of scenes; None in a model that answers blindly."""
+        if self.scene is None:
+            return None
+        batch = self.collate([self.prepare(scene) for scene in scenes]).to(next(self.parameters()).device)
+        return self.encode_scene(batch.points, batch.features)
+
+    def ask(
+        self,
+        scenes: SceneTokens | None,
+        situations: Sequence[str],
+        questions: Sequence[str],
+        scene_of_question: Int[Tensor, " questions"] | None = None,
+    ) -> SceneAnswers:
+        """Answers to questions in words; see `answer`."""
+        return self.answer(scenes, self.text.batch(situations), self.text.batch(questions), scene_of_question)
 
     def encode_scene(
         self, points: Float[Tensor, "scenes points 3"], features: Float[Tensor, "scenes points features"]

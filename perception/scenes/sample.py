@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64, UInt8
 from torch import Tensor
 
+from perception.batches import TensorRecord
 from perception.scenes.boxes import instance_boxes
 from perception.scenes.classes import BOX_CLASS_NYU40, BOX_CLASSES
 from perception.scenes.motion import STILL, SceneMotion
@@ -29,7 +30,7 @@ same points of a scene."""
 
 
 @dataclass(frozen=True)
-class SceneBatch:
+class SceneBatch(TensorRecord):
     """Sampled scenes of equally many points, boxes padded to the same number.
 
     Attributes:

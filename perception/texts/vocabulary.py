@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
+from perception.batches import TensorRecord
+
 Rule = Literal["plain", "sqa3d"]
 """`plain`: lower case; a word is letters, digits and apostrophes, and every other sign is a word of its own.
 `sqa3d`: as in SQA3D's code, only `?` and `.` are taken off words and the case stays: "What" and "chair," are then not
@@ -25,7 +27,7 @@ UNKNOWN = 0
 
 
 @dataclass(frozen=True)
-class TextBatch:
+class TextBatch(TensorRecord):
     """Texts, padded to the longest.
 
     Attributes:
@@ -35,10 +37,6 @@ class TextBatch:
 
     ids: Int[Tensor, "texts words"]
     valid: Bool[Tensor, "texts words"]
-
-    def to(self, device: torch.device | str) -> TextBatch:
-        """The same texts on another device."""
-        return TextBatch(self.ids.to(device), self.valid.to(device))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,9 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from perception.errors import InputError
+from perception.geometry import SE2
+
 STEP_S = 0.1
 """Both Argoverse data sets are sampled at 10 Hz."""
 
@@ -104,6 +107,10 @@ class MapPolylines:
         return len(self.ids)
 
 
+class UnusableScenario(InputError):
+    """A scenario that no forecaster can use."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """One forecasting record.
@@ -143,6 +150,23 @@ class Scenario:
     def synthetic(self) -> bool:
         """Whether the record was made, not measured."""
         return self.source == "synthetic"
+
+    def require_focal(self) -> None:
+        """Checks that the focal agent is observed at the present step: otherwise the scene has no frame.
+
+        Raises:
+            UnusableScenario: It is not.
+        """
+        if not self.agents.valid[self.focal, self.present]:
+            raise UnusableScenario(
+                f"scenario {self.id}: expected a focal agent that is observed at the present step {self.present}, "
+                f"{self.agents.ids[self.focal]} is not; leave the scenario out"
+            )
+
+    def city_SE2_agent(self, agent: int) -> SE2:
+        """Takes points from an agent's frame, its pose at the present step, to the city frame."""
+        x_m, y_m = self.agents.position[agent, self.present].tolist()
+        return SE2(x_m, y_m, float(self.agents.heading[agent, self.present]))
 
     @cached_property
     def has_complete_future(self) -> Bool[np.ndarray, " agents"]:

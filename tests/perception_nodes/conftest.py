@@ -131,7 +131,7 @@ def scene_answerer() -> SceneAnswerer:
     from perception.encoders.text import LstmText
     from perception.encoders.votenet import VoteNet
     from perception.frozen.adapter import build_adapter
-    from perception.models.scene_answerer import SceneAnswerer
+    from perception.models.scene_answerer import SceneAnswerer, SceneInput
     from perception.texts.vocabulary import Vocabulary
 
     torch.manual_seed(0)
@@ -142,7 +142,7 @@ def scene_answerer() -> SceneAnswerer:
     )
     block = build_adapter(16, source="random:32x48x4?seed=0", init="default")
     text = LstmText(words, dim=12, word_dim=6)
-    model = SceneAnswerer(seen, text, block, 5, dim=16, heads=2, pooled_dim=10).eval()
+    model = SceneAnswerer(seen, text, block, 5, dim=16, heads=2, pooled_dim=10, input=SceneInput(points=150)).eval()
     out = seen.propose[-1]
     assert isinstance(out, nn.Linear)
     with torch.no_grad():

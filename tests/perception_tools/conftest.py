@@ -12,8 +12,8 @@ import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
     from perception_nodes.forecasting.node import ForecastingNode
-    from perception_tools.commands.train import TrainingRun
     from perception_tools.forecasting.recipes import ForecastRecipe
+    from perception_tools.forecasting.run import ForecastRun
     from perception_tools.forecasting.streaming.playback import ReplayClock
 
 
@@ -71,19 +71,19 @@ def tiny_recipe() -> ForecastRecipe:
 
 
 @pytest.fixture(scope="session")
-def make_run(data: Path, tiny_recipe: ForecastRecipe) -> Callable[..., TrainingRun]:
+def make_run(data: Path, tiny_recipe: ForecastRecipe) -> Callable[..., ForecastRun]:
     """Makes a run into a folder, with changes to the recipe and other options of the run."""
-    from perception_tools.commands.train import TrainingRun
+    from perception_tools.forecasting.run import ForecastRun
 
-    def make(out: Path, recipe: dict | None = None, **options) -> TrainingRun:
+    def make(out: Path, recipe: dict | None = None, **options) -> ForecastRun:
         given = {"data": data, "out": out, "recipe": replace(tiny_recipe, **(recipe or {}))}
-        return TrainingRun(**{**given, "name": "forecast/vectornet-llama", **options})
+        return ForecastRun(**{**given, "name": "forecast/vectornet-llama", **options})
 
     return make
 
 
 @pytest.fixture(scope="session")
-def trained_run(make_run: Callable[..., TrainingRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_run(make_run: Callable[..., ForecastRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run. Tests must not change it."""
     from perception_tools.training.fit import fit
 

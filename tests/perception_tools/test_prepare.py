@@ -42,7 +42,7 @@ def test_rooms_and_their_questions_become_one_store(
     assert main(["prepare", "sqa3d", str(raw), out]) == 0
     printed = capsys.readouterr().out
     assert "questions about 8 scenes" in printed
-    assert "questions left out, their scenes are not in the store: synthetic00009_00" in printed
+    assert "questions left out, because their scenes are not in the store: synthetic00009_00" in printed
     assert {q.scene_id for q in read_questions(Path(out), "val")} == {"synthetic00008_00"}
     assert read_questions(Path(out), "test") == []
 
@@ -63,7 +63,7 @@ def test_questions_about_none_of_the_scenes_are_refused_and_replace_nothing(
         (tmp_path / path.name).write_text(path.read_text().replace("synthetic00008_00", "scene0015_00"))
     before = len(read_questions(rooms_store, "val"))
     assert main(["prepare", "sqa3d", str(tmp_path), str(rooms_store)]) == 2
-    assert "questions left out, their scenes are not in the store: scene0015_00" in capsys.readouterr().err
+    assert "questions left out, because their scenes are not in the store: scene0015_00" in capsys.readouterr().err
     assert len(read_questions(rooms_store, "val")) == before > 0
 
 

@@ -17,8 +17,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from perception.encoders.vectornet.network import POLYLINE_STEP
-from perception.encoders.vectornet.vectorize import vectorize
 from perception.errors import InputError
 from perception.geometry import SE2
 from perception.models.forecaster import Forecaster
@@ -127,8 +125,8 @@ class ForecastingNode:
         self._model, self._model_id, self._history = model, model_id, TrackHistory(history_steps)
         self._last_valid_ns, self._unanswered = None, 0
         self._know_lanes()
-        for count in range(0, self.settings.max_forecasts + 1, POLYLINE_STEP):
-            _warm_up(model, history_steps, count)
+        for agents in model.warm_up_agents(self.settings.max_forecasts + 1):  # the ego is one of them
+            _warm_up(model, history_steps, agents - 1)
         self.lifecycle.change("configure")
 
     def activate(self) -> None:
@@ -191,7 +189,7 @@ class ForecastingNode:
         arrival = self._history.add(frame.screened(self.settings.max_objects))
         if not arrival.is_present:
             raise _Unanswerable(arrival.value)
-        if self._map is None or self._lanes is None:
+        if self._map is None:
             raise _Unanswerable("no map yet")
         tracks = self._history.tracks()
         asked = self._asked(tracks)
@@ -203,7 +201,8 @@ class ForecastingNode:
         scenario = Scenario(
             str(frame.stamp_ns), "stream", self._city, tracks, near, self._history.steps, focal=0, ego=0
         )
-        (forecast,) = self._model.forecast([vectorize(scenario)], [asked], [self._lanes[torch.from_numpy(rows)]])
+        lanes = None if self._lanes is None else [self._lanes[torch.from_numpy(rows)]]
+        (forecast,) = self._model.forecast([scenario], [asked], lanes)
         if not np.isfinite(forecast.trajectories).all():
             raise _Unanswerable("the model's futures are not finite")
         objects = self._history.present.take(asked - 1)  # the ego is agent 0
@@ -230,7 +229,7 @@ class ForecastingNode:
 
     def _know_lanes(self) -> None:
         if self._model is not None and self._map is not None:
-            self._lanes = self._model.lane_features(self._map.polylines)
+            self._lanes = self._model.encode_map(self._map.polylines)
 
 
 def _empty(frame: TrackedFrame) -> _Answer:
@@ -247,4 +246,4 @@ def _warm_up(model: Forecaster, history_steps: int, count: int) -> None:
     none, no = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
     no_lanes = MapPolylines(none, np.zeros((0, 2, 2)), none, none, no, no)
     scenario = Scenario("warm-up", "stream", "", history.tracks(), no_lanes, history_steps, focal=0, ego=0)
-    model.forecast([vectorize(scenario)], [np.arange(count + 1)])
+    model.forecast([scenario], [np.arange(count + 1)])

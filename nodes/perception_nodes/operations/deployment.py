@@ -42,7 +42,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from perception.errors import InputError
 from perception_nodes.operations.configuration import read_yaml
@@ -204,6 +204,7 @@ class SceneQaPlan:
     Attributes:
         checkpoint: A run's folder.
         scan: The scene, as a file of coloured points; without one it is mapped from clouds.
+        precision: Of the block's weights, in the node's own process.
         block: Name of the pipeline to ask the service for; the checkpoint's own block in the node's process without it.
         timeout_ms: Of a request to the service.
         tolerance_ms: An answer that takes longer is an excess; see `perception_nodes.operations.diagnostics`.
@@ -224,6 +225,7 @@ class SceneQaPlan:
 
     checkpoint: Path
     scan: Path | None = None
+    precision: Literal["float32", "bfloat16", "int8", "int8_dynamic"] = "float32"
     block: str | None = None
     timeout_ms: float = 1000.0
     tolerance_ms: float = 2000.0
@@ -302,6 +304,10 @@ class Deployment:
                 raise InputError(f"node {name!r}: expected a ROS name of letters, digits and underscores; rename it")
             self._check_block(name, node.block)
         self._check_security()
+
+    def nodes_of(self, kind: str) -> Mapping[str, Any]:
+        """Plans of the nodes of a kind, by name."""
+        return {"forecast": self.nodes, "scene-qa": self.scene_qa}[kind]
 
     @property
     def own_names(self) -> list[str]:

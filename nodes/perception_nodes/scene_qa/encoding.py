@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from perception.errors import InputError
 from perception.models.scene_answerer import SceneAnswerer, SceneTokens
-from perception.scenes.sample import STILL_SEED, collate_scenes, sample_scene
 from perception.scenes.scene import Scene
 from perception_nodes.scene_qa.scene_map import SceneSnapshot
 
@@ -62,16 +62,17 @@ class SceneEncoder:
 
 
 @torch.inference_mode()
-def encode_snapshot(model: SceneAnswerer, snapshot: SceneSnapshot, points: int) -> SceneTokens:
+def encode_snapshot(model: SceneAnswerer, snapshot: SceneSnapshot) -> SceneTokens:
     """A snapshot's tokens, as offline evaluation computes them for a scan of the same points.
 
-    The rule: so many points of the scan, in its order, by `sample_scene` with `STILL_SEED`; heights above the floor
-    of the whole scan.
+    Raises:
+        InputError: The model answers blindly.
     """
     count = len(snapshot.points)
     nobody, nothing = np.zeros(0, np.int64), np.zeros(count, np.int64)
     no_boxes = np.zeros((0, 6), np.float32)
     scene = Scene("stream", snapshot.points, snapshot.colors, nothing, nothing, no_boxes, nobody, nobody)
-    batch = collate_scenes([sample_scene(scene, np.random.default_rng(STILL_SEED), count=points)])
-    device = next(model.parameters()).device
-    return model.encode_scene(batch.points.to(device), batch.features.to(device))
+    tokens = model.encode([scene])
+    if tokens is None:
+        raise InputError("scene: expected a model that sees scenes, got a blind one; train one that does")
+    return tokens

@@ -23,7 +23,6 @@ from perception.encoders.votenet import Detections
 from perception.errors import InputError
 from perception.models.scene_answerer import SceneAnswerer, SceneTokens
 from perception.scenes.classes import BOX_CLASSES
-from perception.scenes.sample import POINTS
 from perception.texts.answers import AnswerVocabulary
 from perception.texts.vocabulary import MAX_WORDS, split_words
 from perception_nodes.block.service import DeadlineExceeded, Overloaded
@@ -41,7 +40,6 @@ class SceneQaSettings:
     """Bounds of a node.
 
     Attributes:
-        points: Of a scene that the network sees: as many as it was trained with.
         max_age_s: Questions about an older scene are refused; infinite for a loaded scan.
         max_lag_s: A question is answered from the scene that is encoded, while the newest one is at most so much newer;
             otherwise it waits for the newest. Encoding takes a second, and a map may change ten times in that.
@@ -53,7 +51,6 @@ class SceneQaSettings:
         language: Of the model; questions in another are not answered.
     """
 
-    points: int = POINTS
     max_age_s: float = math.inf
     max_lag_s: float = 2.0
     min_confidence: float = 0.0
@@ -64,7 +61,7 @@ class SceneQaSettings:
     language: str = "en"
 
     def __post_init__(self) -> None:
-        for name, least in {"points": 1, "max_age_s": 0, "max_lag_s": 0, "max_waiting": 1, "max_characters": 1}.items():
+        for name, least in {"max_age_s": 0, "max_lag_s": 0, "max_waiting": 1, "max_characters": 1}.items():
             if not getattr(self, name) >= least:
                 raise InputError(f"{name}: expected at least {least}, got {getattr(self, name)}; give a larger number")
 
@@ -255,7 +252,7 @@ class SceneQaNode:
         return (self._clock() - scene.stamp_ns) / 1e9
 
     def _encode(self, model: SceneAnswerer, snapshot: SceneSnapshot) -> SceneTokens:
-        tokens = encode_snapshot(model, snapshot, self.settings.points)
+        tokens = encode_snapshot(model, snapshot)
         with self._changes:
             self.scenes_encoded += 1
         return tokens
@@ -264,7 +261,7 @@ class SceneQaNode:
         self, configured: _Configured, scene: EncodedScene, question: AskedQuestion, notes: list[str]
     ) -> GivenAnswer:
         model = configured.model
-        said = model.answer(scene.tokens, model.text.batch([question.situation]), model.text.batch([question.question]))
+        said = model.ask(scene.tokens, [question.situation], [question.question])
         scores = said.probabilities[0]
         if not scores.isfinite().all():
             raise _NotAnswered(Status.ERROR, "the model's scores are not finite")

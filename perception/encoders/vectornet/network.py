@@ -4,7 +4,7 @@ Widths follow the lineage of the frozen-block paper's author (ziqipang/Streaming
 separate for agents and lanes, and a global graph 256 wide. Four things differ from the paper. Every polyline enters
 the sub-graph in its own frame and its pose joins after it (`vectorize.py` says why). An agent's newest vectors are also
 read in order (`NewestVectors`). Attention is scaled by 1/√d, which the paper's equation 5 leaves out. And in the
-pairwise frame no token has a pose: attention is told how each pair lies to each other, as in SIMPL
+pairwise view no token has a pose: attention is told how each pair lies to each other, as in SIMPL
 (https://arxiv.org/abs/2402.02519), so that one pass over a scene serves every agent as a view of its own would.
 """
 
@@ -16,18 +16,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.attention import Neighbours, RelativeAttention, SelfAttention, unpack
-from perception.encoders.vectornet.vectorize import AGENT_FEATURES, LANE_FEATURES
-from perception.encoders.vectornet.views import VectorBatch
+from perception.encoders.vectornet.input import POLYLINE_STEP, VectorizedInput
+from perception.encoders.vectornet.vectorize import AGENT_FEATURES, LANE_FEATURES, vectorize_lanes
+from perception.encoders.vectornet.views import VectorBatch, View
 from perception.tokens import Tokens
-from perception.traffic.scenario import AgentKind
+from perception.traffic.scenario import AgentKind, MapPolylines
 
 NEWEST_VECTORS = 19
 """Argoverse 1's whole history; the newest 1.9 s of longer ones."""
 RELATION_DIM = 64
 """Width of what a polyline is told about where another one lies."""
-POLYLINE_STEP = 8
-"""In inference polylines are filled up to a multiple of this, so that kernels, which are written for each size anew
-(`perception.kernels.linear`), meet few sizes."""
 POSE_WAVELENGTHS_M = (4.0, 10.0, 25.0, 60.0, 150.0)
 """Of the sines that tell positions apart, from a lane's width to the size of a scene."""
 
@@ -204,8 +202,12 @@ class VectorNet(nn.Module):
         global_layers: Self-attention layers over all polylines; the paper has one.
         heads: Attention heads of the global graph; the paper has one.
         dropout: In the global graph.
-        pairwise: Whether each polyline is told how its neighbours lie to it (the pairwise frame), in place of where
-            it lies in a view.
+        view: From where polylines are seen, see `perception.encoders.vectornet.views`. In the pairwise view each
+            polyline is told how its neighbours lie to it, in the others where it lies in the view.
+        max_tokens: Polylines that each agent or lane sees (`pairwise`), or that an agent's view holds (`agent`).
+
+    Attributes:
+        input: Shows scenarios to the network.
     """
 
     def __init__(
@@ -215,11 +217,13 @@ class VectorNet(nn.Module):
         global_layers: int = 1,
         heads: int = 8,
         dropout: float = 0.0,
-        pairwise: bool = False,
+        view: View = "pairwise",
+        max_tokens: int = 48,
     ) -> None:
         super().__init__()
         self.dim = dim
-        self.pairwise = pairwise
+        self.input = VectorizedInput(view, max_tokens)
+        self.pairwise = pairwise = view == "pairwise"
         self.agent_subgraph = PolylineSubgraph(AGENT_FEATURES, subgraph_widths, dim)
         self.lane_subgraph = PolylineSubgraph(LANE_FEATURES, subgraph_widths, dim)
         self.newest_vectors = NewestVectors(NEWEST_VECTORS, dim)
@@ -233,6 +237,12 @@ class VectorNet(nn.Module):
         )
         self.norm = nn.LayerNorm(dim)
 
+    @torch.inference_mode()
+    def encode_map(self, lanes: MapPolylines) -> Float[Tensor, "lanes dim"]:
+        """Features of a map's polylines: each is written in its own frame, so they are the same in every scene."""
+        vectors, _ = vectorize_lanes(lanes, lanes.points)
+        return self.lane_subgraph(torch.from_numpy(vectors).to(self.agent_kind.weight.device))
+
     def encode_polylines(
         self, batch: VectorBatch, lanes: Float[Tensor, "all_lanes dim"] | None = None
     ) -> Float[Tensor, "polylines dim"]:
@@ -240,7 +250,7 @@ class VectorNet(nn.Module):
 
         Args:
             batch: The views.
-            lanes: What `lane_subgraph` gave for every lane of the batch's scenarios, where that is known already.
+            lanes: From `encode_map`, for every lane of the batch's scenarios; computed here where not given.
         """
         agents = (
             self.agent_subgraph(batch.agent_vectors, batch.agent_vectors_valid)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from perception.errors import InputError
 from perception.geometry import SE2
 from perception.traffic.scenario import STEP_S, MapPolylines, PolylineKind, Scenario, Turn
 
@@ -72,10 +71,6 @@ class VectorizedScenario:
     focal: int
 
 
-class UnusableScenario(InputError):
-    """A scenario that has no frame to stand in."""
-
-
 def vectorize(scenario: Scenario) -> VectorizedScenario:
     """Writes every agent and lane of a scenario in its own frame.
 
@@ -83,14 +78,9 @@ def vectorize(scenario: Scenario) -> VectorizedScenario:
         UnusableScenario: The focal agent is not observed at the present step, so the scene has no frame.
     """
     present, tracks = scenario.present, scenario.agents
-    if not tracks.valid[scenario.focal, present]:
-        raise UnusableScenario(
-            f"scenario {scenario.id}: expected a focal agent that is observed at the present step {present}, "
-            f"{tracks.ids[scenario.focal]} is not; leave the scenario out"
-        )
+    scenario.require_focal()
     agents = np.flatnonzero(tracks.valid[:, present])
-    x_m, y_m = tracks.position[scenario.focal, present].tolist()
-    city_SE2_scene = SE2(x_m, y_m, float(tracks.heading[scenario.focal, present]))
+    city_SE2_scene = scenario.city_SE2_agent(scenario.focal)
     scene_SE2_city = city_SE2_scene.inverse()
     position = scene_SE2_city.apply(tracks.position[agents])
     heading = tracks.heading[agents, present] - city_SE2_scene.heading_rad

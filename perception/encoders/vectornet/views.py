@@ -1,15 +1,15 @@
 """Views of vectorised scenarios: which polylines a viewer sees, from where, and whose futures it is asked.
 
-In the `agent` frame every predicted agent is a view of its own, with one row to read. In the `scene` frame a scenario
-is one view, from the focal agent's pose, with a row for every predicted agent; it holds all agents, and the lanes that
-the focal agent or a moving one may reach. The network is the same for both. The `pairwise` frame is a scene's view too,
+In the `agent` view every predicted agent is a view of its own, with one row to read. In the `scene` view a scenario
+is seen once, from the focal agent's pose, with a row for every predicted agent; it holds all agents, and the lanes that
+the focal agent or a moving one may reach. The network is the same for both. The `pairwise` view is a scene's too,
 in which every polyline sees its neighbours from its own pose: it does not matter to it where the view stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -18,22 +18,23 @@ from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
 from perception.attention import Neighbours
+from perception.batches import TensorRecord
 from perception.encoders.vectornet.vectorize import VectorizedScenario
 from perception.tokens import Readout
 
-Frame = Literal["agent", "scene", "pairwise"]
+View = Literal["agent", "scene", "pairwise"]
 LOOK_AHEAD_S = 1.5
 """An agent sees the polylines nearest to where it will be after half of Argoverse 1's three seconds."""
 REACH_S = (0.0, 1.0, 2.0, 3.0)
 """When the moving agents of a scene are looked for beside its lanes."""
 REACH_M = 25.0
-"""So near a lane must come to one of them to be seen in the scene frame: on Argoverse 1, 59 of 116 lanes do."""
+"""So near a lane must come to one of them to be seen in the scene view: on Argoverse 1, 59 of 116 lanes do."""
 MOVING_M_S = 1.0
 """What is slower counts as standing."""
 
 
 @dataclass(frozen=True)
-class VectorBatch:
+class VectorBatch(TensorRecord):
     """Scenarios and views as tensors.
 
     Polylines are ragged: those that any view sees stand one after another, all agents before all lanes.
@@ -48,7 +49,7 @@ class VectorBatch:
         token_index: Which polyline a token is, counted over agents and then lanes. Agents stand first in each view.
         token_poses: x, y (metres), cos, sin of the polyline's frame in the view's frame.
         token_valid: False where a view has fewer tokens.
-        neighbours: In the pairwise frame, the tokens that each token sees, itself first; none in the others.
+        neighbours: In the pairwise view, the tokens that each token sees, itself first; none in the others.
         rows: Tokens of the predicted agents.
         rows_valid: False where a view has fewer predicted agents.
         row_velocities: Present velocity of the predicted agents, each in its own frame, m/s.
@@ -80,14 +81,9 @@ class VectorBatch:
         """The rows of the predicted agents."""
         return Readout(self.rows, self.rows_valid)
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> VectorBatch:
-        """The same batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
-        return replace(self, **moved)
-
 
 @dataclass(frozen=True)
-class _View:
+class _Viewer:
     """One viewer: the polylines it sees as (scenario-local) token order, and the agents it is asked about."""
 
     agents: Int[np.ndarray, " seen_agents"]
@@ -102,7 +98,7 @@ def make_batch(
     scenarios: Sequence[VectorizedScenario],
     targets: Sequence[Int[np.ndarray, " _"]],
     *,
-    frame: Frame = "agent",
+    view: View = "agent",
     max_tokens: int = 96,
     turn_rad: Sequence[float] | None = None,
 ) -> VectorBatch:
@@ -111,17 +107,17 @@ def make_batch(
     Args:
         scenarios: At least one, all with the same number of history steps.
         targets: For each scenario, rows of the agents to predict. None of them may be empty.
-        frame: Who looks.
-        max_tokens: In the agent frame each view, in the pairwise frame each polyline sees this many polylines: those
-            nearest to where it will be. The scene frame has no such limit.
+        view: Who looks.
+        max_tokens: In the agent view each viewer, in the pairwise view each polyline sees this many polylines: those
+            nearest to where it will be. The scene view has no such limit.
         turn_rad: For each scenario, an angle by which the views are turned (augmentation). Futures stay as they are,
             since each is written in its own agent's frame.
     """
-    views: list[tuple[int, _View]] = []
+    views: list[tuple[int, _Viewer]] = []
     for index, (scenario, wanted) in enumerate(zip(scenarios, targets, strict=True)):
         turn = 0.0 if turn_rad is None else turn_rad[index]
-        if frame != "agent":
-            views.append((index, _scene_view(scenario, wanted, turn, max_tokens if frame == "pairwise" else 0)))
+        if view != "agent":
+            views.append((index, _scene_view(scenario, wanted, turn, max_tokens if view == "pairwise" else 0)))
         else:
             views.extend((index, _agent_view(scenario, int(agent), turn, max_tokens)) for agent in wanted)
     return _pad(scenarios, views)
@@ -129,12 +125,12 @@ def make_batch(
 
 def _scene_view(
     scenario: VectorizedScenario, targets: Int[np.ndarray, " targets"], turn_rad: float, neighbours: int
-) -> _View:
+) -> _Viewer:
     agents, lanes = np.arange(len(scenario.agents)), _lanes_in_reach(scenario)
     view = _turned(scenario.agent_poses[scenario.focal], turn_rad)
     poses = _poses_in_view(np.concatenate([scenario.agent_poses, scenario.lane_poses[lanes]]), view)
     nearest = _neighbours(scenario, lanes, neighbours)
-    return _View(agents, lanes, poses, rows=targets, row_agents=targets, neighbours=nearest)
+    return _Viewer(agents, lanes, poses, rows=targets, row_agents=targets, neighbours=nearest)
 
 
 def _neighbours(
@@ -182,7 +178,7 @@ def _lanes_in_reach(scenario: VectorizedScenario) -> Int[np.ndarray, " seen_lane
     return np.flatnonzero(squared_m.min(axis=(1, 2), initial=np.inf) < REACH_M**2)
 
 
-def _agent_view(scenario: VectorizedScenario, agent: int, turn_rad: float, max_tokens: int) -> _View:
+def _agent_view(scenario: VectorizedScenario, agent: int, turn_rad: float, max_tokens: int) -> _Viewer:
     x, y, cos, sin = pose = scenario.agent_poses[agent]
     ahead = float(np.linalg.norm(scenario.agent_velocities[agent])) * LOOK_AHEAD_S
     centre = np.array([x + ahead * cos, y + ahead * sin], np.float32)
@@ -194,7 +190,7 @@ def _agent_view(scenario: VectorizedScenario, agent: int, turn_rad: float, max_t
     lanes = nearest[nearest >= len(to_agents)] - len(to_agents)
     view = _turned(pose, turn_rad)
     poses = _poses_in_view(np.concatenate([scenario.agent_poses[agents], scenario.lane_poses[lanes]]), view)
-    return _View(
+    return _Viewer(
         agents,
         lanes,
         poses,
@@ -222,7 +218,7 @@ def _poses_in_view(
     ])  # fmt: skip
 
 
-def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _View]]) -> VectorBatch:
+def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Viewer]]) -> VectorBatch:
     first_agent = np.cumsum([0] + [len(s.agents) for s in scenarios])
     first_lane = np.cumsum([first_agent[-1]] + [len(s.lane_poses) for s in scenarios])
     polylines = [

@@ -14,23 +14,22 @@ from torch import nn
 from perception.baselines.constant_velocity import constant_velocity
 from perception.encoders.vectornet import views
 from perception.encoders.vectornet.network import VectorNet
-from perception.encoders.vectornet.vectorize import vectorize
-from perception.encoders.vectornet.views import Frame, make_batch
-from perception.frozen.adapter import build_adapter
+from perception.encoders.vectornet.views import View
+from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.geometry import SE2
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
 from perception.traffic.scenario import Forecast, Scenario
 
-every_frame = pytest.mark.parametrize("frame", get_args(Frame))
+every_view = pytest.mark.parametrize("view", get_args(View))
 SEEDS = (3, 4, 5)
 
 
-def tiny(frame: Frame = "agent", **options) -> Forecaster:
+def tiny(view: View = "agent", max_tokens: int = 96) -> Forecaster:
     torch.manual_seed(0)
-    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, pairwise=frame == "pairwise")
+    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view=view, max_tokens=max_tokens)
     block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
-    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10), frame=frame, **options).eval()
+    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10)).eval()
 
 
 def seen(scenario: Scenario) -> np.ndarray:
@@ -43,46 +42,46 @@ def assert_same(left: Forecast, right: Forecast, atol: float = 1e-3, probability
     np.testing.assert_allclose(left.probabilities, right.probabilities, rtol=0, atol=probability_atol)
 
 
-@every_frame
-def test_many_scenarios_in_one_call_are_forecast_as_one_by_one(random_scenario, frame: Frame) -> None:
+@every_view
+def test_many_scenarios_in_one_call_are_forecast_as_one_by_one(random_scenario, view: View) -> None:
     scenarios = [random_scenario(seed) for seed in SEEDS]
-    model = tiny(frame)
-    together = model.forecast([vectorize(s) for s in scenarios], [seen(s) for s in scenarios])
+    model = tiny(view)
+    together = model.forecast(scenarios, [seen(s) for s in scenarios])
     for scenario, forecast in zip(scenarios, together, strict=True):
-        (alone,) = model.forecast([vectorize(scenario)], [seen(scenario)])
+        (alone,) = model.forecast([scenario], [seen(scenario)])
         assert_same(forecast, alone)
         assert forecast.trajectories.shape == (len(seen(scenario)), 3, 10, 2)
         np.testing.assert_allclose(forecast.probabilities.sum(axis=1), 1, atol=1e-6)
 
 
-@every_frame
-def test_agents_may_be_asked_in_any_order(random_scenario, frame: Frame) -> None:
+@every_view
+def test_agents_may_be_asked_in_any_order(random_scenario, view: View) -> None:
     scenario = random_scenario(4)
     agents = seen(scenario)
     assert len(agents) > 2
     order = np.roll(np.arange(len(agents)), 1)
-    model, vectors = tiny(frame), vectorize(scenario)
+    model, vectors = tiny(view), scenario
     (sorted_agents,), (rolled,) = model.forecast([vectors], [agents]), model.forecast([vectors], [agents[order]])
     expected = Forecast(agents[order], sorted_agents.trajectories[order], sorted_agents.probabilities[order])
     assert_same(rolled, expected)
 
 
-@every_frame
-def test_forecasts_move_with_the_city(random_scenario, moved, frame: Frame) -> None:
+@every_view
+def test_forecasts_move_with_the_city(random_scenario, moved, view: View) -> None:
     scenario, elsewhere = random_scenario(5), SE2(2500.0, -900.0, 2.0)
-    model = tiny(frame)
-    (here,) = model.forecast([vectorize(scenario)], [seen(scenario)])
-    (there,) = model.forecast([vectorize(moved(scenario, elsewhere))], [seen(scenario)])
+    model = tiny(view)
+    (here,) = model.forecast([scenario], [seen(scenario)])
+    (there,) = model.forecast([moved(scenario, elsewhere)], [seen(scenario)])
     assert_same(there, replace(here, trajectories=elsewhere.apply(here.trajectories)))
 
 
-@every_frame
-def test_lane_features_that_are_known_already_change_nothing(random_scenario, frame: Frame) -> None:
+@every_view
+def test_lane_features_that_are_known_already_change_nothing(random_scenario, view: View) -> None:
     """Also where the views see only some of the lanes."""
     scenarios = [random_scenario(seed) for seed in SEEDS]
-    model = tiny(frame, max_tokens=5)
-    vectors, agents = [vectorize(s) for s in scenarios], [seen(s) for s in scenarios]
-    known = [model.lane_features(s.map) for s in scenarios]
+    model = tiny(view, max_tokens=5)
+    vectors, agents = scenarios, [seen(s) for s in scenarios]
+    known = [encoded for s in scenarios if (encoded := model.encode_map(s.map)) is not None]
     fresh, kept = model.forecast(vectors, agents), model.forecast(vectors, agents, known)
     for left, right in zip(fresh, kept, strict=True):
         assert_same(left, right, atol=1e-5)
@@ -90,55 +89,49 @@ def test_lane_features_that_are_known_already_change_nothing(random_scenario, fr
     assert any(np.abs(a.trajectories - b.trajectories).max() > 1e-3 for a, b in zip(fresh, exchanged, strict=True))
 
 
-def test_agent_and_scene_frame_agree_about_the_focal_agent_where_both_see_everything(
+def test_agent_and_scene_view_agree_about_the_focal_agent_where_both_see_everything(
     random_scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(views, "REACH_M", 1e6)
     scenario = random_scenario(5)
-    vectors, focal = [vectorize(scenario)], [np.array([scenario.focal])]
+    vectors, focal = [scenario], [np.array([scenario.focal])]
     assert_same(tiny("agent").forecast(vectors, focal)[0], tiny("scene").forecast(vectors, focal)[0])
 
 
-def test_in_the_pairwise_frame_every_agent_is_forecast_as_if_it_were_the_focal_one(
+def test_in_the_pairwise_view_every_agent_is_forecast_as_if_it_were_the_focal_one(
     random_scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(views, "REACH_M", 1e6)
     scenario, model = random_scenario(5), tiny("pairwise")
-    (together,) = model.forecast([vectorize(scenario)], [seen(scenario)])
+    (together,) = model.forecast([scenario], [seen(scenario)])
     for row, agent in enumerate(seen(scenario)):
-        (own,) = model.forecast([vectorize(replace(scenario, focal=int(agent)))], [np.array([agent])])
+        (own,) = model.forecast([replace(scenario, focal=int(agent))], [np.array([agent])])
         np.testing.assert_allclose(own.trajectories[0], together.trajectories[row], atol=1e-3)
 
 
-def test_the_frame_is_that_of_the_encoder() -> None:
-    encoder, block = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2), build_adapter(16, kind="none")
-    with pytest.raises(ValueError, match="pairwise=False"):
-        Forecaster(encoder, block, TrajectoryDecoder(16), frame="pairwise")
-
-
-@every_frame
+@every_view
 def test_agents_that_are_not_seen_at_the_present_are_refused(
-    make_scenario: Callable[..., Scenario], frame: Frame
+    make_scenario: Callable[..., Scenario], view: View
 ) -> None:
     scenario = make_scenario(agents=3)
     valid = scenario.agents.valid.copy()
     valid[1, scenario.present] = False
-    vectors = vectorize(replace(scenario, agents=replace(scenario.agents, valid=valid)))
+    vectors = replace(scenario, agents=replace(scenario.agents, valid=valid))
     for wanted in ([1], [0, 1], [3], []):
         with pytest.raises(ValueError, match=r"expected agents observed at the present step, \[0, 2\], got \["):
-            tiny(frame).forecast([vectors], [np.array(wanted, dtype=np.int64)])
+            tiny(view).forecast([vectors], [np.array(wanted, dtype=np.int64)])
 
 
-@every_frame
-def test_a_decoder_of_zeros_is_constant_velocity(make_scenario: Callable[..., Scenario], moved, frame: Frame) -> None:
-    model = tiny(frame)
+@every_view
+def test_a_decoder_of_zeros_is_constant_velocity(make_scenario: Callable[..., Scenario], moved, view: View) -> None:
+    model = tiny(view)
     last = model.head.regress[-1]
     assert isinstance(last, nn.Linear)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     scenario = moved(make_scenario(agents=3), SE2(800.0, 400.0, 1.1))
     agents = np.array([2, 0, 1])
-    (forecast,) = model.forecast([vectorize(scenario)], [agents])
+    (forecast,) = model.forecast([scenario], [agents])
     expected = constant_velocity(scenario, agents).trajectories
     np.testing.assert_allclose(forecast.trajectories, np.repeat(expected, 3, axis=1), atol=1e-4)
 
@@ -147,17 +140,19 @@ def test_gradients_reach_every_trained_parameter_through_the_frozen_block(
     make_scenario: Callable[..., Scenario],
 ) -> None:
     model = tiny().train()
-    modes = model(make_batch([vectorize(make_scenario(agents=3))], [np.array([0, 2])]))
+    modes = model(model.collate([model.prepare(make_scenario(agents=3))], [np.array([0, 2])]))
     (modes.trajectories.square().mean() + (modes.logits * torch.arange(3)).mean()).backward()
     silent = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     assert silent == []
-    assert all(p.grad is None for p in model.block.blocks.parameters())
+    adapter = model.block
+    assert isinstance(adapter, FrozenBlockAdapter)
+    assert all(p.grad is None for p in adapter.blocks.parameters())
 
 
-@every_frame
-def test_the_folded_model_forecasts_the_same(random_scenario, frame: Frame) -> None:
-    scenario, model = random_scenario(4), tiny(frame)
-    question = [vectorize(scenario)], [seen(scenario)]
+@every_view
+def test_the_folded_model_forecasts_the_same(random_scenario, view: View) -> None:
+    scenario, model = random_scenario(4), tiny(view)
+    question = [scenario], [seen(scenario)]
     (expected,), (folded,) = model.forecast(*question), model.folded().forecast(*question)
     assert_same(folded, expected, atol=1e-5)
     (narrow,) = model.folded("int8_dynamic").forecast(*question)

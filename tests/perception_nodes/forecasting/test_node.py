@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.encoders.vectornet.network import VectorNet
-from perception.encoders.vectornet.vectorize import vectorize
-from perception.encoders.vectornet.views import Frame
+from perception.encoders.vectornet.views import View
 from perception.errors import InputError
 from perception.frozen.adapter import build_adapter
 from perception.geometry import SE2
@@ -27,14 +26,14 @@ from perception_nodes.operations.lifecycle import LifecycleError
 
 MakeFrame = Callable[..., TrackedFrame]
 STEPS = 6
-every_frame = pytest.mark.parametrize("frame", get_args(Frame))
+every_view = pytest.mark.parametrize("view", get_args(View))
 
 
-def tiny(frame: Frame = "scene") -> Forecaster:
+def tiny(view: View = "scene") -> Forecaster:
     torch.manual_seed(0)
-    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, pairwise=frame == "pairwise")
+    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view=view, max_tokens=12)
     block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
-    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10), frame=frame, max_tokens=12).eval()
+    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +41,18 @@ def lanes(make_scenario: Callable[..., Scenario]) -> MapIndex:
     return MapIndex(make_scenario().map)
 
 
-def active(lanes: MapIndex | None, frame: Frame = "scene", **options) -> ForecastingNode:
+def active(lanes: MapIndex | None, view: View = "scene", **options) -> ForecastingNode:
     node = ForecastingNode(**options)
-    node.configure(tiny(frame), history_steps=STEPS, model_id="tiny")
+    node.configure(tiny(view), history_steps=STEPS, model_id="tiny")
     if lanes is not None:
         node.set_map(lanes)
     node.activate()
     return node
 
 
-def offline(frames: list[TrackedFrame], lanes: MapIndex, frame: Frame = "scene") -> ForecastResult:
+def offline(frames: list[TrackedFrame], lanes: MapIndex, view: View = "scene") -> ForecastResult:
     """A fresh node's answer to the last frame: all it knows is the frames given."""
-    node = active(lanes, frame)
+    node = active(lanes, view)
     return [node.step(f) for f in frames][-1]
 
 
@@ -82,11 +81,11 @@ def test_velocity_is_that_of_the_last_step(make_frame: MakeFrame, lanes: MapInde
     np.testing.assert_allclose(result.velocity, [[8, 0], [9, 0], [10, 0]], atol=1e-9)
 
 
-@every_frame
-def test_a_recorded_log_is_forecast_as_offline(real_data: Path, frame: Frame) -> None:
+@every_view
+def test_a_recorded_log_is_forecast_as_offline(real_data: Path, view: View) -> None:
     """The window that ends at each frame, by the reader's scenario with and without its future."""
     folder = sorted((real_data / "argoverse2" / "sensor_logs").iterdir())[0]
-    log, model = read_log(folder), tiny(frame)
+    log, model = read_log(folder), tiny(view)
     node = ForecastingNode()
     node.configure(model, history_steps=20, model_id="tiny")
     node.set_map(log.map)
@@ -104,7 +103,7 @@ def test_a_recorded_log_is_forecast_as_offline(real_data: Path, frame: Frame) ->
         for future_steps in (60, 0):
             scenario = log.scenario(step - 19, history_steps=20, future_steps=future_steps)
             asked = np.flatnonzero(scenario.agents.scored)[1:]
-            (expected,) = model.forecast([vectorize(scenario)], [asked])
+            (expected,) = model.forecast([scenario], [asked])
             rows = [result.objects.ids.index(scenario.agents.ids[agent]) for agent in asked]
             np.testing.assert_allclose(result.trajectories[rows], expected.trajectories, rtol=0, atol=1e-4)
             np.testing.assert_allclose(result.probabilities[rows], expected.probabilities, rtol=0, atol=1e-5)
@@ -113,17 +112,17 @@ def test_a_recorded_log_is_forecast_as_offline(real_data: Path, frame: Frame) ->
     assert compared > 100
 
 
-@every_frame
-def test_kept_lanes_change_no_forecast(make_frame: MakeFrame, lanes: MapIndex, frame: Frame) -> None:
+@every_view
+def test_kept_lanes_change_no_forecast(make_frame: MakeFrame, lanes: MapIndex, view: View) -> None:
     """The node computes the lanes' features once a map; a network that sees them afresh says the same."""
     frames, history = [make_frame(step) for step in range(STEPS)], TrackHistory(STEPS)
     for f in frames:
         history.add(f.screened(100))
-    result = offline(frames, lanes, frame)
+    result = offline(frames, lanes, view)
     tracks = history.tracks()
     near = lanes.near(tracks.position, tracks.valid, 0, STEPS - 1)
     scenario = Scenario("s", "stream", "", tracks, near, STEPS, focal=0, ego=0)
-    (fresh,) = tiny(frame).forecast([vectorize(scenario)], [np.array([1, 2, 3])])
+    (fresh,) = tiny(view).forecast([scenario], [np.array([1, 2, 3])])
     np.testing.assert_allclose(result.trajectories, fresh.trajectories, rtol=0, atol=1e-5)
     np.testing.assert_allclose(result.probabilities, fresh.probabilities, rtol=0, atol=1e-6)
 
@@ -139,6 +138,7 @@ def test_another_map_or_another_model_makes_new_lanes(make_frame: MakeFrame, lan
     node.deactivate()
     node.cleanup()
     other = tiny()
+    assert isinstance(other.encoder, VectorNet)
     for parameter in other.encoder.lane_subgraph.parameters():
         parameter.data.mul_(-1.5)
     node.configure(other, history_steps=STEPS, model_id="other")
@@ -180,15 +180,15 @@ FAULTS: dict[str, Fault] = {
 }
 
 
-@every_frame
+@every_view
 @pytest.mark.parametrize("fault", FAULTS)
 def test_once_the_history_is_whole_again_a_fault_leaves_no_trace(
-    make_frame: MakeFrame, lanes: MapIndex, fault: str, frame: Frame
+    make_frame: MakeFrame, lanes: MapIndex, fault: str, view: View
 ) -> None:
     frames = [make_frame(step) for step in range(4 * STEPS)]
-    node = active(lanes, frame)
+    node = active(lanes, view)
     results = [node.step(f) for f in FAULTS[fault](frames, make_frame)]
-    assert_equal(next(r for r in reversed(results) if r.valid), offline(frames, lanes, frame))
+    assert_equal(next(r for r in reversed(results) if r.valid), offline(frames, lanes, view))
     assert all(np.isfinite(r.trajectories).all() for r in results)
     assert all(r.reason for r in results if not r.valid)
 

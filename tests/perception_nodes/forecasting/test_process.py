@@ -60,9 +60,9 @@ STEPS = 6
 
 def tiny() -> Forecaster:
     torch.manual_seed(0)
-    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2)
+    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view="scene", max_tokens=12)
     block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
-    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10), frame="scene", max_tokens=12).eval()
+    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10)).eval()
 
 
 def configured(model: Forecaster) -> ForecastingNode:
@@ -192,7 +192,7 @@ def test_with_the_block_served_elsewhere_the_forecasts_are_the_same(
     node = configured(model)
     blocks = ZenohBlocks(sessions[0])
     host = BlockHost({"forecast": fold(model.block)})
-    model.add_module("block", RemoteBlock(blocks, "forecast", timeout_s=10))
+    model.block = RemoteBlock(blocks, "forecast", timeout_s=10)
     with (
         ZenohBlockWorker(sessions[1], host),
         RosNode(sessions[1], RmwZenoh(node="tracker")) as theirs,

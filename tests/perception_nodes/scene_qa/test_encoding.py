@@ -13,7 +13,7 @@ def test_a_snapshot_is_encoded_as_its_scan_is_offline(scene_answerer, scan) -> N
     offline = collate_scenes([sample_scene(scan, np.random.default_rng(STILL_SEED), count=150)])
     with torch.inference_mode():
         expected = scene_answerer.encode_scene(offline.points, offline.features)
-    tokens = encode_snapshot(scene_answerer, SceneSnapshot.of_scene(scan, 0), points=150)
+    tokens = encode_snapshot(scene_answerer, SceneSnapshot.of_scene(scan, 0))
     torch.testing.assert_close(tokens.objects.values, expected.objects.values, rtol=0, atol=0)
     torch.testing.assert_close(tokens.detections.boxes, expected.detections.boxes, rtol=0, atol=0)
 

@@ -48,7 +48,7 @@ class Clock:
 
 
 def active(model: SceneAnswerer, scene: SceneSnapshot | None, clock: Clock | None = None, **options) -> SceneQaNode:
-    node = SceneQaNode(SceneQaSettings(points=POINTS, **options), clock=clock or Clock())
+    node = SceneQaNode(SceneQaSettings(**options), clock=clock or Clock())
     node.configure(model, ANSWERS, model_id="tiny")
     if scene is not None:
         node.set_scene(scene)
@@ -243,7 +243,7 @@ def test_yes_or_no_is_chosen_where_that_is_asked(node: SceneQaNode, snapshot: Sc
     assert named == {"yes", "no"}
     confidence = dict([(free.answer, free.confidence), *free.alternatives])
     assert answer.confidence == max(confidence["yes"], confidence["no"])
-    without = SceneQaNode(SceneQaSettings(points=POINTS), clock=Clock())
+    without = SceneQaNode(SceneQaSettings(), clock=Clock())
     assert node._configured is not None
     without.configure(node._configured.model, AnswerVocabulary(("a", "b", "c", "d")), model_id="other")
     without.set_scene(snapshot)
@@ -379,7 +379,8 @@ def test_forecasts_and_answers_pass_one_tail_and_stay_what_they_were(
     torch.manual_seed(0)
     adapter = build_adapter(16, source="random:32x48x4?seed=0", init="default")
     head = TrajectoryDecoder(16, modes=3, steps=10)
-    forecaster = Forecaster(VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2), adapter, head, frame="scene").eval()
+    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view="scene")
+    forecaster = Forecaster(encoder, adapter, head).eval()
     served_forecaster, served_answerer = deepcopy(forecaster), deepcopy(scene_answerer)
     assert isinstance(scene_answerer.block, FrozenBlockAdapter)
 

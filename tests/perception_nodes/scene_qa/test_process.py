@@ -57,7 +57,7 @@ PATIENCE_S = 30
 
 
 def configured(model: SceneAnswerer, **settings) -> SceneQaNode:
-    node = SceneQaNode(SceneQaSettings(points=POINTS, **settings))
+    node = SceneQaNode(SceneQaSettings(**settings))
     node.configure(model, ANSWERS, model_id="tiny")
     return node
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from perception_tools.commands.train import TrainingRun
 from perception_tools.forecasting.recipes import RECIPES
+from perception_tools.forecasting.run import ForecastRun
 from perception_tools.main import main
 from perception_tools.training.recipes import BlockRecipe
 
@@ -17,8 +17,8 @@ from perception_tools.training.recipes import BlockRecipe
 def parse(monkeypatch: pytest.MonkeyPatch):
     """The run that the command line asks for, without running it."""
 
-    def parse_words(*words: str) -> TrainingRun:
-        runs: list[TrainingRun] = []
+    def parse_words(*words: str) -> ForecastRun:
+        runs: list[ForecastRun] = []
         monkeypatch.setattr("perception_tools.training.fit.fit", runs.append)
         assert main(["train", *words, "--data", "in", "--out", "out"]) == 0
         return runs[0]
@@ -28,13 +28,13 @@ def parse(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_word_is_its_recipe(parse, name: str) -> None:
-    assert parse(name) == TrainingRun(data=Path("in"), out=Path("out"), recipe=RECIPES[name], name=name)
+    assert parse(name) == ForecastRun(data=Path("in"), out=Path("out"), recipe=RECIPES[name], name=name)
 
 
 def test_every_number_can_be_given(parse) -> None:
     run = parse("forecast/vectornet-llama", *"--learning-rate 2e-4 --frame agent --source random:4x8x2".split())
     block = BlockRecipe(source="random:4x8x2")
-    expected = replace(RECIPES["forecast/vectornet-llama"], learning_rate=2e-4, frame="agent", block=block)
+    expected = replace(RECIPES["forecast/vectornet-llama"], learning_rate=2e-4, view="agent", block=block)
     assert run.recipe == expected
 
 

@@ -15,8 +15,8 @@ from perception.errors import InputError
 from perception.metrics.forecasting import ForecastTable
 from perception.traffic.scenario import Scenario
 from perception_datasets.forecasting import open_forecasting
-from perception_tools.commands.train import TrainingRun
 from perception_tools.forecasting.evaluate import BASELINE, Split, asked_agents, evaluate_models
+from perception_tools.forecasting.run import ForecastRun
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import fit
 
@@ -130,9 +130,9 @@ def test_a_split_without_a_usable_scenario_is_refused(trained_run: Path, data: P
 
 @pytest.mark.usefixtures("without_report")
 def test_models_side_by_side_are_told_apart(
-    trained_run: Path, make_run: Callable[..., TrainingRun], data: Path, tmp_path: Path
+    trained_run: Path, make_run: Callable[..., ForecastRun], data: Path, tmp_path: Path
 ) -> None:
-    for name, recipe in (("other seed", {"seed": 1}), ("scene", {"frame": "scene"})):
+    for name, recipe in (("other seed", {"seed": 1}), ("scene", {"view": "scene"})):
         fit(make_run(tmp_path / name, {"passes": 1, **recipe}))
     shutil.copytree(trained_run, tmp_path / "a copy")
     runs = [trained_run, tmp_path / "other seed", tmp_path / "scene", tmp_path / "a copy"]

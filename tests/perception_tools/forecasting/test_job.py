@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from perception_datasets.forecasting import open_forecasting
-from perception_tools.commands.train import TrainingRun
 from perception_tools.forecasting.job import first_readable, forecast_job
 from perception_tools.forecasting.model import load_model
+from perception_tools.forecasting.run import ForecastRun
 
 
-def test_a_job_knows_its_epochs_its_model_and_its_number(make_run: Callable[..., TrainingRun], tmp_path: Path) -> None:
+def test_a_job_knows_its_epochs_its_model_and_its_number(make_run: Callable[..., ForecastRun], tmp_path: Path) -> None:
     job = forecast_job(make_run(tmp_path))
     assert (job.epochs, job.batches, job.monitor, job.mode) == (3, 4, "val/min_fde", "min")
     job.save(tmp_path / "model.safetensors", 5)
@@ -34,6 +34,6 @@ def test_the_first_scenario_that_can_be_read_tells_the_shape(
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_processes_share_the_data(make_run: Callable[..., TrainingRun], tmp_path: Path, rank: int) -> None:
+def test_processes_share_the_data(make_run: Callable[..., ForecastRun], tmp_path: Path, rank: int) -> None:
     training_data, _ = forecast_job(make_run(tmp_path)).loaders(rank, 2)
     assert training_data.batch_size == 1

@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from perception.encoders.vectornet.vectorize import vectorize
 from perception.traffic.scenario import Scenario
-from perception_tools.forecasting.learning import build_forecaster
+from perception_tools.forecasting.model import build_forecaster
 from perception_tools.forecasting.recipes import ForecastRecipe
 
 
@@ -27,9 +26,9 @@ def test_the_seed_alone_decides_the_first_weights(tiny_recipe: ForecastRecipe) -
 
 
 def test_a_recipes_numbers_reach_the_model(tiny_recipe: ForecastRecipe, make_scenario: Callable[..., Scenario]) -> None:
-    recipe = replace(tiny_recipe, modes=4, max_tokens=2, frame="scene", global_layers=2, dropout=0.25)
+    recipe = replace(tiny_recipe, modes=4, max_tokens=2, view="scene", global_layers=2, dropout=0.25)
     model = build_forecaster(recipe, 10).eval()
     assert (model.frame, model.max_tokens, len(model.encoder.global_graph)) == ("scene", 2, 2)
     assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)} == {0.25}
-    (forecast,) = model.forecast([vectorize(make_scenario())], [np.array([0, 1])])
+    (forecast,) = model.forecast([make_scenario()], [np.array([0, 1])])
     assert forecast.trajectories.shape == (2, 4, 10, 2)

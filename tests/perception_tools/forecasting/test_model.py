@@ -13,11 +13,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from perception.encoders.vectornet.vectorize import vectorize
 from perception.errors import InputError
 from perception.traffic.scenario import Scenario
-from perception_tools.forecasting.learning import build_forecaster
-from perception_tools.forecasting.model import Training, load_model, save_model
+from perception_tools.forecasting.model import Training, build_forecaster, load_model, save_model
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.model_files import MODEL_FILE
 
@@ -51,7 +49,7 @@ def test_a_model_comes_back_from_its_file(
     save_model(tmp_path / MODEL_FILE, model, recipe, TRAINING)
     loaded = load_model(tmp_path / MODEL_FILE)
     assert (loaded.recipe, loaded.training) == (recipe, TRAINING)
-    question = [vectorize(make_scenario())], [np.array([0, 1])]
+    question = [make_scenario()], [np.array([0, 1])]
     (ours,), (theirs,) = model.eval().forecast(*question), loaded.model.forecast(*question)
     np.testing.assert_array_equal(ours.trajectories, theirs.trajectories)
     np.testing.assert_array_equal(ours.probabilities, theirs.probabilities)

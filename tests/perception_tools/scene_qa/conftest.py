@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
-    from perception_tools.commands.train import SceneQaTrainingRun
     from perception_tools.scene_qa.recipes import SceneQaRecipe
+    from perception_tools.scene_qa.run import SceneQaRun
 
 
 @pytest.fixture(scope="session")
@@ -39,21 +39,19 @@ def tiny_answerer() -> SceneQaRecipe:
 
 
 @pytest.fixture(scope="session")
-def make_answerer_run(rooms_store: Path, tiny_answerer: SceneQaRecipe) -> Callable[..., SceneQaTrainingRun]:
+def make_answerer_run(rooms_store: Path, tiny_answerer: SceneQaRecipe) -> Callable[..., SceneQaRun]:
     """Makes a run into a folder, with changes to the recipe and other options of the run."""
-    from perception_tools.commands.train import SceneQaTrainingRun
+    from perception_tools.scene_qa.run import SceneQaRun
 
-    def make(out: Path, recipe: dict | None = None, **options) -> SceneQaTrainingRun:
+    def make(out: Path, recipe: dict | None = None, **options) -> SceneQaRun:
         given = {"data": rooms_store, "out": out, "recipe": replace(tiny_answerer, **(recipe or {}))}
-        return SceneQaTrainingRun(**{**given, "name": "scene-qa/rooms-llama", "limit": 3, **options})
+        return SceneQaRun(**{**given, "name": "scene-qa/rooms-llama", "limit": 3, **options})
 
     return make
 
 
 @pytest.fixture(scope="session")
-def trained_answerer(
-    make_answerer_run: Callable[..., SceneQaTrainingRun], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def trained_answerer(make_answerer_run: Callable[..., SceneQaRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run. Tests must not change it."""
     from perception_tools.training.fit import fit
 

@@ -14,10 +14,10 @@ from perception.errors import InputError
 from perception.heads.answer import SceneAnswers, ViewpointEstimate
 from perception.scenes.scene import SceneQuestion
 from perception.texts.answers import AnswerVocabulary
-from perception_tools.commands.train import SceneQaTrainingRun
 from perception_tools.main import main
 from perception_tools.scene_qa.evaluate import evaluate_answerers, remember
 from perception_tools.scene_qa.predictions import AnswerPredictions
+from perception_tools.scene_qa.run import SceneQaRun
 from perception_tools.training.fit import fit
 
 
@@ -25,7 +25,7 @@ from perception_tools.training.fit import fit
 def evaluated(
     trained_answerer: Path,
     rooms_store: Path,
-    make_answerer_run: Callable[..., SceneQaTrainingRun],
+    make_answerer_run: Callable[..., SceneQaRun],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The evaluation of the tiny model beside a blind one, from the command line."""

@@ -20,16 +20,16 @@ from safetensors.torch import load_file
 from perception.encoders.vectornet.vectorize import vectorize
 from perception.errors import InputError
 from perception_datasets.forecasting import open_forecasting
-from perception_tools.commands.train import TrainingRun
 from perception_tools.forecasting.learning import ForecastTask
 from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.recipes import RECIPES
+from perception_tools.forecasting.run import ForecastRun
 from perception_tools.model_files import MODEL_FILE
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import RESUME_FILE, RUN_FILE, fit
 from perception_tools.training.lightning_task import learning_rate_factor
 
-MakeRun = Callable[..., TrainingRun]
+MakeRun = Callable[..., ForecastRun]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 TINY = "--dim 16 --heads 2 --source random:32x48x4?seed=0 --batch-scenarios 2 --targets-per-scenario 3 --warmup-steps 2"
 
@@ -109,7 +109,7 @@ def test_training_learns(make_run: MakeRun, tmp_path: Path) -> None:
 
 def test_a_recipe_without_any_block_trains_too(make_run: MakeRun, tmp_path: Path) -> None:
     block = RECIPES["forecast/vectornet"].block
-    fit(make_run(tmp_path, {"passes": 1, "block": block, "frame": "scene"}, name="forecast/vectornet"))
+    fit(make_run(tmp_path, {"passes": 1, "block": block, "view": "scene"}, name="forecast/vectornet"))
     assert load_model(tmp_path).training.steps == 4
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from perception_tools.training.recipes import BlockRecipe, LearningRecipe
+
+ENCODERS = {"vectornet": "perception.encoders.vectornet.network:VectorNet"}
+"""Word in a recipe → the encoder's class."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,9 @@ class ForecastRecipe(LearningRecipe):
     """VectorNet on Argoverse; the learning rate follows a cosine to 1 % of its peak.
 
     Attributes:
-        frame: `pairwise`: every agent and lane sees its neighbours from where it lies, all in one pass; `agent`: every
+        encoder: `vectornet`, or anybody's as MODULE:CLASS: an `nn.Module` whose `forward(batch)` gives `Tokens`. It is
+            built from those of the recipe's numbers that its constructor names, such as `dim`.
+        view: `pairwise`: every agent and lane sees its neighbours from where it lies, all in one pass; `agent`: every
             predicted agent sees the scene from its own pose, a pass for each; `scene`: all from the focal one's.
         dim: Width of the tokens.
         global_layers: Self-attention layers over all polylines.
@@ -30,7 +36,8 @@ class ForecastRecipe(LearningRecipe):
         turn_std_rad: Spread of the random turn of every training view.
     """
 
-    frame: Literal["agent", "scene", "pairwise"] = "pairwise"
+    encoder: str = "vectornet"
+    view: Literal["agent", "scene", "pairwise"] = "pairwise"
     dim: int = 256
     global_layers: int = 2
     heads: int = 8
@@ -46,6 +53,8 @@ class ForecastRecipe(LearningRecipe):
     mirror_probability: float = 0.5
     turn_std_rad: float = 0.1
     validate_every: int = 4
+
+    RENAMED: ClassVar[Mapping[str, str]] = {"frame": "view"}
 
 
 RECIPES: dict[str, ForecastRecipe] = {

@@ -44,7 +44,7 @@ def replay(
     player: Path | None = None,
     rerun: Path | None = None,
     threads: int = 1,
-) -> None:
+) -> dict:
     """Plays an Argoverse 2 sensor log, or a robot's own recording, through a node and prints one line of JSON.
 
     The line holds frames, forecasts, the SHA-256 of the decoded outputs (the same in every lockstep run), the largest
@@ -81,6 +81,7 @@ def replay(
         _write_player(played, summary, player)
     if rerun is not None:
         _write_rerun(played, summary, rerun)
+    return summary
 
 
 def _check_rerun(path: Path) -> None:
@@ -94,7 +95,6 @@ def _check_rerun(path: Path) -> None:
 def _play(log: Path, checkpoint: Path, precision: Precision, real_time: bool, out: Path | None) -> _Played:
     from perception_nodes.forecasting.node import ForecastingNode
     from perception_tools.forecasting.model import load_model
-    from perception_tools.forecasting.serving import served_model
     from perception_tools.forecasting.streaming.drive import open_drive
     from perception_tools.forecasting.streaming.drive_recording import recording
     from perception_tools.forecasting.streaming.playback import ReplayClock, play_in_real_time, play_lockstep
@@ -103,8 +103,8 @@ def _play(log: Path, checkpoint: Path, precision: Precision, real_time: bool, ou
     drive, trained = open_drive(log), load_model(checkpoint)
     clock = ReplayClock()
     node = ForecastingNode(clock=clock)
-    name = model_id(trained.training.name, checkpoint, precision)
-    model = served_model(trained, precision)
+    name = model_id(trained.name, checkpoint, precision)
+    model = trained.model.folded(precision)
     node.configure(model, history_steps=trained.training.history_steps, model_id=name)
     node.set_map(drive.lanes, drive.city)
     node.activate()
@@ -120,7 +120,7 @@ def _summary(played: _Played, out: Path | None) -> dict:
     from perception_tools.forecasting.streaming.drive_recording import digest, digest_of_recording
     from perception_tools.forecasting.streaming.playback import difference_to_offline, latency_summary, mean_consistency
 
-    model, training = played.trained.model, played.trained.training
+    trained, model, training = played.trained, played.trained.model, played.trained.training
     answered = [result for result in played.results if result.valid]
     log, offline = played.drive.log, None
     if log is not None:
@@ -129,7 +129,7 @@ def _summary(played: _Played, out: Path | None) -> dict:
         "log": played.drive.id,
         "model": played.model_id,
         "precision": played.precision,
-        "frame": model.frame,
+        "view": trained.recipe.view,
         "frames": len(played.results),
         "answered": len(answered),
         "dropped": sum(result.dropped_since_last for result in answered),
@@ -165,7 +165,7 @@ def _facts(summary: dict) -> dict[str, str]:
     latency = summary["latency_ms"]
     return {
         "model": summary["model"],
-        "frame": summary["frame"],
+        "view": summary["view"],
         "pace": summary["pace"],
         "answered": f"{summary['answered']} of {summary['frames']} frames",
         "latency": f"p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f}, max {latency['max']:.1f} ms",

@@ -10,16 +10,19 @@ import torch
 
 from perception.encoders.votenet import Detections
 from perception.scenes.classes import BOX_CLASSES
-from perception.scenes.scene import Scene, Viewpoint
+from perception.scenes.scene import Scene, SceneQuestion, Viewpoint
 from perception_datasets.sqa3d.questions import Pose
 from perception_datasets.sqa3d.questions import read_questions as read_sqa3d_questions
 from perception_datasets.sqa3d.scenes import join_questions, to_viewpoint
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
-from perception_tools.scene_qa.data import QuestionGroup, ValidationGroups, by_scene, first_scenes
+from perception_tools.scene_qa.data import by_scene, first_scenes
 from perception_tools.scene_qa.model import TrainedAnswerer, load_answerer
 from perception_tools.scene_qa.predictions import read_predictions
 from perception_tools.scene_qa.report.scene_viewer import SHOWN_ANSWERS, Attention, ViewedQuestion, write_scene_viewer
+
+VIEWED_SCENES = 20
+"""Maximum number of scenes in a viewer, which then stays below 10 MB."""
 
 
 def view_answerer(checkpoint: Path, data: Path, path: Path, *, split: str, scenes: int) -> None:
@@ -30,12 +33,10 @@ def view_answerer(checkpoint: Path, data: Path, path: Path, *, split: str, scene
     """
     trained, scans = load_answerer(checkpoint), open_scene_store(data)
     questions = first_scenes(read_questions(data, split), scenes)
-    groups = ValidationGroups(scans, questions, trained.recipe)
     viewed: list[ViewedQuestion] = []
-    for index in range(len(groups)):
-        group = groups[index]
-        viewed += view_group(trained, group, scans.read(group.questions[0].scene_id).scene)
-    _write(path, viewed, trained.training.name, f"{scans.source} {split}")
+    for scene_id, asked in by_scene(questions).items():
+        viewed += view_scene(trained, asked, scans.read(scene_id).scene)
+    _write(path, viewed, trained.name, f"{scans.source} {split}")
     print(path)
 
 
@@ -63,18 +64,15 @@ def view_predictions(
 
 
 @torch.inference_mode()
-def view_group(trained: TrainedAnswerer, group: QuestionGroup, scene: Scene) -> list[ViewedQuestion]:
-    """What a model answers to questions about a scene, and what it looks at."""
-    model, seen = trained.model, None
-    if group.scene is not None:
-        seen = model.encode_scene(*(torch.from_numpy(v)[None] for v in (group.scene.points, group.scene.features)))
-    situations = model.text.batch([question.situation for question in group.questions])
-    asked = model.text.batch([question.question for question in group.questions])
-    said = model.answer(seen, situations, asked, torch.zeros(len(group.questions), dtype=torch.long))
+def view_scene(trained: TrainedAnswerer, questions: Sequence[SceneQuestion], scene: Scene) -> list[ViewedQuestion]:
+    """What a model answers to questions about a scene, and what it attends to."""
+    model = trained.model
+    seen = model.encode([scene])
+    said = model.ask(seen, [question.situation for question in questions], [q.question for q in questions])
     known = said.probabilities[:, : len(trained.answers) - 1]
     best = known.topk(min(SHOWN_ANSWERS, known.shape[1]))
     viewed = []
-    for row, question in enumerate(group.questions):
+    for row, question in enumerate(questions):
         attention = guess = None
         if seen is not None and said.evidence is not None:
             attention = _attention(seen.detections, said.evidence[row].numpy())

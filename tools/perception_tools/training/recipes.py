@@ -6,8 +6,9 @@ Nothing here imports torch: help is instant.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from perception.errors import InputError
 
@@ -72,6 +73,9 @@ class LearningRecipe:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     seed: int = 0
 
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """Former name of a field → its name now, for files that were written before."""
+
     def to_json(self) -> dict:
         """Nested plain values."""
         return dataclasses.asdict(self)
@@ -84,7 +88,8 @@ class LearningRecipe:
             InputError: A field is unknown to this version.
         """
         try:
-            return cls(**{**values, "block": BlockRecipe(**values["block"])})
+            named = {cls.RENAMED.get(name, name): value for name, value in values.items()}
+            return cls(**{**named, "block": BlockRecipe(**values["block"])})
         except (TypeError, KeyError) as error:
             raise InputError(
                 f"recipe: expected the fields of this version's {cls.__name__}, {error}; "

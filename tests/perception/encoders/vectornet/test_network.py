@@ -12,27 +12,27 @@ import torch
 from perception.attention import Neighbours
 from perception.encoders.vectornet.network import PolylineSubgraph, SubgraphLayer, VectorNet, relative_poses
 from perception.encoders.vectornet.vectorize import vectorize
-from perception.encoders.vectornet.views import Frame, VectorBatch, make_batch
+from perception.encoders.vectornet.views import VectorBatch, View, make_batch
 from perception.geometry import SE2
 from perception.traffic.scenario import Scenario
 
 
 @pytest.fixture(params=["agent", "pairwise"])
-def frame(request: pytest.FixtureRequest) -> Frame:
+def view(request: pytest.FixtureRequest) -> View:
     """Both kinds of global graph."""
     return request.param
 
 
 @pytest.fixture
-def batch(make_scenario: Callable[..., Scenario], frame: Frame) -> VectorBatch:
+def batch(make_scenario: Callable[..., Scenario], view: View) -> VectorBatch:
     """Two scenarios of different size."""
     vectors = [vectorize(make_scenario("a", agents=3)), vectorize(make_scenario("b", agents=2))]
-    return make_batch(vectors, [np.array([0, 2]), np.array([1])], frame=frame, max_tokens=4)
+    return make_batch(vectors, [np.array([0, 2]), np.array([1])], view=view, max_tokens=4)
 
 
-def tiny(frame: Frame = "agent") -> VectorNet:
+def tiny(view: View = "agent") -> VectorNet:
     torch.manual_seed(0)
-    return VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, pairwise=frame == "pairwise").eval()
+    return VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view=view).eval()
 
 
 def test_a_polylines_feature_ignores_the_order_of_its_vectors_and_what_is_not_valid() -> None:
@@ -66,19 +66,19 @@ def test_the_split_linear_map_equals_the_papers_concatenation() -> None:
 
 
 def test_tokens_do_not_depend_on_the_other_scenarios_of_the_batch(
-    batch: VectorBatch, make_scenario: Callable[..., Scenario], frame: Frame
+    batch: VectorBatch, make_scenario: Callable[..., Scenario], view: View
 ) -> None:
-    encoder = tiny(frame)
+    encoder = tiny(view)
     vectors = vectorize(make_scenario("b", agents=2))
-    alone = make_batch([vectors], [np.array([1])], frame=frame, max_tokens=4)
+    alone = make_batch([vectors], [np.array([1])], view=view, max_tokens=4)
     together, single = encoder(batch), encoder(alone)
     count = single.values.shape[1]
     torch.testing.assert_close(together.values[-1, :count], single.values[0])
     assert together.valid[-1].sum() == count
 
 
-def test_a_token_moves_with_its_polyline_when_others_change_places(batch: VectorBatch, frame: Frame) -> None:
-    encoder = tiny(frame)
+def test_a_token_moves_with_its_polyline_when_others_change_places(batch: VectorBatch, view: View) -> None:
+    encoder = tiny(view)
     tokens = batch.token_index.shape[1]
     order = torch.arange(tokens).flip(0)
     neighbours = Neighbours(tokens - 1 - batch.neighbours.index[:, order], batch.neighbours.valid[:, order])
@@ -93,23 +93,23 @@ def test_a_token_moves_with_its_polyline_when_others_change_places(batch: Vector
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_in_the_pairwise_frame_it_does_not_matter_where_the_view_stands(
+def test_in_the_pairwise_view_it_does_not_matter_where_the_view_stands(
     make_scenario: Callable[..., Scenario], layers: int
 ) -> None:
     torch.manual_seed(0)
-    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, pairwise=True, global_layers=layers).eval()
+    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view="pairwise", global_layers=layers).eval()
     vectors = vectorize(make_scenario(agents=3))
-    batches = [make_batch([vectors], [np.array([0])], frame="pairwise", turn_rad=[turn]) for turn in (0.0, 2.0)]
+    batches = [make_batch([vectors], [np.array([0])], view="pairwise", turn_rad=[turn]) for turn in (0.0, 2.0)]
     here, turned = (encoder(batch).values for batch in batches)
     torch.testing.assert_close(turned, here, rtol=1e-4, atol=1e-4)
     one_moves = vectors.agent_poses + np.array([[0, 0, 0, 0], [5, 0, 0, 0], [0, 0, 0, 0]], np.float32)
-    other = make_batch([replace(vectors, agent_poses=one_moves)], [np.array([0])], frame="pairwise")
+    other = make_batch([replace(vectors, agent_poses=one_moves)], [np.array([0])], view="pairwise")
     assert (encoder(other).values - here)[0, 0].abs().max() > 1e-3, "but where others lie does"
 
 
 def test_relative_poses_are_those_of_geometry(make_scenario: Callable[..., Scenario]) -> None:
     vectors = vectorize(make_scenario(agents=3))
-    batch = make_batch([vectors], [np.array([0])], frame="pairwise", max_tokens=5)
+    batch = make_batch([vectors], [np.array([0])], view="pairwise", max_tokens=5)
     poses = [SE2(x, y, float(np.arctan2(sin, cos))) for x, y, cos, sin in batch.token_poses[0].tolist()]
     relative = relative_poses(batch.token_poses, batch.neighbours)
     for token, place in batch.neighbours.valid[0].nonzero().tolist():
@@ -118,7 +118,7 @@ def test_relative_poses_are_those_of_geometry(make_scenario: Callable[..., Scena
         np.testing.assert_allclose(relative[0, token, place], found, atol=1e-4)
 
 
-def test_moving_the_whole_city_changes_nothing(make_scenario: Callable[..., Scenario], frame: Frame) -> None:
+def test_moving_the_whole_city_changes_nothing(make_scenario: Callable[..., Scenario], view: View) -> None:
     scenario = make_scenario()
     turn = 0.7
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -136,13 +136,13 @@ def test_moving_the_whole_city_changes_nothing(make_scenario: Callable[..., Scen
         ),
         map=replace(scenario.map, points=moved(scenario.map.points)),
     )
-    encoder, pair = tiny(frame), [vectorize(scenario), vectorize(elsewhere)]
-    here, there = (encoder(make_batch([vectors], [np.array([0, 1])], frame=frame)) for vectors in pair)
+    encoder, pair = tiny(view), [vectorize(scenario), vectorize(elsewhere)]
+    here, there = (encoder(make_batch([vectors], [np.array([0, 1])], view=view)) for vectors in pair)
     torch.testing.assert_close(there.values, here.values, rtol=1e-4, atol=1e-4)
 
 
-def test_every_parameter_learns(batch: VectorBatch, frame: Frame) -> None:
-    encoder = tiny(frame)
+def test_every_parameter_learns(batch: VectorBatch, view: View) -> None:
+    encoder = tiny(view)
     tokens = encoder(batch)
     (tokens.values * torch.randn_like(tokens.values) * tokens.valid[..., None]).sum().backward()
     silent = [n for n, p in encoder.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]

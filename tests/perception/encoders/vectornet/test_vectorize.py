@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from perception.encoders.vectornet.vectorize import (
     CHANGE_SCALE,
     POSITION_SCALE,
-    UnusableScenario,
     VectorizedScenario,
     mirror,
     vectorize,
 )
 from perception.geometry import SE2
-from perception.traffic.scenario import PolylineKind, Scenario, Turn
+from perception.traffic.scenario import PolylineKind, Scenario, Turn, UnusableScenario
 
 seeds = st.integers(0, 10_000)
 poses = st.builds(SE2, st.floats(-3000, 3000), st.floats(-3000, 3000), st.floats(-4, 4))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.encoders.vectornet.vectorize import VectorizedScenario, vectorize
-from perception.encoders.vectornet.views import Frame, VectorBatch, _nearest_others, make_batch
+from perception.encoders.vectornet.views import VectorBatch, View, _nearest_others, make_batch
 from perception.geometry import SE2
 from perception.traffic.scenario import Scenario
 
@@ -93,11 +93,11 @@ def test_an_agents_view_holds_every_polyline_at_its_pose_relative_to_the_agent(r
 def test_a_scene_is_one_view_with_a_row_for_each_target(random_scenario, first, second) -> None:
     scenarios = [vectorize(random_scenario(seed)) for seed in (first, second)]
     targets = [everybody(scenarios[0]), np.array([scenarios[1].focal])]
-    batch = make_batch(scenarios, targets, frame="scene", max_tokens=1)
+    batch = make_batch(scenarios, targets, view="scene", max_tokens=1)
     assert len(batch.rows) == 2
     for view, (vectors, wanted) in enumerate(zip(scenarios, targets, strict=True)):
         count = int(batch.token_valid[view].sum())
-        assert count >= len(vectors.agents), "the scene frame sees all agents, whatever max_tokens"
+        assert count >= len(vectors.agents), "the scene view sees all agents, whatever max_tokens"
         np.testing.assert_allclose(batch.token_poses[view, : len(vectors.agents)], vectors.agent_poses, atol=1e-5)
         seen_lanes = batch.token_poses[view, len(vectors.agents) : count].numpy()
         assert all((np.abs(vectors.lane_poses - pose).max(axis=1) < 1e-5).any() for pose in seen_lanes)
@@ -111,7 +111,7 @@ def test_a_scene_is_one_view_with_a_row_for_each_target(random_scenario, first, 
 @given(seed=seeds, turn_rad=st.floats(-3, 3))
 def test_a_scene_is_seen_from_its_focal_agent(random_scenario, seed, turn_rad) -> None:
     vectors = vectorize(random_scenario(seed))
-    batch = make_batch([vectors], [everybody(vectors)], frame="scene", turn_rad=[turn_rad])
+    batch = make_batch([vectors], [everybody(vectors)], view="scene", turn_rad=[turn_rad])
     view_SE2_scene = (pose_of(vectors.agent_poses[vectors.focal]) @ SE2(0.0, 0.0, turn_rad)).inverse()
     seen = batch.token_poses[0, : len(vectors.agents)].numpy()
     assert_poses(seen, [view_SE2_scene @ pose_of(pose) for pose in vectors.agent_poses])
@@ -128,7 +128,7 @@ def test_a_scene_shows_the_lanes_beside_the_way_of_those_who_move_and_of_the_foc
         far = np.stack([np.full(15, 5e3), np.full(15, 5e3)], axis=-1)
         scenario = make_scenario(position=np.stack([there, far]))
         vectors = vectorize(replace(scenario, focal=0 if focal else 1))
-        return len(make_batch([vectors], [np.array([0])], frame="scene").lane_vectors)
+        return len(make_batch([vectors], [np.array([0])], view="scene").lane_vectors)
 
     assert seen_lanes(28.0, 1.5) == 1, "the nearer lane; the crosswalk stays 26 m from the agent"
     assert seen_lanes(28.0, 10.0) == 2, "after two seconds it is there"
@@ -138,12 +138,12 @@ def test_a_scene_shows_the_lanes_beside_the_way_of_those_who_move_and_of_the_foc
 
 
 @few
-@given(first=seeds, second=seeds, max_tokens=st.integers(1, 6), frame=st.sampled_from(get_args(Frame)))
+@given(first=seeds, second=seeds, max_tokens=st.integers(1, 6), view=st.sampled_from(get_args(View)))
 def test_a_batch_holds_the_polylines_that_are_seen_and_no_others(
-    random_scenario, first, second, max_tokens, frame
+    random_scenario, first, second, max_tokens, view
 ) -> None:
     scenarios = [vectorize(random_scenario(seed)) for seed in (first, second)]
-    batch = make_batch(scenarios, [np.array([v.focal]) for v in scenarios], frame=frame, max_tokens=max_tokens)
+    batch = make_batch(scenarios, [np.array([v.focal]) for v in scenarios], view=view, max_tokens=max_tokens)
     polylines = len(batch.agent_vectors) + len(batch.lane_vectors)
     assert set(batch.token_index[batch.token_valid].tolist()) == set(range(polylines))
     assert len(batch.agent_kinds) == len(batch.agent_vectors) == len(batch.agent_vectors_valid)
@@ -152,11 +152,11 @@ def test_a_batch_holds_the_polylines_that_are_seen_and_no_others(
 
 
 @few
-@given(seed=seeds, turn_rad=st.floats(-3, 3), frame=st.sampled_from(get_args(Frame)))
-def test_turning_a_view_turns_its_poses_and_leaves_the_futures(random_scenario, seed, turn_rad, frame) -> None:
+@given(seed=seeds, turn_rad=st.floats(-3, 3), view=st.sampled_from(get_args(View)))
+def test_turning_a_view_turns_its_poses_and_leaves_the_futures(random_scenario, seed, turn_rad, view) -> None:
     vectors = vectorize(random_scenario(seed))
-    straight = make_batch([vectors], [everybody(vectors)], frame=frame)
-    turned = make_batch([vectors], [everybody(vectors)], frame=frame, turn_rad=[turn_rad])
+    straight = make_batch([vectors], [everybody(vectors)], view=view)
+    turned = make_batch([vectors], [everybody(vectors)], view=view, turn_rad=[turn_rad])
     turned_SE2_straight = SE2(0.0, 0.0, turn_rad).inverse()
     for before, after in zip(straight.token_poses, turned.token_poses, strict=True):
         assert_poses(after.numpy(), [turned_SE2_straight @ pose_of(row) for row in before.numpy()])
@@ -185,13 +185,13 @@ def test_only_the_polylines_nearest_to_where_the_agent_will_be_are_kept(
 
 @few
 @given(first=seeds, second=seeds, max_tokens=st.integers(1, 8))
-def test_in_the_pairwise_frame_every_polyline_sees_itself_and_those_nearest_to_where_it_will_be(
+def test_in_the_pairwise_view_every_polyline_sees_itself_and_those_nearest_to_where_it_will_be(
     random_scenario, first, second, max_tokens
 ) -> None:
     scenarios = [vectorize(random_scenario(seed)) for seed in (first, second)]
     targets = [everybody(vectors) for vectors in scenarios]
-    batch = make_batch(scenarios, targets, frame="pairwise", max_tokens=max_tokens)
-    scene = tensors(make_batch(scenarios, targets, frame="scene", max_tokens=max_tokens))
+    batch = make_batch(scenarios, targets, view="pairwise", max_tokens=max_tokens)
+    scene = tensors(make_batch(scenarios, targets, view="scene", max_tokens=max_tokens))
     for name in scene.keys() - {"neighbours", "neighbours' validity"}:
         torch.testing.assert_close(tensors(batch)[name], scene[name], rtol=0, atol=0)
     for view, vectors in enumerate(scenarios):
@@ -222,16 +222,16 @@ def test_shorter_views_are_padded(make_scenario: Callable[..., Scenario]) -> Non
     np.testing.assert_array_equal(batch.view_scenario, [0, 0, 1])
     np.testing.assert_array_equal(batch.row_agents, [[0], [3], [0]])
     assert not batch.token_poses[2, 4:].any()
-    scene = make_batch([large, small], [np.array([0, 3]), np.array([0])], frame="scene")
+    scene = make_batch([large, small], [np.array([0, 3]), np.array([0])], view="scene")
     np.testing.assert_array_equal(scene.rows_valid, [[True, True], [True, False]])
     np.testing.assert_array_equal(scene.futures_valid.any(-1), scene.rows_valid)
 
 
-@pytest.mark.parametrize("frame", get_args(Frame))
-def test_a_row_carries_the_velocity_and_future_of_its_own_agent(random_scenario, frame: Frame) -> None:
+@pytest.mark.parametrize("view", get_args(View))
+def test_a_row_carries_the_velocity_and_future_of_its_own_agent(random_scenario, view: View) -> None:
     scenarios = [vectorize(random_scenario(seed)) for seed in (1, 2)]
     targets = [everybody(vectors)[::-1].copy() for vectors in scenarios]
-    batch = make_batch(scenarios, targets, frame=frame)
+    batch = make_batch(scenarios, targets, view=view)
     valid = batch.rows_valid
     for name, of_scenario in (
         ("row_velocities", "agent_velocities"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from perception.frozen.weights import WeightsError, write_tensors
@@ -34,6 +34,16 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
         write_tensors(path, {"a": torch.zeros(3)}, {})
     assert [file.name for file in tmp_path.iterdir()] == ["file.safetensors"]
     assert torch.equal(load_file(path)["a"], TENSORS["a"])
+
+
+def test_an_error_of_safetensors_itself_is_reported_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(writing_module, "save_file", full)
+    with pytest.raises(WeightsError, match=r"file\.safetensors: cannot be written \(I/O error: No space left"):
+        write_tensors(tmp_path / "file.safetensors", TENSORS, {})
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name_length", range(0, 70, 9))

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from perception.errors import InputError
+from perception.frozen.folded import can_fold
 from perception_nodes.operations.deployment import Deployment, ForecastPlan, read_deployment
 from perception_nodes.ros.autoware import ODOMETRY, odometry_of, tracked_objects_of
 from perception_nodes.ros.cdr import read_predicted_objects, write_tracked_objects
@@ -26,11 +27,11 @@ from perception_nodes.ros.map_message import map_message
 from perception_nodes.ros.messages import POLYLINE_MAP, PREDICTED_OBJECTS, serialize, topic_of
 from perception_nodes.ros.topics import RosNode, open_secure_session, open_session
 from perception_nodes.ros.wire import LATCHED, RmwZenoh
+from perception_tools.folding import write_pipelines
 from perception_tools.forecasting.bench.node_timing import endless
 from perception_tools.forecasting.model import TrainedForecaster, load_model
 from perception_tools.forecasting.streaming.drive import Drive
 from perception_tools.forecasting.streaming.playback import percentiles
-from perception_tools.pipeline_files import write_pipelines
 
 PERIOD_S = 0.1
 READY_S = 120
@@ -95,12 +96,11 @@ def run_live(checkpoint: Path, drive: Drive, folder: Path, *, seconds: float, se
 
 
 def _write_deployment(trained: TrainedForecaster, checkpoint: Path, folder: Path, secure: bool) -> Path:
-    has_block = isinstance(trained.model.block.source, str)
     node = f"checkpoint: {checkpoint.resolve()}"
     lines = [f"router: {{listen: {'tls' if secure else 'tcp'}/127.0.0.1:{_free_port()}}}"]
-    if has_block:
-        name = trained.training.name
-        write_pipelines(trained.model.block, checkpoint, name, folder / "folded", ["int8_dynamic"])
+    if can_fold(trained.model.block):
+        name = trained.name
+        write_pipelines(trained.model.block, name, folder / "folded", ["int8_dynamic"])
         lines.append("service: {folder: folded/int8_dynamic}")
         node += f", block: {name.replace('/', '-')}"
     lines.append(f"nodes: {{{NODE}: {{{node}}}}}")

@@ -92,7 +92,7 @@ def _model(checkpoint: Path | None, source: str) -> tuple[Forecaster, int]:
 
 
 def _untrained(source: str) -> Forecaster:
-    from perception_tools.forecasting.learning import build_forecaster
+    from perception_tools.forecasting.model import build_forecaster
 
     return build_forecaster(_recipe(source), FUTURE_STEPS).eval()
 

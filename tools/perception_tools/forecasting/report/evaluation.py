@@ -58,7 +58,7 @@ class Evaluation:
         seconds_per_scene: Of the whole forecast of a scene; None where it was not measured.
         parameters: How many are trainable, and how many frozen.
         block: None where the model has no block.
-        frame: From where polylines are seen (`perception.encoders.vectornet.views`).
+        view: From where polylines are seen (`perception.encoders.vectornet.views`).
     """
 
     name: str
@@ -69,7 +69,7 @@ class Evaluation:
     seconds_per_scene: float | None = None
     parameters: tuple[int, int] = (0, 0)
     block: BlockProvenance | None = None
-    frame: str = "agent"
+    view: str = "agent"
 
     @property
     def trained(self) -> bool:

@@ -10,7 +10,6 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
-from perception.encoders.vectornet.vectorize import vectorize
 from perception.metrics.consistency import forecast_consistency
 from perception.models.forecaster import Forecaster
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog
@@ -100,7 +99,7 @@ def difference_to_offline(
             continue
         scenario = log.scenario(start, history_steps=history_steps, future_steps=0)
         agents = asked_agents(scenario)
-        (offline,) = model.forecast([vectorize(scenario)], [agents])
+        (offline,) = model.forecast([scenario], [agents])
         row_of = {name: row for row, name in enumerate(result.objects.ids)}
         pairs = [(i, row_of[scenario.agents.ids[agent]]) for i, agent in enumerate(agents) if agent != scenario.ego]
         theirs, ours = np.array(pairs, dtype=np.int64).reshape(-1, 2).T

@@ -14,6 +14,7 @@ import rerun.blueprint as rrb
 from jaxtyping import Float, UInt8
 
 from perception.errors import InputError
+from perception.files import whole_file
 from perception.traffic.scenario import STEP_S, AgentKind, MapPolylines, PolylineKind
 from perception_datasets.argoverse.argoverse2_sensor import EGO_SIZE_M
 from perception_nodes.forecasting.frames import TrackedFrame, UnusableFrame
@@ -52,10 +53,20 @@ def write_rerun(path: Path, drive: Drive, results: Sequence[ForecastResult], fac
     frames = list(_usable(drive.frames))
     if not frames:
         raise InputError(f"{drive.id}: expected frames with an ego pose, found none; record the odometry with them")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
+    with whole_file(path) as temporary:
+        _write(temporary, drive, frames, results, facts)
+
+
+def _write(
+    path: Path,
+    drive: Drive,
+    frames: Sequence[TrackedFrame],
+    results: Sequence[ForecastResult],
+    facts: dict[str, str],
+) -> None:
+    """Writes the recording without regard to what an interruption leaves."""
     recording = rr.RecordingStream("perception replay")
-    recording.save(partial, default_blueprint=_blueprint())
+    recording.save(path, default_blueprint=_blueprint())
     recording.set_log_time_enabled(False)  # when this was written is of no interest
     recording.set_log_tick_enabled(False)
     recording.send_recording_name(f"Replay of {drive.id}")
@@ -67,7 +78,6 @@ def write_rerun(path: Path, drive: Drive, results: Sequence[ForecastResult], fac
     _log_motion(recording, frames, origin)
     _log_answers(recording, frames, results, origin)
     recording.disconnect()
-    partial.replace(path)
 
 
 def _usable(frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:

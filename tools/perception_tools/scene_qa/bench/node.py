@@ -136,7 +136,7 @@ def time_node(model: SceneAnswerer, points: int, questions: int, versions: int, 
     from perception_nodes.scene_qa.node import SceneQaNode, SceneQaSettings
     from perception_nodes.scene_qa.question import AnswerMode, AskedQuestion
 
-    node = SceneQaNode(SceneQaSettings(points=points, max_lag_s=0.0))  # no answer from the scene before
+    node = SceneQaNode(SceneQaSettings(max_lag_s=0.0))  # no answer from the scene before
     node.configure(model, AnswerVocabulary(tuple(f"answer {i}" for i in range(ANSWERS))), model_id="bench")
     node.activate()
     first, others, cpu = [], [], []

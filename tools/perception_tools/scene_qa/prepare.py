@@ -1,43 +1,16 @@
-"""`perception prepare`: data sets as stores that are quick to read again and again."""
+"""`perception prepare scannet` and `sqa3d`: scanned rooms, and questions about them, as a store."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-if TYPE_CHECKING:
-    from perception_datasets.errors import Failures
+from perception_tools.progress import watch_preparation
 
 Raw = Annotated[Positional[Path], arg(metavar="RAW")]
 Store = Annotated[Positional[Path], arg(metavar="STORE")]
-
-
-def prepare_forecasting(
-    raw: Raw,
-    out: Store,
-    splits: tuple[str, ...] = ("train", "val"),
-    processes: int | None = None,
-) -> None:
-    """Writes scenarios to a sharded Zarr store; the same command continues an interrupted run.
-
-    Args:
-        raw: Folder of Argoverse 1, Argoverse 2, or Argoverse 2 sensor logs.
-        out: The store's folder.
-        splits: Which splits to prepare.
-        processes: How many processes to use; all cores unless given.
-    """
-    from perception_datasets.forecasting import open_forecasting
-    from perception_datasets.stores.forecasting import prepare
-
-    for split in splits:
-        scenarios = open_forecasting(raw, split)
-        failures = _watch(prepare(scenarios, out, processes=processes), split, len(scenarios), "scenario")
-        print(f"{split}: {len(scenarios) - len(failures)} scenarios in {out}")
-        if failures:
-            print(failures.report(of=len(scenarios)))
 
 
 def prepare_scannet(raw: Raw, out: Store, processes: int | None = None) -> None:
@@ -53,7 +26,7 @@ def prepare_scannet(raw: Raw, out: Store, processes: int | None = None) -> None:
 
     scans = open_scans(raw)
     count = len(scans.names())
-    failures = _watch(prepare_scans(scans, out, processes=processes), "scans", count, "scan")
+    failures = watch_preparation(prepare_scans(scans, out, processes=processes), "scans", count, "scan")
     print(f"{count - len(failures)} scenes in {out}")
     if failures:
         print(failures.report(of=count, noun="scans"))
@@ -99,17 +72,3 @@ def prepare_sqa3d(questions: Annotated[Positional[tuple[Path, ...]], arg(metavar
 def _has_split(folder: Path, split: str) -> bool:
     """Whether a folder has any file of a split of SQA3D; half of them are an error to name, not a split to skip."""
     return any(folder.rglob(f"v1_balanced_*_{split}_scannetv2.json"))
-
-
-def _watch(parts: Iterable[tuple[int, Failures]], name: str, total: int, unit: str) -> Failures:
-    """Shows how far a preparation is; gives what could not be read."""
-    from tqdm import tqdm
-
-    from perception_datasets.errors import Failures
-
-    failures = Failures()
-    with tqdm(desc=name, total=total, unit=unit) as progress:
-        for looked_at, failed in parts:
-            progress.update(looked_at)
-            failures.reasons.update(failed.reasons)
-    return failures

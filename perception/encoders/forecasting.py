@@ -1,0 +1,99 @@
+"""What a forecaster expects of an encoder, and of whatever shows scenarios to it.
+
+An encoder is an `nn.Module` whose `forward(batch)` gives `Tokens`; it never knows the block. Its input turns scenarios
+into that batch. An encoder that brings none reads VectorNet's (`perception.encoders.vectornet.input`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from perception.tokens import Readout
+from perception.traffic.augmentation import Augmentation
+from perception.traffic.scenario import MapPolylines, Scenario
+
+Batch = TypeVar("Batch")
+
+
+@runtime_checkable
+class ForecastBatch(Protocol):
+    """What head and loss read of any encoder's batch.
+
+    Rows that are valid are the agents asked about, of all scenarios one after another, in the order asked.
+    """
+
+    @property
+    def readout(self) -> Readout:
+        """Tokens of the agents asked about."""
+        ...
+
+    @property
+    def rows_valid(self) -> Bool[Tensor, "views rows"]:
+        """False where a row only pads."""
+        ...
+
+    @property
+    def row_velocities(self) -> Float[Tensor, "views rows 2"]:
+        """Present velocity of each agent in its own frame, m/s."""
+        ...
+
+    @property
+    def futures(self) -> Float[Tensor, "views rows future_steps 2"]:
+        """Future of each agent in its own present frame, metres."""
+        ...
+
+    @property
+    def futures_valid(self) -> Bool[Tensor, "views rows future_steps"]:
+        """Where the future is labelled."""
+        ...
+
+    def to(self: Batch, device: torch.device | str, non_blocking: bool = False) -> Batch:
+        """The same batch on another device."""
+        ...
+
+
+@runtime_checkable
+class ForecastInput(Protocol):
+    """How scenarios become an encoder's batch."""
+
+    def prepare(self, scenario: Scenario) -> Any:
+        """What can be computed once for a scenario, however often it is asked about.
+
+        Raises:
+            UnusableScenario: The encoder cannot use it.
+        """
+        ...
+
+    def collate(
+        self,
+        prepared: Sequence[Any],
+        agents: Sequence[Int[np.ndarray, " _"]],
+        augmentations: Sequence[Augmentation] | None = None,
+    ) -> ForecastBatch:
+        """A batch that asks about some agents of each scenario.
+
+        Args:
+            prepared: From `prepare`.
+            agents: For each scenario, which of its agents; at least one. They are observed at the present step.
+            augmentations: For each scenario; none in evaluation.
+        """
+        ...
+
+    def warm_up_agents(self, most: int) -> Iterable[int]:
+        """Numbers of agents, up to `most`, at which the encoder meets tensors of a new size."""
+        ...
+
+
+@runtime_checkable
+class MapEncoder(Protocol):
+    """An encoder that makes of a map's polylines something that does not change from one scene to the next."""
+
+    def encode_map(self, lanes: MapPolylines) -> Float[Tensor, "lanes dim"]:
+        """One row a polyline; its `forward` takes those of a batch's scenarios as a second argument."""
+        ...
