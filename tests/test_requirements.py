@@ -56,6 +56,14 @@ def test_locked_versions_are_those_that_pyproject_asks_for(python: str) -> None:
             assert version in requirement.specifier, f"{requirement}: found {version}; run `make lock`"
 
 
+@pytest.mark.parametrize(("part", "extras"), [("core", []), ("nodes", ["nodes"])])
+def test_parts_of_the_lock_have_its_versions_and_all_that_they_need(part: str, extras: list[str]) -> None:
+    entries = {(name, version) for name, version, _, _ in locked(f"{part}.txt")}
+    assert entries <= {(name, version) for name, version, _, _ in locked("lock.txt")}
+    names = {name for name, _ in entries} | {"torch"}
+    assert {canonicalize_name(requirement.name) for requirement in declared(extras)} <= names
+
+
 def test_floors_are_the_lowest_versions_that_pyproject_admits() -> None:
     versions = {name: version for name, version, _, _ in locked("floors.txt")}
     for requirement in declared(["train", "report", "nodes", "oip", "text", "test"]):
@@ -65,7 +73,7 @@ def test_floors_are_the_lowest_versions_that_pyproject_admits() -> None:
             assert f"{version}.".startswith(f"{floor}."), f"{requirement}: found {version}; run `make lock`"
 
 
-@pytest.mark.parametrize("file", ["lock.txt", "torch.txt", "floors.txt"])
+@pytest.mark.parametrize("file", ["core.txt", "floors.txt", "lock.txt", "nodes.txt", "torch.txt"])
 def test_everything_that_is_installed_has_hashes(file: str) -> None:
     assert [name for name, _, _, hashes in locked(file) if not hashes] == []
 
