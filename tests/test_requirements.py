@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 CHECKOUT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-NOT_IN_FLOORS = {"torch"}
+NOT_IN_FLOORS = {"torch", "timm"}
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 
