@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
     from perception.traffic.scenario import MapPolylines, Scenario
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure of the example
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")
