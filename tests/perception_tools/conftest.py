@@ -1,7 +1,9 @@
-"""A tiny data set, a tiny recipe, and a run of it."""
+"""For each task tiny data, a tiny recipe, and a run of it; and an encoder that is not ours."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,8 @@ if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest inst
     from perception_tools.forecasting.recipes import ForecastRecipe
     from perception_tools.forecasting.run import ForecastRun
     from perception_tools.forecasting.streaming.playback import ReplayClock
+    from perception_tools.scene_qa.recipes import SceneQaRecipe
+    from perception_tools.scene_qa.run import SceneQaRun
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +143,7 @@ def sensor_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_replay_node(sensor_log: Path, trained_run: Path) -> Callable[[], tuple[ForecastingNode, ReplayClock]]:
     """Makes an active node with the tiny model and the log's map, and the clock that it goes by."""
     from perception_datasets.argoverse.argoverse2_sensor import read_log
-    from perception_nodes.forecasting.node import ForecastingNode
+    from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
     from perception_tools.forecasting.model import load_model
     from perception_tools.forecasting.streaming.playback import ReplayClock
 
@@ -147,10 +151,66 @@ def make_replay_node(sensor_log: Path, trained_run: Path) -> Callable[[], tuple[
 
     def make() -> tuple[ForecastingNode, ReplayClock]:
         clock = ReplayClock()
-        node = ForecastingNode(clock=clock)
+        node = ForecastingNode(ForecastingSettings(max_forecasts=8), clock=clock)  # few sizes to warm up for
         node.configure(trained.model, history_steps=trained.training.history_steps, model_id="tiny")
         node.set_map(lanes)
         node.activate()
         return node, clock
 
     return make
+
+
+@pytest.fixture
+def own_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """MODULE:CLASS of an encoder in the working directory, which is a temporary one."""
+    shutil.copy(Path(__file__).parent / "own_encoder.py", tmp_path / "track_encoders.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    yield "track_encoders:TrackEncoder"
+    sys.modules.pop("track_encoders", None)
+
+
+@pytest.fixture(scope="session")
+def tiny_answerer() -> SceneQaRecipe:
+    """Two passes of few steps, around a seeded random block."""
+    from perception_tools.scene_qa.recipes import ROOMS
+    from perception_tools.training.recipes import BlockRecipe
+
+    return replace(
+        ROOMS,
+        block=BlockRecipe(source="random:32x48x4?seed=0"),
+        points=600,
+        proposals=8,
+        dim=16,
+        heads=2,
+        layers=1,
+        pooled_dim=16,
+        word_dim=8,
+        text_dim=16,
+        passes=2,
+        scenes=2,
+        questions_per_scene=30,
+        warmup_steps=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_answerer_run(rooms_store: Path, tiny_answerer: SceneQaRecipe) -> Callable[..., SceneQaRun]:
+    """Makes a run into a folder, with changes to the recipe and other options of the run."""
+    from perception_tools.scene_qa.run import SceneQaRun
+
+    def make(out: Path, recipe: dict | None = None, **options) -> SceneQaRun:
+        given = {"data": rooms_store, "out": out, "recipe": replace(tiny_answerer, **(recipe or {}))}
+        return SceneQaRun(**{**given, "name": "scene-qa/rooms-llama", "limit": 3, **options})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained_answerer(make_answerer_run: Callable[..., SceneQaRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run. Tests must not change it."""
+    from perception_tools.training.fit import fit
+
+    out = tmp_path_factory.mktemp("answerer") / "run"
+    fit(make_answerer_run(out, accelerator="cpu"))
+    return out

@@ -32,12 +32,13 @@ def resolve_given(reference: str, what: str) -> Any:
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())
     try:
-        return getattr(import_module(module), name)
+        imported = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # the module exists and lacks something itself
         raise InputError(
             f"{what} {reference}: there is no module {error.name!r}; put its folder on PYTHONPATH, or run in it"
         ) from error
-    except AttributeError as error:
-        raise InputError(f"{what} {reference}: the module {module} has no {name!r}; correct the name") from error
+    if not hasattr(imported, name):
+        raise InputError(f"{what} {reference}: the module {module} has no {name!r}; correct the name")
+    return getattr(imported, name)

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from perception.errors import InputError
 from perception_tools.forecasting.learning import ForecastTask
+from perception_tools.forecasting.model import build_forecaster
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.training.lightning_task import LearningTask
 from perception_tools.training.optim import cosine_factor, parameter_groups
@@ -73,6 +74,10 @@ def logged(out: Path, name: str) -> list[float]:
         return [float(row[name]) for row in csv.DictReader(lines) if row.get(name)]
 
 
+def make_task(recipe: ForecastRecipe) -> ForecastTask:
+    return ForecastTask(recipe, build_forecaster(recipe, 5))
+
+
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated"),
@@ -82,7 +87,7 @@ pytestmark = [
 def test_the_block_is_a_group_whatever_it_is_called_inside(tiny_recipe: ForecastRecipe) -> None:
     block = replace(tiny_recipe.block, learning_rate_multiplier=0.1, bias=True)
     recipe = replace(tiny_recipe, block=block, learning_rate=1e-2, weight_decay=0.3)
-    task = ForecastTask(recipe, 5)
+    task = make_task(recipe)
     of_block = {id(parameter) for parameter in task.model.block.parameters()}
     groups = parameter_groups(task.model, task.parameter_groups(), recipe)
     for group in groups:
@@ -93,21 +98,21 @@ def test_the_block_is_a_group_whatever_it_is_called_inside(tiny_recipe: Forecast
 
 
 def test_groups_hold_every_trained_parameter_once_and_no_frozen_one(tiny_recipe: ForecastRecipe) -> None:
-    task = ForecastTask(tiny_recipe, 5)
+    task = make_task(tiny_recipe)
     groups = parameter_groups(task.model, task.parameter_groups(), tiny_recipe)
     grouped = [id(p) for group in groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in task.model.parameters() if p.requires_grad)
-    frozen = {id(p) for p in task.model.block.blocks.parameters()}
+    frozen = {id(p) for p in adapter.blocks.parameters()}
     assert frozen
     assert not frozen & set(grouped)
 
 
 def test_a_block_that_is_not_frozen_is_trained(tiny_recipe: ForecastRecipe) -> None:
     recipe = replace(tiny_recipe, block=replace(tiny_recipe.block, frozen=False))
-    task = ForecastTask(recipe, 5)
+    task = make_task(recipe)
     groups = parameter_groups(task.model, task.parameter_groups(), recipe)
     grouped = {id(p) for group in groups for p in group["params"]}
-    assert {id(p) for p in task.model.block.blocks.parameters()} <= grouped
+    assert {id(p) for p in adapter.blocks.parameters()} <= grouped
 
 
 def test_the_learning_rate_of_every_group_is_logged_and_ends_as_scheduled(tmp_path: Path) -> None:
@@ -124,7 +129,7 @@ def test_the_learning_rate_of_every_group_is_logged_and_ends_as_scheduled(tmp_pa
 
 def test_parts_of_a_step_make_the_step(tmp_path: Path) -> None:
     """A step of eight records in four parts learns, averages and schedules as the same step at once."""
-    weights = {}
+    weights, losses = {}, {}
     for parts in (1, 4):
         recipe = LearningRecipe(passes=3, learning_rate=1e-2, warmup_steps=2, accumulate=parts, gradient_clip=0.5)
         task, average, seeds = Toy(recipe), WeightAverage(0.5), Seeds()
@@ -134,6 +139,9 @@ def test_parts_of_a_step_make_the_step(tmp_path: Path) -> None:
         weights[parts] = [*average.average.values()]
         rates = logged(tmp_path / str(parts), "learning_rate/rest")
         assert sorted(set(rates)) == sorted({1e-2 * cosine_factor(step, 2, 3) for step in range(3)})
+        losses[parts] = logged(tmp_path / str(parts), "train/loss")
+    assert len(losses[4]) == 3
+    assert losses[4] == pytest.approx(losses[1], rel=1e-4)
     for whole, parts in zip(weights[1], weights[4], strict=True):
         torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-6)
 
@@ -222,14 +230,14 @@ def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_checkpoint_holds_no_frozen_weights_and_comes_back_strictly(tiny_recipe: ForecastRecipe) -> None:
-    task = ForecastTask(tiny_recipe, 5)
+    task = make_task(tiny_recipe)
     checkpoint: dict = {"state_dict": task.state_dict()}
     task.on_save_checkpoint(checkpoint)
     saved = dict(checkpoint["state_dict"])
     frozen = {name for name in task.state_dict() if name.startswith("model.block.blocks.")}
     assert frozen
     assert saved.keys() == task.state_dict().keys() - frozen
-    other = ForecastTask(replace(tiny_recipe, seed=5), 5)
+    other = make_task(replace(tiny_recipe, seed=5))
     other.on_load_checkpoint(checkpoint)
     other.load_state_dict(checkpoint["state_dict"], strict=True)
     assert all(torch.equal(other.state_dict()[name], value) for name, value in saved.items())
@@ -238,6 +246,6 @@ def test_a_checkpoint_holds_no_frozen_weights_and_comes_back_strictly(tiny_recip
 @pytest.mark.parametrize("block", [BlockRecipe(source="random:32x48x4?seed=1"), BlockRecipe(kind="none")])
 def test_a_checkpoint_is_refused_around_another_block(tiny_recipe: ForecastRecipe, block: BlockRecipe) -> None:
     checkpoint: dict = {}
-    ForecastTask(tiny_recipe, 5).on_save_checkpoint(checkpoint)
+    make_task(tiny_recipe).on_save_checkpoint(checkpoint)
     with pytest.raises(InputError, match="it was trained around the block random:32x48x4"):
-        ForecastTask(replace(tiny_recipe, block=block), 5).on_load_checkpoint(checkpoint)
+        make_task(replace(tiny_recipe, block=block)).on_load_checkpoint(checkpoint)

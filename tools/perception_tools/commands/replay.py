@@ -22,5 +22,6 @@ def replay(words: list[str]) -> dict:
     else:
         task = next(task for task in all_tasks() if task.replay)
     if task.replay is None:
-        raise InputError(f"--checkpoint {given['--checkpoint']}: a run of the task {task.name} cannot be replayed")
+        able = ", ".join(other.name for other in all_tasks() if other.replay)
+        raise InputError(f"a log cannot be replayed through a run of the task {task.name}; expected one of {able}")
     return parse("replay", resolve(task.replay), words)

@@ -44,6 +44,7 @@ class LearningTask(pl.LightningModule, Generic[Recipe, Model]):
         super().__init__()
         self.recipe = recipe
         self.model: Model = model
+        self._logged: dict[str, Tensor | float] = {}
 
     def parameter_groups(self) -> dict[str, Sequence[nn.Parameter]]:
         """Groups of parameters for which a recipe may set a rate or a weight decay; all others are the group `rest`."""
@@ -62,6 +63,8 @@ class LearningTask(pl.LightningModule, Generic[Recipe, Model]):
         Once an epoch would not do: Lightning does not call `on_train_epoch_start` after a resume.
         """
         torch.manual_seed(self.step_seed(batch_idx))
+        if batch_idx % self.recipe.accumulate == 0:
+            self._logged = {}
 
     def share(self, weight: Tensor) -> Tensor | float:
         """Factor by which the mean over processes (DDP's gradient) becomes the mean weighted by `weight`.
@@ -75,17 +78,19 @@ class LearningTask(pl.LightningModule, Generic[Recipe, Model]):
         return weight * self.trainer.world_size / everywhere
 
     def log_step(self, numbers: Mapping[str, Tensor], share: Tensor | float = 1.0) -> None:
-        """Logs numbers of a training step as the mean over all processes.
+        """Logs numbers of a training step as the mean over all processes and all parts of the step.
 
         Args:
-            numbers: Of this process, by name; all processes log the same names.
+            numbers: Of this process and part, by name; all processes log the same names.
             share: From `share`, for a weighted mean.
         """
         if self.trainer.world_size > 1:
             stacked = torch.stack([value.detach().float() for value in numbers.values()]) * share
             everywhere = cast(Tensor, self.trainer.strategy.reduce(stacked, reduce_op="mean"))
             numbers = dict(zip(numbers, everywhere.unbind(), strict=True))
-        self.log_dict(dict(numbers), batch_size=1)
+        for name, value in numbers.items():
+            self._logged[name] = self._logged.get(name, 0.0) + value.detach() / self.recipe.accumulate
+        self.log_dict(self._logged, batch_size=1)
 
     def compiled_parts(self) -> Sequence[nn.Module]:
         """Parts of the model that `compile_model` compiles; a new shape of their input compiles them again."""
