@@ -66,8 +66,8 @@ NEED_AN_EXTRA_OF_THEIR_OWN = {
     "perception_nodes.block.oip",
     "perception_nodes.block.oip_client",
     "perception_nodes.block.over_ray",
-    "perception_nodes.recordings.foxglove_process",
-    "perception_nodes.recordings.foxglove_scene",
+    "perception_nodes.foxglove.process",
+    "perception_nodes.foxglove.drawings",
 }
 
 
