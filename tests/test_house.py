@@ -138,7 +138,14 @@ import perception_datasets.forecasting, perception_tools.main
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["train", "--help"], ["train", "forecast/vectornet-llama", "--help"], ["evaluate", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["train", "forecast/vectornet-llama", "--help"],
+        ["sweep", "--help"],
+        ["evaluate", "--help"],
+    ],
 )
 def test_help_starts_within_a_second_and_without_torch(words: list[str]) -> None:
     code = f"""
