@@ -244,7 +244,14 @@ def test_nodes_import_with_their_own_extra_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["train", "--help"], ["train", "forecast/vectornet-llama", "--help"], ["evaluate", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["train", "forecast/vectornet-llama", "--help"],
+        ["sweep", "--help"],
+        ["evaluate", "--help"],
+    ],
 )
 def test_help_starts_within_a_second_and_without_torch(words: list[str]) -> None:
     code = f"""
