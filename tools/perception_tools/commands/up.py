@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from tyro.conf import Positional
 
+from perception_tools.tasks import all_tasks
+
 if TYPE_CHECKING:
     from perception_nodes.operations.deployment import Deployment
 
@@ -60,10 +62,9 @@ def commands(plan: Deployment, file: Path) -> dict[str, list[str]]:
         serve += ["--connect", plan.router.place, "--threads", str(plan.service.threads)]
         serve += ["--name", *plan.service.pipelines] if plan.service.pipelines else []
         made |= {name: serve + _papers(plan, name) for name in plan.service.names}
-    for name in plan.nodes:
-        made[f"node_{name}"] = [*perception, "node", "forecast", *config, "--name", name]
-    for name in plan.scene_qa:
-        made[f"node_{name}"] = [*perception, "node", "scene-qa", *config, "--name", name]
+    for kind in (task.node_kind for task in all_tasks() if task.node_kind):
+        for name in plan.nodes_of(kind):
+            made[f"node_{name}"] = [*perception, "node", kind, *config, "--name", name]
     if plan.foxglove is not None:
         made["foxglove"] = [*perception, "node", "foxglove", *config]
     return made
