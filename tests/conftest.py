@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
     from perception.models.scene_answerer import SceneAnswerer
     from perception.scenes.scene import Scene
     from perception.traffic.scenario import MapPolylines, Scenario
-    from perception_nodes.forecasting.frames import TrackedFrame
+    from perception_nodes.forecasting.tick import Tick
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 START_NS = 1_700_000_000_000_000_000
+
+settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure of the example
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")
@@ -180,16 +184,16 @@ def sensor_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_frame() -> Callable[..., TrackedFrame]:
-    """The frame of a step: the ego drives east at 10 m/s, cars beside it at speeds of their own, a cone stands."""
+def make_tick() -> Callable[..., Tick]:
+    """Makes the tick of a step: the ego drives east at 10 m/s, cars beside it at other speeds, a cone stands."""
     from perception.geometry import SE2
     from perception.traffic.scenario import AgentKind
-    from perception_nodes.forecasting.frames import TrackedFrame
+    from perception_nodes.forecasting.tick import Tick
 
-    def make(step: float, *, cars: int = 3, stamp_ns: int | None = None) -> TrackedFrame:
+    def make(step: float, *, cars: int = 3, stamp_ns: int | None = None) -> Tick:
         time_s = 0.1 * step
         position = [(5.0 + (8 + i) * time_s, 4.0 * (i + 1)) for i in range(cars)] + [(30.0, -3.0)]
-        return TrackedFrame(
+        return Tick(
             stamp_ns=START_NS + round(time_s * 1e9) if stamp_ns is None else stamp_ns,
             city_SE2_ego=SE2(10.0 * time_s, 0.0, 0.0),
             ids=(*(f"car{i}" for i in range(cars)), "cone"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from perception.models.scene_answerer import SceneAnswerer
     from perception.scenes.scene import Scene
-    from perception_nodes.forecasting.frames import TrackedFrame
+    from perception_nodes.forecasting.tick import Tick
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 EXAMPLES = CHECKOUT / "tools" / "examples"
@@ -214,7 +214,7 @@ def test_a_plain_client_hears_the_forecasts(
     session: zenoh.Session,
     router: str,
     trained: tuple[Path, dict],
-    make_frame: Callable[..., TrackedFrame],
+    make_tick: Callable[..., Tick],
     make_scenario: Callable[..., Scenario],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -239,7 +239,7 @@ def test_a_plain_client_hears_the_forecasts(
     ):
         send = sender(tracker, plan, MapIndex(make_scenario().map))
         for step in range(20 * PATIENCE_S):
-            send(make_frame(step))
+            send(make_tick(step))
             if not client.is_alive():
                 break
             time.sleep(0.05)
@@ -249,8 +249,8 @@ def test_a_plain_client_hears_the_forecasts(
     assert all(" 3 objects in map" in line for line in heard)  # the cars; the cone is no road user
 
 
-def sender(tracker: Any, plan: Any, lanes: Any) -> Callable[[TrackedFrame], None]:
-    """Publishes a latched map, and gives what publishes a frame with its odometry."""
+def sender(tracker: Any, plan: Any, lanes: Any) -> Callable[[Tick], None]:
+    """Publishes a latched map, and gives what publishes a tick with its odometry."""
     from perception_nodes.forecasting.messages import odometry_of, tracked_objects_of
     from perception_nodes.ros.cdr import write_tracked_objects
     from perception_nodes.ros.map_message import map_message
@@ -264,9 +264,9 @@ def sender(tracker: Any, plan: Any, lanes: Any) -> Callable[[TrackedFrame], None
     )
     map_topic.put(serialize(map_message(lanes, "PIT"), POLYLINE_MAP))
 
-    def send(frame: TrackedFrame) -> None:
-        ego.put(serialize(odometry_of(frame), ODOMETRY))
-        objects.put(write_tracked_objects(tracked_objects_of(frame, np.zeros((len(frame), 2)))))
+    def send(tick: Tick) -> None:
+        ego.put(serialize(odometry_of(tick), ODOMETRY))
+        objects.put(write_tracked_objects(tracked_objects_of(tick, np.zeros((len(tick), 2)))))
 
     return send
 

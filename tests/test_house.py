@@ -5,12 +5,17 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Collection, Iterator
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Set
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from perception_nodes.kinds import KINDS
+from perception_tools.extras import MODULES_OF
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = {
@@ -53,17 +58,16 @@ WITHOUT_A_TEST_FILE = {
     "perception/traffic/augmentation.py": "a type without behaviour",
     "perception/encoders/forecasting.py": "protocols; every encoder's and input's tests check what they promise",
 }
-EXTRAS = {
-    "open3d",
-    "onnxruntime",
-    "zenoh",
-    "rosbags",
-    "mcap",
-    "prometheus_client",
-    "av",
-    "av2",
-    "transformers",
-    "trimesh",
+IMPORTED_IF_THERE = {"av2"}  # by `perception bench readers`; it comes with [test]
+COME_WITH_THE_CORE_TOO = {"yaml", "jinja2", "markupsafe"}  # gguf needs the first, torch the others
+DECLARED_FOR_ITS_VERSION = {"numcodecs"}
+RUN_AS_A_PROGRAM = {"supervisor"}
+NEED_AN_EXTRA_OF_THEIR_OWN = {
+    "perception_nodes.block.oip",
+    "perception_nodes.block.oip_client",
+    "perception_nodes.block.over_ray",
+    "perception_nodes.foxglove.process",
+    "perception_nodes.foxglove.drawings",
 }
 
 
@@ -186,7 +190,22 @@ def test_every_package_says_what_it_is(package: str) -> None:
     assert undocumented == []
 
 
-def test_core_readers_and_the_command_import_without_the_extras() -> None:
+def test_tree_imports_what_is_declared_and_nothing_else() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    core = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    of_core = {root for root, names in packages_distributions().items() if core & set(map(canonicalize_name, names))}
+    of_extras = {module.split(".")[0] for modules in MODULES_OF.values() for module in modules}
+    imported = {m.split(".")[0] for package in PACKAGES for path in sources(package) for m in imported_modules(path)}
+    third_party = imported - PACKAGES.keys() - sys.stdlib_module_names
+    assert sorted(third_party - of_core - of_extras - IMPORTED_IF_THERE) == []
+    assert sorted(of_extras - third_party - DECLARED_FOR_ITS_VERSION - RUN_AS_A_PROGRAM) == []
+    assert sorted(core - {canonicalize_name(n) for m in third_party for n in packages_distributions().get(m, [])}) == []
+
+
+def import_all(names: Iterable[str], installed_extras: Set[str] = frozenset()) -> None:
+    """Imports modules, or every module of packages, in a process of its own in which the other extras are missing."""
+    missing_extras = MODULES_OF.keys() - installed_extras
+    hidden = {module for extra in missing_extras for module in MODULES_OF[extra]} - COME_WITH_THE_CORE_TOO
     code = f"""
 import importlib, pkgutil, sys
 
@@ -198,16 +217,30 @@ class WithoutExtras:  # a finder that does not find them, as where they are not 
         return getattr(self.finder, name)
 
     def find_spec(self, name, path=None, target=None):
-        return None if name.split(".")[0] in {EXTRAS!r} else self.finder.find_spec(name, path, target)
+        is_hidden = any(f"{{name}}.".startswith(f"{{module}}.") for module in {hidden!r})
+        return None if is_hidden else self.finder.find_spec(name, path, target)
 
 sys.meta_path[:] = [WithoutExtras(finder) for finder in sys.meta_path]
-import perception
-for module in pkgutil.walk_packages(perception.__path__, "perception."):
-    importlib.import_module(module.name)
-import perception_datasets.forecasting, perception_tools.main
+from perception_tools.extras import MODULES_OF, missing_extra
+for name in {list(names)!r}:
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(getattr(package, "__path__", []), name + "."):
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            if module.name not in {NEED_AN_EXTRA_OF_THEIR_OWN!r} or not missing_extra(error):
+                raise
 """
     finished = run_python(code)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_core_and_the_command_import_without_the_extras() -> None:
+    import_all(["perception", "perception_tools.main"])
+
+
+def test_nodes_import_with_their_own_extra_alone() -> None:
+    import_all(["perception", "perception_nodes"], {"nodes"})
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from perception_tools.extras import missing_extra
 from perception_tools.references import resolve
 from perception_tools.tasks import Command, all_tasks
 
@@ -155,6 +156,12 @@ def _run(name: str, command: Command, words: list[str]) -> int:
             write_json(json_file, result)
     except InputError as error:
         print(f"perception {name}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        sentence = missing_extra(error)
+        if sentence is None:
+            raise
+        print(f"perception {name}: {sentence}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"\nperception {name}: {str(stop) or 'stopped'}", file=sys.stderr)

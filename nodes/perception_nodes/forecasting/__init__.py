@@ -1,1 +1,1 @@
-"""The forecasting node: tracked objects and a map in, futures of every agent out."""
+"""The forecasting node: tracked objects and a map in, futures of every road user out."""

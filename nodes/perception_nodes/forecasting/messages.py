@@ -1,4 +1,4 @@
-"""The forecasting node's messages: what its objects may come in, and Autoware's messages for its results.
+"""The forecasting node's messages: tracked objects in, in either of two types, and predicted objects out.
 
 Autoware's trackers send UUIDs and velocities, others only boxes with ids (`perception_nodes.forecasting.detections`).
 The node needs no more than the latter.
@@ -17,8 +17,8 @@ from jaxtyping import Float, UInt8
 from perception.geometry import SE2
 from perception.traffic.scenario import STEP_S, AgentKind
 from perception_nodes.forecasting.detections import detections_of
-from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.node import ForecastResult
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.ros.cdr import read_tracked_objects
 from perception_nodes.ros.messages import (
     DETECTIONS,
@@ -41,7 +41,7 @@ KIND_OF_LABEL = {
     Label.PEDESTRIAN: AgentKind.PEDESTRIAN,
     Label.HAZARD: AgentKind.STATIC,
 }
-"""Argoverse 2 has no word for the others, which are UNKNOWN."""
+"""Argoverse 2 has no kind for the other labels: their objects are UNKNOWN."""
 LABEL_OF_KIND = {
     AgentKind.VEHICLE: Label.CAR,
     AgentKind.BUS: Label.BUS,
@@ -51,24 +51,24 @@ LABEL_OF_KIND = {
     AgentKind.STATIC: Label.HAZARD,
     AgentKind.CONSTRUCTION: Label.HAZARD,
 }
-"""All road users come back as they went; Autoware has no word for the other kinds, which are UNKNOWN."""
+"""Every road user keeps its kind there and back. Autoware has no label for the other kinds: they are UNKNOWN."""
 
 _KINDS = np.array([KIND_OF_LABEL.get(label, AgentKind.UNKNOWN) for label in Label], dtype=np.int64)
 _LABELS = np.array([LABEL_OF_KIND.get(kind, Label.UNKNOWN) for kind in AgentKind], dtype=np.int64)
-_NOWHERE = SE2(float("nan"), float("nan"), float("nan"))
+_UNKNOWN_POSE = SE2(float("nan"), float("nan"), float("nan"))
 _LEAST_MOVE_M = 0.05
-"""A pose of a path that is nearer to the one before keeps its heading: the direction would be noise."""
+"""A pose of a path that is nearer to the one before keeps its heading, since the direction would be noise."""
 
 
-def frame_of(objects: TrackedObjects, city_SE2_ego: SE2) -> TrackedFrame:
-    """Tracked objects of the map frame as the node wants them.
+def tick_of(objects: TrackedObjects, city_SE2_ego: SE2) -> Tick:
+    """Returns tracked objects of the map frame as a tick.
 
-    Where a tracker does not know front from back, an object faces the way it moves.
+    An object whose front the tracker does not know faces the way it moves.
     """
     backwards = objects.twists[:, 0] < 0
     unsure = objects.orientation_availability != OrientationAvailability.AVAILABLE
     labels = np.where(objects.labels < len(Label), objects.labels, Label.UNKNOWN)
-    return TrackedFrame(
+    return Tick(
         stamp_ns=objects.stamp_ns,
         city_SE2_ego=city_SE2_ego,
         ids=tuple(str(UUID(bytes=bytes(row))) for row in objects.ids),
@@ -80,32 +80,32 @@ def frame_of(objects: TrackedObjects, city_SE2_ego: SE2) -> TrackedFrame:
 
 
 def tracked_objects_of(
-    frame: TrackedFrame, velocity: Float[np.ndarray, "objects 2"], *, frame_id: str = "map"
+    tick: Tick, velocity: Float[np.ndarray, "objects 2"], *, frame_id: str = "map"
 ) -> TrackedObjects:
-    """A frame as a tracker would send it, at height 0."""
+    """Returns a tick as a tracker would send it, at height 0."""
     return TrackedObjects.planar(
-        frame.stamp_ns,
+        tick.stamp_ns,
         frame_id,
-        _uuids(frame.ids),
-        frame.position,
-        frame.heading,
+        _uuids(tick.ids),
+        tick.position,
+        tick.heading,
         velocity,
-        _LABELS[frame.kinds],
-        frame.size,
+        _LABELS[tick.kinds],
+        tick.size,
     )
 
 
 def predicted_objects_of(result: ForecastResult, *, frame_id: str = "map") -> PredictedObjects:
-    """A result as Autoware's planners read it; poses face the way they go."""
+    """Returns a result as Autoware's planners read it; poses of a path face the direction of travel."""
     objects = tracked_objects_of(result.objects, result.velocity, frame_id=frame_id)
     headings = path_headings(result.objects.position, result.objects.heading, result.trajectories)
     return objects.predict(result.trajectories, headings, result.probabilities, STEP_S)
 
 
 def status_of(result: ForecastResult, *, frame_id: str = "map") -> Any:
-    """The `forecast_msgs/ForecastStatus` that goes beside a result: how it came about, and whether to act on it.
+    """Returns the `forecast_msgs/ForecastStatus` of a result: its latency and age, and whether to act on it.
 
-    A time that ROS cannot write (before 1970, after 2038) is 0; such a result is not valid.
+    A stamp that ROS cannot write (before 1970, after 2038) becomes 0; such a result is not valid.
     """
     return make(
         FORECAST_STATUS,
@@ -118,19 +118,19 @@ def status_of(result: ForecastResult, *, frame_id: str = "map") -> Any:
     )
 
 
-def odometry_of(frame: TrackedFrame, *, frame_id: str = "map", child_frame_id: str = "base_link") -> Any:
-    """The `nav_msgs/Odometry` that a localisation sends at a frame's time; velocities and covariances are 0."""
-    pose, heading = frame.city_SE2_ego, frame.city_SE2_ego.heading_rad
-    still = [make("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0) for _ in range(2)]
+def odometry_of(tick: Tick, *, frame_id: str = "map", child_frame_id: str = "base_link") -> Any:
+    """Returns the `nav_msgs/Odometry` that a localisation sends with a tick; velocities and covariances are 0."""
+    pose, heading = tick.city_SE2_ego, tick.city_SE2_ego.heading_rad
+    at_rest = [make("geometry_msgs/msg/Vector3", x=0.0, y=0.0, z=0.0) for _ in range(2)]
     placed = make(
         "geometry_msgs/msg/Pose",
         position=make("geometry_msgs/msg/Point", x=pose.x_m, y=pose.y_m, z=0.0),
         orientation=make("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=np.sin(heading / 2), w=np.cos(heading / 2)),
     )
-    twist = make("geometry_msgs/msg/Twist", linear=still[0], angular=still[1])
+    twist = make("geometry_msgs/msg/Twist", linear=at_rest[0], angular=at_rest[1])
     return make(
         ODOMETRY,
-        header=header(frame.stamp_ns, frame_id),
+        header=header(tick.stamp_ns, frame_id),
         child_frame_id=child_frame_id,
         pose=make("geometry_msgs/msg/PoseWithCovariance", pose=placed, covariance=np.zeros(36)),
         twist=make("geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=np.zeros(36)),
@@ -142,7 +142,10 @@ def path_headings(
     heading: Float[np.ndarray, " objects"],
     trajectories: Float[np.ndarray, "objects modes steps 2"],
 ) -> Float[np.ndarray, "objects modes steps"]:
-    """Direction of travel along each future; who stands keeps the last one, at first the present heading."""
+    """Returns the direction of travel along each future.
+
+    Where an object stands, the last direction is kept; before the first move, the present heading.
+    """
     starts = np.broadcast_to(position[:, None, None], (*trajectories.shape[:2], 1, 2))
     moves = np.diff(np.concatenate([starts, trajectories], axis=2), axis=2)
     x, y = moves[..., 0], moves[..., 1]
@@ -154,7 +157,7 @@ def path_headings(
 
 
 def _uuids(ids: tuple[str, ...]) -> UInt8[np.ndarray, "objects 16"]:
-    """Track ids that are UUIDs as they are, of others a UUID that is the same every time."""
+    """Returns track ids that are UUIDs as they are, and for each other id a UUID that is the same every time."""
     return np.array([list(_uuid(name).bytes) for name in ids], dtype=np.uint8).reshape(-1, 16)
 
 
@@ -167,15 +170,15 @@ def _uuid(name: str) -> UUID:
 
 @dataclass(frozen=True)
 class SensedObjects:
-    """What a message says.
+    """The objects in a message, before the ego's pose is known.
 
     Attributes:
-        unposed: The objects, without the ego's pose.
-        frame_id: Frame of their coordinates.
-        complaint: What of the message could not be used; empty where all could.
+        unposed: The objects, with an ego pose of NaN.
+        frame_id: Name of the frame of their coordinates.
+        complaint: What of the message could not be used; empty if all could.
     """
 
-    unposed: TrackedFrame
+    unposed: Tick
     frame_id: str
     complaint: str = ""
 
@@ -184,24 +187,24 @@ class SensedObjects:
         """When the objects were sensed."""
         return self.unposed.stamp_ns
 
-    def at(self, city_SE2_ego: SE2) -> TrackedFrame:
-        """The frame, once the ego's pose at its time is known."""
+    def at(self, city_SE2_ego: SE2) -> Tick:
+        """Returns the tick, given the ego's pose at its time."""
         return replace(self.unposed, city_SE2_ego=city_SE2_ego)
 
 
-def _of_tracked_objects(cdr: bytes) -> SensedObjects:
+def _read_tracked_objects(cdr: bytes) -> SensedObjects:
     objects = read_tracked_objects(cdr)
-    return SensedObjects(frame_of(objects, _NOWHERE), objects.frame_id)
+    return SensedObjects(tick_of(objects, _UNKNOWN_POSE), objects.frame_id)
 
 
-def _of_detections(cdr: bytes) -> SensedObjects:
+def _read_detections(cdr: bytes) -> SensedObjects:
     message = deserialize(cdr, DETECTIONS)
-    detections = detections_of(message, _NOWHERE)
-    return SensedObjects(detections.frame, message.header.frame_id, detections.complaint)
+    detections = detections_of(message, _UNKNOWN_POSE)
+    return SensedObjects(detections.tick, message.header.frame_id, detections.complaint)
 
 
 READERS: Mapping[str, Callable[[bytes], SensedObjects]] = {
-    TRACKED_OBJECTS: _of_tracked_objects,
-    DETECTIONS: _of_detections,
+    TRACKED_OBJECTS: _read_tracked_objects,
+    DETECTIONS: _read_detections,
 }
-"""By the type of the message; each raises `MalformedMessage`."""
+"""The reader of each type of message; it raises `MalformedMessage`."""

@@ -1,9 +1,9 @@
-"""The forecasting node: tracked objects, ego pose and map in, K futures of every road user out. No transport in here.
+"""The forecasting node, without transport: tracked objects, ego pose and map in, K futures of every road user out.
 
-It builds for every frame the scenario that a reader of the recorded log would build for the window that ends there, and
-asks the same network, so that a stream's forecasts are those of `perception evaluate`. Two things follow from a stream
-having no labels. The scene's frame is the ego's pose, in logs as in streams. And whom to forecast is decided by the
-present alone: all road users of the newest frame, of whom an evaluation scores those whose future is complete.
+For every tick it builds the scenario that a reader of the recorded log would build for the window that ends there, and
+asks the same network, so that a stream's forecasts are those of `perception evaluate`. A stream has no labels, from
+which two things follow. The scenario's frame is the ego's pose, in logs as in streams. And all road users of the newest
+tick are forecast, of which an evaluation scores those whose future is complete.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from perception.geometry import SE2
 from perception.models.forecaster import Forecaster
 from perception.traffic.map_index import MapIndex, take
 from perception.traffic.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
-from perception_nodes.forecasting.frames import TrackedFrame, UnusableFrame
 from perception_nodes.forecasting.history import Arrival, TrackHistory
 from perception_nodes.forecasting.resampling import NS_PER_STEP
+from perception_nodes.forecasting.tick import Tick, UnusableTick
 from perception_nodes.operations.lifecycle import Lifecycle
 
 
@@ -33,9 +33,9 @@ class ForecastingSettings:
     """Bounds of a node.
 
     Attributes:
-        max_objects: Of a frame, those nearest to the ego are used.
-        max_forecasts: Of the road users, those nearest to the ego are forecast. The busiest of the recorded logs has 87
-            at once.
+        max_objects: Maximum number of a tick's objects that are used: those nearest to the ego.
+        max_forecasts: Maximum number of road users that are forecast: those nearest to the ego. The busiest of the
+            recorded logs has 87 at once.
     """
 
     max_objects: int = 256
@@ -49,24 +49,24 @@ class ForecastingSettings:
 
 @dataclass(frozen=True)
 class ForecastResult:
-    """A node's answer to one frame.
+    """A node's answer to one tick.
 
     Attributes:
-        stamp_ns: Of the frame; the forecast's step 0 is a step after it.
-        objects: Who is forecast, as they are now.
-        velocity: Of each, city frame, m/s.
-        trajectories: City frame, metres.
-        probabilities: Of each mode.
-        model_id: Which model it is from.
-        valid: Whether the frame could be answered. An empty answer is valid where there are no road users.
-        reason: Why not; empty where it could.
-        age_ms: From the stamp to now, on the stream's clock.
-        latency_ms: From the frame's arrival to now, on a monotonic clock.
-        dropped_since_last: Frames since the last valid answer that got lost or could not be answered.
+        stamp_ns: Stamp of the tick; the forecast's step 0 is one step after it.
+        objects: The objects that are forecast, as they are now.
+        velocity: Velocity of each object in the city frame, m/s.
+        trajectories: Futures in the city frame, metres.
+        probabilities: Probability of each mode.
+        model_id: Name of the model.
+        valid: Whether the tick was answered. An answer without objects is valid if there are no road users.
+        reason: Why the tick was not answered; empty if it was.
+        age_ms: Time from the stamp to the answer, on the stream's clock.
+        latency_ms: Time from the tick's arrival to the answer, on a monotonic clock.
+        dropped_since_last: Number of ticks since the last valid answer that were lost or not answered.
     """
 
     stamp_ns: int
-    objects: TrackedFrame
+    objects: Tick
     velocity: Float[np.ndarray, "objects 2"]
     trajectories: Float[np.ndarray, "objects modes steps 2"]
     probabilities: Float[np.ndarray, "objects modes"]
@@ -80,22 +80,22 @@ class ForecastResult:
 
 @dataclass(frozen=True)
 class _Answer:
-    objects: TrackedFrame
+    objects: Tick
     velocity: Float[np.ndarray, "objects 2"]
     trajectories: Float[np.ndarray, "objects modes steps 2"]
     probabilities: Float[np.ndarray, "objects modes"]
 
 
 class _Unanswerable(Exception):
-    """Says why a frame gets no forecast."""
+    """A tick gets no forecast; the message says why."""
 
 
 class ForecastingNode:
-    """Forecasts a stream of tracked objects, one frame at a time.
+    """Forecasts a stream of tracked objects, one tick at a time.
 
     Args:
         settings: Bounds.
-        clock: The stream's time now, ns; a replay gives its own.
+        clock: Returns the stream's time in ns; a replay gives its own.
     """
 
     def __init__(
@@ -114,32 +114,32 @@ class ForecastingNode:
         self._unanswered = 0
 
     def configure(self, model: Forecaster, *, history_steps: int, model_id: str) -> None:
-        """Takes a model in evaluation mode and runs it for frames of all sizes, so that no later one is the first.
+        """Takes a model in evaluation mode, and runs it once for every size at which its first run takes longer.
 
         Args:
             model: Any forecaster.
-            history_steps: Observed steps that it was trained with, the present included.
-            model_id: Goes into every result.
+            history_steps: Number of observed steps that it was trained with, the present included.
+            model_id: Name of the model, which every result has.
         """
         self.lifecycle.check("configure")
         self._model, self._model_id, self._history = model, model_id, TrackHistory(history_steps)
         self._last_valid_ns, self._unanswered = None, 0
-        self._know_lanes()
+        self._encode_lanes()
         for agents in model.warm_up_agents(self.settings.max_forecasts + 1):  # the ego is one of them
             _warm_up(model, history_steps, agents - 1)
         self.lifecycle.change("configure")
 
     def activate(self) -> None:
-        """Begins to answer."""
+        """Starts answering."""
         self.lifecycle.change("activate")
 
     def deactivate(self) -> None:
-        """Stops to answer; what was seen is forgotten, since a history with a hole is none."""
+        """Stops answering, and forgets the history, which would have a gap."""
         self.lifecycle.change("deactivate")
         self._history.clear()
 
     def cleanup(self) -> None:
-        """Gives back the model."""
+        """Releases the model."""
         self.lifecycle.change("cleanup")
         self._model, self._lanes = None, None
 
@@ -150,15 +150,15 @@ class ForecastingNode:
         self._history.clear()
 
     def set_map(self, lanes: MapIndex, city: str = "") -> None:
-        """Takes a map, in any state; until there is one, no frame is answered.
+        """Takes a map, in any state; until there is one, no tick is answered.
 
-        What the network makes of each lane by itself does not depend on the frame, so it is computed here, once.
+        The encoder's features of a single lane do not depend on the tick, so they are computed here, once.
         """
         self._map, self._city = lanes, city
-        self._know_lanes()
+        self._encode_lanes()
 
-    def step(self, frame: TrackedFrame) -> ForecastResult:
-        """Answers a frame; never raises because of what is in it.
+    def step(self, tick: Tick) -> ForecastResult:
+        """Answers a tick; its contents never make it raise.
 
         Raises:
             LifecycleError: The node is not active.
@@ -166,12 +166,12 @@ class ForecastingNode:
         self.lifecycle.require_active("step")
         begin_s, reason = time.perf_counter(), ""
         try:
-            answer = self._answer(frame)
-        except (_Unanswerable, UnusableFrame) as error:
-            answer, reason = _empty(frame), str(error)
-        dropped = self._count_dropped(frame.stamp_ns, valid=not reason, repeated=reason == Arrival.DUPLICATE.value)
+            answer = self._answer(tick)
+        except (_Unanswerable, UnusableTick) as error:
+            answer, reason = _empty(tick), str(error)
+        dropped = self._count_dropped(tick.stamp_ns, valid=not reason, repeated=reason == Arrival.DUPLICATE.value)
         return ForecastResult(
-            stamp_ns=frame.stamp_ns,
+            stamp_ns=tick.stamp_ns,
             objects=answer.objects,
             velocity=answer.velocity,
             trajectories=answer.trajectories,
@@ -179,37 +179,35 @@ class ForecastingNode:
             model_id=self._model_id,
             valid=not reason,
             reason=reason,
-            age_ms=(self._clock() - frame.stamp_ns) / 1e6,
+            age_ms=(self._clock() - tick.stamp_ns) / 1e6,
             latency_ms=(time.perf_counter() - begin_s) * 1e3,
             dropped_since_last=dropped,
         )
 
-    def _answer(self, frame: TrackedFrame) -> _Answer:
+    def _answer(self, tick: Tick) -> _Answer:
         assert self._model is not None, "an active node has a model"
-        arrival = self._history.add(frame.screened(self.settings.max_objects))
+        arrival = self._history.add(tick.screened(self.settings.max_objects))
         if not arrival.is_present:
             raise _Unanswerable(arrival.value)
         if self._map is None:
             raise _Unanswerable("no map yet")
         tracks = self._history.tracks()
-        asked = self._asked(tracks)
-        if len(asked) == 0:
-            return _empty(frame)
+        agents = self._agents_to_forecast(tracks)
+        if len(agents) == 0:
+            return _empty(tick)
         now = self._history.steps - 1
         rows = self._map.rows_near(tracks.position, tracks.valid, focal=0, present=now)
         near = take(self._map.polylines, rows)
-        scenario = Scenario(
-            str(frame.stamp_ns), "stream", self._city, tracks, near, self._history.steps, focal=0, ego=0
-        )
+        scenario = Scenario(str(tick.stamp_ns), "stream", self._city, tracks, near, self._history.steps, focal=0, ego=0)
         lanes = None if self._lanes is None else [self._lanes[torch.from_numpy(rows)]]
-        (forecast,) = self._model.forecast([scenario], [asked], lanes)
+        (forecast,) = self._model.forecast([scenario], [agents], lanes)
         if not np.isfinite(forecast.trajectories).all():
             raise _Unanswerable("the model's futures are not finite")
-        objects = self._history.present.take(asked - 1)  # the ego is agent 0
-        return _Answer(objects, tracks.velocity[asked, now], forecast.trajectories, forecast.probabilities)
+        objects = self._history.present.take(agents - 1)  # the ego is agent 0
+        return _Answer(objects, tracks.velocity[agents, now], forecast.trajectories, forecast.probabilities)
 
-    def _asked(self, tracks: AgentTracks) -> Int[np.ndarray, " asked"]:
-        """The road users without the ego, at most so many: those nearest to it."""
+    def _agents_to_forecast(self, tracks: AgentTracks) -> Int[np.ndarray, " agents"]:
+        """Returns the road users without the ego; if there are more than `max_forecasts`, those nearest to it."""
         road_users = np.flatnonzero(tracks.scored)[1:]
         if len(road_users) <= self.settings.max_forecasts:
             return road_users
@@ -217,7 +215,7 @@ class ForecastingNode:
         return np.sort(road_users[np.argsort(distance, kind="stable")[: self.settings.max_forecasts]])
 
     def _count_dropped(self, stamp_ns: int, *, valid: bool, repeated: bool) -> int:
-        """The frames of the 10 Hz stream that were missed, by the stamps or as counted here, whichever is more."""
+        """Returns the number of missed ticks of the 10 Hz stream: by the stamps, or as counted here if that is more."""
         missed = self._unanswered
         if self._last_valid_ns is not None and valid:
             missed = max(missed, round((stamp_ns - self._last_valid_ns) / NS_PER_STEP) - 1)
@@ -227,22 +225,28 @@ class ForecastingNode:
             self._unanswered += 1
         return missed
 
-    def _know_lanes(self) -> None:
+    def _encode_lanes(self) -> None:
         if self._model is not None and self._map is not None:
             self._lanes = self._model.encode_map(self._map.polylines)
 
 
-def _empty(frame: TrackedFrame) -> _Answer:
-    nobody = np.zeros(0, dtype=np.int64)
-    return _Answer(frame.take(nobody), np.zeros((0, 2)), np.zeros((0, 0, 0, 2)), np.zeros((0, 0)))
+def _empty(tick: Tick) -> _Answer:
+    no_rows = np.zeros(0, dtype=np.int64)
+    return _Answer(tick.take(no_rows), np.zeros((0, 2)), np.zeros((0, 0, 0, 2)), np.zeros((0, 0)))
 
 
 def _warm_up(model: Forecaster, history_steps: int, count: int) -> None:
-    """A forecast of an ego among so many others that have just appeared, without a map."""
+    """Forecasts an ego and other cars that have just appeared, without a map.
+
+    Args:
+        model: The model to run.
+        history_steps: Number of observed steps.
+        count: Number of cars.
+    """
     history = TrackHistory(history_steps)
     cars, places = np.full(count, AgentKind.VEHICLE), 5.0 * np.arange(1, 2 * count + 1).reshape(-1, 2)
     ids = tuple(str(number) for number in range(count))
-    history.add(TrackedFrame(1, SE2(0.0, 0.0, 0.0), ids, cars, places, np.zeros(count), np.ones((count, 3))))
+    history.add(Tick(1, SE2(0.0, 0.0, 0.0), ids, cars, places, np.zeros(count), np.ones((count, 3))))
     none, no = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
     no_lanes = MapPolylines(none, np.zeros((0, 2, 2)), none, none, no, no)
     scenario = Scenario("warm-up", "stream", "", history.tracks(), no_lanes, history_steps, focal=0, ego=0)

@@ -1,6 +1,6 @@
 """The forecasting node on zenoh: tracked objects, odometry and a latched map in, forecasts and their status out.
 
-zenoh's thread only puts messages into inputs; one thread of our own reads, forecasts and publishes.
+zenoh's thread only puts messages into inputs; a thread of this process reads, forecasts and publishes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from prometheus_client import Counter, Gauge, Histogram
 from typing_extensions import override
 
 from perception.geometry import SE2
-from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.messages import READERS, predicted_objects_of, status_of
 from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
 from perception_nodes.forecasting.plan import ForecastPlan
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor, Level, Status
 from perception_nodes.operations.inputs import Input
 from perception_nodes.operations.topic_process import STUCK_S, WAIT_S, TopicProcess
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _EgoPose:
-    """Where the ego was."""
+    """The ego's pose, and the name of the frame that it is in."""
 
     city_SE2_ego: SE2
     frame_id: str
@@ -51,19 +51,19 @@ class ForecastingProcess(TopicProcess):
     """Runs a configured node between topics; activates it, and shuts it down when closed.
 
     Args:
-        node: Configured.
-        ros: Its place on zenoh.
+        node: A configured node.
+        ros: Its ROS node on zenoh.
         plan: Its topics and tolerances.
     """
 
     def __init__(self, node: ForecastingNode, ros: RosNode, plan: ForecastPlan) -> None:
         super().__init__(ros)
         self._node = node
-        self._frames: Input[bytes] = Input("latest")
+        self._ticks: Input[bytes] = Input("latest")
         self._maps: Input[bytes] = Input("latest")
         self._read, self._complaint = READERS[plan.objects_type], ""
         self._poses: PoseHistory[_EgoPose] = PoseHistory()
-        self._reason = "no frame yet"
+        self._reason = "no objects yet"
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
         self._objects = plan.objects
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
@@ -74,26 +74,26 @@ class ForecastingProcess(TopicProcess):
         self._thread.start()
         ros.subscribe(lanes, lambda received: self._maps.put(received.cdr))
         ros.subscribe(ego, self._take_pose)
-        ros.subscribe(objects, lambda received: self._frames.put(received.cdr))
+        ros.subscribe(objects, lambda received: self._ticks.put(received.cdr))
 
     @override
     def ready(self) -> str:
-        """For /readyz: whether the last frame was answered, and is not long ago."""
+        """For /readyz: whether the last tick was answered, and how long ago it came."""
         silence = self._rate.status(time.monotonic())
         return self._reason or ("" if silence.message not in ("NotReceived", "Timeout") else silence.message)
 
     @override
     def close(self) -> None:
-        """Answers the frame that is being computed, and ends."""
+        """Answers the tick that is being computed, and ends."""
         self._closing = True
-        self._frames.close()
+        self._ticks.close()
         self._maps.close()
         self._thread.join(STUCK_S)
         self._node.shutdown()
 
     @override
     def statuses(self) -> list[Status]:
-        """What goes into the diagnostics."""
+        """Processing time, input rate, and what of the last message could not be used."""
         level = Level.WARN if self._complaint else Level.OK
         usable = Status(level, f"forecast: {self._objects}, contents", self._complaint or "OK")
         return [self._time.status(), self._rate.status(time.monotonic()), usable]
@@ -101,11 +101,11 @@ class ForecastingProcess(TopicProcess):
     def _make_metrics(self) -> None:
         registry = self.registry
         buckets = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.2, 0.5)
-        self._latency = Histogram("perception_latency_seconds", "Of answers", registry=registry, buckets=buckets)
+        self._latency = Histogram("perception_latency_seconds", "Time of answers", registry=registry, buckets=buckets)
         self._answered = Counter("perception_frames_answered", "Valid answers", registry=registry)
-        self._refused = Counter("perception_frames_refused", "Frames without a valid answer", registry=registry)
-        dropped = Gauge("perception_frames_dropped", "Frames that a newer one overtook", registry=registry)
-        dropped.set_function(lambda: float(self._frames.dropped))
+        self._refused = Counter("perception_frames_refused", "Ticks without a valid answer", registry=registry)
+        dropped = Gauge("perception_frames_dropped", "Ticks that a newer one replaced", registry=registry)
+        dropped.set_function(lambda: float(self._ticks.dropped))
 
     def _take_pose(self, received: Received) -> None:
         odometry = deserialize(received.cdr, ODOMETRY)
@@ -116,24 +116,24 @@ class ForecastingProcess(TopicProcess):
     @torch.inference_mode()
     def _round(self) -> None:
         self._take_map()
-        cdr = self._frames.get(WAIT_S)
+        cdr = self._ticks.get(WAIT_S)
         if cdr is None:
             return
         self._rate.observe(time.monotonic())
         self._take_map()
         try:
             self._answer(cdr)
-        except Exception as error:  # the next frame may be better; the log and /readyz say what this one had
+        except Exception as error:  # the next tick may be better; the log and /readyz say what was wrong with this one
             self._refuse(f"{type(error).__name__}: {error}")
             if not isinstance(error, MalformedMessage | ConnectionError | TimeoutError):
-                _log.exception("a frame was lost")
+                _log.exception("a tick was lost")
 
     def _answer(self, cdr: bytes) -> None:
         objects = self._read(cdr)
         self._complain(objects.complaint)
         pose = self._poses.near(objects.stamp_ns)
         if pose is None:
-            self._refuse("no ego pose within 0.1 s of the frame")
+            self._refuse("no ego pose within 0.1 s of the objects' stamp")
         elif objects.frame_id != pose.frame_id:
             theirs, egos = objects.frame_id[:80], pose.frame_id[:80]
             self._refuse(f"objects in frame {theirs!r}, ego pose in {egos!r}; send both in one")
@@ -142,8 +142,8 @@ class ForecastingProcess(TopicProcess):
         else:
             self._forecast(objects.at(pose.city_SE2_ego))
 
-    def _forecast(self, frame: TrackedFrame) -> None:
-        result = self._node.step(frame)
+    def _forecast(self, tick: Tick) -> None:
+        result = self._node.step(tick)
         self._time.observe(result.latency_ms)
         self._latency.observe(result.latency_ms / 1e3)
         self._status.put(serialize(status_of(result), FORECAST_STATUS))
@@ -153,7 +153,7 @@ class ForecastingProcess(TopicProcess):
         self._publish(result)
 
     def _publish(self, result: ForecastResult) -> None:
-        self._answered.inc()  # first, so that who has the forecast finds it counted
+        self._answered.inc()  # before publishing, so that whoever gets the forecast finds it counted
         self._reason = ""
         self._forecasts.put(write_predicted_objects(predicted_objects_of(result)))
 
@@ -164,7 +164,7 @@ class ForecastingProcess(TopicProcess):
         self._reason = reason
 
     def _complain(self, complaint: str) -> None:
-        """Of what a message has beside what is used; the log says it when it begins, diagnostics while it lasts."""
+        """Reports content that cannot be used: in the log once, in the diagnostics while it lasts."""
         if complaint and not self._complaint:
             _log.warning("%s: %s", self._objects, complaint)
         self._complaint = complaint

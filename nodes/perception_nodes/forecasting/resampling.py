@@ -1,8 +1,8 @@
-"""Tracks from a stream's frames onto the 10 Hz grid that ends at the newest frame.
+"""Resamples the tracks of a stream to the 10 Hz grid that ends at the newest tick.
 
-A log's reader (`perception_datasets.argoverse.argoverse2_sensor`) counts whole steps from frame to frame and takes
-positions as they are, since a LiDAR's clock wanders by some milliseconds a turn. So does this, bit for bit, wherever
-frames are whole steps apart; where they are not, positions are interpolated.
+A log's reader (`perception_datasets.argoverse.argoverse2_sensor`) counts whole steps from sweep to sweep and takes
+positions as they are, since a LiDAR's clock drifts by some milliseconds a turn. This module does the same, bit for bit,
+where ticks are whole steps apart; elsewhere it interpolates positions.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from perception.traffic.scenario import STEP_S
 
 NS_PER_STEP = round(STEP_S * 1e9)
 SNAP_STEPS = 0.05
-"""An interval counts as a whole number of steps when it is within this of it, for each step; 5 ms a step. The recorded
-logs' intervals are 96.4 to 103.3 ms. At 15 m/s 5 ms are 7 cm, less than a tracker's noise."""
+"""An interval counts as a whole number of steps if it differs by at most this share of a step (5 ms) for each step.
+Intervals of the recorded logs are 96.4 to 103.3 ms. At 15 m/s 5 ms are 7 cm, less than a tracker's noise."""
 LONGEST_BRIDGE_STEPS = 1.5
-"""Interpolation bridges no more than this: where a 10 Hz stream lost a frame, the track has a gap, as in a log."""
+"""Longest interval that is interpolated: where a 10 Hz stream lost a tick, the track has a gap, as in a log."""
 FASTEST_M_S = 100.0
-"""A track that moves faster is not the same object any more (or the localisation jumped): its past is left out."""
+"""A track that moves faster is another object, or the localisation jumped: its past is left out."""
 
 
-def grid_coordinates(stamps_ns: Int[np.ndarray, " frames"]) -> Float[np.ndarray, " frames"]:
-    """Where frames stand on the grid: 0 the last, -1 a step before; whole numbers unless the stream is irregular.
+def grid_coordinates(stamps_ns: Int[np.ndarray, " ticks"]) -> Float[np.ndarray, " ticks"]:
+    """Returns the ticks' positions on the grid in steps: 0 for the last, -1 for a step before.
 
     Args:
-        stamps_ns: Ascending.
+        stamps_ns: Stamps, ascending. Positions are whole numbers unless they are irregular.
     """
     coordinates = [0.0]
     for interval_ns in np.diff(stamps_ns)[::-1].tolist():
@@ -39,35 +39,35 @@ def grid_coordinates(stamps_ns: Int[np.ndarray, " frames"]) -> Float[np.ndarray,
 
 
 def cut_jumps(
-    stamps_ns: Int[np.ndarray, " frames"],
-    position: Float[np.ndarray, "tracks frames 2"],
-    seen: Bool[np.ndarray, "tracks frames"],
-) -> Bool[np.ndarray, "tracks frames"]:
-    """Where a track is seen since it last moved faster than `FASTEST_M_S`."""
-    frames = np.arange(len(stamps_ns))
+    stamps_ns: Int[np.ndarray, " ticks"],
+    position: Float[np.ndarray, "tracks ticks 2"],
+    seen: Bool[np.ndarray, "tracks ticks"],
+) -> Bool[np.ndarray, "tracks ticks"]:
+    """Returns where each track is seen since it last moved faster than `FASTEST_M_S`."""
+    ticks = np.arange(len(stamps_ns))
     before = np.full(seen.shape, -1)
     before[:, 1:] = _last_seen(seen)[:, :-1]
     previous = np.take_along_axis(position, np.maximum(before, 0)[..., None], axis=1)
     elapsed_s = np.maximum((stamps_ns - stamps_ns[np.maximum(before, 0)]) / 1e9, STEP_S)
     distance = np.linalg.norm(position - previous, axis=2)
     jumped = seen & (before >= 0) & (distance > FASTEST_M_S * elapsed_s)
-    last_jump = np.where(jumped, frames, 0).max(axis=1)
-    return seen & (frames >= last_jump[:, None])
+    last_jump = np.where(jumped, ticks, 0).max(axis=1)
+    return seen & (ticks >= last_jump[:, None])
 
 
 def resample(
-    coordinates: Float[np.ndarray, " frames"],
-    poses: Float[np.ndarray, "tracks frames 3"],
-    seen: Bool[np.ndarray, "tracks frames"],
+    coordinates: Float[np.ndarray, " ticks"],
+    poses: Float[np.ndarray, "tracks ticks 3"],
+    seen: Bool[np.ndarray, "tracks ticks"],
     steps: int,
 ) -> tuple[Float[np.ndarray, "tracks {steps} 3"], Bool[np.ndarray, "tracks {steps}"]]:
-    """Each track's x, y and heading at the last so many steps, and where they are known; 0 where not.
+    """Returns each track's x, y and heading at the grid's steps, and where they are known; 0 elsewhere.
 
     Args:
-        coordinates: Of the frames on the grid, ascending to 0.
-        poses: x, y, heading; anything where a track is not seen.
-        seen: Which frames a track is in.
-        steps: Of the grid.
+        coordinates: Positions of the ticks on the grid, ascending to 0.
+        poses: x, y and heading; arbitrary where a track is not seen.
+        seen: Which ticks a track is in.
+        steps: Number of the grid's steps.
     """
     grid = np.arange(1.0 - steps, 1.0)
     at_or_before = np.searchsorted(coordinates, grid, side="right") - 1
@@ -86,12 +86,12 @@ def resample(
     return np.where(known[..., None], start + share[..., None] * change, 0.0), known
 
 
-def _last_seen(seen: Bool[np.ndarray, "tracks frames"]) -> Int[np.ndarray, "tracks frames"]:
-    """For each frame the last one up to it that a track is in; -1 where there is none."""
+def _last_seen(seen: Bool[np.ndarray, "tracks ticks"]) -> Int[np.ndarray, "tracks ticks"]:
+    """Returns for each tick the last one up to it that a track is in; -1 where there is none."""
     return np.maximum.accumulate(np.where(seen, np.arange(seen.shape[1]), -1), axis=1)
 
 
-def _next_seen(seen: Bool[np.ndarray, "tracks frames"]) -> Int[np.ndarray, "tracks frames"]:
-    """For each frame the first one from it on that a track is in; the number of frames where there is none."""
+def _next_seen(seen: Bool[np.ndarray, "tracks ticks"]) -> Int[np.ndarray, "tracks ticks"]:
+    """Returns for each tick the first one from it on that a track is in; the number of ticks where there is none."""
     count = seen.shape[1]
     return np.minimum.accumulate(np.where(seen, np.arange(count), count)[:, ::-1], axis=1)[:, ::-1]

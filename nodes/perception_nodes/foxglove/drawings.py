@@ -72,7 +72,7 @@ def scene_of_map(cdr: bytes) -> SceneUpdate:
 def scene_of_objects(cdr: bytes, kind: str) -> SceneUpdate:
     """Boxes, coloured by what they are."""
     sensed = READERS[kind](cdr)
-    frame = sensed.unposed
+    tick = sensed.unposed
     cubes = [
         CubePrimitive(
             pose=_pose(x, y, float(height) / 2, heading),
@@ -80,10 +80,10 @@ def scene_of_objects(cdr: bytes, kind: str) -> SceneUpdate:
             color=_color(COLOUR_OF_KIND.get(AgentKind(of), GREY), 0.8),
         )
         for (x, y), heading, (length, width, height), of in zip(
-            frame.position.tolist(), frame.heading.tolist(), frame.size, frame.kinds.tolist(), strict=True
+            tick.position.tolist(), tick.heading.tolist(), tick.size, tick.kinds.tolist(), strict=True
         )
     ]
-    return _update("objects", sensed.frame_id, frame.stamp_ns, cubes=cubes)
+    return _update("objects", sensed.frame_id, tick.stamp_ns, cubes=cubes)
 
 
 def scene_of_forecasts(cdr: bytes) -> SceneUpdate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -41,8 +41,7 @@ def load_blocks(uri: str, dtype: torch.dtype | None = torch.float32) -> LoadedBl
         source = f"{address.place}#{','.join(map(str, chosen))}"
         return random_blocks(config, chosen, seed, source).to(dtype)
     if address.place == smollm2.NAME:
-        blocks = read_slice(smollm2.fetch_slice(layers), None)
-        return replace(blocks, source=blocks.sliced_from or uri).to(dtype)
+        return smollm2.read_smollm2(layers).to(dtype)
     if address.is_slice:
         return read_slice(Path(address.place), address.layers).to(dtype)
     return read_blocks(_open(address.place), layers, dtype)

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from av2.datasets.motion_forecasting.eval import metrics as av2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +39,7 @@ ORIGIN = np.zeros((1, 2, 2))
 )
 @settings(max_examples=60, deadline=None)
 def test_scores_are_bit_equal_to_av2(seed, agents, modes, steps, k):
+    av2 = pytest.importorskip("av2.datasets.motion_forecasting.eval.metrics")
     trajectories, probabilities, truth = random_forecast(seed, agents, modes, steps)
     scores = score_forecast(trajectories, probabilities, truth, k)
     for a in range(agents):

@@ -5,7 +5,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from av2.datasets.motion_forecasting.scenario_serialization import load_argoverse_scenario_parquet
 
 from perception.traffic.scenario import AgentKind
 from perception_datasets.argoverse.argoverse2 import read_argoverse2
@@ -18,7 +17,8 @@ def parquet_of(folder: Path) -> Path:
 
 
 def assert_equal_to_av2(folder: Path) -> None:
-    ours, theirs = read_argoverse2(folder), load_argoverse_scenario_parquet(parquet_of(folder))
+    av2 = pytest.importorskip("av2.datasets.motion_forecasting.scenario_serialization")
+    ours, theirs = read_argoverse2(folder), av2.load_argoverse_scenario_parquet(parquet_of(folder))
     assert ours.id == theirs.scenario_id
     assert ours.city == theirs.city_name
     assert ours.agents.ids[ours.focal] == theirs.focal_track_id

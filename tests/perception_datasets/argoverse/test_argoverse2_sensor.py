@@ -5,10 +5,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
 import pytest
-from av2.datasets.motion_forecasting.data_schema import ObjectType
-from av2.datasets.sensor.constants import AnnotationCategories
-from av2.structures.cuboid import CuboidList
-from av2.utils.io import read_city_SE3_ego
 
 from perception.encoders.vectornet.vectorize import vectorize
 from perception.traffic.scenario import AgentKind
@@ -134,18 +130,21 @@ def test_a_broken_log_is_named_with_the_reason(spoil, reason: str, sensor_logs: 
 
 
 def test_every_category_of_av2_has_a_kind_or_is_deliberately_unknown() -> None:
+    motion = pytest.importorskip("av2.datasets.motion_forecasting.data_schema")
+    sensor = pytest.importorskip("av2.datasets.sensor.constants")
     unknown = {"ANIMAL", "DOG", "MOTORCYCLE", "WHEELED_DEVICE", "TRAFFIC_LIGHT_TRAILER"} - {"TRAFFIC_LIGHT_TRAILER"}
     named = set(argoverse2_sensor._KIND_OF_CATEGORY)
-    assert {category.value for category in AnnotationCategories} - named == unknown
-    assert named <= {category.value for category in AnnotationCategories}
-    assert {kind.name.lower() for kind in AgentKind} == {kind.value for kind in ObjectType}
+    assert {category.value for category in sensor.AnnotationCategories} - named == unknown
+    assert named <= {category.value for category in sensor.AnnotationCategories}
+    assert {kind.name.lower() for kind in AgentKind} == {kind.value for kind in motion.ObjectType}
 
 
 def test_recorded_boxes_lie_where_av2s_own_transforms_put_them(real_data: Path) -> None:
+    cuboid_of, io = pytest.importorskip("av2.structures.cuboid"), pytest.importorskip("av2.utils.io")
     for folder in sorted((real_data / "argoverse2" / "sensor_logs").iterdir()):
         log = read_log(folder)
-        cuboids = CuboidList.from_feather(argoverse2_sensor._annotations(folder))
-        poses = read_city_SE3_ego(folder)
+        cuboids = cuboid_of.CuboidList.from_feather(argoverse2_sensor._annotations(folder))
+        poses = io.read_city_SE3_ego(folder)
         steps = {time: step for time, step in zip(*_clock(folder), strict=True)}
         checked = 0
         for cuboid, uuid in list(zip(cuboids.cuboids, _uuids(folder), strict=True))[::101]:

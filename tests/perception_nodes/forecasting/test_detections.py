@@ -9,11 +9,11 @@ import pytest
 from perception.geometry import SE2
 from perception.traffic.scenario import AgentKind
 from perception_nodes.forecasting.detections import KIND_OF_CLASS, detections_of
-from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import DETECTIONS, deserialize, make, serialize
 
-MakeFrame = Callable[..., TrackedFrame]
+MakeTick = Callable[..., Tick]
 
 
 def detection(
@@ -54,35 +54,35 @@ def message(*detections: Any, stamp_ns: int = 3_000_000_007) -> Any:
 HERE = SE2(5.0, 6.0, 0.1)
 
 
-def test_a_frame_is_the_same_after_a_message(make_frame: MakeFrame) -> None:
-    frame = make_frame(3)
+def test_a_tick_is_the_same_after_a_message(make_tick: MakeTick) -> None:
+    tick = make_tick(3)
     word = {AgentKind.VEHICLE: "car", AgentKind.CONSTRUCTION: "traffic_cone"}
     sent = message(
         *(
             detection(
-                frame.ids[row],
-                {word[AgentKind(frame.kinds[row])]: 0.9},
-                (*frame.position[row], 0.0),
-                (0.0, 0.0, np.sin(frame.heading[row] / 2), np.cos(frame.heading[row] / 2)),
-                frame.size[row],
+                tick.ids[row],
+                {word[AgentKind(tick.kinds[row])]: 0.9},
+                (*tick.position[row], 0.0),
+                (0.0, 0.0, np.sin(tick.heading[row] / 2), np.cos(tick.heading[row] / 2)),
+                tick.size[row],
             )
-            for row in range(len(frame))
+            for row in range(len(tick))
         ),
-        stamp_ns=frame.stamp_ns,
+        stamp_ns=tick.stamp_ns,
     )
-    read = detections_of(deserialize(serialize(sent, DETECTIONS), DETECTIONS), frame.city_SE2_ego)
+    read = detections_of(deserialize(serialize(sent, DETECTIONS), DETECTIONS), tick.city_SE2_ego)
     assert (read.without_id, read.unknown_classes, read.complaint) == (0, (), "")
-    assert (read.frame.stamp_ns, read.frame.ids) == (frame.stamp_ns, frame.ids)
-    assert read.frame.city_SE2_ego == frame.city_SE2_ego
-    np.testing.assert_array_equal(read.frame.kinds, frame.kinds)
-    np.testing.assert_array_equal(read.frame.position, frame.position)
-    np.testing.assert_allclose(read.frame.heading, frame.heading, atol=1e-15)
-    np.testing.assert_array_equal(read.frame.size, frame.size)
+    assert (read.tick.stamp_ns, read.tick.ids) == (tick.stamp_ns, tick.ids)
+    assert read.tick.city_SE2_ego == tick.city_SE2_ego
+    np.testing.assert_array_equal(read.tick.kinds, tick.kinds)
+    np.testing.assert_array_equal(read.tick.position, tick.position)
+    np.testing.assert_allclose(read.tick.heading, tick.heading, atol=1e-15)
+    np.testing.assert_array_equal(read.tick.size, tick.size)
 
 
 def test_a_detection_without_an_id_is_left_out_and_counted() -> None:
     read = detections_of(message(detection("", {"car": 1.0}), detection("7", {"bus": 1.0})), HERE)
-    assert (read.without_id, read.frame.ids, read.frame.kinds.tolist()) == (1, ("7",), [AgentKind.BUS])
+    assert (read.without_id, read.tick.ids, read.tick.kinds.tolist()) == (1, ("7",), [AgentKind.BUS])
     assert read.complaint == "1 of 2 detections have no id; send what a tracker gives"
 
 
@@ -97,7 +97,7 @@ def test_the_highest_score_decides_the_class_and_an_unknown_word_is_named() -> N
         HERE,
     )
     kinds = [AgentKind.PEDESTRIAN, AgentKind.CONSTRUCTION, AgentKind.UNKNOWN, AgentKind.UNKNOWN]
-    assert read.frame.kinds.tolist() == kinds
+    assert read.tick.kinds.tolist() == kinds
     assert read.unknown_classes == ("", "unicorn")
     assert read.complaint == "classes that are not known, of objects that are not forecast: '', 'unicorn'"
 
@@ -106,9 +106,9 @@ def test_every_word_is_written_as_it_is_looked_up() -> None:
     assert all(name == name.strip().lower().replace(" ", "_").replace("-", "_") for name in KIND_OF_CLASS)
 
 
-def test_an_empty_message_is_an_empty_frame() -> None:
+def test_an_empty_message_is_an_empty_tick() -> None:
     read = detections_of(deserialize(serialize(message(), DETECTIONS), DETECTIONS), HERE)
-    assert (len(read.frame), read.frame.position.shape, read.frame.size.shape) == (0, (0, 2), (0, 3))
+    assert (len(read.tick), read.tick.position.shape, read.tick.size.shape) == (0, (0, 2), (0, 3))
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_an_empty_message_is_an_empty_frame() -> None:
 )
 def test_a_broken_detection_does_not_pass_the_screening_and_costs_no_other(broken: dict) -> None:
     sent = message(detection("bad", {"car": 1.0}, **broken), detection("good", {"car": 1.0}))
-    assert detections_of(sent, HERE).frame.screened(10).ids == ("good",)
+    assert detections_of(sent, HERE).tick.screened(10).ids == ("good",)
 
 
 def test_a_truncated_message_is_malformed() -> None:

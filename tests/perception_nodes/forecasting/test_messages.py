@@ -7,17 +7,17 @@ import pytest
 
 from perception.geometry import SE2
 from perception.traffic.scenario import ROAD_USERS, AgentKind
-from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.messages import (
     LABEL_OF_KIND,
     READERS,
-    frame_of,
     path_headings,
     predicted_objects_of,
     status_of,
+    tick_of,
     tracked_objects_of,
 )
 from perception_nodes.forecasting.node import ForecastResult
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.ros.cdr import write_tracked_objects
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import (
@@ -31,47 +31,47 @@ from perception_nodes.ros.messages import (
 )
 from perception_nodes.ros.objects import Label, OrientationAvailability
 
-MakeFrame = Callable[..., TrackedFrame]
+MakeTick = Callable[..., Tick]
 
 
-def with_uuids(frame: TrackedFrame) -> TrackedFrame:
-    return replace(frame, ids=tuple(str(UUID(int=7 + row)) for row in range(len(frame))))
+def with_uuids(tick: Tick) -> Tick:
+    return replace(tick, ids=tuple(str(UUID(int=7 + row)) for row in range(len(tick))))
 
 
-def test_a_frame_is_the_same_after_a_message(make_frame: MakeFrame) -> None:
-    frame = with_uuids(make_frame(3))
-    back = frame_of(tracked_objects_of(frame, np.ones((len(frame), 2))), frame.city_SE2_ego)
-    assert (back.stamp_ns, back.ids, back.city_SE2_ego) == (frame.stamp_ns, frame.ids, frame.city_SE2_ego)
-    np.testing.assert_array_equal(back.position, frame.position)
-    np.testing.assert_allclose(back.heading, frame.heading, atol=1e-15)
-    np.testing.assert_array_equal(back.size, frame.size)
+def test_a_tick_is_the_same_after_a_message(make_tick: MakeTick) -> None:
+    tick = with_uuids(make_tick(3))
+    back = tick_of(tracked_objects_of(tick, np.ones((len(tick), 2))), tick.city_SE2_ego)
+    assert (back.stamp_ns, back.ids, back.city_SE2_ego) == (tick.stamp_ns, tick.ids, tick.city_SE2_ego)
+    np.testing.assert_array_equal(back.position, tick.position)
+    np.testing.assert_allclose(back.heading, tick.heading, atol=1e-15)
+    np.testing.assert_array_equal(back.size, tick.size)
     assert back.kinds.tolist() == [AgentKind.VEHICLE] * 3 + [AgentKind.STATIC]  # cones are hazards there
 
 
-def test_every_road_user_keeps_its_kind(make_frame: MakeFrame) -> None:
-    frame = replace(with_uuids(make_frame(0, cars=4)), kinds=np.array(ROAD_USERS))
-    assert frame_of(tracked_objects_of(frame, np.zeros((5, 2))), SE2(0.0, 0.0, 0.0)).kinds.tolist() == [*ROAD_USERS]
+def test_every_road_user_keeps_its_kind(make_tick: MakeTick) -> None:
+    tick = replace(with_uuids(make_tick(0, cars=4)), kinds=np.array(ROAD_USERS))
+    assert tick_of(tracked_objects_of(tick, np.zeros((5, 2))), SE2(0.0, 0.0, 0.0)).kinds.tolist() == [*ROAD_USERS]
 
 
-def test_every_label_is_some_kind_and_an_unknown_one_is_unknown(make_frame: MakeFrame) -> None:
+def test_every_label_is_some_kind_and_an_unknown_one_is_unknown(make_tick: MakeTick) -> None:
     count = len(Label) + 1
-    objects = tracked_objects_of(make_frame(0, cars=count - 1), np.zeros((count, 2)))
-    kinds = frame_of(replace(objects, class_labels=np.arange(count, dtype=np.uint8)), SE2(0.0, 0.0, 0.0)).kinds
+    objects = tracked_objects_of(make_tick(0, cars=count - 1), np.zeros((count, 2)))
+    kinds = tick_of(replace(objects, class_labels=np.arange(count, dtype=np.uint8)), SE2(0.0, 0.0, 0.0)).kinds
     assert kinds[[Label.TRUCK, Label.ANIMAL, -1]].tolist() == [AgentKind.VEHICLE, AgentKind.UNKNOWN, AgentKind.UNKNOWN]
     assert set(LABEL_OF_KIND) <= set(AgentKind)
 
 
-def test_an_object_without_a_front_faces_the_way_it_moves(make_frame: MakeFrame) -> None:
-    frame = make_frame(0)
-    objects = tracked_objects_of(frame, np.array([[5.0, 0], [-5.0, 0], [-5.0, 0], [0, 0]]))
+def test_an_object_without_a_front_faces_the_way_it_moves(make_tick: MakeTick) -> None:
+    tick = make_tick(0)
+    objects = tracked_objects_of(tick, np.array([[5.0, 0], [-5.0, 0], [-5.0, 0], [0, 0]]))
     sure, unsure = OrientationAvailability.AVAILABLE, OrientationAvailability.SIGN_UNKNOWN
     objects = replace(objects, orientation_availability=np.array([unsure, unsure, sure, unsure], dtype=np.uint8))
-    turned = frame_of(objects, frame.city_SE2_ego).heading - frame.heading
+    turned = tick_of(objects, tick.city_SE2_ego).heading - tick.heading
     np.testing.assert_allclose(turned, [0, np.pi, 0, 0], atol=1e-12)
 
 
-def test_ids_that_are_no_uuids_become_the_same_ones_every_time(make_frame: MakeFrame) -> None:
-    first, second = (tracked_objects_of(make_frame(step), np.zeros((4, 2))).ids for step in (0, 1))
+def test_ids_that_are_no_uuids_become_the_same_ones_every_time(make_tick: MakeTick) -> None:
+    first, second = (tracked_objects_of(make_tick(step), np.zeros((4, 2))).ids for step in (0, 1))
     np.testing.assert_array_equal(first, second)
     assert len(np.unique(first, axis=0)) == 4
 
@@ -83,18 +83,18 @@ def test_poses_of_a_path_face_the_way_they_go_and_keep_it_while_they_stand() -> 
 
 
 @pytest.fixture
-def result(make_frame: MakeFrame) -> ForecastResult:
-    frame = with_uuids(make_frame(2))
-    trajectories = frame.position[:, None, None] + np.arange(1.0, 6.0)[:, None] * np.ones((4, 2, 5, 2))
+def result(make_tick: MakeTick) -> ForecastResult:
+    tick = with_uuids(make_tick(2))
+    trajectories = tick.position[:, None, None] + np.arange(1.0, 6.0)[:, None] * np.ones((4, 2, 5, 2))
     probabilities = np.tile([0.75, 0.25], (4, 1))
     details = {"model_id": "m", "valid": True, "reason": "", "age_ms": 3.5, "latency_ms": 1.5, "dropped_since_last": 2}
-    return ForecastResult(frame.stamp_ns, frame, np.ones((4, 2)), trajectories, probabilities, **details)
+    return ForecastResult(tick.stamp_ns, tick, np.ones((4, 2)), trajectories, probabilities, **details)
 
 
 def test_a_result_is_a_message_with_all_its_futures(result: ForecastResult) -> None:
-    frame, trajectories = result.objects, result.trajectories
+    tick, trajectories = result.objects, result.trajectories
     message = predicted_objects_of(result, frame_id="city")
-    assert (message.stamp_ns, message.frame_id, message.sound.all()) == (frame.stamp_ns, "city", True)
+    assert (message.stamp_ns, message.frame_id, message.sound.all()) == (tick.stamp_ns, "city", True)
     assert message.path_counts.tolist() == [2] * 4
     assert set(message.path_time_steps_ns.tolist()) == {100_000_000}
     np.testing.assert_array_equal(message.path_poses[:, :2], trajectories.reshape(-1, 2))
@@ -102,7 +102,7 @@ def test_a_result_is_a_message_with_all_its_futures(result: ForecastResult) -> N
     np.testing.assert_allclose(message.path_poses[:, 5], np.sin(np.pi / 8))
     assert message.path_confidences.tolist() == [0.75, 0.25] * 4
     nobody = np.zeros(0, dtype=np.int64)
-    empty = replace(result, objects=frame.take(nobody), velocity=np.zeros((0, 2)), trajectories=np.zeros((0, 0, 0, 2)))
+    empty = replace(result, objects=tick.take(nobody), velocity=np.zeros((0, 2)), trajectories=np.zeros((0, 0, 0, 2)))
     assert len(predicted_objects_of(replace(empty, probabilities=np.zeros((0, 0))))) == 0
 
 
@@ -120,15 +120,15 @@ def test_a_status_of_an_impossible_time_can_be_sent(result: ForecastResult, stam
     assert (back.header.stamp.sec, back.header.stamp.nanosec, back.valid) == (0, 0, False)
 
 
-def test_tracked_objects_are_a_frame_once_the_ego_is_known(make_frame: Callable[..., TrackedFrame]) -> None:
-    frame = make_frame(3)
-    sent = bytes(write_tracked_objects(tracked_objects_of(frame, np.zeros((len(frame), 2)), frame_id="odom")))
+def test_tracked_objects_are_a_tick_once_the_ego_is_known(make_tick: Callable[..., Tick]) -> None:
+    tick = make_tick(3)
+    sent = bytes(write_tracked_objects(tracked_objects_of(tick, np.zeros((len(tick), 2)), frame_id="odom")))
     sensed = READERS[TRACKED_OBJECTS](sent)
-    assert (sensed.stamp_ns, sensed.frame_id, sensed.complaint) == (frame.stamp_ns, "odom", "")
+    assert (sensed.stamp_ns, sensed.frame_id, sensed.complaint) == (tick.stamp_ns, "odom", "")
     assert np.isnan(sensed.unposed.city_SE2_ego.x_m)
-    posed = sensed.at(frame.city_SE2_ego)
-    assert posed.city_SE2_ego == frame.city_SE2_ego
-    np.testing.assert_array_equal(posed.position, frame.position)
+    posed = sensed.at(tick.city_SE2_ego)
+    assert posed.city_SE2_ego == tick.city_SE2_ego
+    np.testing.assert_array_equal(posed.position, tick.position)
 
 
 def test_detections_bring_their_frame_and_their_complaint() -> None:

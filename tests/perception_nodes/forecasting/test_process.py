@@ -24,11 +24,11 @@ from perception.traffic.scenario import AgentKind, Scenario
 from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
-from perception_nodes.forecasting.frames import TrackedFrame
-from perception_nodes.forecasting.messages import frame_of, odometry_of, predicted_objects_of, tracked_objects_of
-from perception_nodes.forecasting.node import ForecastingNode
+from perception_nodes.forecasting.messages import odometry_of, predicted_objects_of, tick_of, tracked_objects_of
+from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
 from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.forecasting.process import ForecastingProcess
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level
 from perception_nodes.ros.cdr import read_predicted_objects, write_predicted_objects, write_tracked_objects
 from perception_nodes.ros.map_message import map_message
@@ -61,7 +61,7 @@ def tiny() -> Forecaster:
 
 
 def configured(model: Forecaster) -> ForecastingNode:
-    node = ForecastingNode()
+    node = ForecastingNode(ForecastingSettings(max_forecasts=8))
     node.configure(model, history_steps=STEPS, model_id="tiny")
     return node
 
@@ -84,22 +84,22 @@ class FakeTracker:
         ):
             ros.subscribe(topic_of(name, kind), lambda received, inbox=inbox: inbox.put(received.cdr))
 
-    def send(self, frame: TrackedFrame, pose: bool = True) -> None:
+    def send(self, tick: Tick, pose: bool = True) -> None:
         if pose:
-            self.ego.put(serialize(odometry_of(frame), ODOMETRY))
+            self.ego.put(serialize(odometry_of(tick), ODOMETRY))
         if self.objects_type == TRACKED_OBJECTS:
-            self.objects.put(write_tracked_objects(tracked_objects_of(frame, np.zeros((len(frame), 2)))))
+            self.objects.put(write_tracked_objects(tracked_objects_of(tick, np.zeros((len(tick), 2)))))
         else:
-            self.objects.put(serialize(detections_of_frame(frame), DETECTIONS))
+            self.objects.put(serialize(detections_of_tick(tick), DETECTIONS))
 
 
-def detections_of_frame(frame: TrackedFrame, *, frame_id: str = "map") -> Any:
-    """The frame as a tracker without Autoware would send it."""
-    about = header(frame.stamp_ns, frame_id)
+def detections_of_tick(tick: Tick, *, frame_id: str = "map") -> Any:
+    """The tick as a tracker without Autoware would send it."""
+    about = header(tick.stamp_ns, frame_id)
     word = {AgentKind.VEHICLE: "car", AgentKind.CONSTRUCTION: "hazard"}  # Autoware has no word for a cone
     detections = []
     for name, kind, (x, y), heading, size in zip(
-        frame.ids, frame.kinds, frame.position, frame.heading, frame.size, strict=True
+        tick.ids, tick.kinds, tick.position, tick.heading, tick.size, strict=True
     ):
         turn = {"x": 0.0, "y": 0.0, "z": np.sin(heading / 2), "w": np.cos(heading / 2)}
         pose = make(
@@ -131,24 +131,24 @@ def lanes(make_scenario: Callable[..., Scenario]) -> MapIndex:
     return MapIndex(make_scenario().map)
 
 
-def core_answers(frames: list[TrackedFrame], lanes: MapIndex) -> list[bytes]:
-    """What the core says to the same frames, as messages and back: no transport."""
+def core_answers(ticks: list[Tick], lanes: MapIndex) -> list[bytes]:
+    """What the core says to the same ticks, as messages and back: no transport."""
     node = configured(tiny())
     node.set_map(lanes)
     node.activate()
     answers = []
-    for frame in frames:
-        objects = tracked_objects_of(frame, np.zeros((len(frame), 2)))
-        result = node.step(frame_of(objects, ego_pose_of(odometry_of(frame))))
+    for tick in ticks:
+        objects = tracked_objects_of(tick, np.zeros((len(tick), 2)))
+        result = node.step(tick_of(objects, ego_pose_of(odometry_of(tick))))
         answers.append(bytes(write_predicted_objects(predicted_objects_of(result))))
     return answers
 
 
-def wait_for_frame(tracker: FakeTracker, frame: TrackedFrame) -> bytes:
-    """Sends a first frame until the two have found each other; the same frame again is not answered."""
+def wait_for_tick(tracker: FakeTracker, tick: Tick) -> bytes:
+    """Sends a first tick until the two have found each other; the same tick again is not answered."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
-        tracker.send(frame)
+        tracker.send(tick)
         try:
             return tracker.forecasts.get(timeout=0.2)
         except queue.Empty:
@@ -156,33 +156,33 @@ def wait_for_frame(tracker: FakeTracker, frame: TrackedFrame) -> bytes:
     raise AssertionError("no forecast came")
 
 
-def test_a_trackers_frames_come_back_as_the_cores_own_forecasts(
-    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+def test_a_trackers_ticks_come_back_as_the_cores_own_forecasts(
+    sessions: tuple[zenoh.Session, zenoh.Session], make_tick: Callable[..., Tick], lanes: MapIndex
 ) -> None:
-    frames = [make_frame(step) for step in range(10)]
+    ticks = [make_tick(step) for step in range(10)]
     with RosNode(sessions[1], RmwZenoh(node="tracker")) as theirs, RosNode(sessions[0], RmwZenoh()) as ours:
         tracker = FakeTracker(theirs)
         tracker.map.put(serialize(map_message(lanes, "PIT"), POLYLINE_MAP))  # latched: the node comes later
         with ForecastingProcess(configured(tiny()), ours, PLAN) as process:
-            assert process.ready() == "no frame yet"
+            assert process.ready() == "no objects yet"
             time.sleep(1)
-            answers = [wait_for_frame(tracker, frames[0])]
-            for frame in frames[1:]:
-                tracker.send(frame)
+            answers = [wait_for_tick(tracker, ticks[0])]
+            for tick in ticks[1:]:
+                tracker.send(tick)
                 answers.append(tracker.forecasts.get(timeout=10))
             assert (process.ready(), process.live()) == ("", "")
             metrics = generate_latest(process.registry).decode()
             levels = [status.level for status in deserialize(tracker.diagnoses.get(timeout=5), DIAGNOSTICS).status]
-    assert answers == core_answers(frames, lanes)
+    assert answers == core_answers(ticks, lanes)
     assert "perception_frames_answered_total 10.0" in metrics
     assert len(levels) == 3
     assert deserialize(tracker.states.get(timeout=5), FORECAST_STATUS).model_id == "tiny"
 
 
 def test_with_the_block_served_elsewhere_the_forecasts_are_the_same(
-    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+    sessions: tuple[zenoh.Session, zenoh.Session], make_tick: Callable[..., Tick], lanes: MapIndex
 ) -> None:
-    frames = [make_frame(step) for step in range(8)]
+    ticks = [make_tick(step) for step in range(8)]
     model = tiny()
     node = configured(model)
     blocks = ZenohBlocks(sessions[0])
@@ -197,20 +197,20 @@ def test_with_the_block_served_elsewhere_the_forecasts_are_the_same(
         tracker = FakeTracker(theirs)
         tracker.map.put(serialize(map_message(lanes, "PIT"), POLYLINE_MAP))
         time.sleep(1)
-        answers = [wait_for_frame(tracker, frames[0])]
-        for frame in frames[1:]:
-            tracker.send(frame)
+        answers = [wait_for_tick(tracker, ticks[0])]
+        for tick in ticks[1:]:
+            tracker.send(tick)
             answers.append(tracker.forecasts.get(timeout=10))
     blocks.close()
-    for ours_cdr, core_cdr in zip(answers, core_answers(frames, lanes), strict=True):
+    for ours_cdr, core_cdr in zip(answers, core_answers(ticks, lanes), strict=True):
         got, expected = read_predicted_objects(ours_cdr), read_predicted_objects(core_cdr)
         np.testing.assert_array_equal(got.ids, expected.ids)
         np.testing.assert_allclose(got.path_poses, expected.path_poses, rtol=0, atol=1e-3)
-    assert host.service.counts.requests == len(frames)
+    assert host.service.counts.requests == len(ticks)
 
 
-def test_what_cannot_be_answered_is_said_and_the_next_frame_is_answered(
-    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+def test_what_cannot_be_answered_is_said_and_the_next_tick_is_answered(
+    sessions: tuple[zenoh.Session, zenoh.Session], make_tick: Callable[..., Tick], lanes: MapIndex
 ) -> None:
     def eventually_ready(process: ForecastingProcess, word: str, act: Callable[[], None]) -> None:
         end = time.monotonic() + 10
@@ -225,20 +225,20 @@ def test_what_cannot_be_answered_is_said_and_the_next_frame_is_answered(
         ForecastingProcess(configured(tiny()), ours, PLAN) as process,
     ):
         tracker = FakeTracker(theirs)
-        eventually_ready(process, "no ego pose", lambda: tracker.send(make_frame(0), pose=False))
+        eventually_ready(process, "no ego pose", lambda: tracker.send(make_tick(0), pose=False))
         eventually_ready(process, "MalformedMessage", lambda: tracker.objects.put(b"\x00\x01\x00\x00rubbish"))
-        eventually_ready(process, "no map yet", lambda: tracker.send(make_frame(1)))
+        eventually_ready(process, "no map yet", lambda: tracker.send(make_tick(1)))
         tracker.map.put(b"\x00\x01\x00\x00rubbish")
         tracker.map.put(serialize(map_message(lanes, "PIT"), POLYLINE_MAP))
         time.sleep(0.5)
-        tracker.send(make_frame(2))
+        tracker.send(make_tick(2))
         assert len(read_predicted_objects(tracker.forecasts.get(timeout=10))) == 3
         assert process.works()
     assert "perception_frames_answered_total 1.0" in generate_latest(process.registry).decode()
 
 
-def test_of_frames_that_come_too_fast_the_newest_is_answered(
-    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+def test_of_ticks_that_come_too_fast_the_newest_is_answered(
+    sessions: tuple[zenoh.Session, zenoh.Session], make_tick: Callable[..., Tick], lanes: MapIndex
 ) -> None:
     class Slow(torch.nn.Module):
         def __init__(self, block: torch.nn.Module) -> None:
@@ -259,27 +259,27 @@ def test_of_frames_that_come_too_fast_the_newest_is_answered(
         ForecastingProcess(node, ours, PLAN) as process,
     ):
         tracker = FakeTracker(theirs)
-        wait_for_frame(tracker, make_frame(0))
+        wait_for_tick(tracker, make_tick(0))
         time.sleep(1)
         for step in range(1, STEPS + 1):
-            tracker.send(make_frame(step))
+            tracker.send(make_tick(step))
         last = b""
         while True:
             try:
                 last = tracker.forecasts.get(timeout=1.5)
             except queue.Empty:
                 break
-    assert read_predicted_objects(last).stamp_ns == make_frame(STEPS).stamp_ns
+    assert read_predicted_objects(last).stamp_ns == make_tick(STEPS).stamp_ns
     lines = generate_latest(process.registry).decode().splitlines()
     (dropped,) = (line for line in lines if line.startswith("perception_frames_dropped "))
     assert float(dropped.split()[1]) >= STEPS - 3
 
 
 def test_detections_with_ids_give_the_forecasts_that_tracked_objects_give(
-    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+    sessions: tuple[zenoh.Session, zenoh.Session], make_tick: Callable[..., Tick], lanes: MapIndex
 ) -> None:
     plan = replace(PLAN, objects="/tracker/detections", objects_type=DETECTIONS)
-    frames = [make_frame(step) for step in range(8)]
+    ticks = [make_tick(step) for step in range(8)]
     node = configured(tiny())
     node.set_map(lanes)
     with (
@@ -288,12 +288,12 @@ def test_detections_with_ids_give_the_forecasts_that_tracked_objects_give(
         ForecastingProcess(node, ours, plan) as process,
     ):
         tracker = FakeTracker(theirs, plan)
-        answers = [wait_for_frame(tracker, frames[0])]
-        for frame in frames[1:]:
-            tracker.send(frame)
+        answers = [wait_for_tick(tracker, ticks[0])]
+        for tick in ticks[1:]:
+            tracker.send(tick)
             answers.append(tracker.forecasts.get(timeout=10))
         assert process.ready() == ""
-    for ours_cdr, core_cdr in zip(answers, core_answers(frames, lanes), strict=True):
+    for ours_cdr, core_cdr in zip(answers, core_answers(ticks, lanes), strict=True):
         got, expected = read_predicted_objects(ours_cdr), read_predicted_objects(core_cdr)
         rows, wanted = (np.lexsort(objects.ids.T) for objects in (got, expected))  # the node sorts by each one's ids
         np.testing.assert_array_equal(got.ids[rows], expected.ids[wanted])
@@ -303,7 +303,7 @@ def test_detections_with_ids_give_the_forecasts_that_tracked_objects_give(
 
 
 def test_detections_that_cannot_be_used_are_said(
-    sessions: tuple[zenoh.Session, zenoh.Session], make_frame: Callable[..., TrackedFrame], lanes: MapIndex
+    sessions: tuple[zenoh.Session, zenoh.Session], make_tick: Callable[..., Tick], lanes: MapIndex
 ) -> None:
     plan = replace(PLAN, objects_type=DETECTIONS)
     node = configured(tiny())
@@ -314,11 +314,11 @@ def test_detections_that_cannot_be_used_are_said(
         ForecastingProcess(node, ours, plan) as process,
     ):
         tracker = FakeTracker(theirs, plan)
-        wait_for_frame(tracker, make_frame(0))
+        wait_for_tick(tracker, make_tick(0))
 
-        def ready_after(message: Any, frame: TrackedFrame) -> str:
+        def ready_after(message: Any, tick: Tick) -> str:
             before = process.ready()
-            tracker.ego.put(serialize(odometry_of(frame), ODOMETRY))
+            tracker.ego.put(serialize(odometry_of(tick), ODOMETRY))
             tracker.objects.put(serialize(message, DETECTIONS))
             end = time.monotonic() + 10
             while process.ready() == before:
@@ -326,11 +326,11 @@ def test_detections_that_cannot_be_used_are_said(
                 time.sleep(0.02)
             return process.ready()
 
-        elsewhere = detections_of_frame(make_frame(1), frame_id="lidar_top")
-        assert "objects in frame 'lidar_top', ego pose in 'map'" in ready_after(elsewhere, make_frame(1))
-        nameless = replace(make_frame(2), ids=("",) * len(make_frame(2)))
-        assert "4 of 4 detections have no id" in ready_after(detections_of_frame(nameless), nameless)
-        half = replace(make_frame(3), ids=("", *make_frame(3).ids[1:]))
-        assert ready_after(detections_of_frame(half), half) == ""
+        elsewhere = detections_of_tick(make_tick(1), frame_id="lidar_top")
+        assert "objects in frame 'lidar_top', ego pose in 'map'" in ready_after(elsewhere, make_tick(1))
+        nameless = replace(make_tick(2), ids=("",) * len(make_tick(2)))
+        assert "4 of 4 detections have no id" in ready_after(detections_of_tick(nameless), nameless)
+        half = replace(make_tick(3), ids=("", *make_tick(3).ids[1:]))
+        assert ready_after(detections_of_tick(half), half) == ""
         (contents,) = (status for status in process.statuses() if "contents" in status.name)
         assert (contents.level, contents.message[:32]) == (Level.WARN, "1 of 4 detections have no id; se")

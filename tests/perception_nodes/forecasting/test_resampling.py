@@ -13,14 +13,14 @@ def stamps(*intervals_ms: float) -> np.ndarray:
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 4), st.floats(-4.9, 4.9)), min_size=1, max_size=60))
-def test_frames_about_whole_steps_apart_stand_where_a_log_reader_puts_them(intervals: list) -> None:
-    """However far the clock wanders in all: whole steps from frame to frame are counted."""
+def test_ticks_about_whole_steps_apart_stand_where_a_log_reader_puts_them(intervals: list) -> None:
+    """However far the clock wanders in all: whole steps from tick to tick are counted."""
     times = stamps(*(100 * steps + wander for steps, wander in intervals))
     counted = np.concatenate([[0], np.cumsum([steps for steps, _ in intervals])])
     assert grid_coordinates(times).tolist() == (counted - counted[-1]).tolist()
 
 
-def test_a_frame_off_the_grid_stands_off_the_grid_and_the_next_on_it_again() -> None:
+def test_a_tick_off_the_grid_stands_off_the_grid_and_the_next_on_it_again() -> None:
     assert grid_coordinates(stamps(100, 130, 70, 100)).tolist() == [-4, -3, -1.7, -1, 0]
     assert grid_coordinates(stamps(50, 50, 50)).tolist() == [-1.5, -1, -0.5, 0]
 
@@ -55,7 +55,7 @@ def test_a_heading_is_interpolated_the_short_way_round() -> None:
     np.testing.assert_allclose(grid[0, 0, 2], 3.1 + 0.5 * (2 * np.pi - 6.2))
 
 
-def test_a_track_that_a_frame_lacks_has_a_gap_there() -> None:
+def test_a_track_that_a_tick_lacks_has_a_gap_there() -> None:
     poses = np.arange(12.0).reshape(1, 4, 3)
     seen = np.array([[True, False, True, True]])
     grid, known = resample(np.array([-3.0, -2, -1, 0]), poses, seen, 4)
@@ -64,12 +64,12 @@ def test_a_track_that_a_frame_lacks_has_a_gap_there() -> None:
     assert grid[0, 2].tolist() == poses[0, 2].tolist()
 
 
-def test_where_a_frame_is_lost_or_there_was_none_yet_nothing_is_known() -> None:
+def test_where_a_tick_is_lost_or_there_was_none_yet_nothing_is_known() -> None:
     poses, seen = np.ones((1, 2, 3)), np.ones((1, 2), bool)
     assert resample(np.array([-2.0, 0.0]), poses, seen, 4)[1].tolist() == [[False, True, False, True]]
 
 
-def test_of_two_frames_at_one_step_the_later_counts() -> None:
+def test_of_two_ticks_at_one_step_the_later_counts() -> None:
     coordinates = grid_coordinates(stamps(100, 3))
     poses = np.array([[[1.0, 0, 0], [2.0, 0, 0], [3.0, 0, 0]]])
     both, _ = resample(coordinates, poses, np.array([[True, True, True]]), 2)

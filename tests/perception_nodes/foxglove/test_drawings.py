@@ -13,8 +13,8 @@ pytest.importorskip("foxglove")
 
 from perception.traffic.map_index import MapIndex
 from perception.traffic.scenario import MapPolylines, PolylineKind
-from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.messages import odometry_of, tracked_objects_of
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.foxglove.drawings import DRAWINGS, GREY, LEAST_CONFIDENCE, SHOWN_STEPS
 from perception_nodes.ros.cdr import write_predicted_objects, write_tracked_objects
 from perception_nodes.ros.cdr_payload import MalformedMessage
@@ -34,16 +34,16 @@ def draw(read_foxglove: Callable[[str, bytes, bytes], Any]) -> Draw:
     return drawn
 
 
-def test_objects_are_boxes_where_they_stand(draw: Draw, make_frame: Callable[..., TrackedFrame]) -> None:
-    frame = replace(make_frame(0, cars=2), heading=np.array([0.0, np.pi / 2, -0.5]))
-    cdr = write_tracked_objects(tracked_objects_of(frame, np.zeros((3, 2)), frame_id="city"))
+def test_objects_are_boxes_where_they_stand(draw: Draw, make_tick: Callable[..., Tick]) -> None:
+    tick = replace(make_tick(0, cars=2), heading=np.array([0.0, np.pi / 2, -0.5]))
+    cdr = write_tracked_objects(tracked_objects_of(tick, np.zeros((3, 2)), frame_id="city"))
     (entity,) = draw(TRACKED_OBJECTS, cdr).entities
     assert (entity.id, entity.frame_id, entity.lifetime.seconds) == ("objects", "city", 1)
-    assert entity.timestamp.seconds * 10**9 + entity.timestamp.nanos == frame.stamp_ns
+    assert entity.timestamp.seconds * 10**9 + entity.timestamp.nanos == tick.stamp_ns
     places = [[cube.pose.position.x, cube.pose.position.y, cube.size.x, cube.size.y] for cube in entity.cubes]
-    np.testing.assert_allclose(places, np.column_stack([frame.position, frame.size[:, :2]]))
+    np.testing.assert_allclose(places, np.column_stack([tick.position, tick.size[:, :2]]))
     turns = [2 * np.arctan2(cube.pose.orientation.z, cube.pose.orientation.w) for cube in entity.cubes]
-    np.testing.assert_allclose(turns, frame.heading, atol=1e-9)
+    np.testing.assert_allclose(turns, tick.heading, atol=1e-9)
     colours = [(cube.color.r, cube.color.g, cube.color.b) for cube in entity.cubes]
     assert colours[0] == colours[1] != colours[2]
     assert colours[2] == pytest.approx(GREY)  # the cone
@@ -70,12 +70,12 @@ def test_a_map_is_lines_that_stay(draw: Draw) -> None:
     assert entity.lines[0].color.a > entity.lines[1].color.a
 
 
-def test_the_ego_is_a_transform(draw: Draw, make_frame: Callable[..., TrackedFrame]) -> None:
-    frame = make_frame(3)
-    transform = draw(ODOMETRY, serialize(odometry_of(frame), ODOMETRY))
+def test_the_ego_is_a_transform(draw: Draw, make_tick: Callable[..., Tick]) -> None:
+    tick = make_tick(3)
+    transform = draw(ODOMETRY, serialize(odometry_of(tick), ODOMETRY))
     assert (transform.parent_frame_id, transform.child_frame_id) == ("map", "base_link")
-    assert transform.translation.x == pytest.approx(frame.city_SE2_ego.x_m)
-    assert 2 * np.arctan2(transform.rotation.z, transform.rotation.w) == pytest.approx(frame.city_SE2_ego.heading_rad)
+    assert transform.translation.x == pytest.approx(tick.city_SE2_ego.x_m)
+    assert 2 * np.arctan2(transform.rotation.z, transform.rotation.w) == pytest.approx(tick.city_SE2_ego.heading_rad)
 
 
 @pytest.mark.parametrize("kind", DRAWINGS)

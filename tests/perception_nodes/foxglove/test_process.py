@@ -21,9 +21,9 @@ from websockets.sync.client import ClientConnection, connect
 from perception.errors import InputError
 from perception.traffic.map_index import MapIndex
 from perception.traffic.scenario import MapPolylines
-from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.messages import tracked_objects_of
 from perception_nodes.forecasting.plan import ForecastPlan
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.foxglove.drawings import DRAWINGS
 from perception_nodes.foxglove.process import FoxgloveProcess, topics_of
 from perception_nodes.operations.deployment import Deployment, FoxglovePlan
@@ -138,17 +138,17 @@ def test_every_channel_says_what_it_holds(app: App) -> None:
 
 
 def test_objects_pass_as_they_are_and_are_drawn(
-    app: App, robot: Callable[[str], Publisher], make_frame: Callable[..., TrackedFrame]
+    app: App, robot: Callable[[str], Publisher], make_tick: Callable[..., Tick]
 ) -> None:
-    frame = make_frame(0, cars=2)
-    cdr = write_tracked_objects(tracked_objects_of(frame, np.zeros((3, 2))))
+    tick = make_tick(0, cars=2)
+    cdr = write_tracked_objects(tracked_objects_of(tick, np.zeros((3, 2))))
     app.subscribe(PLAN.objects, "/scene/objects")
     heard = say_until(app, robot(TRACKED_OBJECTS), cdr, PLAN.objects, "/scene/objects")
     assert heard[PLAN.objects] == bytes(cdr)
     (entity,) = app.draw("/scene/objects", heard["/scene/objects"]).entities
-    assert (entity.frame_id, entity.timestamp.seconds) == ("map", frame.stamp_ns // 10**9)
+    assert (entity.frame_id, entity.timestamp.seconds) == ("map", tick.stamp_ns // 10**9)
     places = [[cube.pose.position.x, cube.pose.position.y, cube.size.x] for cube in entity.cubes]
-    np.testing.assert_allclose(places, np.column_stack([frame.position, frame.size[:, 0]]))
+    np.testing.assert_allclose(places, np.column_stack([tick.position, tick.size[:, 0]]))
 
 
 def test_a_map_is_kept_for_who_comes_late(

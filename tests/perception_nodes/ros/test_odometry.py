@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from perception.geometry import SE2, SE3
-from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.messages import odometry_of
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.ros.messages import ODOMETRY, deserialize, header, make, serialize
 from perception_nodes.ros.odometry import ego_pose_of, sensor_pose_of
 
 
-def test_the_egos_pose_is_the_same_after_a_message(make_frame: Callable[..., TrackedFrame]) -> None:
-    frame = replace(make_frame(2), city_SE2_ego=SE2(1234.5, -6.25, -3.0))
-    odometry = deserialize(serialize(odometry_of(frame), ODOMETRY), ODOMETRY)
+def test_the_egos_pose_is_the_same_after_a_message(make_tick: Callable[..., Tick]) -> None:
+    tick = replace(make_tick(2), city_SE2_ego=SE2(1234.5, -6.25, -3.0))
+    odometry = deserialize(serialize(odometry_of(tick), ODOMETRY), ODOMETRY)
     pose = ego_pose_of(odometry)
     assert (pose.x_m, pose.y_m) == (1234.5, -6.25)
     assert pose.heading_rad == pytest.approx(-3.0, abs=1e-15)
-    assert odometry.header.stamp.sec * 10**9 + odometry.header.stamp.nanosec == frame.stamp_ns
+    assert odometry.header.stamp.sec * 10**9 + odometry.header.stamp.nanosec == tick.stamp_ns
 
 
 def test_a_pose_takes_points_of_the_sensor_to_the_map() -> None:

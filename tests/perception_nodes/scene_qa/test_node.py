@@ -25,7 +25,7 @@ from perception.scenes.scene import Scene
 from perception.texts.answers import AnswerVocabulary
 from perception.traffic.map_index import MapIndex
 from perception_nodes.block.service import BlockService
-from perception_nodes.forecasting.node import ForecastingNode
+from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
 from perception_nodes.operations.lifecycle import LifecycleError
 from perception_nodes.scene_qa.node import SceneQaNode, SceneQaSettings
 from perception_nodes.scene_qa.question import AnswerMode, AskedQuestion, GivenAnswer, Status
@@ -374,7 +374,7 @@ def test_what_breaks_inside_is_an_answer_too(
 
 
 def test_forecasts_and_answers_pass_one_tail_and_stay_what_they_were(
-    scene_answerer: SceneAnswerer, snapshot: SceneSnapshot, make_frame, make_scenario
+    scene_answerer: SceneAnswerer, snapshot: SceneSnapshot, make_tick, make_scenario
 ) -> None:
     torch.manual_seed(0)
     adapter = build_adapter(16, source="random:32x48x4?seed=0", init="default")
@@ -385,11 +385,11 @@ def test_forecasts_and_answers_pass_one_tail_and_stay_what_they_were(
     assert isinstance(scene_answerer.block, FrozenBlockAdapter)
 
     def drive(model: Forecaster) -> list[np.ndarray]:
-        moving = ForecastingNode()
+        moving = ForecastingNode(ForecastingSettings(max_forecasts=8))
         moving.configure(model, history_steps=4, model_id="tiny")
         moving.set_map(MapIndex(make_scenario().map))
         moving.activate()
-        return [moving.step(make_frame(step)).trajectories for step in range(8)]
+        return [moving.step(make_tick(step)).trajectories for step in range(8)]
 
     expected = drive(forecaster), [ask(active(scene_answerer, snapshot), text) for text in QUESTIONS]
     folded = fold(adapter)

@@ -12,11 +12,12 @@ def test_every_process_of_a_deployment_gets_a_certificate_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "deployment.yaml"
-    nodes = "nodes: {ego: {kind: forecast, checkpoint: run}}"
-    text = f"router: {{listen: tls/0.0.0.0:7447}}\n{nodes}\nsecurity: {{certificates: papers}}"
-    file.write_text(text)
+    file.write_text(
+        "router: {listen: tls/0.0.0.0:7447}\nnodes: {ego: {kind: forecast, checkpoint: run}}\n"
+        "security: {certificates: tls}\n"
+    )
     assert main(["certificates", str(file), "--host", "robot.lan"]) == 0
-    assert "papers: made router, ego" in capsys.readouterr().err
+    assert "tls: made router, ego" in capsys.readouterr().err
     plan = read_deployment(file)
     for name in plan.names:
         identity = plan.identity_of(name)

@@ -102,7 +102,7 @@ def test_a_deployment_is_shown_to_foxglove(tmp_path: Path) -> None:
 def test_without_its_extra_foxglove_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("perception_tools.commands.node.find_spec", lambda _: None)
+    monkeypatch.setattr("perception_tools.extras.find_spec", lambda _: None)
     assert main(["node", "foxglove", "--config", str(tmp_path / "deployment.yaml")]) == 2
     assert "pip install 'frozen-perception[foxglove]'" in capsys.readouterr().err
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from perception.errors import InputError
+from perception.frozen.adapter import FrozenBlockAdapter
 from perception_tools.forecasting.learning import ForecastTask
 from perception_tools.forecasting.model import build_forecaster
 from perception_tools.forecasting.recipes import ForecastRecipe
@@ -78,6 +79,11 @@ def make_task(recipe: ForecastRecipe) -> ForecastTask:
     return ForecastTask(recipe, build_forecaster(recipe, 5))
 
 
+def block_of(task: ForecastTask) -> FrozenBlockAdapter:
+    assert isinstance(task.model.block, FrozenBlockAdapter)
+    return task.model.block
+
+
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
     pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated"),
@@ -102,7 +108,7 @@ def test_groups_hold_every_trained_parameter_once_and_no_frozen_one(tiny_recipe:
     groups = parameter_groups(task.model, task.parameter_groups(), tiny_recipe)
     grouped = [id(p) for group in groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in task.model.parameters() if p.requires_grad)
-    frozen = {id(p) for p in adapter.blocks.parameters()}
+    frozen = {id(p) for p in block_of(task).blocks.parameters()}
     assert frozen
     assert not frozen & set(grouped)
 
@@ -112,7 +118,7 @@ def test_a_block_that_is_not_frozen_is_trained(tiny_recipe: ForecastRecipe) -> N
     task = make_task(recipe)
     groups = parameter_groups(task.model, task.parameter_groups(), recipe)
     grouped = {id(p) for group in groups for p in group["params"]}
-    assert {id(p) for p in adapter.blocks.parameters()} <= grouped
+    assert {id(p) for p in block_of(task).blocks.parameters()} <= grouped
 
 
 def test_the_learning_rate_of_every_group_is_logged_and_ends_as_scheduled(tmp_path: Path) -> None:

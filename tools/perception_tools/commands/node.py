@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tyro.conf import Positional
 
 from perception.errors import InputError
+from perception_tools.extras import require
 from perception_tools.references import resolve
 from perception_tools.tasks import task_of_node
 
@@ -60,8 +60,7 @@ def show_in_foxglove(config: Path) -> NoReturn:
     """
     from perception_nodes.operations.deployment import FOXGLOVE, FoxglovePlan, read_deployment
 
-    if find_spec("foxglove") is None:
-        raise InputError("foxglove: expected foxglove-sdk to be installed; pip install 'frozen-perception[foxglove]'")
+    require("foxglove")
     deployment = read_deployment(config)
     plan = deployment.foxglove or FoxglovePlan()
 

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
 from perception.errors import InputError
+from perception_tools.extras import require
 
 if TYPE_CHECKING:
     from perception.kernels.precision import Precision
@@ -100,8 +100,7 @@ def replay(
 
 def _check_rerun(path: Path) -> None:
     """Before anything is played, whether there will be a recording that opens."""
-    if find_spec("rerun") is None:
-        raise InputError("--rerun: expected rerun-sdk to be installed; pip install 'frozen-perception[rerun]'")
+    require("rerun")
     if path.suffix != ".rrd":
         raise InputError(f"--rerun {path}: expected a name that ends in .rrd, by which Rerun knows its files; give one")
 

@@ -1,4 +1,4 @@
-"""What a tracker says at one moment, and the screening that keeps broken objects from costing a frame."""
+"""All tracked objects at one moment, and the screening that keeps a broken object from spoiling the others."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from perception_nodes.ros.objects import FARTHEST_M
 EGO_ID = "AV"
 """The ego's track id in both Argoverse data sets, hence in a stream's scenarios."""
 LARGEST_HEADING_RAD = 1e4
-"""Headings need not be wrapped, but an angle beyond so many turns has lost its precision, or its meaning."""
+"""Headings need not be wrapped, but a larger angle has lost its precision or is an error."""
 LAST_STAMP_NS = 2**63 - 1
 
 
-class UnusableFrame(InputError):
-    """A frame without a time or a place: nothing of it can be used."""
+class UnusableTick(InputError):
+    """A tick without a valid stamp or ego pose: none of it can be used."""
 
 
 @dataclass(frozen=True)
-class TrackedFrame:
+class Tick:
     """All tracked objects at one moment.
 
     Attributes:
@@ -48,8 +48,8 @@ class TrackedFrame:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, rows: Int[np.ndarray, " chosen"]) -> TrackedFrame:
-        """Some of the objects, in the order of the rows."""
+    def take(self, rows: Int[np.ndarray, " chosen"]) -> Tick:
+        """Returns some of the objects, in the order of the rows."""
         return replace(
             self,
             ids=tuple(self.ids[row] for row in rows),
@@ -59,23 +59,24 @@ class TrackedFrame:
             size=self.size[rows],
         )
 
-    def screened(self, max_objects: int) -> TrackedFrame:
-        """The usable objects in the order of their ids, at most so many: those nearest to the ego.
+    def screened(self, max_objects: int) -> Tick:
+        """Returns the usable objects in the order of their ids, which the readers of `perception_datasets` use too.
 
-        Left out are objects whose numbers are not finite or not of this planet, of unknown kind values, repeated ids
-        (the first stands) and the ego, whose pose the frame has. The order makes forecasts the same in whatever order a
-        tracker lists its objects, and is that of the readers in `perception_datasets`.
+        Left out are objects with numbers that are not finite or beyond `FARTHEST_M`, objects of unknown kind, later
+        objects of a repeated id, and the ego, whose pose the tick has. Sorting makes forecasts independent of the
+        order in which a tracker lists its objects.
+
+        Args:
+            max_objects: Maximum number of objects; those nearest to the ego are kept.
 
         Raises:
-            UnusableFrame: The stamp is not a positive time, or the ego's pose is not finite.
+            UnusableTick: The stamp is not a positive time, or the ego's pose is not finite.
         """
         pose = self.city_SE2_ego
         if not 0 < self.stamp_ns <= LAST_STAMP_NS:
-            raise UnusableFrame(
-                f"frame: expected a positive stamp of 63 bits in ns, got {self.stamp_ns}; set the clock"
-            )
+            raise UnusableTick(f"tick: expected a positive stamp of 63 bits in ns, got {self.stamp_ns}; set the clock")
         if not _is_place(np.array([[pose.x_m, pose.y_m]]), np.array([pose.heading_rad]))[0]:
-            raise UnusableFrame(f"frame at {self.stamp_ns} ns: expected a finite ego pose, got {pose}; wait for one")
+            raise UnusableTick(f"tick at {self.stamp_ns} ns: expected a finite ego pose, got {pose}; wait for one")
         first: dict[str, int] = {EGO_ID: -1}
         for row in np.flatnonzero(self._sound()).tolist():
             first.setdefault(self.ids[row], row)
@@ -95,5 +96,5 @@ class TrackedFrame:
 def _is_place(
     position: Float[np.ndarray, "poses 2"], heading: Float[np.ndarray, " poses"]
 ) -> Bool[np.ndarray, " poses"]:
-    """Comparisons with NaN are false, so it is no place."""
+    """Returns where position and heading are within bounds; False for NaN, since comparisons with it are false."""
     return (np.abs(position) < FARTHEST_M).all(axis=1) & (np.abs(heading) < LARGEST_HEADING_RAD)
