@@ -108,6 +108,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {str(EXAMPLES)!r})
 import forecast_a_scene
+forecast_a_scene.main()
 forecast = forecast_a_scene.main(Path({str(trained[0])!r}))
 assert forecast.trajectories.shape == (3, 6, 30, 2), forecast.trajectories.shape
 print(sorted(sys.modules.keys() & {{"lightning", "perception_datasets", "pyarrow", "zarr", "matplotlib", "zenoh"}}))
@@ -115,7 +116,7 @@ print(sorted(sys.modules.keys() & {{"lightning", "perception_datasets", "pyarrow
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
     *lines, heavy = finished.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["ahead", "braking", "walking"]
+    assert [line.split()[0] for line in lines] == 2 * ["ahead", "braking", "walking"]
     assert heavy == "[]"
 
 
