@@ -72,7 +72,7 @@ def main(run: tyro.conf.Positional[Path | None] = None) -> Forecast:
     """Prints the most probable future of every agent.
 
     Args:
-        run: A run's folder, or its model.safetensors. Without one an untrained model runs, whose forecasts mean nothing.
+        run: A run's folder, or its model.safetensors. Without one an untrained model runs; its forecasts mean nothing.
     """
     if run is None:
         model, history_steps = build_forecaster(RECIPES["forecast/vectornet"], future_steps=30).eval(), 20
