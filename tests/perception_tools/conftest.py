@@ -97,49 +97,6 @@ def trained_run(make_run: Callable[..., ForecastRun], tmp_path_factory: pytest.T
 
 
 @pytest.fixture(scope="session")
-def sensor_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An Argoverse 2 sensor log of 3 s: the ego and two cars drive east, a pedestrian crosses, a cone stands.
-
-    The second car is not seen for half a second. Tests must not change it.
-    """
-    import json
-
-    import pyarrow as pa
-    import pyarrow.feather as feather
-
-    folder = tmp_path_factory.mktemp("logs") / "log0"
-    (folder / "map").mkdir(parents=True)
-    seconds = np.arange(30) / 10
-    stamps = 1_000_000_000 + 100_100_000 * np.arange(30)
-    flat = {"qw": np.ones(30), **{name: np.zeros(30) for name in ("qx", "qy", "qz", "tz_m")}}
-    ego = {"timestamp_ns": stamps, **flat, "tx_m": 500 + 10 * seconds, "ty_m": np.full(30, 80.0)}
-    feather.write_feather(pa.table(ego), folder / "city_SE3_egovehicle.feather")
-    boxes = []
-    for track, category, x, y in [
-        ("11111111-0000-0000-0000-000000000001", "REGULAR_VEHICLE", 12 + 2 * seconds, 0 * seconds),
-        ("22222222-0000-0000-0000-000000000002", "BUS", -15 - seconds**2, 4 + 0 * seconds),
-        ("33333333-0000-0000-0000-000000000003", "PEDESTRIAN", 20 - 10 * seconds, 8 - 1.4 * seconds),
-        ("44444444-0000-0000-0000-000000000004", "CONSTRUCTION_CONE", 9 - 10 * seconds, -4 + 0 * seconds),
-    ]:
-        columns = {"timestamp_ns": stamps, **flat, "tx_m": x, "ty_m": y}
-        sizes = {"length_m": np.full(30, 4.5), "width_m": np.full(30, 1.9), "height_m": np.full(30, 1.6)}
-        table = pa.table({"track_uuid": [track] * 30, "category": [category] * 30, **columns, **sizes})
-        seen = ~((category == "BUS") & (seconds > 0.95) & (seconds < 1.45))
-        boxes.append(table.filter(pa.array(np.broadcast_to(seen, 30))))
-    feather.write_feather(pa.concat_tables(boxes), folder / "annotations.feather")
-    lanes = {}
-    for lane, y in ((7, 80.0), (8, 84.0)):
-        boundaries = {
-            f"{side}_lane_boundary": [{"x": x, "y": edge, "z": 0.0} for x in (450.0, 600.0)]
-            for side, edge in (("left", y + 2), ("right", y - 2))
-        }
-        lanes[str(lane)] = {"id": lane, "lane_type": "VEHICLE", "is_intersection": lane == 8, **boundaries}
-    archive = {"lane_segments": lanes, "pedestrian_crossings": {}, "drivable_areas": {}}
-    (folder / "map" / "log_map_archive_log0____PIT_city_1.json").write_text(json.dumps(archive))
-    return folder
-
-
-@pytest.fixture(scope="session")
 def make_replay_node(sensor_log: Path, trained_run: Path) -> Callable[[], tuple[ForecastingNode, ReplayClock]]:
     """Makes an active node with the tiny model and the log's map, and the clock that it goes by."""
     from perception_datasets.argoverse.argoverse2_sensor import read_log

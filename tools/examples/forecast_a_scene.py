@@ -14,7 +14,8 @@ import tyro
 
 from perception.traffic.motion import causal_velocity
 from perception.traffic.scenario import STEP_S, AgentKind, AgentTracks, Forecast, MapPolylines, PolylineKind, Scenario
-from perception_tools.forecasting.model import load_model
+from perception_tools.forecasting.model import build_forecaster, load_model
+from perception_tools.forecasting.recipes import RECIPES
 
 
 def crossroads(steps: int) -> Scenario:
@@ -67,15 +68,19 @@ def _lanes(ends: list[tuple[tuple[float, float], tuple[float, float]]], points: 
     )
 
 
-def main(run: tyro.conf.Positional[Path]) -> Forecast:
+def main(run: tyro.conf.Positional[Path | None] = None) -> Forecast:
     """Prints the most probable future of every agent.
 
     Args:
-        run: A run's folder, or its model.safetensors.
+        run: A run's folder, or its model.safetensors. Without one an untrained model runs; its forecasts mean nothing.
     """
-    trained = load_model(run)
-    scenario = crossroads(trained.training.history_steps)
-    (forecast,) = trained.model.forecast([scenario], [np.arange(len(scenario.agents))])
+    if run is None:
+        model, history_steps = build_forecaster(RECIPES["forecast/vectornet"], future_steps=30).eval(), 20
+    else:
+        trained = load_model(run)
+        model, history_steps = trained.model, trained.training.history_steps
+    scenario = crossroads(history_steps)
+    (forecast,) = model.forecast([scenario], [np.arange(len(scenario.agents))])
     for agent, trajectories, probabilities in zip(
         forecast.agents, forecast.trajectories, forecast.probabilities, strict=True
     ):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 import tyro
-from own_encoder import PolylineMeans  # pyright: ignore[reportMissingImports]
+from own_encoder import PolylineMeans
 
 from perception.encoders.vectornet.input import VectorizedInput
 from perception.frozen.adapter import build_adapter
