@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Set
+from dataclasses import replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from perception.scenes.classes import BOX_CLASSES
+from perception.texts.answers import AnswerVocabulary
+from perception.texts.vocabulary import Vocabulary
 from perception_nodes.kinds import KINDS
 from perception_tools.extras import MODULES_OF
+from perception_tools.forecasting.model import Training, build_forecaster, save_model
+from perception_tools.forecasting.recipes import ForecastRecipe
+from perception_tools.scene_qa.model import KnownWords, SceneQaTraining, build_answerer, save_answerer
+from perception_tools.scene_qa.recipes import ROOMS
+from perception_tools.tasks import TASKS, all_tasks
+from perception_tools.training.recipes import BlockRecipe
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = {
@@ -57,11 +69,15 @@ WITHOUT_A_TEST_FILE = {
     "perception/errors.py": "one exception class",
     "perception/traffic/augmentation.py": "a type without behaviour",
     "perception/encoders/forecasting.py": "protocols; every encoder's and input's tests check what they promise",
+    "perception_tools/training/job.py": "a type without behaviour; each task's job is tested with the task",
+    "perception_tools/forecasting/run.py": "a type without behaviour; the tests of `perception train` parse it",
 }
 IMPORTED_IF_THERE = {"av2"}  # by `perception bench readers`; it comes with [test]
 COME_WITH_THE_CORE_TOO = {"yaml", "jinja2", "markupsafe"}  # gguf needs the first, torch the others
 DECLARED_FOR_ITS_VERSION = {"numcodecs"}
 RUN_AS_A_PROGRAM = {"supervisor"}
+LEFT_OUT_OF_ROBOTS = {"lightning", "perception_datasets", "matplotlib", "tensorboard"}
+"""What loading a model in a node must not import: a trainer, readers, pictures."""
 NEED_AN_EXTRA_OF_THEIR_OWN = {
     "perception_nodes.block.oip",
     "perception_nodes.block.oip_client",
@@ -180,6 +196,69 @@ def test_no_module_hides_behind_a_vague_name() -> None:
     assert parts & VAGUE_NAMES == set()
 
 
+def test_a_task_is_named_in_its_own_folder_alone() -> None:
+    """A further task is one folder and one line: the one in `TASKS`."""
+    folders = {reference.split(".")[1]: task for reference, task in zip(TASKS, all_tasks(), strict=True)}
+    tools = PACKAGES["perception_tools"]
+    named = []
+    for path in sources("perception_tools"):
+        if path.relative_to(tools).parts[0] in folders:
+            continue
+        text = path.read_text()
+        if path == tools / "tasks.py":
+            text = "\n".join(line for line in text.splitlines() if line.strip(' ",') not in TASKS)
+        quoted = [
+            n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+        ]
+        for folder, task in folders.items():
+            names = {folder, task.name, task.node_kind}
+            if re.search(rf"\b{folder}\b", text) or any(q in names or q.startswith(f"{task.name}/") for q in quoted):
+                named.append(f"{path.relative_to(CHECKOUT)} names {task.name}")
+    assert named == []
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A deployment with a node of each task, around tiny models."""
+    folder = tmp_path_factory.mktemp("deployment")
+    block = BlockRecipe(source="random:32x48x4?seed=0")
+    recipe = ForecastRecipe(block=block, dim=16, heads=2)
+    training = Training("forecast/vectornet-llama", "argoverse1", 1, history_steps=20, future_steps=30, steps=0)
+    save_model(folder / "forecaster.safetensors", build_forecaster(recipe, 30), recipe, training)
+    answering = replace(ROOMS, block=block, dim=16, text_dim=16, word_dim=8, pooled_dim=16)
+    words = KnownWords(Vocabulary(("is", "it")), AnswerVocabulary(("yes", "no")))
+    answerer = build_answerer(answering, words, torch.ones(len(BOX_CLASSES), 3))
+    trained = SceneQaTraining("scene-qa/rooms-llama", "synthetic", scenes=1, questions=1, steps=0)
+    save_answerer(folder / "answerer.safetensors", answerer, answering, words, trained)
+    config = folder / "deployment.yaml"
+    config.write_text(
+        "nodes: {ego: {checkpoint: forecaster.safetensors}}\nscene_qa: {hal: {checkpoint: answerer.safetensors}}\n"
+    )
+    return config
+
+
+@pytest.mark.parametrize("kind", [task.node_kind for task in all_tasks() if task.node_kind])
+def test_a_node_with_its_model_needs_no_trainer_no_reader_and_no_pictures(kind: str, deployment: Path) -> None:
+    code = f"""
+import sys
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+import perception_tools.commands.node, perception_tools.main
+from perception_nodes.operations.deployment import read_deployment
+from perception_tools.tasks import task_of_node
+
+open_node = import_module(task_of_node({kind!r}).node.split(":")[0])
+(plan,) = read_deployment(Path({str(deployment)!r})).nodes_of({kind!r}).values()
+node = open_node.configured_node(plan, None, ExitStack())
+assert node.lifecycle.state.name == "INACTIVE", node.lifecycle.state
+print(sorted({{name.split(".")[0] for name in sys.modules}} & {LEFT_OUT_OF_ROBOTS!r}))
+"""
+    finished = run_python(code)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_says_what_it_is(package: str) -> None:
     undocumented = [
@@ -244,7 +323,14 @@ def test_nodes_import_with_their_own_extra_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["train", "--help"], ["train", "forecast/vectornet-llama", "--help"], ["evaluate", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["train", "forecast/vectornet-llama", "--help"],
+        ["sweep", "--help"],
+        ["evaluate", "--help"],
+    ],
 )
 def test_help_starts_within_a_second_and_without_torch(words: list[str]) -> None:
     code = f"""

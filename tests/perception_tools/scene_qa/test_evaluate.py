@@ -47,6 +47,7 @@ def test_several_models_are_scored_side_by_side(evaluated: Path) -> None:
     assert metrics["others"]["scene-qa/rooms"]["localization"] is None
     assert 0 <= metrics["em1"] <= metrics["em10"] <= 1
     assert metrics["milliseconds"]["scene-qa/rooms-llama"]["encode_scene"] > 0
+    assert metrics["source"] == "synthetic"
     assert (evaluated / "report.html").is_file()
 
 

@@ -114,9 +114,9 @@ def test_a_given_model_is_trained_in_place_of_the_recipes(
 ) -> None:
     questions = first_scenes(read_questions(rooms_store, "train"), 3)
     given = build_answerer(replace(tiny_answerer, seed=9), known_words(questions, None, None), torch.ones(18, 3))
-    before = given.text_in[0].weight.detach().clone()
+    learned = given.get_parameter("text_in.0.weight")
+    before = learned.detach().clone()
     fit(make_answerer_run(tmp_path, {"passes": 1}), model=given)
-    learned = given.text_in[0].weight
     assert not torch.equal(learned, before)
     assert torch.equal(load_file(tmp_path / MODEL_FILE)["text_in.0.weight"], learned)
 

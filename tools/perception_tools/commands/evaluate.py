@@ -18,22 +18,23 @@ def evaluate(words: list[str]) -> dict:
         return parse("evaluate", resolve(task.evaluate), words)
     if "-h" in words or "--help" in words:
         print("usage: perception evaluate RUN... --data DIR --out DIR [OPTIONS]\n")
-        print("Scores trained runs side by side: OUT/metrics.json and OUT/report.html. Runs may be of these tasks:\n")
+        print("Scores trained runs side by side: OUT/metrics.json and OUT/report.html.")
+        print("All runs are of one task; some of the numbers of each:\n")
         for known in all_tasks():
-            print(f"  {known.name:<12} {known.title}")
+            print(f"  {known.name:<12} {known.title}: {', '.join(known.monitored)}")
         print("\nperception evaluate RUN --help shows the options for the task of a run.")
         return {}
     raise InputError("expected at least one run, got none; give the folder that `perception train` wrote")
 
 
 def _task_of(words: list[str]) -> Task | None:
-    """The task of the first run among the words; None where none is named before the first option.
+    """The task of the runs among the words; None where there are none.
 
     Raises:
         InputError: What is named is no run, or a later one is of another task.
     """
-    named = [word for word in words[: next((i for i, w in enumerate(words) if w.startswith("-")), len(words))]]
-    runs = [Path(word) for word in named] or [Path(w) for w in words if (Path(w) / "run.json").exists()]
+    first_option = next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    runs = [Path(word) for word in words[:first_option]] or [Path(word) for word in words if _is_run(Path(word))]
     if not runs:
         return None
     tasks = [task_of_run(run) for run in runs]
@@ -43,3 +44,8 @@ def _task_of(words: list[str]) -> Task | None:
                 f"{run}: it is of the task {task.name}, {runs[0]} of {tasks[0].name}; evaluate each task on its own"
             )
     return tasks[0]
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a word after the first option is a run's folder or a model file, not an option's value."""
+    return (path / "run.json").exists() or (path.suffix == ".safetensors" and path.is_file())

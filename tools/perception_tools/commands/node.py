@@ -6,14 +6,14 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from perception.errors import InputError
 from perception_tools.extras import require
 from perception_tools.references import resolve
-from perception_tools.tasks import task_of_node
+from perception_tools.tasks import all_tasks, task_of_node
 
 if TYPE_CHECKING:
     import zenoh
@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from perception_nodes.ros.topics import RosNode
 
 
-def node(kind: Positional[str], config: Path, name: str | None = None) -> NoReturn:
+KINDS = [task.node_kind for task in all_tasks() if task.node_kind]
+Kind = Annotated[str, Positional, arg(metavar=f"{{{','.join(KINDS)}}}")]
+
+
+def node(kind: Kind, config: Path, name: str | None = None) -> NoReturn:
     """Run a node of a deployment, from zenoh to zenoh in ROS 2's messages, until SIGTERM.
 
     Prints one line of JSON when it is ready.
 
     Args:
-        kind: What the node does: forecast, scene-qa.
+        kind: What the node does.
         config: The deployment's YAML file.
         name: Name of the node in that file; by default its kind's.
     """

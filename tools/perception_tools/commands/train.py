@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from inspect import cleandoc
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -12,6 +13,9 @@ from perception.errors import InputError
 from perception_tools.references import resolve
 from perception_tools.tasks import all_tasks, task_of_recipe
 from perception_tools.training.recipes import LearningRecipe
+
+if TYPE_CHECKING:
+    from perception_tools.training.run import TrainingRun
 
 
 def train(words: list[str]) -> dict:
@@ -21,20 +25,34 @@ def train(words: list[str]) -> dict:
     model.safetensors (the averaged weights, at every validation), run.json, last.ckpt (for resuming) and TensorBoard
     events.
     """
-    from perception_tools.main import parse
-
     if not words or words[0] in ("-h", "--help"):
         return _list_recipes(missing=not words)
-    name, recipe = _recipe(words[0])
-    task = task_of_recipe(name)
-    kind = resolve(task.run)
-    default = kind(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, name=name)
-    description = f"{name}: {task.descriptions[name]}.\n\n{cleandoc(train.__doc__ or '')}"
-    run = parse(f"train {name}", kind, words[1:], default=default, description=description)
+    run = read_run("train", words[0], words[1:])
 
     from perception_tools.training.fit import fit
 
     return {"model": str(fit(run))}
+
+
+def read_run(command: str, recipe: str, words: list[str]) -> TrainingRun:
+    """The training run of a recipe with the options that words give.
+
+    Args:
+        command: Words of the command, for its help.
+        recipe: Name of the recipe, or path of a recipe file.
+        words: Options of the run and of the recipe.
+
+    Raises:
+        InputError: There is no such recipe, or the file cannot be used.
+    """
+    from perception_tools.main import parse
+
+    name, numbers = _recipe(recipe)
+    task = task_of_recipe(name)
+    kind = resolve(task.run)
+    default = kind(data=tyro.MISSING, out=tyro.MISSING, recipe=numbers, name=name)
+    description = f"{name}: {task.descriptions[name]}.\n\n{cleandoc(train.__doc__ or '')}"
+    return parse(f"{command} {recipe}", kind, words, default=default, description=description)
 
 
 def _recipe(word: str) -> tuple[str, LearningRecipe]:

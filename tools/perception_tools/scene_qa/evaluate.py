@@ -94,6 +94,7 @@ def evaluate_answerers(
     vocabulary = answered[0].trained.answers
     name = data_name or f"{scans.source} {split} of {data}"
     metrics = evaluate_answers(questions, systems, out, vocabulary=vocabulary, data_name=name)
+    metrics["source"] = scans.source
     metrics["milliseconds"] = {model.name: _times(model) for model in answered}
     write_json(out / "metrics.json", metrics)
     if viewer:

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +22,19 @@ from perception_tools.tasks import task_of_recipe
 from perception_tools.training.job import Job
 from perception_tools.training.lightning_task import LearningTask
 from perception_tools.training.loggers import log_recipe, open_logger
-from perception_tools.training.run import TrainingRun
+from perception_tools.training.run import RUN_FILE, TrainingRun
 from perception_tools.training.weight_average import WeightAverage
 
-RUN_FILE = "run.json"
 RESUME_FILE = "last.ckpt"
 
 
-def fit(run: TrainingRun, model: Any = None) -> Path:
+def fit(run: TrainingRun, model: Any = None, callbacks: Sequence[Callback] = ()) -> Path:
     """Trains until the recipe's passes are done, or no progress is made.
 
     Args:
         run: The run.
         model: To train in place of the recipe's; of the class that the task trains.
+        callbacks: Lightning's, beside those that every run has.
 
     Returns:
         The model file.
@@ -64,7 +65,7 @@ def fit(run: TrainingRun, model: Any = None) -> Path:
         use_distributed_sampler=False,
         accumulate_grad_batches=recipe.accumulate,
         logger=loggers,
-        callbacks=_callbacks(run, job, export),
+        callbacks=[*_callbacks(run, job, export), *callbacks],
         enable_model_summary=False,
         default_root_dir=run.out,
     )

@@ -9,6 +9,9 @@ import tyro
 
 from perception_tools.training.recipes import LearningRecipe
 
+RUN_FILE = "run.json"
+"""What `TrainingRun.describe` gives, in the run's folder."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:

@@ -12,9 +12,9 @@ import numpy as np
 from jaxtyping import Float
 
 from perception_nodes.forecasting import plan
-from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.messages import odometry_of, predicted_objects_of, status_of, tracked_objects_of
 from perception_nodes.forecasting.node import ForecastResult
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.recordings.recording import Recorder, read_recording
 from perception_nodes.ros.cdr import read_predicted_objects, write_predicted_objects, write_tracked_objects
 from perception_nodes.ros.map_message import map_message
@@ -50,7 +50,7 @@ def recording(path: Path, drive: Drive) -> Iterator[Record]:
         lanes = map_message(drive.lanes, drive.city)
         recorder.record(MAP, drive.frames[0].stamp_ns, serialize(lanes, POLYLINE_MAP))
 
-        def record(frame: TrackedFrame, result: ForecastResult) -> None:
+        def record(frame: Tick, result: ForecastResult) -> None:
             objects = tracked_objects_of(frame, _velocities(frame, result))
             recorder.record(EGO, frame.stamp_ns, serialize(odometry_of(frame), ODOMETRY))
             recorder.record(INPUT, frame.stamp_ns, write_tracked_objects(objects))
@@ -71,7 +71,7 @@ def digest(results: Iterable[ForecastResult]) -> str:
     return _digest(_encode(result) for result in results if result.valid)
 
 
-def _velocities(frame: TrackedFrame, result: ForecastResult) -> Float[np.ndarray, "objects 2"]:
+def _velocities(frame: Tick, result: ForecastResult) -> Float[np.ndarray, "objects 2"]:
     """Velocity of each forecast object; 0 for the others."""
     known = dict(zip(result.objects.ids, result.velocity.tolist(), strict=True))
     return np.array([known.get(name, (0.0, 0.0)) for name in frame.ids]).reshape(-1, 2)

@@ -13,12 +13,12 @@ from jaxtyping import Float
 from perception.metrics.consistency import forecast_consistency
 from perception.models.forecaster import Forecaster
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog
-from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
 from perception_nodes.forecasting.resampling import NS_PER_STEP
+from perception_nodes.forecasting.tick import Tick
 from perception_tools.forecasting.evaluate import asked_agents
 
-Record = Callable[[TrackedFrame, ForecastResult], None]
+Record = Callable[[Tick, ForecastResult], None]
 
 
 class ReplayClock:
@@ -33,7 +33,7 @@ class ReplayClock:
 
 
 def play_lockstep(
-    node: ForecastingNode, clock: ReplayClock, frames: Iterable[TrackedFrame], record: Record
+    node: ForecastingNode, clock: ReplayClock, frames: Iterable[Tick], record: Record
 ) -> list[ForecastResult]:
     """Every frame, one after the other as fast as they are answered: the same in every run."""
     results = []
@@ -47,7 +47,7 @@ def play_lockstep(
 def play_in_real_time(
     node: ForecastingNode,
     clock: ReplayClock,
-    frames: Sequence[TrackedFrame],
+    frames: Sequence[Tick],
     record: Record,
     sleep: Callable[[float], None] = time.sleep,
     monotonic_s: Callable[[], float] = time.monotonic,

@@ -17,8 +17,8 @@ from perception.errors import InputError
 from perception.files import whole_file
 from perception.traffic.scenario import STEP_S, AgentKind, MapPolylines, PolylineKind
 from perception_datasets.argoverse.argoverse2_sensor import EGO_SIZE_M
-from perception_nodes.forecasting.frames import TrackedFrame, UnusableFrame
 from perception_nodes.forecasting.node import ForecastResult
+from perception_nodes.forecasting.tick import Tick, UnusableTick
 from perception_tools.forecasting.report.player import BUDGET_MS, LEAST_PROBABILITY, SHOWN_EVERY_S
 from perception_tools.forecasting.streaming.drive import Drive
 from perception_tools.report.theme import COLOURS
@@ -60,7 +60,7 @@ def write_rerun(path: Path, drive: Drive, results: Sequence[ForecastResult], fac
 def _write(
     path: Path,
     drive: Drive,
-    frames: Sequence[TrackedFrame],
+    frames: Sequence[Tick],
     results: Sequence[ForecastResult],
     facts: dict[str, str],
 ) -> None:
@@ -80,12 +80,12 @@ def _write(
     recording.disconnect()
 
 
-def _usable(frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
+def _usable(frames: Iterable[Tick]) -> Iterator[Tick]:
     """Frames with a time and a place, without objects that have none: a robot's recording may hold anything."""
     for frame in frames:
         try:
             yield frame.screened(max_objects=len(frame))
-        except UnusableFrame:
+        except UnusableTick:
             continue
 
 
@@ -116,7 +116,7 @@ def _log_what_stays(recording: rr.RecordingStream, lanes: MapPolylines, origin: 
         recording.log(name, rr.SeriesLines(colors=_rgb(colour), names=name.split("/")[1]), static=True)
 
 
-def _log_motion(recording: rr.RecordingStream, frames: Sequence[TrackedFrame], origin: Float[np.ndarray, " 2"]) -> None:
+def _log_motion(recording: rr.RecordingStream, frames: Sequence[Tick], origin: Float[np.ndarray, " 2"]) -> None:
     """Who is where, and was in the seconds before."""
     for row, frame in enumerate(frames):
         _set_time(recording, frame)
@@ -130,7 +130,7 @@ def _log_motion(recording: rr.RecordingStream, frames: Sequence[TrackedFrame], o
         recording.log("agents/tracked", rr.Scalars(len(frame)))
 
 
-def _boxes(frame: TrackedFrame, origin: Float[np.ndarray, " 2"]) -> rr.Boxes3D:
+def _boxes(frame: Tick, origin: Float[np.ndarray, " 2"]) -> rr.Boxes3D:
     """All objects, standing on the ground."""
     size = np.maximum(frame.size, SMALLEST_M)
     kinds = [AgentKind(kind) for kind in frame.kinds.tolist()]
@@ -146,7 +146,7 @@ def _boxes(frame: TrackedFrame, origin: Float[np.ndarray, " 2"]) -> rr.Boxes3D:
     )
 
 
-def _trails(frames: Sequence[TrackedFrame]) -> list[Float[np.ndarray, "points 2"]]:
+def _trails(frames: Sequence[Tick]) -> list[Float[np.ndarray, "points 2"]]:
     """Where the last frame's objects were in these frames."""
     points: dict[str, list[np.ndarray]] = {name: [] for name in frames[-1].ids}
     for frame in frames:
@@ -158,7 +158,7 @@ def _trails(frames: Sequence[TrackedFrame]) -> list[Float[np.ndarray, "points 2"
 
 def _log_answers(
     recording: rr.RecordingStream,
-    frames: Sequence[TrackedFrame],
+    frames: Sequence[Tick],
     results: Sequence[ForecastResult],
     origin: Float[np.ndarray, " 2"],
 ) -> None:
@@ -224,7 +224,7 @@ def _blueprint() -> rrb.Blueprint:
     )
 
 
-def _set_time(recording: rr.RecordingStream, frame: TrackedFrame) -> None:
+def _set_time(recording: rr.RecordingStream, frame: Tick) -> None:
     recording.set_time(TIMELINE, timestamp=np.datetime64(frame.stamp_ns, "ns"))
 
 
