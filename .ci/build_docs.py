@@ -25,7 +25,7 @@ def main() -> None:
     for module in left_out:
         warnings.filterwarnings("ignore", f"Couldn't import {module}")
     # pdoc looks for the types of inherited dataclass fields in the subclass's module; pyright checks that they exist
-    warnings.filterwarnings("ignore", r"Error parsing type annotation \w+ for \S+\.__init__\. Import of")
+    warnings.filterwarnings("ignore", r"Error parsing type annotation .+ for \S+\.__init__\. Import of")
     torch.nn.Module.__init__.__doc__ = None  # pdoc would show it at every constructor that inherits it
     pdoc.render.configure(docformat="google", search=True, show_source=True)
     pdoc.pdoc(*PACKAGES, *(f"!{module}" for module in left_out), output_directory=folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -59,8 +58,7 @@ def bench_scene_qa(
     questions: int = 200,
     versions: int = 3,
     threads: tuple[int, ...] = (1, 2),
-    json: bool = False,
-) -> None:
+) -> dict:
     """Times a node with a network of SQA3D's size, untrained, on a synthetic room; all proposals count as objects.
 
     Args:
@@ -72,7 +70,6 @@ def bench_scene_qa(
         questions: Asked after the first one.
         versions: Number of versions of the scene, each encoded once.
         threads: Numbers of threads to try.
-        json: Print JSON instead of a table.
     """
     import torch
 
@@ -95,17 +92,9 @@ def bench_scene_qa(
         for name, block in (("plain", plain), ("folded", folded)):
             model.add_module("block", block)  # in place of the one that is there
             timings.append(time_node(model, points, questions, versions, count, name))
-    if json:
-        options = {
-            "source": source,
-            "points": points,
-            "dim": dim,
-            "proposals": proposals,
-            "machine": describe_machine(),
-        }
-        print(json_module.dumps({**options, "timings": [asdict(timing) for timing in timings]}, indent=2))
-    else:
-        print(_as_table(timings))
+    print(_as_table(timings))
+    options = {"source": source, "points": points, "dim": dim, "proposals": proposals, "machine": describe_machine()}
+    return {**options, "timings": [asdict(timing) for timing in timings]}
 
 
 def make_answerer(source: str, dim: int, proposals: int) -> SceneAnswerer:
