@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest inst
     from perception.traffic.scenario import MapPolylines, Scenario
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads wait for each other where all cores run tests
 
 
 @pytest.fixture(scope="session")
