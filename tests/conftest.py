@@ -22,6 +22,7 @@ START_NS = 1_700_000_000_000_000_000
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure of the example
 settings.load_profile("no deadline")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads wait for each other where all cores run tests
 
 
 @pytest.fixture(scope="session")
