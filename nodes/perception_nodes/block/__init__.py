@@ -1,1 +1,1 @@
-"""The shared block: its service in one process, and the same on zenoh and gRPC."""
+"""The shared block as a service: in one process, on zenoh, on gRPC, and on Ray."""

@@ -1,6 +1,6 @@
-"""A pipeline's block that is served elsewhere, as a module that stands where its adapter stood.
+"""A pipeline's block that is served elsewhere, as a module in place of its adapter.
 
-forecaster.block = RemoteBlock(ZenohBlocks(session), "forecast")
+served = forecaster.with_block(RemoteBlock(ZenohBlocks(session), "forecast"))
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from perception_nodes.block.request import tensors_of
 
 
 class BlockTransport(Protocol):
-    """A way to a block service: `ZenohBlocks` on a robot, `OipBlocks` to other hosts, `RayBlocks` to a cluster."""
+    """Connection to a block service: `ZenohBlocks` on a robot, `OipBlocks` to other hosts, `RayBlocks` to a cluster."""
 
     def infer(self, pipeline: str, tensors: Mapping[str, Tensor], timeout_s: float) -> Tensor:
-        """The answer to a request of named tensors; thread-safe.
+        """Returns the answer to a request of named tensors; thread-safe.
 
         Raises:
             MalformedRequest: The service cannot use the request.
-            UnknownPipeline: Nobody serves the pipeline.
-            Overloaded: All who serve it have full queues.
-            DeadlineExceeded: No answer within the time.
-            NoWorker: Nobody could be reached within the time.
-            BlockFailed: The service failed at it.
+            UnknownPipeline: No worker serves the pipeline.
+            Overloaded: The queues of all its workers are full.
+            DeadlineExceeded: No answer came in time.
+            NoWorker: No worker could be reached in time.
+            BlockFailed: The service failed at the request.
         """
         ...
 
 
 class RemoteBlock(nn.Module):
-    """Asks a service for what the head reads; called as the adapter is.
+    """Asks a service for the rows that the head reads; has the adapter's call.
 
     Args:
-        transport: The way to the service.
-        pipeline: Its name there.
-        timeout_s: Deadline of each request.
+        transport: Connection to the service.
+        pipeline: Name of the pipeline there.
+        timeout_s: Time limit of each request, seconds.
     """
 
     def __init__(self, transport: BlockTransport, pipeline: str, timeout_s: float = 1.0) -> None:
@@ -47,6 +47,6 @@ class RemoteBlock(nn.Module):
         self.timeout_s = timeout_s
 
     def forward(self, tokens: Tokens, readout: Readout = EVERY_ROW) -> Tensor:
-        """The rows that the head reads; waits for them."""
+        """Returns the rows that the head reads; waits for them."""
         answer = self._transport.infer(self._pipeline, tensors_of(tokens, readout), self.timeout_s)
         return answer.to(tokens.values.device)

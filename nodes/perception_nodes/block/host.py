@@ -1,10 +1,10 @@
-"""What every transport serves: the pipelines around one block, each by its name, behind one door that checks requests.
+"""What every transport serves: the pipelines around one block, each by its name, with checked requests.
 
     host = BlockHost(load_pipelines(Path("folded/int8")))
     host.submit("forecast", tensors, timeout_s=0.1).result()
 
-The transports (`over_zenoh`, `oip`, `over_ray`) only carry named tensors to `submit` and answers back. A host loads
-what its owner names, once: nobody can ask it over a wire to load something.
+The transports (`over_zenoh`, `oip`, `over_ray`) only carry named tensors to `submit`, and answers back. A host loads
+its pipelines once; clients cannot make it load others.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class BlockHost:
     """Serves pipelines by name until it is drained.
 
     Args:
-        pipelines: All around one tail.
-        limits: Of each request.
-        max_batch: As for `BlockService`.
-        max_delay_s: As for `BlockService`.
-        queue_size: As for `BlockService`.
+        pipelines: Folded blocks by name, all around one tail.
+        limits: Limits of each request.
+        max_batch: See `BlockService`.
+        max_delay_s: See `BlockService`.
+        queue_size: See `BlockService`.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class BlockHost:
         self.ready = True
 
     def block(self, name: str) -> ServedBlock:
-        """The in-process client of a pipeline: stands where its adapter stood."""
+        """Returns the in-process client of a pipeline, a module in place of its adapter."""
         return self._served[self._known(name)]
 
     def submit(self, name: str, tensors: Mapping[str, Tensor], timeout_s: float = float("inf")) -> Future[Tensor]:
         """Checks a request and queues it; thread-safe, returns at once.
 
         Raises:
-            UnknownPipeline: It is not served here.
-            MalformedRequest: The tensors are no request.
+            UnknownPipeline: The pipeline is not served here.
+            MalformedRequest: The tensors are not a valid request.
             Overloaded: The pipeline's queue is full.
             ServiceClosed: After `drain`.
         """
@@ -73,7 +73,7 @@ class BlockHost:
         return self.service.submit(name, tokens, readout, timeout_s)
 
     def drain(self, timeout_s: float | None = None) -> None:
-        """Takes no more requests and answers those that wait."""
+        """Refuses further requests and answers those that wait."""
         self.ready = False
         self.service.close(timeout_s)
 
@@ -90,11 +90,11 @@ class BlockHost:
 
 
 def load_pipelines(folder: Path, names: Sequence[str] = ()) -> dict[str, FoldedBlock]:
-    """Folded files of a folder, with one tail between them.
+    """Returns the folded pipelines of a folder, which share one tail.
 
     Args:
-        folder: Written by `perception block fold`.
-        names: Of the pipelines, each the name of its file without the ending; all that the folder has unless told.
+        folder: Folder written by `perception block fold`.
+        names: Names of the pipelines, those of their files without the ending; empty for all of the folder.
 
     Raises:
         InputError: A file is missing, damaged, or folded around another block than the others.

@@ -1,4 +1,4 @@
-"""A block service's counts for Prometheus."""
+"""Prometheus metrics of a block service."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from prometheus_client.registry import Collector
 
 from perception_nodes.block.service import BlockService
 
-_MEANINGS = {
-    "ticks": "Passes through the block's tail",
-    "requests": "Requests answered",
-    "rows": "Rows that passed the tail",
-    "failed": "Requests whose computation raised an error",
-    "expired": "Requests whose deadline had passed before they were computed",
-    "rejected": "Requests that found their queue full",
+_METRICS = {
+    "ticks": ("batches", "Passes through the block's tail"),
+    "requests": ("requests", "Requests answered"),
+    "rows": ("rows", "Rows that passed the tail"),
+    "failed": ("failed", "Requests whose computation raised an error"),
+    "expired": ("expired", "Requests whose deadline had passed before they were computed"),
+    "rejected": ("rejected", "Requests that found their queue full"),
 }
+"""Name of a metric → the field of `ServiceCounts`, and its help text."""
 
 
 class BlockServiceCollector(Collector):
-    """Reads the counts when somebody asks, so that serving does not pay for it."""
+    """Reads the counts when they are scraped, so that serving does not pay for it."""
 
     def __init__(self, service: BlockService) -> None:
         self._service = service
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """One counter for each."""
+        """Yields one counter for each count."""
         counts = self._service.counts
-        for name, meaning in _MEANINGS.items():
-            yield CounterMetricFamily(f"perception_block_{name}", meaning, value=getattr(counts, name))
+        for name, (count, text) in _METRICS.items():
+            yield CounterMetricFamily(f"perception_block_{name}", text, value=getattr(counts, count))

@@ -1,8 +1,8 @@
-"""The block service in the Open Inference Protocol (KServe v2) on gRPC: for other hosts, and for clients not of ours.
+"""The block service in the Open Inference Protocol (KServe v2) on gRPC: for other hosts, and for other clients.
 
 A pipeline is a model with the inputs `values` (FP32, FP16 or BF16), `valid` (BOOL) and, where not every row is read,
-`rows` (INT64) and `rows_valid` (BOOL); its output is `read`. A call's own gRPC deadline is the request's. Beside it
-stands the standard `grpc.health.v1`.
+`rows` (INT64) and `rows_valid` (BOOL); its output is `read`. The deadline of the gRPC call is the request's. The server
+also offers the standard `grpc.health.v1`.
 
 https://github.com/open-inference/open-inference-protocol, `inference_grpc.md`.
 """
@@ -50,7 +50,7 @@ STATUS = {
     "closed": grpc.StatusCode.UNAVAILABLE,
     "failed": grpc.StatusCode.INTERNAL,
 }
-"""gRPC's word for each of ours."""
+"""gRPC's status for each of our error names."""
 _LISTS = {"FP32": "fp32_contents", "INT64": "int64_contents", "BOOL": "bool_contents"}
 _LONGEST_S = 60.0
 _THREADS = 16
@@ -62,18 +62,19 @@ class OipBlockServer:
     """Serves a host's pipelines on a port.
 
     Args:
-        host: What answers; stays its owner's.
-        port: 0 takes a free one.
-        address: Loopback unless told.
-        identity: To show; then only TLS is spoken, and only with those who show a certificate of the same authority.
-        clients: Common names in their certificates of those who are answered; all others are refused.
-        allow_unencrypted: Listen beyond loopback without an identity too, where anybody may ask.
+        host: Host of the pipelines; its owner closes it.
+        port: Port to listen at; 0 chooses a free one.
+        address: Address to listen at.
+        identity: Identity of the server. With it, only TLS is accepted, from clients with a certificate of the same
+            authority.
+        clients: Common names of the certificates of accepted clients; all others are refused.
+        allow_unencrypted: Listens beyond loopback without an identity too, where anybody may ask.
 
     Attributes:
-        port: That it listens at.
+        port: Port that it listens at.
 
     Raises:
-        InputError: The port cannot be listened at, or there is only one of identity and clients.
+        InputError: The port cannot be listened at, or only one of identity and clients is given.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class OipBlockServer:
         self._host = host
         options = [
             ("grpc.max_receive_message_length", host.limits.max_bytes),
-            ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not a balance
+            ("grpc.so_reuseport", 0),  # a second server on the port is a mistake
         ]
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS, thread_name_prefix="oip"),
@@ -119,7 +120,7 @@ class OipBlockServer:
         self._server.start()
 
     def close(self, timeout_s: float = 4.0) -> None:
-        """Says that it is not ready, answers those who asked, and ends."""
+        """Reports not ready, answers the pending requests, and ends."""
         self._health.enter_graceful_shutdown()
         self._server.stop(timeout_s).wait()
 
@@ -131,7 +132,7 @@ class OipBlockServer:
 
 
 def _credentials(identity: Identity) -> grpc.ServerCredentials:
-    """For TLS with clients that show a certificate."""
+    """Returns credentials for TLS with clients that show a certificate."""
     pair = identity.key.read_bytes(), identity.certificate.read_bytes()
     return grpc.ssl_server_credentials([pair], identity.ca.read_bytes(), require_client_auth=True)
 
@@ -146,23 +147,23 @@ class _Servicer:
         self._host = host
 
     def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
-        """Whether the process answers at all."""
+        """Answers whether the process is alive."""
         return protocol.ServerLiveResponse(live=True)
 
     def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
-        """Whether it takes requests."""
+        """Answers whether it accepts requests."""
         return protocol.ServerReadyResponse(ready=self._host.ready)
 
     def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
-        """Whether it takes requests for a pipeline."""
+        """Answers whether it accepts requests for a pipeline."""
         return protocol.ModelReadyResponse(ready=self._host.ready and request.name in self._host.widths)
 
     def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
-        """Who this is."""
+        """Returns the server's name."""
         return protocol.ServerMetadataResponse(name="frozen-perception", version="1", extensions=[])
 
     def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """A pipeline's inputs and output; -1 is any size. Its version is the start of its fingerprint."""
+        """Returns a pipeline's inputs and output; -1 is any size. Its version is the start of its fingerprint."""
         self._expect_known(request.name, context)
         width = self._host.widths[request.name]
         shapes = {"values": [-1, -1, width], "valid": [-1, -1], "rows": [-1, -1], "rows_valid": [-1, -1]}
@@ -177,13 +178,13 @@ class _Servicer:
         )
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """Computes the rows that are read."""
+        """Returns the rows that are read."""
         self._expect_known(request.model_name, context)
         left = context.time_remaining()
         timeout_s = _LONGEST_S if left is None else min(left, _LONGEST_S)
         try:
             future = self._host.submit(request.model_name, tensors_of_request(request), timeout_s)
-            # Once the client is gone nobody needs the answer.
+            # cancels the request when the client disconnects
             if not context.add_callback(partial(_cancel, future)):
                 _cancel(future)
             answer = future.result(timeout_s)
@@ -217,10 +218,10 @@ def _cancel(future: Future[Tensor]) -> None:
 
 
 def _handler(servicer: _Servicer, clients: frozenset[str] | None) -> grpc.GenericRpcHandler:
-    """The calls, answered to these clients, or to anybody where they are None.
+    """Returns the handler of the calls, for these clients, or for all if they are None.
 
-    Each parses its own request: gRPC keeps a call for ever whose request it cannot parse itself (grpcio 1.85, some
-    2 kB each: whoever sends such requests would fill the server's memory).
+    Each call parses its own request: gRPC keeps a call whose request it cannot parse for ever (grpcio 1.85, about 2 kB
+    each), so such requests would fill the server's memory.
     """
     methods = {
         name: grpc.unary_unary_rpc_method_handler(
@@ -243,7 +244,7 @@ def _call(
         shown = cast(Iterable[bytes], context.auth_context().get("x509_common_name", ()))
         names = [name.decode(errors="replace") for name in shown]
         if clients.isdisjoint(names):
-            context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{', '.join(names)[:80]} is none of those who may ask")
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, f"{', '.join(names)[:80]}: no accepted client")
     try:
         request = kind.FromString(data)
     except DecodeError as error:
@@ -252,7 +253,7 @@ def _call(
 
 
 def tensors_of_request(request: Any) -> dict[str, Tensor]:
-    """The tensors of an infer request, from raw bytes or from typed lists; raises `MalformedRequest`."""
+    """Returns the tensors of an infer request, from raw bytes or typed lists; raises `MalformedRequest`."""
     raw: Sequence[bytes] = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise MalformedRequest(f"expected raw contents of {len(request.inputs)} inputs, got {len(raw)}")
@@ -272,7 +273,7 @@ def put_tensor(places: Any, contents: Any, name: str, tensor: Tensor) -> None:
 
 
 def get_tensor(place: Any, data: bytes) -> Tensor:
-    """The tensor whose name, type and shape a message says, from its raw contents; raises `MalformedRequest`."""
+    """Returns a tensor from its name, type and shape, and its raw contents; raises `MalformedRequest`."""
     dtype, count = _type_of(place), _count_of(place)
     if count * dtype.itemsize != len(data):
         raise MalformedRequest(f"{place.name[:80]}: {len(data)} bytes do not fill {list(place.shape)} of {dtype}")
@@ -283,7 +284,7 @@ def get_tensor(place: Any, data: bytes) -> Tensor:
 
 
 def _of_lists(tensor: Any) -> Tensor:
-    """The tensor in typed lists, which the protocol has for some types only."""
+    """Returns a tensor from typed lists, which the protocol has for some types only."""
     dtype, count = _type_of(tensor), _count_of(tensor)
     if tensor.datatype not in _LISTS:
         raise MalformedRequest(f"{tensor.name[:80]}: {tensor.datatype} has no typed list; use raw_input_contents")
@@ -300,7 +301,7 @@ def _type_of(tensor: Any) -> torch.dtype:
 
 
 def _count_of(tensor: Any) -> int:
-    """How many numbers the shape holds, in Python's integers, which do not overflow."""
+    """Returns the number of elements of the shape, as a Python integer, which does not overflow."""
     if len(tensor.shape) > 3 or any(not 0 <= size < 2**31 for size in tensor.shape):
         raise MalformedRequest(
             f"{tensor.name[:80]}: expected up to 3 sizes of at least 0, got {list(tensor.shape)[:8]}"

@@ -1,6 +1,6 @@
-"""The way to block servers that speak the Open Inference Protocol: ours, or any other with the same models.
+"""Connection to block servers of the Open Inference Protocol: ours, or any others with the same models.
 
-gRPC itself spreads requests over several servers and sends them again, within their deadline, when one goes away.
+gRPC spreads requests over several servers, and sends them again, within their deadline, when a server goes away.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RETRY = {
     "initialBackoff": "0.01s",
     "maxBackoff": "0.2s",
     "backoffMultiplier": 2,
-    # A server that stops gives the second word to whom it has not begun to answer.
+    # A server that stops sends CANCELLED for calls that it has not begun to answer.
     "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
 _NAMES = {status: name for name, status in STATUS.items()}
@@ -36,8 +36,9 @@ class OipBlocks:
     """Asks servers in turn.
 
     Args:
-        servers: Addresses and ports, such as 127.0.0.1:8001.
-        identity: To show; then only TLS is spoken. Without it the channel is open, for loopback and trusted networks.
+        servers: Addresses with ports, such as 127.0.0.1:8001.
+        identity: Identity to show; then only TLS is used. Without it the channel is not encrypted, for loopback and
+            trusted networks.
     """
 
     def __init__(self, servers: Sequence[str], identity: Identity | None = None) -> None:
@@ -61,7 +62,7 @@ class OipBlocks:
         self._stub = GRPCInferenceServiceStub(self._channel)
 
     def infer(self, pipeline: str, tensors: Mapping[str, Tensor], timeout_s: float) -> Tensor:
-        """As `BlockTransport` says."""
+        """See `BlockTransport.infer`."""
         request = protocol.ModelInferRequest(model_name=pipeline)
         for name, tensor in tensors.items():
             put_tensor(request.inputs, request.raw_input_contents, name, tensor)
@@ -91,7 +92,7 @@ def _credentials(identity: Identity) -> grpc.ChannelCredentials:
 
 
 def _translated(error: grpc.RpcError) -> Exception:
-    """Our exception for a call's status."""
+    """Returns our exception for a call's status."""
     assert isinstance(error, grpc.Call)
     status, details = error.code(), error.details() or ""
     if status is grpc.StatusCode.UNAVAILABLE:

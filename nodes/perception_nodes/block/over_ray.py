@@ -1,13 +1,12 @@
-"""The block on many hosts: Ray Serve runs replicas of it, watches over them and spreads requests (extra `[ray]`).
+"""The block on many hosts: Ray Serve runs replicas, restarts them and spreads requests (extra `[ray]`).
 
     ray.init(address="auto")                              # or ray.init() for a cluster on this host alone
-    serve_blocks(Path("folded/int8"), replicas=8)         # once, by whoever operates the cluster
-    forecaster.block = RemoteBlock(RayBlocks(), "forecast")
+    serve_blocks(Path("folded/int8"), replicas=8)         # once, by the cluster's operator
+    served = forecaster.with_block(RemoteBlock(RayBlocks(), "forecast"))
 
-For fleets and offline work: over this way a request takes some 5 ms more than over zenoh's 0.3 ms. Every host of the
-cluster must have this package and the folder. Requests and answers are safetensors bytes here too, but Ray itself
-speaks by pickle: whoever reaches its ports can run code, so its network must be one of friends. Serve's own HTTP server
-stays off.
+For fleets and offline work: a request takes about 5 ms more than zenoh's 0.3 ms. Every host of the cluster must have
+this package and the folder. Requests and answers are safetensors bytes here too, but Ray itself uses pickle: anybody
+who reaches its ports can run code, so its network must be trusted. Serve's own HTTP server stays off.
 """
 
 from __future__ import annotations
@@ -45,23 +44,23 @@ from perception_nodes.block.request import (
 from perception_nodes.block.service import DeadlineExceeded, Overloaded
 
 APPLICATION = "block"
-"""Its name in Ray Serve, unless told."""
+"""Default name of the application in Ray Serve."""
 MAX_ANSWER_BYTES = 4 * DEFAULT_LIMITS.max_bytes
 _AT_ONCE = 16
-"""Requests that a replica has at a time: what its host's queue holds, so that the others wait for any free replica."""
+"""Requests that a replica has at a time: as many as its host's queue holds. Others wait for any free replica."""
 _WAITING = 64
-"""Requests of one client that wait for a free replica; one more is `Overloaded`."""
+"""Requests of one client that may wait for a free replica; one more is `Overloaded`."""
 
 _log = logging.getLogger(__name__)
 
 
 class BlockReplica:
-    """A host of pipelines as Ray Serve wants it: built in a process of Ray's, asked by coroutines.
+    """A host of pipelines in Ray Serve's form: built in a process of Ray's, called by coroutines.
 
     Args:
-        folder: Of folded pipelines, as every host of the cluster finds it.
-        pipelines: Names of those to serve; all of the folder where none is named.
-        threads: Of torch.
+        folder: Folder of folded pipelines, at the same path on every host of the cluster.
+        pipelines: Names of the pipelines to serve; empty for all of the folder.
+        threads: Number of PyTorch's threads.
     """
 
     def __init__(self, folder: str, pipelines: Sequence[str] = (), threads: int = 1) -> None:
@@ -69,7 +68,7 @@ class BlockReplica:
         self._host = BlockHost(load_pipelines(Path(folder), pipelines), queue_size=_AT_ONCE)
 
     async def infer(self, pipeline: str, request: bytes, timeout_s: float) -> tuple[str, bytes]:
-        """The answer as bytes, or the word for an error (`error_name`) and what it says."""
+        """Returns an empty text and the answer's bytes, or an error's name (`error_name`) and its message."""
         try:
             tensors = unpack(request, self._host.limits.max_bytes)
             answer = await asyncio.wrap_future(self._host.submit(pipeline, tensors, timeout_s))
@@ -89,16 +88,16 @@ def serve_blocks(
     threads: int = 1,
     application: str = APPLICATION,
 ) -> None:
-    """Starts replicas on the cluster that this process has joined, or changes their number; returns when they answer.
+    """Starts replicas on the cluster that this process has joined, or changes their number; returns once they answer.
 
-    They go on when this process ends, until `ray.serve.delete(application)`.
+    They keep running after this process ends, until `ray.serve.delete(application)`.
 
     Args:
-        folder: Of folded pipelines, as every host of the cluster finds it.
-        pipelines: Names of those to serve; all of the folder where none is named.
-        replicas: Processes.
-        threads: Of torch in each, and the cores that Ray sets aside for it.
-        application: Its name in Ray Serve.
+        folder: Folder of folded pipelines, at the same path on every host of the cluster.
+        pipelines: Names of the pipelines to serve; empty for all of the folder.
+        replicas: Number of processes.
+        threads: Number of PyTorch's threads in each, and of cores that Ray reserves for it.
+        application: Name of the application in Ray Serve.
 
     Raises:
         InputError: The replicas cannot be built.
@@ -124,16 +123,16 @@ def serve_blocks(
 
 
 def _reason(application: str) -> str:
-    """Why replicas fail: Ray tells a traceback, whose last line is the error itself."""
+    """Returns why replicas fail: the last line of the traceback that Ray reports."""
     deployment = serve.status().applications[application].deployments[BlockReplica.__name__]
     return deployment.message.strip().splitlines()[-1].removeprefix("perception.errors.InputError: ")
 
 
 class RayBlocks:
-    """The way to replicas in a Ray cluster that this process has joined: Ray chooses among them.
+    """Connection to replicas in the Ray cluster that this process has joined; Ray chooses among them.
 
     Args:
-        application: Its name in Ray Serve.
+        application: Name of the application in Ray Serve.
 
     Raises:
         NoWorker: The cluster has no such application.
@@ -147,9 +146,9 @@ class RayBlocks:
             raise NoWorker(f"ray: {error} Start it with serve_blocks") from error
 
     def infer(self, pipeline: str, tensors: Mapping[str, Tensor], timeout_s: float) -> Tensor:
-        """As `BlockTransport` says; while no replica lives the request waits for one, until its deadline.
+        """See `BlockTransport.infer`; while there is no replica the request waits for one, until its deadline.
 
-        A request is sent again only when the replica that had it is gone.
+        A request is sent again only if the replica that had it is gone.
         """
         end, payload = time.monotonic() + timeout_s, pack(tensors)
         while (left := end - time.monotonic()) > 0:
@@ -162,7 +161,7 @@ class RayBlocks:
         raise DeadlineExceeded(f"ray application {self._application}: no answer within {timeout_s:g} s")
 
     def close(self) -> None:
-        """Ends the watch over replicas; they go on."""
+        """Closes the connection; the replicas keep running."""
         self._handle.shutdown()
 
     def __enter__(self) -> RayBlocks:
@@ -172,7 +171,7 @@ class RayBlocks:
         self.close()
 
     def _ask(self, pipeline: str, payload: bytes, left_s: float) -> tuple[str, bytes] | None:
-        """What `BlockReplica.infer` says; None where the replica is gone, and the request with it."""
+        """Returns what `BlockReplica.infer` returns; None if the replica is gone, and the request with it."""
         response = self._handle.infer.remote(pipeline, payload, left_s)
         try:
             return response.result(timeout_s=None if math.isinf(left_s) else left_s)
@@ -191,4 +190,4 @@ def _read(answer: bytes) -> Tensor:
     try:
         return unpack(answer, MAX_ANSWER_BYTES)[ANSWER]
     except (MalformedRequest, KeyError) as error:
-        raise BlockFailed(f"the answer is none: {error}") from error
+        raise BlockFailed(f"the answer cannot be read: {error}") from error

@@ -1,10 +1,10 @@
-"""Block workers on zenoh: each answers at a key of its own, clients choose, and turn to another when one dies.
+"""Block workers on zenoh: each answers at a key of its own; clients choose one, and another one when it dies.
 
-    blk/PIPELINE/WORKER/infer   queryable: safetensors bytes in and out; the time that is left, in seconds, beside them
+    blk/PIPELINE/WORKER/infer   queryable: safetensors bytes in and out; the remaining seconds as attachment
     blk/PIPELINE/WORKER/alive   liveliness token
 
 Keys are unique because zenoh 1.10 sends every query for a shared key to the same worker, and clients of a shared key
-get no answer any more once its worker undeclares itself (both measured). Payloads above 3 kB go through shared memory
+get no more answers once its worker undeclares itself (both measured). Payloads above 3 kB go through shared memory
 between processes of a host, which is zenoh's default.
 """
 
@@ -40,7 +40,7 @@ from perception_nodes.block.service import DeadlineExceeded, Overloaded, Service
 
 MAX_ANSWER_BYTES = 64 * 2**20
 _SETTLE_S = 0.2
-"""From taking a token back until every client has seen it."""
+"""Seconds from withdrawing a token until every client has seen it."""
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
 
 _log = logging.getLogger(__name__)
@@ -50,9 +50,9 @@ class ZenohBlockWorker:
     """Answers a host's pipelines on a zenoh session.
 
     Args:
-        session: Stays its owner's, who closes it after `close`.
-        host: What answers; stays its owner's too.
-        worker: Unique among all workers; the session's id unless told.
+        session: Its owner closes it, after `close`.
+        host: Host of the pipelines; its owner closes it.
+        worker: Name of the worker, unique among all; None takes the session's id.
     """
 
     def __init__(self, session: zenoh.Session, host: BlockHost, worker: str | None = None) -> None:
@@ -67,7 +67,7 @@ class ZenohBlockWorker:
             self._tokens.append(session.liveliness().declare_token(f"{key}/alive"))
 
     def close(self, timeout_s: float = 4.0) -> None:
-        """Sends clients elsewhere, then answers all who asked before they knew."""
+        """Sends clients to other workers, then answers the requests that came before they knew."""
         for token in self._tokens:
             token.undeclare()
         time.sleep(_SETTLE_S)
@@ -85,7 +85,7 @@ class ZenohBlockWorker:
         self.close()
 
     def _take(self, pipeline: str, key: str, query: zenoh.Query) -> None:
-        """Checks and queues a query; it runs on zenoh's thread, which must not wait."""
+        """Checks and queues a query; runs on zenoh's thread, which must not wait."""
         try:
             with self._changed:
                 if not self._open:
@@ -117,14 +117,14 @@ class ZenohBlockWorker:
 
 
 def _read(query: zenoh.Query, max_bytes: int) -> tuple[dict[str, Tensor], float]:
-    """A query's tensors, and the seconds that it has left."""
+    """Returns a query's tensors and its remaining seconds."""
     if query.payload is None:
         raise MalformedRequest("expected a request's tensors, got nothing")
     return unpack(query.payload.to_bytes(), max_bytes), _seconds(query.attachment)
 
 
 def _reply_error(query: zenoh.Query, error: Exception) -> None:
-    """Says which error it is; what nobody foresaw goes to the log, not to the client."""
+    """Replies an error's name and message; those of an unforeseen error go to the log only."""
     name = error_name(error)
     if name == "failed":
         _log.error("a request failed", exc_info=error)
@@ -132,17 +132,17 @@ def _reply_error(query: zenoh.Query, error: Exception) -> None:
     try:
         query.reply_err(f"{name}: {message}")
     except zenoh.ZError:
-        _log.warning("a client went away before it was told: %s", message)
+        _log.warning("a client went away before it got its error: %s", message)
 
 
 def _seconds(attachment: zenoh.ZBytes | None) -> float:
-    """The time that a request has left."""
+    """Returns a request's remaining seconds."""
     try:
         seconds = math.inf if attachment is None else float(attachment.to_bytes()[:32])
     except ValueError as error:
-        raise MalformedRequest(f"expected the seconds that are left beside a request, got others: {error}") from error
+        raise MalformedRequest(f"expected a request's remaining seconds, got something else: {error}") from error
     if math.isnan(seconds):
-        raise MalformedRequest("expected the seconds that are left beside a request, got NaN")
+        raise MalformedRequest("expected a request's remaining seconds, got NaN")
     return seconds
 
 
@@ -153,10 +153,10 @@ def _expect_name(name: str) -> str:
 
 
 class ZenohBlocks:
-    """The way to block workers over zenoh: to the live one with the fewest of our requests.
+    """Connection to block workers over zenoh; asks the live one with the fewest of our requests.
 
     Args:
-        session: Stays its owner's.
+        session: Its owner closes it.
     """
 
     def __init__(self, session: zenoh.Session) -> None:
@@ -165,7 +165,7 @@ class ZenohBlocks:
         self._lock = threading.Lock()
 
     def infer(self, pipeline: str, tensors: Mapping[str, Tensor], timeout_s: float) -> Tensor:
-        """As `BlockTransport` says. A request is sent again, to another, only when nobody will answer it any more."""
+        """See `BlockTransport.infer`. A request is sent to another worker only if it will not be answered any more."""
         end = time.monotonic() + timeout_s
         workers, payload = self._workers(pipeline), pack(tensors)
         refused: set[str] = set()
@@ -183,12 +183,12 @@ class ZenohBlocks:
         if overloaded is not None:
             raise overloaded
         raise NoWorker(
-            f"pipeline {pipeline}: expected a worker within {timeout_s:g} s, {len(refused)} were asked and went away; "
+            f"pipeline {pipeline}: expected a worker within {timeout_s:g} s, {len(refused)} went away when asked; "
             "start one, or give requests more time"
         )
 
     def close(self) -> None:
-        """Ends the watch over workers."""
+        """Stops watching for workers."""
         with self._lock:
             for workers in self._pipelines.values():
                 workers.close()
@@ -204,7 +204,7 @@ class ZenohBlocks:
         left = end - time.monotonic()
         if left <= 0:
             raise DeadlineExceeded(f"{key}: no time is left to ask")
-        # Nothing comes, or zenoh's own timeout as an error, when the worker dies or the time is over.
+        # If the worker dies or the time is over, nothing comes, or zenoh's own timeout as an error.
         for reply in self._session.get(key, payload=payload, attachment=f"{left:.6f}", timeout=left):
             if reply.ok is not None:
                 return _answer(reply.ok.payload.to_bytes())
@@ -222,11 +222,11 @@ def _answer(data: bytes) -> Tensor:
     try:
         return unpack(data, MAX_ANSWER_BYTES)[ANSWER]
     except (MalformedRequest, KeyError) as error:
-        raise BlockFailed(f"the answer is none: {error}") from error
+        raise BlockFailed(f"the answer cannot be read: {error}") from error
 
 
 class _Workers:
-    """The live workers of a pipeline, and how many of our requests each has."""
+    """The live workers of a pipeline, and the number of our requests that each has."""
 
     def __init__(self, session: zenoh.Session, pipeline: str) -> None:
         self._changed = threading.Condition()
@@ -237,7 +237,7 @@ class _Workers:
         self._watch = session.liveliness().declare_subscriber(f"blk/{pipeline}/*/alive", self._see, history=True)
 
     def take(self, refused: set[str], end: float, *, wait: bool) -> str | None:
-        """The worker to ask next; None where there is none, `wait` until the end for one that nobody knows yet."""
+        """Returns the worker to ask next; None if there is none, with `wait` also none until the end."""
         with self._changed:
             while not (free := self._live - refused):
                 left = end - time.monotonic()
@@ -249,14 +249,14 @@ class _Workers:
             return worker
 
     def give_back(self, worker: str) -> None:
-        """A request to it is over."""
+        """Counts a request to the worker as done."""
         with self._changed:
             self._outstanding[worker] -= 1
             if not self._outstanding[worker]:
                 del self._outstanding[worker]
 
     def close(self) -> None:
-        """Ends the watch."""
+        """Stops watching."""
         self._watch.undeclare()
 
     def _see(self, sample: zenoh.Sample) -> None:

@@ -1,8 +1,8 @@
-"""What a client asks the block service for, as named tensors: checked before anything is computed from it.
+"""A request to the block service as named tensors, which are checked before anything is computed.
 
 A request is the encoder's tokens (`values`, `valid`) and the rows that the head reads (`rows`, `rows_valid`), tens of
-kilobytes; the answer is those rows at the encoder's width. On a wire of our own tensors travel as safetensors bytes:
-a bounded header and raw numbers, nothing that could run.
+kilobytes; the answer is those rows at the encoder's width. Our own transports send tensors as safetensors bytes: a
+bounded header and raw numbers, nothing that could be executed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REQUIRED, _KNOWN = {"values", "valid"}, {"values", "valid", "rows", "rows_valid
 
 
 class MalformedRequest(InputError):
-    """A request that says nothing that could be computed, or more than the service's limits allow."""
+    """A request that cannot be computed, or exceeds the service's limits."""
 
 
 class UnknownPipeline(InputError):
@@ -34,11 +34,11 @@ class UnknownPipeline(InputError):
 
 
 class BlockFailed(RuntimeError):
-    """The service failed at a sound request; its log says why."""
+    """The service failed at a valid request; its log says why."""
 
 
 class NoWorker(ConnectionError):
-    """Nobody who serves the pipeline could be reached in time."""
+    """No worker of the pipeline could be reached in time."""
 
 
 ERROR_NAMES: dict[str, type[Exception]] = {
@@ -49,28 +49,28 @@ ERROR_NAMES: dict[str, type[Exception]] = {
     "closed": ServiceClosed,
     "failed": BlockFailed,
 }
-"""How an error is called on the wire."""
+"""Names of errors on the wire."""
 
 
 def error_name(error: Exception) -> str:
-    """The word for it on the wire; whatever is not foreseen is `failed`."""
+    """Returns an error's name on the wire; `failed` for an unforeseen one."""
     return next((name for name, kind in ERROR_NAMES.items() if isinstance(error, kind)), "failed")
 
 
 def error_of(name: str, message: str) -> Exception:
-    """The exception that a word on the wire stands for."""
+    """Returns the exception of an error's name on the wire."""
     return ERROR_NAMES.get(name, BlockFailed)(message)
 
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What a request may ask at most, so that no client can fill the service's memory.
+    """Limits of a request, so that no client can fill the service's memory.
 
     Attributes:
-        max_bytes: Of a whole message. A busy scene is 100 kB.
-        max_tokens: Of one token set.
-        max_pairs: Read rows times tokens, over the batch: attention holds a number for each of them and each head,
-            which at the default and 32 heads is 512 MB.
+        max_bytes: Maximum size of a message. A busy scene has 100 kB.
+        max_tokens: Maximum number of tokens of a set.
+        max_pairs: Maximum number of pairs of a read row and a token, over the batch. Attention stores a number for each
+            pair and head, which at the default and 32 heads is 512 MB.
     """
 
     max_bytes: int = 16 * 2**20
@@ -82,12 +82,12 @@ DEFAULT_LIMITS = RequestLimits()
 
 
 def pack(tensors: Mapping[str, Tensor]) -> bytes:
-    """Named tensors as bytes."""
+    """Returns named tensors as bytes."""
     return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
 
 
 def unpack(data: bytes, max_bytes: int) -> dict[str, Tensor]:
-    """The tensors in some bytes; raises `MalformedRequest`."""
+    """Returns the tensors in bytes; raises `MalformedRequest`."""
     if len(data) > max_bytes:
         raise MalformedRequest(f"a message of {len(data)} bytes; expected at most {max_bytes}; send fewer tokens")
     try:
@@ -97,17 +97,17 @@ def unpack(data: bytes, max_bytes: int) -> dict[str, Tensor]:
 
 
 def tensors_of(tokens: Tokens, readout: Readout) -> dict[str, Tensor]:
-    """A request's tensors."""
-    asked = {"values": tokens.values, "valid": tokens.valid, "rows": readout.rows, "rows_valid": readout.valid}
-    return {name: value for name, value in asked.items() if value is not None}
+    """Returns a request's tensors."""
+    tensors = {"values": tokens.values, "valid": tokens.valid, "rows": readout.rows, "rows_valid": readout.valid}
+    return {name: value for name, value in tensors.items() if value is not None}
 
 
 def request_of(tensors: Mapping[str, Tensor], dim: int, limits: RequestLimits) -> tuple[Tokens, Readout]:
-    """What some tensors ask for, of a pipeline of that width.
+    """Returns the tokens and rows of a request to a pipeline of width `dim`.
 
     Raises:
-        MalformedRequest: Tensors are missing or unknown, of other types or shapes, not finite, point beyond the tokens,
-            or ask for more than the limits allow.
+        MalformedRequest: Tensors are missing or unknown, have other types or shapes, are not finite, point beyond the
+            tokens, or exceed the limits.
     """
     if not _REQUIRED <= tensors.keys() <= _KNOWN:
         raise MalformedRequest(f"expected values, valid and maybe rows, rows_valid; got {sorted(tensors)[:8]}")
@@ -116,7 +116,7 @@ def request_of(tensors: Mapping[str, Tensor], dim: int, limits: RequestLimits) -
     if count > limits.max_tokens:
         raise MalformedRequest(f"expected at most {limits.max_tokens} tokens in a set, got {count}; send fewer")
     valid = _expect(tensors, "valid", (torch.bool,), (batch, count))
-    if not values.isfinite().all():  # would spread to others: int8 activations share a scale
+    if not values.isfinite().all():  # would spread to other requests: int8 activations share a scale
         raise MalformedRequest("expected finite values, got NaN or infinite ones; look at the encoder's input")
     readout = _readout_of(tensors, batch, count)
     rows = count if readout.rows is None else readout.rows.shape[1]

@@ -1,12 +1,12 @@
-"""One block for many pipelines: what they ask within a tick passes the block's tail as one matrix.
+"""One block for many pipelines: their requests pass the block's tail as one batch.
 
-Serving a few rows costs the reading of the block's weights, however many rows there are. So requests are gathered for
-a moment, each pipeline's attention is computed by its own folded maps, and then the read rows of all of them go through
-the output projection and the feed-forward part together. Nothing here knows of a transport.
+The time for a few rows is that of reading the block's weights, whatever their number. So requests are gathered for a
+moment, each pipeline's attention is computed by its own folded maps, and the read rows of all requests go through the
+output projection and the feed-forward part together. This module knows no transport.
 
     service = BlockService(tail)
-    forecaster.block = service.pipeline("forecast", fold(forecaster.block, tail=tail))
-    answerer.block = service.pipeline("answer", fold(answerer.block, tail=tail))
+    forecaster = forecaster.with_block(service.pipeline("forecast", fold(forecaster.block, tail=tail)))
+    answerer = answerer.with_block(service.pipeline("answer", fold(answerer.block, tail=tail)))
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from perception.frozen.block import EVERY_ROW
 from perception.frozen.folded import BlockTail, FoldedBlock
 from perception.tokens import Readout, Tokens
 
-LATELY = 10
-"""So many times the longest wait ago is lately: of pipelines that ask less often than that, nine waits in ten would be
-in vain."""
+ACTIVE_DELAYS = 10
+"""A pipeline counts as active if it asked within this many `max_delay_s`. Waiting for a pipeline that asks less often
+would be in vain nine times in ten."""
 
 
 class Overloaded(RuntimeError):
@@ -35,11 +35,11 @@ class Overloaded(RuntimeError):
 
 
 class DeadlineExceeded(TimeoutError):
-    """A request's deadline passed before its tick began; nothing was computed for it."""
+    """A request's deadline passed before its batch began; nothing was computed for it."""
 
 
 class ServiceClosed(RuntimeError):
-    """The service takes no more requests."""
+    """The service is closed to further requests."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class ServiceCounts:
     """What a service has done so far.
 
     Attributes:
-        ticks: Passes through the tail.
-        requests: Answered.
-        rows: That passed the tail.
-        failed: Requests whose own computation raised an error, which their caller got.
-        expired: Requests whose deadline had passed.
-        rejected: Requests that found their queue full.
+        batches: Number of passes through the tail.
+        requests: Number of requests answered.
+        rows: Number of rows that passed the tail.
+        failed: Number of requests whose own computation raised an error, which their caller got.
+        expired: Number of requests whose deadline had passed.
+        rejected: Number of requests that found their queue full.
     """
 
-    ticks: int = 0
+    batches: int = 0
     requests: int = 0
     rows: int = 0
     failed: int = 0
@@ -78,17 +78,17 @@ class _Request:
 
 
 class BlockService:
-    """Evaluates the requests of several pipelines around one block, tick by tick, in a thread of its own.
+    """Computes the requests of several pipelines around one block, batch by batch, in a thread of its own.
 
-    Pipelines take turns: a tick takes the oldest request of each in rotation until `max_batch` rows are full, so none
-    starves behind a busy one. Requests of one pipeline are answered in the order they came.
+    Pipelines take turns: a batch takes the oldest request of each in rotation until it has `max_batch` rows, so that
+    none starves behind a busy one. Requests of one pipeline are answered in the order in which they came.
 
     Args:
-        tail: Of the block that all pipelines share.
-        max_batch: Rows in a tick. A single request may have more; it then has a tick of its own.
-        max_delay_s: How long a request may wait for other pipelines' to come along. It waits for those only that asked
-            lately (`LATELY`): what asks ten times a second will hardly do so within these milliseconds.
-        queue_size: Requests of one pipeline that may wait.
+        tail: Tail of the block that all pipelines share.
+        max_batch: Maximum number of rows in a batch. A single request may have more, and then has a batch of its own.
+        max_delay_s: Maximum time in seconds that a request waits for requests of other active pipelines
+            (`ACTIVE_DELAYS`).
+        queue_size: Maximum number of requests of one pipeline that wait.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class BlockService:
         self._thread.start()
 
     def pipeline(self, name: str, folded: FoldedBlock) -> ServedBlock:
-        """Takes a pipeline in; the module it gives stands where the pipeline's adapter stood.
+        """Adds a pipeline; returns the module to use in place of its adapter.
 
         Raises:
             InputError: The name is taken, or the pipeline was folded around another tail.
@@ -129,15 +129,15 @@ class BlockService:
         """Asks for the rows that a head reads, [batch, rows, dim]; thread-safe, returns at once.
 
         Args:
-            name: Of the pipeline.
+            name: Name of the pipeline.
             tokens: As for its adapter.
             readout: As for its adapter.
-            timeout_s: From now; a request whose tick has not begun by then fails with `DeadlineExceeded`.
+            timeout_s: A request whose batch has not begun after this time fails with `DeadlineExceeded`.
 
         Raises:
             Overloaded: The pipeline's queue is full.
             ServiceClosed: After `close`.
-            KeyError: No pipeline of that name.
+            KeyError: There is no pipeline of that name.
         """
         now = time.monotonic()
         request = _Request(tokens, readout, now + timeout_s, now)
@@ -154,7 +154,7 @@ class BlockService:
         return request.future
 
     def close(self, timeout_s: float | None = None) -> None:
-        """Takes no more requests, answers those that wait, and ends the thread."""
+        """Refuses further requests, answers those that wait, and ends the thread."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -167,11 +167,11 @@ class BlockService:
         self.close()
 
     def _serve(self) -> None:
-        while tick := self._next_tick():
-            self._evaluate(tick)
+        while batch := self._next_batch():
+            self._compute(batch)
 
-    def _next_tick(self) -> list[tuple[FoldedBlock, _Request]]:
-        """Waits for requests, then for more of them; nothing once the service is closed and all are answered."""
+    def _next_batch(self) -> list[tuple[FoldedBlock, _Request]]:
+        """Waits for requests, then for more; returns none once the service is closed and all are answered."""
         with self._changed:
             while not any(self._queues.values()):
                 if self._closing:
@@ -179,44 +179,44 @@ class BlockService:
                 self._changed.wait()
             while not self._closing and sum(r.rows for q in self._queues.values() for r in q) < self.max_batch:
                 oldest = min(queue[0].arrived for queue in self._queues.values() if queue)
-                patience = oldest + self.max_delay_s - time.monotonic()
-                if patience <= 0 or not self._expects_others() or not self._changed.wait(patience):
+                left_s = oldest + self.max_delay_s - time.monotonic()
+                if left_s <= 0 or not self._expects_others() or not self._changed.wait(left_s):
                     break
             return self._take_turns()
 
     def _expects_others(self) -> bool:
-        """Whether a pipeline of which nothing waits asked, or was taken in, lately."""
-        since = time.monotonic() - LATELY * self.max_delay_s
+        """Whether a pipeline without a waiting request is active, or was added just now."""
+        since = time.monotonic() - ACTIVE_DELAYS * self.max_delay_s
         return any(asked > since and not self._queues[name] for name, asked in self._asked.items())
 
     def _take_turns(self) -> list[tuple[FoldedBlock, _Request]]:
-        """The oldest request of each pipeline in rotation, as many as fit; what does not fit is first next time."""
-        tick: list[tuple[FoldedBlock, _Request]] = []
+        """Takes the oldest request of each pipeline in rotation, as many as fit; the first left is first next time."""
+        batch: list[tuple[FoldedBlock, _Request]] = []
         rows, waiting = 0, deque(name for name in self._turn if self._queues[name])
         first_left = None
         while waiting:
             name = waiting.popleft()
             queue = self._queues[name]
-            if tick and rows + queue[0].rows > self.max_batch:
+            if batch and rows + queue[0].rows > self.max_batch:
                 first_left = first_left or name
                 continue
             request = queue.popleft()
             rows += request.rows
-            tick.append((self._pipelines[name], request))
+            batch.append((self._pipelines[name], request))
             if queue:
                 waiting.append(name)
         self._turn.rotate(-1 if first_left is None else -self._turn.index(first_left))
-        return tick
+        return batch
 
-    def _evaluate(self, tick: list[tuple[FoldedBlock, _Request]]) -> None:
-        """Computes a tick, and only when all is counted tells those who asked."""
-        rows, outcomes = self._outcomes([(f, r) for f, r in tick if r.future.set_running_or_notify_cancel()])
+    def _compute(self, batch: list[tuple[FoldedBlock, _Request]]) -> None:
+        """Computes a batch, counts it, and then delivers the outcomes."""
+        rows, outcomes = self._outcomes([(f, r) for f, r in batch if r.future.set_running_or_notify_cancel()])
         expired = sum(isinstance(outcome, DeadlineExceeded) for _, outcome in outcomes)
         answered = sum(isinstance(outcome, Tensor) for _, outcome in outcomes)
         with self._changed:
             counts = self.counts
             self.counts = ServiceCounts(
-                ticks=counts.ticks + bool(rows),
+                batches=counts.batches + bool(rows),
                 requests=counts.requests + answered,
                 rows=counts.rows + rows,
                 failed=counts.failed + len(outcomes) - answered - expired,
@@ -231,16 +231,16 @@ class BlockService:
 
     @torch.inference_mode()
     def _outcomes(
-        self, tick: list[tuple[FoldedBlock, _Request]]
+        self, batch: list[tuple[FoldedBlock, _Request]]
     ) -> tuple[int, list[tuple[_Request, Tensor | Exception]]]:
-        """Attention of each, the tail of all at once, the way out of each; how many rows passed the tail."""
+        """Returns the number of rows that passed the tail, and each request's answer or error."""
         now = time.monotonic()
         outcomes: list[tuple[_Request, Tensor | Exception]] = []
         ready: list[tuple[FoldedBlock, _Request, Tensor, Tensor]] = []
-        for folded, request in tick:
+        for folded, request in batch:
             try:
                 if now > request.deadline:
-                    raise DeadlineExceeded(f"waited {now - request.arrived:.3f} s for its tick")
+                    raise DeadlineExceeded(f"waited {now - request.arrived:.3f} s for its batch")
                 ready.append((folded, request, *folded.attention(request.tokens, request.readout)))
             except Exception as error:
                 outcomes.append((request, error))
@@ -259,10 +259,10 @@ class BlockService:
 
 
 class ServedBlock(nn.Module):
-    """Stands where a pipeline's adapter stood, and asks a service for its values.
+    """Asks a service for its values, in place of a pipeline's adapter.
 
     Attributes:
-        timeout_s: Deadline of each request.
+        timeout_s: Time limit of each request, seconds.
     """
 
     def __init__(self, service: BlockService, name: str) -> None:
@@ -271,5 +271,5 @@ class ServedBlock(nn.Module):
         self.timeout_s = float("inf")
 
     def forward(self, tokens: Tokens, readout: Readout = EVERY_ROW) -> Tensor:
-        """The rows that the head reads; waits for them."""
+        """Returns the rows that the head reads; waits for them."""
         return self._service.submit(self._name, tokens, readout, self.timeout_s).result()

@@ -1,4 +1,4 @@
-"""Topics as Foxglove's own 3-D messages, which its app draws without an extension for Autoware's.
+"""Converts topics to Foxglove's own 3-D messages, which its app draws without an extension for Autoware's.
 
 https://docs.foxglove.dev/docs/visualization/message-schemas/scene-update
 """
@@ -40,11 +40,11 @@ from perception_nodes.ros.messages import (
 )
 
 LEAST_CONFIDENCE = 0.1
-"""Of a path that is drawn."""
+"""Lowest confidence of a path that is drawn."""
 SHOWN_STEPS = 5
-"""So many poses apart are the points of a drawn path: 0.5 s."""
+"""Number of poses between two points of a drawn path: 0.5 s."""
 LIFETIME = Duration(1)
-"""What is not sent again disappears; a map stays."""
+"""Seconds until a drawing disappears unless it is sent again; a map stays."""
 
 GREY, BLUE, ORANGE, GREEN, RED = (
     (0.45, 0.45, 0.5), (0.27, 0.51, 0.71), (0.9, 0.55, 0.1), (0.2, 0.6, 0.35), (0.84, 0.19, 0.23))  # fmt: skip
@@ -55,11 +55,11 @@ COLOUR_OF_KIND = {
     AgentKind.CYCLIST: GREEN,
     AgentKind.MOTORCYCLIST: GREEN,
 }
-"""What does not move by itself is grey."""
+"""Colours of moving objects; the others are grey."""
 
 
 def scene_of_map(cdr: bytes) -> SceneUpdate:
-    """Lanes and crosswalks as lines; replaces the map that was shown."""
+    """Returns lanes and crosswalks as lines, which replace the last map."""
     lanes, _ = map_of(deserialize(cdr, POLYLINE_MAP))
     polylines = lanes.polylines
     drawn = [
@@ -70,7 +70,7 @@ def scene_of_map(cdr: bytes) -> SceneUpdate:
 
 
 def scene_of_objects(cdr: bytes, kind: str) -> SceneUpdate:
-    """Boxes, coloured by what they are."""
+    """Returns objects as boxes, coloured by kind."""
     sensed = READERS[kind](cdr)
     tick = sensed.unposed
     cubes = [
@@ -87,7 +87,7 @@ def scene_of_objects(cdr: bytes, kind: str) -> SceneUpdate:
 
 
 def scene_of_forecasts(cdr: bytes) -> SceneUpdate:
-    """Futures as lines, the less probable the fainter."""
+    """Returns futures as lines, fainter the less probable they are."""
     objects = read_predicted_objects(cdr)
     ends = np.cumsum(objects.pose_counts)
     shown = np.flatnonzero(objects.path_confidences >= LEAST_CONFIDENCE)
@@ -101,7 +101,7 @@ def scene_of_forecasts(cdr: bytes) -> SceneUpdate:
 
 
 def transform_of(cdr: bytes) -> FrameTransform:
-    """Where the ego is, for a camera that follows it."""
+    """Returns the ego's pose, for a camera that follows it."""
     odometry = deserialize(cdr, ODOMETRY)
     at, q = odometry.pose.pose.position, odometry.pose.pose.orientation
     return FrameTransform(
@@ -120,7 +120,7 @@ DRAWINGS: Mapping[str, tuple[str, type, Callable[[bytes], SceneUpdate | FrameTra
     PREDICTED_OBJECTS: ("/scene/forecasts", SceneUpdate, scene_of_forecasts),
     ODOMETRY: ("/tf", FrameTransform, transform_of),
 }
-"""By the type of the message: on which topic it is drawn, as what, and how; each raises `MalformedMessage`."""
+"""Type of a message → topic, type and function of its drawing; the function raises `MalformedMessage`."""
 
 
 def _update(

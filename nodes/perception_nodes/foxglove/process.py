@@ -1,8 +1,8 @@
-"""A running deployment for Foxglove's app, live: every topic as it is, and drawn.
+"""Shows a running deployment live in Foxglove's app: every topic as it is, and drawn.
 
-Open connection → Foxglove WebSocket → ws://localhost:8765. Messages pass through in CDR with their definitions; map,
-objects, forecasts and the ego's pose are also there as Foxglove's own messages, on /scene/… and /tf. Nothing that a
-client sends is listened to.
+In the app: Open connection → Foxglove WebSocket → ws://localhost:8765. Messages pass through as CDR with their
+definitions; map, objects, forecasts and the ego's pose are also sent as Foxglove's own messages, on /scene/… and /tf.
+Messages from clients are ignored.
 """
 
 from __future__ import annotations
@@ -31,51 +31,52 @@ from perception_nodes.ros.topics import Received, RosNode
 from perception_nodes.ros.wire import Topic
 
 BACKLOG = 64
-"""Messages that may wait for a client; a slow one loses the oldest."""
-WAITING_TO_BE_DRAWN = 8
+"""Maximum number of messages that wait for a client; a slow client loses the oldest."""
+DRAWING_QUEUE = 8
+"""Maximum number of messages that wait to be drawn; the oldest are dropped."""
 
 _log = logging.getLogger(__name__)
 
 
 def topics_of(deployment: Deployment, domain: int) -> list[Topic]:
-    """The topics of a deployment's nodes in a domain, each once."""
+    """Returns the topics of a deployment's nodes in a domain, each once."""
     topics = [topic_of(DIAGNOSTICS_TOPIC, DIAGNOSTICS)]
     for plan in deployment.nodes.values():
         topics += plan.topics if plan.domain == domain else ()
     return list(dict.fromkeys(topics))
 
 
-class _Latecomers(ServerListener):
-    """Tells whenever a client wants a topic."""
+class _SubscriptionListener(ServerListener):
+    """Reports the topics that clients subscribe to."""
 
-    def __init__(self, greet: Callable[[str], None]) -> None:
-        self._greet = greet
+    def __init__(self, on_topic: Callable[[str], None]) -> None:
+        self._on_topic = on_topic
 
     @override
     def on_subscribe(self, client: Client, channel: ChannelView) -> None:
-        """On a thread of the server's."""
-        self._greet(channel.topic)
+        """Runs on a thread of the server."""
+        self._on_topic(channel.topic)
 
 
 class FoxgloveProcess(TopicProcess):
     """Shows a deployment's topics on a WebSocket until it is closed.
 
     Args:
-        ros: Its place on zenoh.
-        plan: Where to listen.
-        deployment: Whose topics.
+        ros: Its ROS node on zenoh.
+        plan: Where it listens, and which domain it shows.
+        deployment: The deployment whose topics it shows.
 
     Raises:
-        InputError: Somebody else listens there.
+        InputError: The port is taken.
     """
 
     def __init__(self, ros: RosNode, plan: FoxglovePlan, deployment: Deployment) -> None:
         super().__init__(ros)
         self._context = Context()
         self._channels: dict[str, Channel] = {}
-        self._kept: dict[str, bytes] = {}
+        self._latched: dict[str, bytes] = {}
         self._complaint = ""
-        self._to_draw: Input[tuple[Topic, bytes]] = Input("latest", WAITING_TO_BE_DRAWN)
+        self._to_draw: Input[tuple[Topic, bytes]] = Input("latest", DRAWING_QUEUE)
         topics = topics_of(deployment, plan.domain)
         for topic in topics:
             self._advertise(topic)
@@ -85,7 +86,7 @@ class FoxgloveProcess(TopicProcess):
                 host="127.0.0.1",
                 port=plan.port,
                 context=self._context,
-                server_listener=_Latecomers(self._greet),
+                server_listener=_SubscriptionListener(self._send_latched),
                 message_backlog_size=BACKLOG,
             )
         except RuntimeError as error:
@@ -102,17 +103,17 @@ class FoxgloveProcess(TopicProcess):
 
     @override
     def ready(self) -> str:
-        """For /readyz: it waits for nothing."""
+        """For /readyz: always ready."""
         return ""
 
     @override
     def statuses(self) -> list[Status]:
-        """What goes into the diagnostics."""
+        """Whether the last message could be drawn."""
         return [Status(Level.WARN if self._complaint else Level.OK, "foxglove: drawing", self._complaint or "OK")]
 
     @override
     def close(self) -> None:
-        """Lets all clients go."""
+        """Disconnects all clients, and ends."""
         self._closing = True
         self._to_draw.close()
         self._thread.join(STUCK_S)
@@ -129,8 +130,8 @@ class FoxgloveProcess(TopicProcess):
                 )
 
     def _take(self, topic: Topic, received: Received) -> None:
-        """On zenoh's thread: passes a message on, and puts it down to be drawn if it is one that can be."""
-        self._show(topic.name, received.cdr, keep=topic.qos.latched)
+        """Passes a message on, and queues it for drawing if it can be drawn; runs on zenoh's thread."""
+        self._show(topic.name, received.cdr, latched=topic.qos.latched)
         if topic.type in DRAWINGS:
             self._to_draw.put((topic, received.cdr))
 
@@ -144,19 +145,19 @@ class FoxgloveProcess(TopicProcess):
         if not topic.qos.latched and not self._channels[name].has_sinks():
             return
         try:
-            self._show(name, draw(cdr).encode(), keep=topic.qos.latched)
+            self._show(name, draw(cdr).encode(), latched=topic.qos.latched)
             self._complaint = ""
         except MalformedMessage as error:
             if not self._complaint:
                 _log.warning("%s is not drawn: %s", topic.name, error)
             self._complaint = f"{topic.name}: {error}"
 
-    def _greet(self, name: str) -> None:
-        """Sends what is kept to who comes late; the others get it a second time, which changes nothing."""
-        if name in self._kept:
-            self._channels[name].log(self._kept[name])
+    def _send_latched(self, name: str) -> None:
+        """Sends a topic's latched message again; for clients that have it already nothing changes."""
+        if name in self._latched:
+            self._channels[name].log(self._latched[name])
 
-    def _show(self, name: str, payload: bytes, *, keep: bool) -> None:
-        if keep:
-            self._kept[name] = payload
+    def _show(self, name: str, payload: bytes, *, latched: bool) -> None:
+        if latched:
+            self._latched[name] = payload
         self._channels[name].log(payload)

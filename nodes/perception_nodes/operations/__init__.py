@@ -1,1 +1,1 @@
-"""Running nodes: deployment files, lifecycle, health, metrics, diagnostics, logs."""
+"""What every node needs to run: deployment files, lifecycle, health, metrics, diagnostics, logs."""

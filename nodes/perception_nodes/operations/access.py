@@ -1,7 +1,7 @@
-"""Who may do what on a deployment's network: zenoh's access control, which denies all that is not granted here.
+"""The rights of a deployment's processes on its network, as rules of zenoh's access control.
 
-Every process is a client of the router and the router asks it for a certificate, so the router sees every message and
-knows whose it is. It gets the rules; the other processes need none.
+Every process is a client of the router, which asks it for a certificate. So the router sees every message, knows its
+sender, and alone needs the rules. What they do not grant is denied.
 
 https://zenoh.io/docs/manual/access-control
 """
@@ -19,15 +19,15 @@ from perception_nodes.ros.wire import Topic, expect_name
 
 @dataclass(frozen=True)
 class Grant:
-    """What a process may do, each by key expressions.
+    """What a process may do, each right as key expressions.
 
     Attributes:
-        publishes: Sends messages, also those that are kept for who comes late.
-        subscribes: Receives them.
-        answers: Replies to requests.
-        asks: Sends requests.
-        announces: Says that it is there, by liveliness tokens.
-        watches: Sees who is there.
+        publishes: Keys that it sends messages to, latched ones included.
+        subscribes: Keys that it receives messages from.
+        answers: Keys of requests that it replies to.
+        asks: Keys that it sends requests to.
+        announces: Liveliness tokens by which it announces itself.
+        watches: Liveliness tokens of others that it sees.
     """
 
     publishes: tuple[str, ...] = ()
@@ -38,17 +38,17 @@ class Grant:
     watches: tuple[str, ...] = ()
 
 
-_KEPT = "/@adv/**"
-"""Behind a topic's key: where publishers keep the last messages of latched topics for who comes late."""
+_LATCHED = "/@adv/**"
+"""Suffix of a topic's key where publishers keep the last messages of latched topics for late subscribers."""
 
 _MESSAGES: dict[str, dict[str, tuple[list[str], list[str]]]] = {
     "publishes": {
         "": (["put", "delete", "reply"], ["declare_subscriber"]),
-        _KEPT: (["put", "reply", "declare_queryable", "liveliness_token"], ["declare_subscriber", "query"]),
+        _LATCHED: (["put", "reply", "declare_queryable", "liveliness_token"], ["declare_subscriber", "query"]),
     },
     "subscribes": {
         "": (["declare_subscriber"], ["put", "delete", "reply"]),
-        _KEPT: (
+        _LATCHED: (
             ["declare_subscriber", "query", "liveliness_query", "declare_liveliness_subscriber"],
             ["put", "reply", "declare_queryable", "liveliness_token"],
         ),
@@ -58,12 +58,11 @@ _MESSAGES: dict[str, dict[str, tuple[list[str], list[str]]]] = {
     "announces": {"": (["liveliness_token"], [])},
     "watches": {"": (["liveliness_query", "declare_liveliness_subscriber"], ["liveliness_token"])},
 }
-"""zenoh's messages from the process to the router, and from the router to the process, that each right needs; by what
-is behind its keys."""
+"""zenoh's messages that each right needs, from the process to the router and back, by the suffix of its keys."""
 
 
 def access_control(grants: Mapping[str, Grant]) -> dict[str, object]:
-    """Zenoh's setting `access_control` for a router; names are certificates' common names."""
+    """Returns zenoh's setting `access_control` for a router, from the grants by the certificates' common names."""
     rules = {name: list(_rules(name, grant)) for name, grant in grants.items() if grant != Grant()}
     return {
         "enabled": True,
@@ -76,16 +75,16 @@ def access_control(grants: Mapping[str, Grant]) -> dict[str, object]:
 
 def _rules(name: str, grant: Grant) -> Iterator[dict[str, object]]:
     for right, messages_of in _MESSAGES.items():
-        for behind, both_ways in messages_of.items():
-            keys = [key + behind for key in getattr(grant, right)]
+        for suffix, both_ways in messages_of.items():
+            keys = [key + suffix for key in getattr(grant, right)]
             for flow, messages in zip(("ingress", "egress"), both_ways, strict=True):
                 if keys and messages:
-                    what = {"messages": messages, "flows": [flow], "key_exprs": keys}
-                    yield {"id": f"{name} {right} {behind} {flow}", "permission": "allow", **what}
+                    rule = {"messages": messages, "flows": [flow], "key_exprs": keys}
+                    yield {"id": f"{name} {right} {suffix} {flow}", "permission": "allow", **rule}
 
 
 def grants_of(deployment: Deployment) -> dict[str, Grant]:
-    """What each process of a deployment needs, and no more; by its name."""
+    """Returns the rights that each process of a deployment needs, by its name."""
     grants: dict[str, Grant] = {}
     if deployment.service is not None:
         pipelines = deployment.service.pipelines or ("*",)
@@ -129,7 +128,7 @@ def _shows(deployment: Deployment, plan: FoxglovePlan) -> Grant:
 
 
 def _block(pipeline: str | None) -> dict[str, tuple[str, ...]]:
-    """What a node needs that asks the block service."""
+    """Returns the rights of a node that asks the block service."""
     if pipeline is None:
         return {}
     return {"asks": (f"blk/{pipeline}/*/infer",), "watches": (f"blk/{pipeline}/*/alive",)}
@@ -140,12 +139,12 @@ def _names(topics: Iterable[Topic]) -> list[str]:
 
 
 def _keys(domain: int, *names: str) -> tuple[str, ...]:
-    """Topics and services as rmw_zenoh names them, of any type."""
+    """Returns the keys of topics and services in rmw_zenoh's form, of any type."""
     for name in names:
-        expect_name(name)  # a pattern would be a right to more
+        expect_name(name)  # a pattern would grant more
     return tuple(f"{domain}{name}/*/*" for name in names)
 
 
 def _tokens(domain: int, name: str) -> tuple[str, ...]:
-    """The liveliness tokens of a ROS node: domain, session, node, entity, role, enclave, namespace, name, topic."""
+    """Returns a ROS node's liveliness tokens: domain, session, node, entity, role, enclave, namespace, name, topic."""
     return (f"@ros2_lv/{domain}/*/*/*/*/*/*/{name}/**",)

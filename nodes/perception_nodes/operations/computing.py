@@ -1,4 +1,4 @@
-"""How a node's process computes: with how many threads, and in memory that it keeps."""
+"""Threads and memory of a process that computes."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import ctypes
 import torch
 
 KEPT_BYTES = 256 << 20
-"""Freed memory at the end of a heap up to here stays with the process."""
+"""Freed memory at the end of a heap stays with the process up to this size."""
 LARGEST_BLOCK_BYTES = 32 << 20
-"""Larger blocks come from the system one by one; glibc takes no higher bound."""
+"""Larger allocations come from the system one by one. glibc takes no higher bound."""
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""malloc.h"""
+"""Constants of malloc.h."""
 
 
 def compute_with(threads: int) -> None:
-    """Sets PyTorch's threads, and has what a frame gives back kept for the next one."""
+    """Sets the number of PyTorch's threads, and keeps freed memory."""
     torch.set_num_threads(threads)
     keep_freed_memory()
 
 
 def keep_freed_memory() -> None:
-    """Has glibc's malloc keep what is freed instead of giving it back to the system; nothing with other C libraries.
+    """Makes glibc's malloc keep freed memory instead of returning it; does nothing with other C libraries.
 
-    A frame's tensors are some megabytes each. By default malloc gives most of them back at once, and every frame then
-    waits for the system to hand out and clear the same pages again: 23 ms a frame became 23 to 31, from run to run.
+    The tensors of one forecast take some megabytes each. By default malloc returns most of them at once, and the next
+    forecast waits for the system to hand out and clear the same pages: 23 ms became 23 to 31 ms, from run to run.
     https://man7.org/linux/man-pages/man3/mallopt.3.html
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

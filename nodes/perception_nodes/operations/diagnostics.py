@@ -1,7 +1,7 @@
-"""How a node is, in the terms of Autoware's monitors, as `diagnostic_msgs/DiagnosticArray`.
+"""A node's health as `diagnostic_msgs/DiagnosticArray`, in the terms of Autoware's monitors.
 
-As Autoware's `map_based_prediction` does of its processing time: one value beyond the tolerance is a WARN, several in
-a row are an ERROR. As its `topic_state_monitor` does of a topic: NotReceived, Timeout, ErrorRate, WarnRate, OK.
+A value beyond its tolerance is a WARN, several in a row are an ERROR, as `map_based_prediction` reports its processing
+time. A topic is NotReceived, Timeout, ErrorRate, WarnRate or OK, as `topic_state_monitor` reports it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from perception_nodes.ros.messages import header, make
 
 DIAGNOSTICS = "diagnostic_msgs/msg/DiagnosticArray"
 DIAGNOSTICS_TOPIC = "/diagnostics"
-"""ROS's own."""
+"""ROS's own topic."""
 _RATE_OVER = 10
+"""Number of intervals that a rate is measured over."""
 
 
 class Level(IntEnum):
-    """As `diagnostic_msgs/DiagnosticStatus` numbers them."""
+    """The levels of `diagnostic_msgs/DiagnosticStatus`."""
 
     OK = 0
     WARN = 1
@@ -30,12 +31,13 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Status:
-    """The state of one thing.
+    """The state of one part of a node.
 
     Attributes:
-        name: Of the thing, such as `forecast: processing time`.
-        message: In a word or a sentence.
-        values: Numbers beside it.
+        level: How good it is.
+        name: Name of the part, such as `forecast: processing time`.
+        message: The state, in a word or a sentence.
+        values: Numbers behind it.
     """
 
     level: Level
@@ -48,9 +50,9 @@ class ExcessMonitor:
     """Watches a value that should stay below a tolerance.
 
     Args:
-        name: Of the value.
-        tolerance: What it may be at most.
-        in_a_row: So many values beyond it in a row are an error.
+        name: Name of the value.
+        tolerance: Maximum of the value.
+        in_a_row: Number of values in a row beyond the tolerance that is an error.
     """
 
     def __init__(self, name: str, tolerance: float, in_a_row: int = 5) -> None:
@@ -63,7 +65,7 @@ class ExcessMonitor:
         self._in_a_row = self._in_a_row + 1 if value > self._tolerance else 0
 
     def status(self) -> Status:
-        """Of the last value and those before it."""
+        """Returns the state by the last value and those before it."""
         values = {"value": self._value, "tolerance": self._tolerance, "in_a_row": float(self._in_a_row)}
         if self._in_a_row == 0:
             return Status(Level.OK, self._name, "OK", values)
@@ -75,10 +77,10 @@ class InputMonitor:
     """Watches how often messages come.
 
     Args:
-        name: Of the topic.
-        warn_rate_hz: Below it is a warning.
-        error_rate_hz: Below it is an error.
-        timeout_s: Silence that is an error, whatever the rate was.
+        name: Name of the topic.
+        warn_rate_hz: A lower rate is a warning.
+        error_rate_hz: A lower rate is an error.
+        timeout_s: A longer silence is an error, whatever the rate was.
     """
 
     def __init__(self, name: str, warn_rate_hz: float, error_rate_hz: float, timeout_s: float) -> None:
@@ -86,11 +88,11 @@ class InputMonitor:
         self._times: deque[float] = deque(maxlen=_RATE_OVER + 1)
 
     def observe(self, now_s: float) -> None:
-        """A message came, by a monotonic clock."""
+        """Counts a message that came at this time of a monotonic clock."""
         self._times.append(now_s)
 
     def status(self, now_s: float) -> Status:
-        """By the same clock. The rate is over the last ten messages."""
+        """Returns the state at this time of the same clock; the rate is that of the last ten intervals."""
         if not self._times:
             return Status(Level.ERROR, self._name, "NotReceived")
         silence = now_s - self._times[-1]
@@ -107,7 +109,7 @@ class InputMonitor:
 
 
 def diagnostic_array(stamp_ns: int, statuses: Sequence[Status], hardware_id: str = "frozen-perception") -> Any:
-    """The message of some statuses."""
+    """Returns the message of some statuses."""
     return make(
         DIAGNOSTICS,
         header=header(stamp_ns, ""),

@@ -1,10 +1,10 @@
-"""What the people who run a process ask of it: whether it lives, whether it is ready, its numbers, and that it stops.
+"""What operators need of a process: its health and metrics over HTTP, and a clean end.
 
     GET /livez     200 while the process makes progress, or 503: restart it
-    GET /readyz    200 while it would answer, or 503 and why not: send work elsewhere
-    GET /metrics   Prometheus' text
+    GET /readyz    200 while it would answer, or 503 and the reason: send work elsewhere
+    GET /metrics   metrics in Prometheus' text format
 
-All on loopback unless told otherwise: none of it is for strangers.
+It listens on loopback by default.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from perception.errors import InputError
 
 Check = Callable[[], str]
-"""Says what is wrong; empty where nothing is."""
+"""Returns what is wrong; empty if nothing is."""
 
 
 class OperationsServer:
-    """Answers the three questions in a thread of its own.
+    """Answers the three requests in a thread of its own.
 
     Args:
-        port: 0 takes a free one.
-        live: What keeps the process from making progress.
-        ready: What keeps it from answering.
-        registry: Of its metrics.
-        address: To listen at.
+        port: Port to listen at; 0 chooses a free one.
+        live: Returns why the process makes no progress.
+        ready: Returns why the process would not answer.
+        registry: Registry of the metrics.
+        address: Address to listen at.
 
     Attributes:
-        port: That it listens at.
+        port: Port that it listens at.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class OperationsServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops to answer."""
+        """Stops answering."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -76,10 +76,10 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     checks: dict[str, Check]
     numbers: CollectorRegistry
-    timeout = 5  # seconds that a client may take to say what it wants
+    timeout = 5  # seconds until a client must have sent its request
 
     def do_GET(self) -> None:
-        """Answers one question."""
+        """Answers one request."""
         if self.path == "/metrics":
             self._answer(200, generate_latest(self.numbers), CONTENT_TYPE_LATEST)
         elif self.path in self.checks:
@@ -89,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, b"expected /livez, /readyz or /metrics\n", "text/plain; charset=utf-8")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing: probes come every few seconds."""
+        """Logs nothing, since probes come every few seconds."""
 
     def _answer(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)
@@ -100,16 +100,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class StopSignal:
-    """SIGTERM and SIGINT as something to wait for, instead of the process's sudden end. For the main thread."""
+    """Waits for SIGTERM or SIGINT, which then do not end the process at once. For the main thread."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
         for number in (signal.SIGTERM, signal.SIGINT):
-            # A pipe and no threading.Event: whose lock the waiting main thread, where handlers run, may hold.
+            # A pipe instead of a threading.Event, whose lock the waiting main thread, where handlers run, may hold.
             signal.signal(number, lambda *_: os.write(self._write, b"."))
 
     def wait(self, works: Callable[[], bool] = lambda: True, every_s: float = 0.5) -> bool:
-        """True when a signal came, False when the process does not work any more, looked at every so often."""
+        """Returns True once a signal comes, False once `works` does; that is checked every `every_s` seconds."""
         while works():
             if select.select([self._read], [], [], every_s)[0]:
                 return True
@@ -117,10 +117,10 @@ class StopSignal:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends the process at once, for when all is closed.
+    """Ends the process at once, after everything is closed.
 
-    The interpreter's own way out hangs, after its last Python frame, in a process that has both zenoh subscribers and a
-    model from Lightning in it (zenoh 1.10, measured); whoever waits for the end would have to kill it.
+    The interpreter's own exit hangs, after the last Python code has run, in a process that has both zenoh subscribers
+    and a model from Lightning (zenoh 1.10, measured).
     """
     logging.shutdown()
     sys.stdout.flush()

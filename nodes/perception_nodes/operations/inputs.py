@@ -1,4 +1,4 @@
-"""What happens when messages come faster than they are used: one policy for each input of a node."""
+"""The queue of each input of a node, with its policy for messages that come faster than they are used."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Input(Generic[T]):
     """A bounded queue between the transport's thread and the node's.
 
     Args:
-        policy: `latest` throws away the oldest message when it is full, so that a node answers what is now. `fifo` lets
-            the sender wait, so that a replay loses nothing.
-        size: Messages that may wait.
-        deadline_s: A message that waited longer is thrown away instead of used.
-        clock: Seconds, monotonic.
+        policy: `latest` drops the oldest message when the queue is full, so that a node works on the present. `fifo`
+            makes the sender wait, so that a replay loses nothing.
+        size: Maximum number of messages that wait.
+        deadline_s: A message that waited longer is dropped, seconds.
+        clock: Returns a monotonic time in seconds.
 
     Attributes:
-        dropped: Messages thrown away so far.
+        dropped: Number of messages dropped so far.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Input(Generic[T]):
         self._changed = threading.Condition()
 
     def put(self, message: T) -> None:
-        """Takes a message in; after `close` it is thrown away."""
+        """Queues a message; after `close` it is dropped."""
         with self._changed:
             while len(self._waiting) >= self._size and not self._closed:
                 if self._policy == "latest":
@@ -60,7 +60,7 @@ class Input(Generic[T]):
             self._changed.notify_all()
 
     def get(self, timeout_s: float | None = None) -> T | None:
-        """The oldest message in time; None when none came, or when the input is closed and empty."""
+        """Returns the oldest message within its deadline; None if none comes, or the input is closed and empty."""
         end = None if timeout_s is None else time.monotonic() + timeout_s
         with self._changed:
             while True:
@@ -76,7 +76,7 @@ class Input(Generic[T]):
                 self._changed.wait(left)
 
     def close(self) -> None:
-        """Takes nothing more and lets everybody go; what waits can still be got."""
+        """Ends all waits and drops later messages; those in the queue can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Logs as one JSON object a line, which every collector reads."""
+"""Logs as one JSON object a line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskN
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level, logger and message of a record, its traceback, and whatever was given as `extra`."""
+    """Formats a record's time, level, logger, message, traceback, and what was given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Returns one line of JSON."""
         fields: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

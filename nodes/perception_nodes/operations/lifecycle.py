@@ -1,4 +1,4 @@
-"""The states of a node and the ways between them, as ROS 2 names them (https://design.ros2.org, node lifecycle)."""
+"""The states of a node and the transitions between them, as ROS 2 names them (https://design.ros2.org, lifecycle)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LifecycleError(InputError):
 
 
 class State(Enum):
-    """Where a node stands."""
+    """A node's states."""
 
     UNCONFIGURED = "unconfigured"
     INACTIVE = "inactive"
@@ -23,7 +23,7 @@ class State(Enum):
     FINALISED = "finalised"
 
 
-_WAYS: dict[Transition, tuple[tuple[State, ...], State]] = {
+_TRANSITIONS: dict[Transition, tuple[tuple[State, ...], State]] = {
     "configure": ((State.UNCONFIGURED,), State.INACTIVE),
     "activate": ((State.INACTIVE,), State.ACTIVE),
     "deactivate": ((State.ACTIVE,), State.INACTIVE),
@@ -39,8 +39,8 @@ class Lifecycle:
         self.state = State.UNCONFIGURED
 
     def check(self, transition: Transition) -> None:
-        """Raises LifecycleError where the transition does not begin at the present state."""
-        starts, _ = _WAYS[transition]
+        """Raises LifecycleError unless the transition starts from the present state."""
+        starts, _ = _TRANSITIONS[transition]
         if self.state not in starts:
             raise LifecycleError(
                 f"{transition}: expected a node that is {' or '.join(state.value for state in starts)}, "
@@ -48,9 +48,9 @@ class Lifecycle:
             )
 
     def change(self, transition: Transition) -> None:
-        """Goes over to where the transition leads; LifecycleError where it does not begin here."""
+        """Makes a transition; raises LifecycleError unless it starts from the present state."""
         self.check(transition)
-        self.state = _WAYS[transition][1]
+        self.state = _TRANSITIONS[transition][1]
 
     def require_active(self, call: str) -> None:
         """Raises LifecycleError unless the node is active."""
@@ -61,5 +61,5 @@ class Lifecycle:
 def _advice(state: State) -> str:
     if state is State.FINALISED:
         return "make a new one"
-    ways = [transition for transition, (starts, _) in _WAYS.items() if state in starts]
-    return f"from here lead: {', '.join(ways)}"
+    possible = [transition for transition, (starts, _) in _TRANSITIONS.items() if state in starts]
+    return f"possible now: {', '.join(possible)}"

@@ -1,4 +1,4 @@
-"""The zenoh router that a robot's processes meet at, from the same wheel as the peers: nothing else to install."""
+"""The zenoh router that a robot's processes meet at. It comes with the same wheel as the peers."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 def open_router(listen: str = "tcp/127.0.0.1:7447", *, allow_unencrypted: bool = False) -> zenoh.Session:
-    """A router on loopback unless told; it looks for nobody and runs until the session is closed.
+    """Opens a router, by default on loopback; it runs until the session is closed.
 
     Args:
-        listen: Where.
-        allow_unencrypted: Listen beyond loopback too, where anybody may join.
+        listen: Endpoint to listen at.
+        allow_unencrypted: Listens beyond loopback too, where anybody may join.
     """
     expect_guarded(listen, guarded=allow_unencrypted)
     return _open(listen, {})
 
 
 def open_secure_router(listen: str, identity: Identity, access: Mapping[str, object]) -> zenoh.Session:
-    """A router that takes in who has a certificate of its authority, and lets each do what it may.
+    """Opens a router that admits processes with a certificate of its authority, with the rights that each has.
 
     Args:
-        listen: Such as tls/0.0.0.0:7447.
-        identity: To show; its certificate must be good for a server of the name that others connect to.
-        access: As `perception_nodes.operations.access.access_control` writes it.
+        listen: Endpoint to listen at, such as tls/0.0.0.0:7447.
+        identity: Identity of the router; its certificate must be valid for a server of the name that others connect to.
+        access: Rules from `perception_nodes.operations.access.access_control`.
     """
     if not listen.startswith("tls/"):
         raise InputError(f"{listen}: expected tls/HOST:PORT, since there are certificates; change the protocol")

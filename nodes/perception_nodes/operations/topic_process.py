@@ -1,4 +1,4 @@
-"""What every node's process between topics is: one thread that goes round, watched, with its diagnostics."""
+"""The process of a node: one thread that takes input after input, its health, and its diagnostics once a second."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from perception_nodes.ros.messages import serialize, topic_of
 from perception_nodes.ros.topics import RosNode
 
 WAIT_S = 0.2
-"""A round without input is so long."""
+"""Seconds that a round waits for input."""
 STUCK_S = 10.0
-"""A thread that has not begun another round after so long does not work any more."""
+"""A thread that starts no round for this many seconds is stuck."""
 DIAGNOSE_S = 1.0
+"""Seconds between two diagnostics."""
 
 
 class TopicProcess(ABC):
-    """Runs a node between topics until it is closed. zenoh's threads only hand messages over; one of ours works.
+    """Runs a node between topics until it is closed. zenoh's threads only hand messages over to the process's own.
 
     Args:
-        ros: The node's place on zenoh.
+        ros: The ROS node on zenoh.
 
     Attributes:
-        registry: Of its metrics.
+        registry: Registry of its metrics.
     """
 
     def __init__(self, ros: RosNode) -> None:
@@ -44,31 +45,31 @@ class TopicProcess(ABC):
 
     @property
     def places(self) -> dict[str, int]:
-        """Ports that it listens at beside its metrics', for the line that says that it is ready."""
+        """Ports that it listens at, other than the metrics', for the line that is printed when it is ready."""
         return {}
 
     @abstractmethod
     def ready(self) -> str:
-        """For /readyz: empty, or what is missing."""
+        """For /readyz: what is missing; empty if nothing is."""
 
     @abstractmethod
     def statuses(self) -> list[Status]:
-        """What goes into the diagnostics."""
+        """Returns the content of the diagnostics."""
 
     @abstractmethod
     def close(self) -> None:
-        """Finishes what is in work, and ends."""
+        """Finishes the present work, and ends."""
 
     @abstractmethod
     def _round(self) -> None:
-        """Takes one input and works on it, or waits `WAIT_S` in vain. It raises nothing."""
+        """Waits up to `WAIT_S` for an input and works on it. Must not raise."""
 
     def works(self) -> bool:
-        """Whether the thread lives and gets on."""
+        """Whether the thread lives and makes progress."""
         return self._thread.is_alive() and time.monotonic() - self._round_s < STUCK_S
 
     def live(self) -> str:
-        """For /livez."""
+        """For /livez: how long there was no progress; empty while there is."""
         return "" if self.works() else f"no progress for {time.monotonic() - self._round_s:.1f} s"
 
     def __enter__(self) -> Self:

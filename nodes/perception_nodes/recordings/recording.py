@@ -1,7 +1,7 @@
-"""Topics to MCAP files that survive the writer's death, and back: what rosbag2, Foxglove and Rerun open as well.
+"""Records topics to MCAP files that survive the writer's death, and that rosbag2, Foxglove and Rerun open too.
 
 A recording is written as NAME.partial and gets its name when it is closed. One that was cut off, by kill -9 or a full
-disk, keeps the .partial; all but its last half second can be saved by `perception mcap recover`.
+disk, keeps the .partial; `perception mcap recover` saves all but its last half second.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from perception_nodes.ros.wire import Qos, Topic
 
 CHUNK_BYTES = 256 * 1024
 FLUSH_S = 0.5
-"""What waits for a chunk to fill is written after this time: as much is lost at most when the process is killed."""
+"""Seconds after which an incomplete chunk is written: a killed process loses at most this much."""
 
 MAX_WAITING_BYTES = 64 * 2**20
 CLOSE_S = 4.0
-"""A node that is told to stop has five seconds."""
+"""Seconds for closing a file, since a node has five to stop."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RecorderState:
-    """How a recording goes.
+    """The state of a recording.
 
     Attributes:
-        written: Messages handed to the file.
-        dropped: Messages that will never be: too many were waiting for the disk, or recording had ended.
-        error: Why recording has failed; None while it has not. It does not resume.
+        written: Number of messages handed to the file.
+        dropped: Number of messages that are lost, because too many waited for the disk or recording had ended.
+        error: Why recording failed; None while it has not. It does not resume.
     """
 
     written: int
@@ -55,15 +55,15 @@ class RecorderState:
 class Recorder:
     """Writes messages to a file from a thread of its own, so that a slow or full disk never stops the node.
 
-    The file's index stays in memory until the end, some 100 MB a day: begin a new file every few hours.
+    The file's index stays in memory until the end, about 100 MB a day: start a new file every few hours.
     """
 
     def __init__(self, path: Path, *, lossless: bool = False) -> None:
         """Opens the file.
 
         Args:
-            path: Of the finished recording, NAME.mcap. An older file of this name is replaced when this one is closed.
-            lossless: For replay: waits for the disk rather than drop a message, and raises where recording fails.
+            path: Path of the finished recording, NAME.mcap. An older file of this name is replaced at the end.
+            lossless: For replay: waits for the disk instead of dropping a message, and raises if recording fails.
         """
         self.path = path
         self.partial = path.with_name(f"{path.name}.partial")
@@ -83,13 +83,13 @@ class Recorder:
 
     @property
     def state(self) -> RecorderState:
-        """For diagnostics and metrics."""
+        """The state, for diagnostics and metrics."""
         with self._changed:
             return RecorderState(self._written, self._dropped, self._error)
 
     def record(self, topic: Topic, stamp_ns: int, cdr: Buffer) -> None:
-        """Takes a message, which must not be changed any more; its type must be one of `ros.messages`."""
-        definition(topic.type)  # raises here, where the mistake is, not in the thread
+        """Records a message, which must not be changed afterwards; its type must be known to `ros.messages`."""
+        definition(topic.type)  # raises for an unknown type here, instead of in the thread
         with self._changed:
             if self._lossless:
                 self._changed.wait_for(lambda: self._waiting_bytes <= MAX_WAITING_BYTES or self._error)
@@ -102,7 +102,7 @@ class Recorder:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Writes what waits and the index, and gives the file its name; after a failure the .partial stays."""
+        """Writes the waiting messages and the index, and renames the file; after a failure the .partial stays."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -119,7 +119,7 @@ class Recorder:
         self.close()
 
     def _run(self) -> None:
-        """The thread: the only one that touches the file."""
+        """Runs in the thread, which alone writes to the file."""
         flushed = time.monotonic()
         try:
             self._writer.start(profile="ros2", library="frozen-perception")
@@ -132,13 +132,13 @@ class Recorder:
             self._writer.finish()
             self._file.close()
             self.partial.replace(self.path)
-        except Exception as error:  # whatever it is, the node must go on
+        except Exception as error:  # the node must go on
             self._fail(error)
             with suppress(OSError):
                 self._file.close()
 
     def _messages(self) -> Iterator[tuple[Topic, int, Buffer] | None]:
-        """Messages as they come, and None where none comes for a while, until the recording is closed."""
+        """Yields messages as they come, and None if none comes for a while, until the recording is closed."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closing, timeout=FLUSH_S)
@@ -157,12 +157,12 @@ class Recorder:
             self._written += 1
 
     def _register(self, topic: Topic) -> int:
-        """Tells the file of a topic as rosbag2 does; gives its channel."""
+        """Registers a topic as rosbag2 does; returns its channel."""
         if topic.type not in self._schemas:
             text = definition(topic.type).encode()
             self._schemas[topic.type] = self._writer.register_schema(topic.type, "ros2msg", text)
-        about = {"offered_qos_profiles": _offered(topic.qos), "topic_type_hash": topic.type_hash}
-        return self._writer.register_channel(topic.name, "cdr", self._schemas[topic.type], about)
+        metadata = {"offered_qos_profiles": _offered(topic.qos), "topic_type_hash": topic.type_hash}
+        return self._writer.register_channel(topic.name, "cdr", self._schemas[topic.type], metadata)
 
     def _fail(self, error: Exception) -> None:
         with self._changed:
@@ -189,11 +189,11 @@ class Recorded:
 
 
 def read_recording(path: Path, topics: Collection[str] = ()) -> Iterator[Recorded]:
-    """The messages of an MCAP file, a rosbag2 folder or a rosbag2 database (.db3), in the order of their stamps.
+    """Yields the messages of an MCAP file, a rosbag2 folder or a rosbag2 database (.db3), in the order of their stamps.
 
     Args:
-        path: Of a finished recording.
-        topics: Names of the wanted topics; all where none is named.
+        path: Path of a finished recording.
+        topics: Names of the wanted topics; empty for all.
     """
     try:
         with Reader(path) as reader:
@@ -211,7 +211,7 @@ def read_recording(path: Path, topics: Collection[str] = ()) -> Iterator[Recorde
 
 
 def _create(path: Path) -> BinaryIO:
-    """Opens a new file; an unfinished recording of that name is not touched."""
+    """Opens a new file; refuses to overwrite an unfinished recording of that name."""
     try:
         return path.open("xb")
     except FileExistsError as error:
@@ -224,7 +224,7 @@ def _create(path: Path) -> BinaryIO:
 
 
 def _offered(qos: Qos) -> str:
-    """The quality of service in rosbag2's YAML (as JSON, which is YAML), so that a replayed map is latched again."""
+    """Returns the quality of service in rosbag2's YAML (as JSON), so that a replayed map is latched again."""
     forever = {"sec": 9223372036, "nsec": 854775807}
     profile = {
         "history": 2 if qos.depth is None else 1,

@@ -1,7 +1,7 @@
-"""Saves what is in an MCAP file that was cut off or damaged, by mcap's own reader of streams.
+"""Saves the content of an MCAP file that was cut off or damaged, by mcap's own stream reader.
 
-Everything up to the first record that makes no sense is saved. A chunk whose content does not match its checksum is
-left out, and saving goes on behind it.
+Everything up to the first invalid record is saved. A chunk that does not match its checksum is left out, and saving
+continues after it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from perception.errors import InputError
 from perception.files import whole_file
 
 _BROKEN = (McapError, ValueError, RuntimeError, OverflowError, MemoryError, struct.error, ZstdError)
-"""What mcap and its decompressors raise at bytes that make no sense; of them too large a length runs out of memory."""
+"""What mcap and its decompressors raise for invalid bytes; too large a length runs out of memory."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Recovered:
     """What was saved, and what was not.
 
     Attributes:
-        messages: In the new file.
-        topics: Of these messages.
-        complete: Whether the old file was whole: then there was nothing to save it from.
-        unread_bytes: Behind the last record of the old file that makes sense.
-        damaged_chunks: Left out.
-        nameless_messages: Left out, because only a damaged chunk said what their topic is.
+        messages: Number of messages in the new file.
+        topics: Topics of these messages.
+        complete: Whether the old file had its end.
+        unread_bytes: Number of bytes after the last valid record of the old file.
+        damaged_chunks: Number of chunks that were left out.
+        nameless_messages: Number of messages that were left out because their topic is named in a damaged chunk only.
     """
 
     messages: int
@@ -46,7 +46,7 @@ class Recovered:
 
 
 def recover(source: Path, target: Path) -> Recovered:
-    """Writes a whole file with everything that can be read of another, which is left as it is."""
+    """Writes a complete file with everything that can be read of another, which is not changed."""
     if not source.is_file():
         raise InputError(f"{source} is no file; expected an MCAP recording, such as NAME.mcap.partial")
     if target.exists() and target.samefile(source):
@@ -67,10 +67,12 @@ def recover(source: Path, target: Path) -> Recovered:
 
 
 class _Records:
-    """The records of a file that make sense, with those in its chunks; can be gone through again.
+    """The valid records of a file, with those in its chunks; can be iterated again.
 
     Attributes:
-        complete, unread_bytes, damaged_chunks: As in `Recovered`, of the last time.
+        complete: As in `Recovered`, of the last iteration, as are the others.
+        unread_bytes: See `Recovered`.
+        damaged_chunks: See `Recovered`.
     """
 
     def __init__(self, source: Path) -> None:
@@ -105,11 +107,11 @@ class _Records:
 
 
 class _Copy:
-    """Copies records one after the other; channels get new numbers, in the order of their first messages."""
+    """Copies records one by one; channels get new numbers, in the order of their first messages."""
 
     def __init__(self, writer: Writer, records: _Records) -> None:
         self.writer = writer
-        # the summary at the end of a whole file repeats what a damaged chunk said, so look everywhere first
+        # the summary at the end of a complete file repeats what a damaged chunk had, so look everywhere first
         described = [record for record in records if isinstance(record, Channel | Schema)]
         self.channels = {record.id: record for record in described if isinstance(record, Channel)}
         self._schemas = {record.id: record for record in described if isinstance(record, Schema)}
@@ -117,7 +119,7 @@ class _Copy:
         self.messages = self.nameless = 0
 
     def add(self, record: McapRecord) -> None:
-        """Copies messages, metadata and attachments; the writer makes everything else anew."""
+        """Copies messages, metadata and attachments; the writer makes all other records."""
         match record:
             case Message(channel_id=channel) if channel not in self.channels:
                 self.nameless += 1

@@ -1,1 +1,1 @@
-"""ROS 2 without ROS: CDR, message types, topics, and their keys on zenoh."""
+"""ROS 2 without ROS: message types, CDR, and topics on zenoh."""

@@ -1,7 +1,7 @@
-"""TrackedObjects and PredictedObjects to and from CDR, by numpy instead of a Python object for each pose.
+"""Reads and writes TrackedObjects and PredictedObjects as CDR, by numpy instead of a Python object for each pose.
 
 Plain CDR version 1, little-endian (encapsulation 00 01), as every ROS 2 middleware sends it: a number is aligned to its
-size, counted from behind the four bytes of encapsulation; a list is a uint32 count and its members. An object is
+size, counted from the end of the four bytes of encapsulation; a list is a uint32 count and its members. An object is
 
     uuid[16], existence f4, class count u4, (label u1, 3 pad, probability f4) × classes, pad to 8, kinematics 127 × f8,
     PredictedObject: path count u4, (pose count u4, 7 × f8 × poses, time step i4 s u4 ns, confidence f4) × paths,
@@ -9,8 +9,8 @@ size, counted from behind the four bytes of encapsulation; a list is a uint32 co
     TrackedObject: orientation availability u1, is stationary u1, shape type u1, 1 pad,
     corner count u4, 3 × f4 × corners, pad to 8, dimensions 3 × f8
 
-The kinematics end on a multiple of 8, so every path begins 4 bytes behind one and its poses need no padding. `rosbags`
-gives the same bytes from the .msg files, some hundred times slower; the tests hold the two equal.
+The kinematics end on a multiple of 8, so every path begins 4 bytes after one and its poses need no padding. `rosbags`
+writes the same bytes from the .msg files, some hundred times slower; the tests hold the two equal.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from perception_nodes.ros.objects import Objects, PredictedObjects, TrackedObjec
 
 MAX_OBJECTS = 4096
 MAX_PATHS = 64
-"""Of one object. With `MAX_OBJECTS` it bounds the time that a hostile message can take."""
+"""Maximum number of one object's paths. With `MAX_OBJECTS` it bounds the time that a hostile message can take."""
 
 _NS = 1_000_000_000
 _KINEMATICS = {
@@ -45,7 +45,7 @@ _SMALLEST_OBJECT = 24 + _KINEMATICS_BYTES + 8 + 24
 
 
 def write_tracked_objects(objects: TrackedObjects) -> bytearray:
-    """CDR of an `autoware_perception_msgs/msg/TrackedObjects`."""
+    """Returns the CDR of an `autoware_perception_msgs/msg/TrackedObjects`."""
     message, places = _write_objects(objects, np.zeros(len(objects), np.int64))
     payload = Payload(message)
     payload.put("u1", places.tail, objects.orientation_availability)
@@ -55,7 +55,7 @@ def write_tracked_objects(objects: TrackedObjects) -> bytearray:
 
 
 def read_tracked_objects(data: Buffer) -> TrackedObjects:
-    """What a CDR `autoware_perception_msgs/msg/TrackedObjects` says; raises `MalformedMessage`."""
+    """Returns the content of a CDR `autoware_perception_msgs/msg/TrackedObjects`; raises `MalformedMessage`."""
     payload = Payload.received(data)
     arrays, places = _read_objects(payload, skip_paths=lambda at: at)
     return TrackedObjects(
@@ -67,7 +67,7 @@ def read_tracked_objects(data: Buffer) -> TrackedObjects:
 
 
 def write_predicted_objects(objects: PredictedObjects) -> bytearray:
-    """CDR of an `autoware_perception_msgs/msg/PredictedObjects`."""
+    """Returns the CDR of an `autoware_perception_msgs/msg/PredictedObjects`."""
     ends = np.concatenate([[0], np.cumsum(16 + 56 * objects.pose_counts)])
     last = np.cumsum(objects.path_counts)
     first = last - objects.path_counts
@@ -86,12 +86,12 @@ def write_predicted_objects(objects: PredictedObjects) -> bytearray:
 
 
 def read_predicted_objects(data: Buffer) -> PredictedObjects:
-    """What a CDR `autoware_perception_msgs/msg/PredictedObjects` says; raises `MalformedMessage`."""
+    """Returns the content of a CDR `autoware_perception_msgs/msg/PredictedObjects`; raises `MalformedMessage`."""
     payload = Payload.received(data)
     path_counts, found = [], []
 
     def skip_paths(at: int) -> int:
-        """Notes where an object's paths lie and how long they are; gives the end of the last."""
+        """Notes where an object's paths are and how long they are; returns the end of the last."""
         path_counts.append(payload.count(at, at_most=MAX_PATHS, what="paths"))
         at += 4
         for _ in range(path_counts[-1]):
@@ -122,11 +122,13 @@ Offsets = Int64[np.ndarray, " objects"]
 
 @dataclass(frozen=True)
 class _Places:
-    """Where the parts of each object begin, in bytes behind the encapsulation.
+    """Offsets of the parts of each object, in bytes after the encapsulation.
 
     Attributes:
-        paths: Behind the kinematics, where a PredictedObject's paths are; a TrackedObject's tail is there.
+        head: Start of the object.
+        kinematics: Start of the kinematics.
         tail: The four bytes before the corner count.
+        dimensions: Start of the dimensions.
     """
 
     head: Offsets
@@ -136,11 +138,12 @@ class _Places:
 
     @property
     def paths(self) -> Offsets:
+        """Where a PredictedObject's paths start, after the kinematics; a TrackedObject's tail is there."""
         return self.kinematics + _KINEMATICS_BYTES
 
 
 def _write_objects(objects: Objects, path_bytes: Offsets) -> tuple[bytearray, _Places]:
-    """A message with everything but paths and tails; `path_bytes` keeps room for each object's paths."""
+    """Returns a message with everything but paths and tails, and room of `path_bytes` for each object's paths."""
     count = len(objects)
     header = _write_header(objects.stamp_ns, objects.frame_id, count)
     heads = 24 + 8 * objects.class_counts
@@ -170,9 +173,9 @@ def _write_objects(objects: Objects, path_bytes: Offsets) -> tuple[bytearray, _P
 
 
 def _read_objects(payload: Payload, skip_paths: Callable[[int], int]) -> tuple[dict[str, Any], _Places]:
-    """The fields that tracked and predicted objects share, and where the rest is.
+    """Returns the fields that tracked and predicted objects share, and where the others are.
 
-    `skip_paths` is told where the kinematics of the next object end, and gives where its tail begins.
+    `skip_paths` gets the end of the next object's kinematics, and returns the start of its tail.
     """
     stamp_ns, frame_id, count, at = _read_header(payload)
     offsets, class_counts, footprint_counts = [], [], []
@@ -209,17 +212,17 @@ def _read_objects(payload: Payload, skip_paths: Callable[[int], int]) -> tuple[d
 
 
 def _write_header(stamp_ns: int, frame_id: str, count: int) -> bytes:
-    """A std_msgs/Header and the number of objects, which end on a multiple of 4."""
+    """Returns a std_msgs/Header and the number of objects; they end on a multiple of 4."""
     seconds, nanoseconds = divmod(stamp_ns, _NS)
     if not 0 <= seconds < 2**31:
-        raise InputError(f"stamp_ns={stamp_ns} has no place in a ROS time; expected 0 to {2**31 * _NS - 1}")
+        raise InputError(f"stamp_ns={stamp_ns} does not fit a ROS time; expected 0 to {2**31 * _NS - 1}")
     text = frame_id.encode() + b"\0"
     padding = bytes(-len(text) % 4)
     return struct.pack("<iII", seconds, nanoseconds, len(text)) + text + padding + struct.pack("<I", count)
 
 
 def _read_header(payload: Payload) -> tuple[int, str, int, int]:
-    """Stamp, frame, number of objects, and where the first of them begins."""
+    """Returns stamp, frame, number of objects, and the offset of the first of them."""
     seconds = payload.count(0, what="seconds (negative)", at_most=2**31 - 1)
     nanoseconds = payload.count(4, what="nanoseconds of a stamp", at_most=_NS - 1)
     frame_id, at = payload.string(8, what="frame_id")
@@ -233,5 +236,5 @@ def _read_header(payload: Payload) -> tuple[int, str, int, int]:
 
 
 def _members(at: Offsets, counts: Offsets, width: int) -> Int64[np.ndarray, " members"]:
-    """Where the members of lists are that begin at these offsets, each member of so many bytes."""
+    """Returns the offsets of the members of lists, from the offset of each list and the bytes of a member."""
     return np.repeat(at, counts) + width * numbers_within(counts)

@@ -1,4 +1,4 @@
-"""The bytes of a CDR message: numbers at byte offsets, read and written many at a time."""
+"""The bytes of a CDR message: reads and writes many numbers at byte offsets at a time."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from jaxtyping import Int64, Shaped
 from perception.errors import InputError
 
 MAX_MESSAGE_BYTES = 64 * 2**20
-"""Room for 2,000 objects with six futures of 60 poses, and half as much again."""
+"""Maximum size of a message: 2,000 objects with six futures of 60 poses take two thirds of it."""
 
 Buffer = bytes | bytearray | memoryview
 Offset = TypeVar("Offset", int, np.ndarray)
 
 
 class MalformedMessage(InputError):
-    """Bytes that are no message of the expected type. Drop them: the sender is at fault."""
+    """Bytes that are not a message of the expected type. Drop them: the sender is at fault."""
 
 
 class Payload:
-    """What is behind a message's four bytes of encapsulation, read and written by offset."""
+    """A message's bytes after the four of encapsulation, read and written by offset."""
 
     def __init__(self, message: Buffer) -> None:
         self._message = message
@@ -30,7 +30,7 @@ class Payload:
 
     @classmethod
     def received(cls, message: Buffer) -> Payload:
-        """Of a message that may be anything."""
+        """Returns the payload of a message of unknown content."""
         if not 4 <= len(message) <= MAX_MESSAGE_BYTES:
             raise MalformedMessage(f"a message of {len(message)} bytes; expected 4 to {MAX_MESSAGE_BYTES}")
         if bytes(message[:2]) != b"\x00\x01":
@@ -38,11 +38,11 @@ class Payload:
         return cls(message)
 
     def view(self, dtype: str) -> np.ndarray:
-        """The payload as numbers of a type; what does not fill one at the end is left out."""
+        """Returns the payload as numbers of a type, without a rest that is shorter than one."""
         return np.frombuffer(self._message, dtype, count=self.size // np.dtype(dtype).itemsize, offset=4)
 
     def count(self, at: int, what: str, at_most: int = MAX_MESSAGE_BYTES) -> int:
-        """The uint32 at an offset, which counts something."""
+        """Returns the uint32 count at an offset; refuses one above `at_most`."""
         if at + 4 > self.size:
             raise MalformedMessage(f"the message ends after {self.size} bytes, before a count of {what} at {at}")
         count = struct.unpack_from("<I", self._message, 4 + at)[0]
@@ -51,7 +51,7 @@ class Payload:
         return count
 
     def string(self, at: int, what: str) -> tuple[str, int]:
-        """The string at an offset, and where it ends."""
+        """Returns the string at an offset, and the offset of its end."""
         length = self.count(at, what=f"bytes of {what}")
         end = at + 4 + length
         if length < 1 or end > self.size or self.view("u1")[end - 1] != 0:
@@ -62,7 +62,7 @@ class Payload:
             raise MalformedMessage(f"{what} at byte {at} is no UTF-8 text: {error.reason}") from error
 
     def expect_end(self, at: int) -> None:
-        """Refuses a message that does not end at an offset; senders may pad it to a multiple of four."""
+        """Refuses a message that does not end at an offset or, padded to a multiple of four, just after it."""
         if not at <= self.size <= at + 3:
             raise MalformedMessage(f"a message of {self.size} bytes whose content takes {at}")
 
@@ -77,17 +77,17 @@ class Payload:
         return view[at // view.itemsize]
 
     def put_rows(self, dtype: str, at: Int64[np.ndarray, " n"], rows: Shaped[np.ndarray, "n width"]) -> None:
-        """Writes numbers that follow each other to each offset."""
+        """Writes a row of numbers to each offset."""
         view = self.view(dtype)
         view[(at // view.itemsize)[:, None] + np.arange(rows.shape[1])] = rows
 
     def take_rows(self, dtype: str, at: Int64[np.ndarray, " n"], width: int) -> Shaped[np.ndarray, "n width"]:
-        """Reads numbers that follow each other from each offset."""
+        """Reads a row of numbers from each offset."""
         view = self.view(dtype)
         return view[(at // view.itemsize)[:, None] + np.arange(width)]
 
     def put_runs(self, at: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"], rows: np.ndarray) -> None:
-        """Writes as many rows of doubles to each offset as are counted: longer runs than an index array is good for."""
+        """Writes a run of rows of doubles to each offset; for long runs this is faster than `put_rows`."""
         view, source = self.view("<f8"), rows.reshape(-1)
         width = rows.shape[1]
         begin = 0
@@ -96,7 +96,7 @@ class Payload:
             begin += length
 
     def take_runs(self, at: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"], width: int) -> np.ndarray:
-        """Reads as many rows of doubles from each offset as are counted."""
+        """Reads a run of rows of doubles from each offset."""
         view = self.view("<f8")
         starts, lengths = (at // 8).tolist(), (width * counts).tolist()
         runs = [view[start : start + length] for start, length in zip(starts, lengths, strict=True)]
@@ -104,12 +104,12 @@ class Payload:
 
 
 def blank_message(size: int) -> bytearray:
-    """Encapsulation, and a payload of so many zeros."""
+    """Returns an encapsulation and a payload of `size` zeros."""
     message = bytearray(4 + size)
     message[1] = 1
     return message
 
 
 def up_to_8(size: Offset) -> Offset:
-    """The next multiple of eight."""
+    """Returns the next multiple of eight."""
     return size + -size % 8

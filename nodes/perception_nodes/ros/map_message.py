@@ -1,4 +1,4 @@
-"""Between the map that a node keeps and the `forecast_msgs/PolylineMap` that is latched on a topic."""
+"""Converts a map from and to the `forecast_msgs/PolylineMap` that is latched on a topic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BY_POLYLINE = ("kinds", "turns", "is_intersection", "has_traffic_control", "poi
 
 
 def map_message(lanes: MapIndex, city: str, *, frame_id: str = "map") -> Any:
-    """A map as a message. Its stamp is 0: it does not age."""
+    """Returns a map as a message. Its stamp is 0, since it does not age."""
     polylines = lanes.polylines
     count, points = polylines.points.shape[:2]
     return make(
@@ -34,11 +34,11 @@ def map_message(lanes: MapIndex, city: str, *, frame_id: str = "map") -> Any:
 
 
 def map_of(message: Any) -> tuple[MapIndex, str]:
-    """The map in a message, and its name.
+    """Returns the map in a message, and its name.
 
     Raises:
-        MalformedMessage: Its lists contradict each other, a number is no place, or the polylines differ in their
-            number of points.
+        MalformedMessage: The lists differ in length, a coordinate is not finite or out of range, a kind is unknown, or
+            the polylines differ in their number of points.
     """
     count = len(message.ids)
     for name in _BY_POLYLINE:

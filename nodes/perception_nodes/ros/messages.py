@@ -1,11 +1,11 @@
-"""The ROS 2 messages that the nodes speak, without ROS: types, type hashes, definitions and CDR by `rosbags`.
+"""The nodes' ROS 2 messages, without ROS: types, type hashes, definitions and CDR, by `rosbags`.
 
-Standard messages are ROS 2 Kilted's. Autoware's, vision_msgs' and our own are the .msg files in `interfaces/`, which is
-laid out as in a ROS workspace. Types are named like `sensor_msgs/msg/PointCloud2`. None of them uses `char`, the one
-primitive whose type hash `rosbags` computes otherwise than ROS.
+Standard messages are those of ROS 2 Kilted. Autoware's, vision_msgs' and our own are .msg files in `interfaces/`, which
+has the layout of a ROS workspace. Types have names like `sensor_msgs/msg/PointCloud2`. None of them uses `char`, the
+only primitive whose type hash `rosbags` computes in another way than ROS.
 
-This is the plain way, good for all that is shallow or mostly one array: a point cloud takes 0.06 ms. Deep messages
-have a fast way in `perception_nodes.ros.cdr`.
+This is fast enough for messages that are shallow or mostly one array: a point cloud takes 0.06 ms. Deeply nested
+messages have a faster implementation in `perception_nodes.ros.cdr`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ASK_SCENE = "scene_qa_msgs/srv/AskScene"
 
 @cache
 def typestore() -> Typestore:
-    """All types, as `rosbags` keeps them: `typestore().types[name]` is the dataclass of a message."""
+    """Returns all types in `rosbags`' form: `typestore().types[name]` is the dataclass of a message."""
     store = get_typestore(Stores.ROS2_KILTED)
     types: Typesdict = {}
     for path in sorted(INTERFACES.glob("*/msg/*.msg")):
@@ -51,29 +51,29 @@ def typestore() -> Typestore:
 
 
 def make(name: str, /, **fields: Any) -> Any:
-    """A message of a type, from all its fields."""
+    """Returns a message of a type, from all its fields."""
     return _expect_known(name).types[name](**fields)
 
 
 def header(stamp_ns: int, frame_id: str) -> Any:
-    """A `std_msgs/Header`; the stamp must be one that ROS can write, 0 to 2³¹ s."""
+    """Returns a `std_msgs/Header`; the stamp must be one that ROS can write, 0 to 2³¹ s."""
     seconds, nanoseconds = divmod(stamp_ns, 10**9)
     stamp = make("builtin_interfaces/msg/Time", sec=seconds, nanosec=nanoseconds)
     return make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)
 
 
 def stamp_ns_of(header: Any) -> int:
-    """The stamp of a header, nanoseconds."""
+    """Returns the stamp of a header in nanoseconds."""
     return header.stamp.sec * 10**9 + header.stamp.nanosec
 
 
 def topic_of(name: str, kind: str, qos: Qos = RELIABLE) -> Topic:
-    """A topic of a known type."""
+    """Returns a topic of a known type."""
     return Topic(name, kind, type_hash(kind), qos)
 
 
 def service_of(name: str, kind: str) -> Topic:
-    """A service of one of our own kinds."""
+    """Returns a service of a type in `interfaces/`."""
     path = INTERFACES / f"{kind}.srv"
     if not path.is_file():
         raise InputError(f"unknown service type {kind!r}; expected one of {INTERFACES}/*/srv")
@@ -81,12 +81,12 @@ def service_of(name: str, kind: str) -> Topic:
 
 
 def serialize(message: object, name: str) -> bytes:
-    """CDR of a message, little-endian, with the four bytes of encapsulation."""
+    """Returns the CDR of a message, little-endian, with the four bytes of encapsulation."""
     return bytes(_expect_known(name).serialize_cdr(message, name))
 
 
 def deserialize(data: bytes | memoryview, name: str) -> Any:
-    """The message in some CDR bytes; raises `MalformedMessage`."""
+    """Returns the message in CDR bytes; raises `MalformedMessage`."""
     store = _expect_known(name)
     if len(data) > MAX_MESSAGE_BYTES:
         raise MalformedMessage(f"a {name} of {len(data)} bytes; expected at most {MAX_MESSAGE_BYTES}")
@@ -98,21 +98,23 @@ def deserialize(data: bytes | memoryview, name: str) -> Any:
 
 @cache
 def definition(name: str) -> str:
-    """The type's .msg text and those of all types in it, as MCAP's `ros2msg` schemas want it."""
+    """Returns the type's .msg text and those of all types in it, in the form of MCAP's `ros2msg` schemas."""
     return _expect_known(name).generate_msgdef(name, ros_version=2)[0]
 
 
 @cache
 def type_hash(name: str) -> str:
-    """The type's RIHS01 hash (REP 2016), by which ROS 2 nodes know that they mean the same message."""
+    """Returns the type's RIHS01 hash (REP 2016), by which ROS 2 nodes check that they mean the same message."""
     return _expect_known(name).hash_rihs01(name)
 
 
 def service_hash(name: str, text: str) -> str:
-    """The RIHS01 hash of a service, which `rosbags` knows nothing of: a struct of its request, response and event.
+    """Returns the RIHS01 hash of a service: that of a struct of its request, response and event.
+
+    `rosbags` has no services.
 
     Args:
-        name: Such as `scene_qa_msgs/srv/AskScene`.
+        name: Type of the service, such as `scene_qa_msgs/srv/AskScene`.
         text: Its .srv file: request, a line of three dashes, response.
     """
     request, response = re.split(r"^---$", text, maxsplit=1, flags=re.MULTILINE)
@@ -136,17 +138,17 @@ builtin_interfaces/Time stamp
 uint8[16] client_gid
 int64 sequence_number
 """
-"""ROS says `char[16] client_gid` and hashes it so."""
+"""ROS writes `char[16] client_gid`, and hashes it as uint8."""
 
 
 def _fields_of(text: str, name: str) -> tuple[Any, Any]:
-    """Constants and fields of a .msg text; types without a package are of that of the name."""
+    """Returns the constants and fields of a .msg text; types without a package belong to the package of the name."""
     ((constants, fields),) = get_types_from_msg(text, f"{name.split('/')[0]}/msg/Any").values()
     return constants, fields
 
 
 def _expect_known(name: str) -> Typestore:
-    """The type store, which knows this type."""
+    """Returns the type store; refuses a type that it does not have."""
     store = typestore()
     if name not in store.fielddefs:
         own = ", ".join(sorted({path.parent.parent.name for path in INTERFACES.glob("*/msg/*.msg")}))

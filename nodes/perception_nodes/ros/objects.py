@@ -1,8 +1,9 @@
-"""Tracked objects and their predicted paths as arrays: all that `autoware_perception_msgs` say of them.
+"""Tracked and predicted objects of `autoware_perception_msgs`, with all their fields, as arrays.
 
-Ragged lists (an object's classes, footprint and paths, a path's poses) lie flat in one array beside an array of counts,
-so memory is in proportion to the message, whatever it says. Poses are x, y, z and the unit quaternion x, y, z, w in the
-header's frame, metres. As in Autoware, twists (linear, angular) and accelerations are in the object's own frame.
+Ragged lists (an object's classes, footprint and paths, a path's poses) are flat arrays, each with an array of counts,
+so memory is proportional to the message, whatever it contains. Poses are x, y, z in metres and the unit quaternion
+x, y, z, w, in the header's frame. As in Autoware, twists (linear, angular) and accelerations are in the object's own
+frame.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from jaxtyping import Bool, Float, Float32, Float64, Int, Int64, UInt8
 from perception.geometry import yaw
 
 FARTHEST_M = 1e8
-"""Ten times the largest coordinate of any map projection: what lies beyond is an error, not a place."""
+"""Ten times the largest coordinate of any map projection: a larger one is an error."""
 
 
 class Label(IntEnum):
-    """`autoware_perception_msgs/ObjectClassification`'s labels."""
+    """The labels of `autoware_perception_msgs/ObjectClassification`."""
 
     UNKNOWN = 0
     CAR = 1
@@ -37,7 +38,7 @@ class Label(IntEnum):
 
 
 class OrientationAvailability(IntEnum):
-    """What a tracked object's quaternion means."""
+    """How much a tracked object's quaternion says of its orientation."""
 
     UNAVAILABLE = 0
     SIGN_UNKNOWN = 1
@@ -49,18 +50,23 @@ class Objects:
     """What tracked and predicted objects share.
 
     Attributes:
-        stamp_ns: Of the header, nanoseconds since the clock's epoch.
-        frame_id: Of the header.
+        stamp_ns: Stamp of the header, nanoseconds since the clock's epoch.
+        frame_id: Frame of the header.
         ids: UUIDs.
-        existence: Probability that the object is there.
-        class_counts: How many (label, probability) pairs each object has.
+        existence: Probability that the object exists.
+        class_counts: Number of (label, probability) pairs of each object.
         class_labels: `Label` values, object after object.
-        class_probabilities: Beside the labels.
-        pose_covariances: Row-major 6 x 6, as are the other two.
+        class_probabilities: Probability of each label.
+        poses: Pose of each object.
+        pose_covariances: Covariances, row-major 6 x 6, as are the other two.
+        twists: Velocity of each object, linear and angular.
+        twist_covariances: Covariances of the twists.
+        accelerations: Acceleration of each object, linear and angular.
+        acceleration_covariances: Covariances of the accelerations.
         shape_types: 0 bounding box, 1 cylinder, 2 polygon.
-        footprint_counts: How many corners each object's polygon has.
+        footprint_counts: Number of corners of each object's polygon.
         footprints: Corners in the object's frame, object after object.
-        dimensions: Length, width, height, metres.
+        dimensions: Length, width and height in metres.
     """
 
     stamp_ns: int
@@ -91,7 +97,7 @@ class Objects:
 
     @property
     def labels(self) -> UInt8[np.ndarray, " objects"]:
-        """Each object's most probable `Label`, the first of equals; UNKNOWN where it has none."""
+        """Each object's most probable `Label`, the first of equals; UNKNOWN for an object without classes."""
         owner = np.repeat(np.arange(len(self)), self.class_counts)
         ascending = np.lexsort((-np.arange(len(owner)), self.class_probabilities))
         labels = np.full(len(self), Label.UNKNOWN, dtype=np.uint8)
@@ -112,10 +118,7 @@ class Objects:
 
     @property
     def sound(self) -> Bool[np.ndarray, " objects"]:
-        """Objects whose numbers can be used: finite, on this planet, a quaternion of length one, a size.
-
-        One broken object must not cost a frame: a node drops and counts those that are not sound.
-        """
+        """Which objects have usable numbers: finite, below `FARTHEST_M`, a quaternion of length one, a size."""
         numbers = np.concatenate([self.twists, self.accelerations, self.dimensions], axis=1)
         near = (np.abs(numbers) < FARTHEST_M).all(axis=1)  # false for NaN
         return near & _are_poses(self.poses) & (self.dimensions >= 0).all(axis=1)
@@ -144,7 +147,7 @@ class TrackedObjects(Objects):
         labels: Int[np.ndarray, " objects"],
         dimensions: Float[np.ndarray, "objects 3"],
     ) -> TrackedObjects:
-        """Boxes that move on a plane, each of one certain class; velocities are given in the header's frame."""
+        """Returns boxes that move on a plane, each of one class; velocities are given in the header's frame."""
         count = len(ids)
         cos, sin = np.cos(headings), np.sin(headings)
         east, north = velocities.T
@@ -173,7 +176,7 @@ class TrackedObjects(Objects):
         )
 
     def select(self, rows: Int[np.ndarray, " rows"] | Bool[np.ndarray, " objects"]) -> TrackedObjects:
-        """Some of the objects, in the order of the rows."""
+        """Returns some of the objects, in the order of the rows."""
         chosen = np.arange(len(self))[rows]
         classes = _members(self.class_counts, chosen)
         return replace(
@@ -191,12 +194,12 @@ class TrackedObjects(Objects):
         confidences: Float[np.ndarray, "objects modes"],
         time_step_s: float,
     ) -> PredictedObjects:
-        """The same objects with their futures, at the height of today.
+        """Returns the same objects with their futures, at their present height.
 
         Args:
-            positions: In the header's frame, metres; step 0 is one time step after the stamp.
-            headings: In the header's frame, radians.
-            confidences: Of each mode.
+            positions: Positions in the header's frame, metres; step 0 is one time step after the stamp.
+            headings: Headings in the header's frame, radians.
+            confidences: Probability of each mode.
             time_step_s: Seconds between two steps.
         """
         objects, modes, steps = headings.shape
@@ -217,11 +220,11 @@ class PredictedObjects(Objects):
     """`autoware_perception_msgs/PredictedObjects`.
 
     Attributes:
-        path_counts: How many futures each object has.
-        path_time_steps_ns: Between two poses of a path.
+        path_counts: Number of futures of each object.
+        path_time_steps_ns: Time between two poses of each path.
         path_confidences: Probability of each path, object after object.
-        pose_counts: How many poses each path has.
-        path_poses: Path after path; the first pose of a path is one time step after the stamp.
+        pose_counts: Number of poses of each path.
+        path_poses: Poses, path after path; the first pose of a path is one time step after the stamp.
     """
 
     path_counts: Int64[np.ndarray, " objects"]
@@ -239,7 +242,7 @@ class PredictedObjects(Objects):
 
     @property
     def sound(self) -> Bool[np.ndarray, " objects"]:
-        """As for all objects, and all poses of all paths as well; confidences are probabilities."""
+        """Which objects have usable numbers, in all poses of all paths too, and confidences that are probabilities."""
         owner = np.repeat(np.arange(len(self)), self.path_counts)
         broken_poses = np.repeat(owner, self.pose_counts)[~_are_poses(self.path_poses)]
         broken_paths = owner[~((self.path_confidences >= 0) & (self.path_confidences <= 1))]
@@ -251,7 +254,7 @@ def planar_poses(
     heights: Float[np.ndarray, "*shape"],
     headings: Float[np.ndarray, "*shape"],
 ) -> Float64[np.ndarray, "*shape 7"]:
-    """Poses whose z axis points up."""
+    """Returns poses whose z axis points up."""
     poses = np.zeros((*headings.shape, 7))
     poses[..., :2] = positions
     poses[..., 2] = heights
@@ -261,7 +264,7 @@ def planar_poses(
 
 
 def numbers_within(counts: Int64[np.ndarray, " owners"]) -> Int64[np.ndarray, " members"]:
-    """Each member's number within its owner's list: counts 2, 0, 3 give 0, 1, 0, 1, 2."""
+    """Returns each member's number within its owner's list: counts 2, 0, 3 give 0, 1, 0, 1, 2."""
     return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
@@ -269,18 +272,18 @@ _NOT_BY_OBJECT = {"stamp_ns", "frame_id", "class_labels", "class_probabilities",
 
 
 def _members(counts: Int64[np.ndarray, " owners"], rows: Int[np.ndarray, " rows"]) -> Int64[np.ndarray, " members"]:
-    """Where the members of some owners' lists lie in the flat array."""
+    """Returns the places of some owners' members in the flat array."""
     return np.repeat((np.cumsum(counts) - counts)[rows], counts[rows]) + numbers_within(counts[rows])
 
 
 def _are_poses(poses: Float64[np.ndarray, "poses 7"]) -> Bool[np.ndarray, " poses"]:
-    """Whether positions are on this planet and quaternions of length one, to a thousandth. False for NaN."""
+    """Returns which positions are below `FARTHEST_M` and quaternions of length one, to a thousandth. False for NaN."""
     near = np.all(np.abs(poses) < FARTHEST_M, axis=1)
     lengths = np.linalg.norm(np.where(near[:, None], poses[:, 3:], 0), axis=1)  # nothing overflows
     return near & (np.abs(lengths - 1) < 1e-3)
 
 
 def _expect_counted(name: str, members: np.ndarray, counts: np.ndarray) -> None:
-    """Holds a flat array to the counts that cut it into lists."""
+    """Refuses a flat array whose length is not the sum of its counts."""
     if len(members) != counts.sum():
         raise ValueError(f"{name} has {len(members)} members; expected {counts.sum()}, the sum of their counts")

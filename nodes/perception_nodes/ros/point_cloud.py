@@ -1,4 +1,4 @@
-"""Reads `sensor_msgs/PointCloud2`: positions, and colours where it has them, from a message that may be anything.
+"""Reads `sensor_msgs/PointCloud2`: positions, and colours where it has them.
 
 Positions are the fields x, y, z as float32 or float64. Colours are r, g, b as uint8, or packed as PCL and RealSense
 send them: a field rgb or rgba of four bytes, 0x00RRGGBB.
@@ -16,9 +16,9 @@ from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import POINT_CLOUD, deserialize, stamp_ns_of
 
 MAX_POINTS = 4_000_000
-"""Of a message; more would be hundreds of megabytes while they are read."""
+"""Maximum number of a message's points; more would take hundreds of megabytes while they are read."""
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
-"""numpy's names of `sensor_msgs/PointField`'s types."""
+"""numpy's names for the types of `sensor_msgs/PointField`."""
 _REAL, _PACKED = ("f4", "f8"), ("u4", "i4", "f4")
 
 
@@ -27,10 +27,10 @@ class SensedCloud:
     """A point cloud as it was sent.
 
     Attributes:
-        stamp_ns: Of the measurement.
-        frame_id: Of the frame that the points are in.
-        points: Metres; may hold what is not finite.
-        colors: Red, green, blue of every point; None where the message has none.
+        stamp_ns: Time of the measurement.
+        frame_id: Name of the frame that the points are in.
+        points: Positions in metres; some may not be finite.
+        colors: Red, green and blue of every point; None if the message has no colours.
     """
 
     stamp_ns: int
@@ -40,11 +40,11 @@ class SensedCloud:
 
 
 def read_point_cloud(cdr: bytes) -> SensedCloud:
-    """The cloud in a message.
+    """Returns the cloud in a message.
 
     Raises:
-        MalformedMessage: It is none, its fields do not lie within its points or its points within its data, or there
-            are more points than anybody needs.
+        MalformedMessage: The bytes are not a cloud, its fields are not within its points or its points not within its
+            data, or it has more than `MAX_POINTS`.
     """
     message = deserialize(cdr, POINT_CLOUD)
     _expect_bounds(message)
@@ -66,12 +66,12 @@ def _expect_bounds(message: Any) -> None:
 
 
 def _row_step(message: Any) -> int:
-    """Some drivers leave it 0 where there is one row."""
+    """Returns the bytes of a row; some drivers leave `row_step` 0 if there is one row."""
     return message.row_step if message.height > 1 else message.width * message.point_step
 
 
 def _column(message: Any, name: str, types: tuple[str, ...]) -> np.ndarray:
-    """A field of every point."""
+    """Returns a field of every point."""
     field = next((field for field in message.fields if field.name == name), None)
     kind = None if field is None else _TYPES.get(field.datatype)
     if field is None or kind not in types or field.count > 1:

@@ -1,4 +1,4 @@
-"""The poses that a localisation sent last, for messages that need the pose of their time."""
+"""The last poses of a localisation, for messages that need the pose at their time."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ from typing import Generic, TypeVar
 Pose = TypeVar("Pose")
 
 WITHIN_NS = 100_000_000
-"""A pose farther from a message's stamp is not its pose: one step of a 10 Hz stream."""
+"""Maximum time between a message and its pose: one step of a 10 Hz stream."""
 _WAIT_S = 0.02
-"""Sensors, trackers and localisation send at the same time, and zenoh keeps no order between topics."""
+"""Seconds to wait for a pose: trackers and localisation send at the same time, and zenoh keeps no order of topics."""
 _KEPT = 100
 
 
 class PoseHistory(Generic[Pose]):
-    """The newest poses by their stamps; one thread puts, another asks."""
+    """The newest poses by their stamps; one thread adds them, another looks them up."""
 
     def __init__(self) -> None:
         self._poses: deque[tuple[int, Pose]] = deque(maxlen=_KEPT)
         self._posed = threading.Condition()
 
     def put(self, stamp_ns: int, pose: Pose) -> None:
-        """Remembers a pose."""
+        """Adds a pose."""
         with self._posed:
             self._poses.append((stamp_ns, pose))
             self._posed.notify_all()
 
     def near(self, stamp_ns: int, suits: Callable[[Pose], bool] = lambda _: True) -> Pose | None:
-        """The pose nearest in time of those that suit, where one is near; waits a moment for one that is on its way."""
+        """Returns the pose nearest in time among those that suit; None if none is within `WITHIN_NS`.
+
+        Waits `_WAIT_S` for a pose that has not arrived yet.
+        """
         with self._posed:
             self._posed.wait_for(lambda: self._poses and self._poses[-1][0] >= stamp_ns, _WAIT_S)
             poses = list(self._poses)

@@ -1,7 +1,7 @@
-"""Publishers, subscriptions and services of ROS on a zenoh session, in any of the forms of `perception_nodes.ros.wire`.
+"""ROS publishers, subscriptions and services on a zenoh session, in any of the forms of `perception_nodes.ros.wire`.
 
-Reliable means that zenoh retransmits on a link; when a receiver cannot keep up, messages are dropped all the same, as
-in rmw_zenoh, unless all are to be kept. Latched topics keep their last messages with the publisher, who sends them to
+Reliable means that zenoh retransmits on a link. If a receiver cannot keep up, messages are dropped all the same, as in
+rmw_zenoh, unless all are to be kept. The publisher of a latched topic keeps its last messages, and sends them to
 subscriptions that join late.
 """
 
@@ -34,7 +34,7 @@ _HEARTBEAT_S = 0.5
 _LOOK_S = 2.0
 _FIND_MS = 3000
 _ALL = 1_000_000
-"""As a depth: more than any latched topic has, since zenoh wants a number."""
+"""The depth that stands for all messages, since zenoh needs a number."""
 
 _log = logging.getLogger(__name__)
 
@@ -45,12 +45,12 @@ def open_session(
     *,
     allow_unencrypted: bool = False,
 ) -> zenoh.Session:
-    """A peer on loopback, as rmw_zenoh's own: it meets others through the router at 7447 when that is there.
+    """Opens a peer on loopback, as rmw_zenoh does; it meets others through the router at 7447 if there is one.
 
     Args:
-        connect: Where to look for a router or for peers; looking goes on while the session lives.
-        listen: Where peers may connect. Without a place to listen at, two peers of a router never exchange data.
-        allow_unencrypted: Listen beyond loopback too, where anybody may join.
+        connect: Endpoints of a router or peers; it keeps trying to connect while the session lives.
+        listen: Endpoints where peers may connect. Two peers of a router that do not listen never exchange data.
+        allow_unencrypted: Listens beyond loopback too, where anybody may join.
     """
     for place in listen:
         expect_guarded(place, guarded=allow_unencrypted)
@@ -68,13 +68,13 @@ def open_session(
 
 
 def open_secure_session(router: str, identity: Identity) -> zenoh.Session:
-    """A client of a router that asks for certificates: all that it sends and receives goes through there.
+    """Opens a client of a router that asks for certificates; all its messages go through the router.
 
-    It listens nowhere, so that the router alone decides who may reach it.
+    It does not listen, so that the router alone decides who may reach it.
 
     Args:
-        router: Such as tls/127.0.0.1:7447. When it goes away, it is looked for again while the session lives.
-        identity: To show there.
+        router: Endpoint of the router, such as tls/127.0.0.1:7447. The session connects again when the router restarts.
+        identity: Identity to show to the router.
     """
     if not router.startswith("tls/"):
         raise InputError(f"{router}: expected tls/HOST:PORT, since there are certificates; change the protocol")
@@ -89,13 +89,13 @@ def open_secure_session(router: str, identity: Identity) -> zenoh.Session:
         return zenoh.open(zenoh_config({**settings, **identity.zenoh_settings(accepts=False)}))
     except zenoh.ZError as error:
         raise InputError(
-            f"{router}: expected a router that takes {identity.certificate}, and that {identity.ca} vouches for, found "
+            f"{router}: expected a router that accepts {identity.certificate}, and that {identity.ca} signed, found "
             f"none within {_FIND_MS / 1e3:g} s ({error}); start it, or compare the certificates"
         ) from error
 
 
 def zenoh_config(settings: Mapping[str, object]) -> zenoh.Config:
-    """A session that looks for nobody by multicast and takes no message larger than ours are."""
+    """Returns a configuration without multicast scouting, and with our bound on the size of messages."""
     config = zenoh.Config()
     bounds = {"scouting/multicast/enabled": False, "transport/link/rx/max_message_size": MAX_MESSAGE_BYTES}
     for key, value in {**settings, **bounds}.items():
@@ -105,11 +105,11 @@ def zenoh_config(settings: Mapping[str, object]) -> zenoh.Config:
 
 @dataclass(frozen=True)
 class Received:
-    """A message as it came.
+    """A received message.
 
     Attributes:
         cdr: The payload.
-        attachment: Number, stamp and sender, where the form sends them.
+        attachment: Number, stamp and sender, if the form sends them.
     """
 
     cdr: bytes
@@ -117,10 +117,10 @@ class Received:
 
 
 class RosNode:
-    """A node's place on a zenoh session: announces the node, its publishers and its subscriptions.
+    """A ROS node on a zenoh session: announces itself, its publishers, subscriptions and services.
 
-    There is one node a session, as entities are numbered by node. Closing it takes everything back, and leaves the
-    session to its owner.
+    A session has one node, since entities are numbered by node. Closing the node withdraws everything, and leaves the
+    session open.
     """
 
     def __init__(self, session: zenoh.Session, wire: Wire) -> None:
@@ -132,7 +132,7 @@ class RosNode:
         self._open.callback(_announce(session, wire.node_token(self._zid)))
 
     def publisher(self, topic: Topic) -> Publisher:
-        """Announces a publisher, which lives until the node is closed."""
+        """Announces a publisher, which exists until the node is closed."""
         token = self._wire.token(Role.PUBLISHER, topic, self._zid, next(self._numbers))
         publisher = _declare_publisher(self._session, self._wire.key(topic), topic.qos)
         self._open.callback(publisher.undeclare)
@@ -140,10 +140,10 @@ class RosNode:
         return Publisher(publisher, self._wire, token)
 
     def subscribe(self, topic: Topic, callback: Callable[[Received], None]) -> Subscription:
-        """Announces a subscription, which lives until the node is closed.
+        """Announces a subscription, which exists until the node is closed.
 
         Args:
-            topic: What to listen to.
+            topic: Topic to subscribe to.
             callback: Runs on zenoh's thread, one message at a time, so it must hand over and return.
         """
         token = self._wire.token(Role.SUBSCRIPTION, topic, self._zid, next(self._numbers))
@@ -154,12 +154,12 @@ class RosNode:
         return subscription
 
     def serve(self, service: Topic, answer: Callable[[bytes, Callable[[bytes], None]], None]) -> None:
-        """Announces a service, which lives until the node is closed.
+        """Announces a service, which exists until the node is closed.
 
         Args:
-            service: What to answer.
-            answer: Is given a request's CDR, and what sends the response's: once, whenever it is ready, from any
-                thread. It runs on zenoh's thread, so it must hand over and return.
+            service: Service to answer.
+            answer: Gets a request's CDR, and a function that sends the response's CDR: to be called once, at any time,
+                from any thread. It runs on zenoh's thread, so it must hand over and return.
         """
         token = self._wire.token(Role.SERVICE, service, self._zid, next(self._numbers))
         key = self._wire.key(service)
@@ -168,7 +168,7 @@ class RosNode:
         self._open.callback(_announce(self._session, token))
 
     def others_at(self, name: str) -> list[Entity]:
-        """Who else announces a topic of this name: where type or hash differ from ours, that is why nothing arrives."""
+        """Returns who else announces a topic of this name; nothing arrives from those of another type or hash."""
         if self._wire.everyone is None:
             return []
         replies = self._session.liveliness().get(self._wire.everyone, timeout=_LOOK_S)
@@ -176,7 +176,7 @@ class RosNode:
         return [entity for entity in entities if entity and entity.topic.name == name and entity.zid != self._zid]
 
     def close(self) -> None:
-        """Takes everything back in reverse order, the node last."""
+        """Withdraws everything in reverse order, the node last."""
         self._open.close()
 
     def __enter__(self) -> RosNode:
@@ -198,17 +198,17 @@ class Publisher:
 
     def put(self, cdr: bytes | bytearray) -> None:
         """Sends one message."""
-        with self._lock:  # numbers must leave in order
+        with self._lock:  # numbers must be sent in order
             self._sent += 1
             self._publisher.put(cdr, attachment=self._wire.attachment(self._sent, time.time_ns(), self._token))
 
 
 class Subscription:
-    """Hands a topic's messages over.
+    """Hands a topic's messages to a callback.
 
     Attributes:
-        failed: How many messages the callback failed on or had an attachment that is none. zenoh itself would swallow
-            the exceptions; they are logged, and the next message is taken.
+        failed: Number of messages that the callback failed on, or that had a malformed attachment. Their exceptions,
+            which zenoh would swallow, are logged.
     """
 
     def __init__(self, name: str, callback: Callable[[Received], None]) -> None:
@@ -228,19 +228,19 @@ class Subscription:
 
 
 def _take_query(key: str, answer: Callable[[bytes, Callable[[bytes], None]], None], query: zenoh.Query) -> None:
-    """Hands a request over; its response says which request it is to, as rmw_zenoh's does."""
+    """Hands a request over; its response has the request's attachment, as rmw_zenoh's does."""
     try:
-        asked = Attachment.from_bytes(query.attachment.to_bytes()) if query.attachment else None
-        answer(query.payload.to_bytes() if query.payload else b"", partial(_reply, key, query, asked))
+        attachment = Attachment.from_bytes(query.attachment.to_bytes()) if query.attachment else None
+        answer(query.payload.to_bytes() if query.payload else b"", partial(_reply, key, query, attachment))
     except Exception:
         query.drop()  # the client need not wait
         _log.exception("a request for %s was lost", key)
 
 
-def _reply(key: str, query: zenoh.Query, asked: Attachment | None, cdr: bytes) -> None:
-    attachment = None if asked is None else replace(asked, stamp_ns=time.time_ns()).to_bytes()
+def _reply(key: str, query: zenoh.Query, attachment: Attachment | None, cdr: bytes) -> None:
+    stamped = None if attachment is None else replace(attachment, stamp_ns=time.time_ns()).to_bytes()
     try:
-        query.reply(key, cdr, attachment=attachment)
+        query.reply(key, cdr, attachment=stamped)
     except zenoh.ZError:
         _log.warning("a client of %s went away before it was answered", key)
     finally:
@@ -248,7 +248,7 @@ def _reply(key: str, query: zenoh.Query, asked: Attachment | None, cdr: bytes) -
 
 
 def _declare_publisher(session: zenoh.Session, key: str, qos: Qos) -> zenoh.ext.AdvancedPublisher:
-    """With the options that rmw_zenoh's publishers have."""
+    """Declares a publisher with the options of rmw_zenoh's."""
     keeps_all = qos.reliable and qos.depth is None
     latch = {}
     if qos.latched:
@@ -268,7 +268,7 @@ def _declare_publisher(session: zenoh.Session, key: str, qos: Qos) -> zenoh.ext.
 def _declare_subscriber(
     session: zenoh.Session, key: str, qos: Qos, take: Callable[[zenoh.Sample], None]
 ) -> zenoh.ext.AdvancedSubscriber[None]:
-    """With the options that rmw_zenoh's subscriptions have."""
+    """Declares a subscriber with the options of rmw_zenoh's."""
     latch = {}
     if qos.latched:
         history = zenoh.ext.HistoryConfig(detect_late_publishers=True, max_samples=_depth(qos))
@@ -283,5 +283,5 @@ def _depth(qos: Qos) -> int:
 
 
 def _announce(session: zenoh.Session, token: str | None) -> Callable[[], object]:
-    """Declares a liveliness token; gives what takes it back."""
+    """Declares a liveliness token; returns the function that withdraws it."""
     return session.liveliness().declare_token(token).undeclare if token else lambda: None

@@ -1,7 +1,7 @@
-"""How ROS 2 topics are named on zenoh: the forms of rmw_zenoh, of zenoh-bridge-ros2dds, and of no ROS at all.
+"""How ROS 2 topics are named on zenoh: the forms of rmw_zenoh, of zenoh-bridge-ros2dds, and a plain one without ROS.
 
 `RmwZenoh` meets ROS nodes that run on rmw_zenoh (Jazzy and later; Humble with `hashes=False`), `Ros2Dds` meets DDS
-nodes behind zenoh-bridge-ros2dds, `Plain` is for peers that only know keys. The payload is the same CDR in all three.
+nodes behind zenoh-bridge-ros2dds, `Plain` is for peers that know only keys. The payload is the same CDR in all three.
 
 Sources: ros2/rmw_zenoh `liveliness_utils.cpp`, `attachment_helpers.cpp`, `qos.cpp`; eclipse-zenoh/zenoh-plugin-ros2dds
 `liveliness_mgt.rs`, `route_subscriber.rs`.
@@ -21,7 +21,7 @@ from perception.errors import InputError
 from perception_nodes.ros.cdr_payload import MalformedMessage
 
 NO_HASH = "TypeHashNotSupported"
-"""What Humble, which knows no type hashes, writes in their place."""
+"""Humble has no type hashes, and writes this in their place."""
 
 _RMW_DEFAULT_DEPTH = 42
 _ATTACHMENT = struct.Struct("<qqB16s")
@@ -29,7 +29,7 @@ _NAME = re.compile(r"(/[A-Za-z_]\w*)+", re.ASCII)
 
 
 class Role(Enum):
-    """What an entity does with a topic or service, as liveliness tokens say it."""
+    """What an entity does with a topic or service, as written in liveliness tokens."""
 
     PUBLISHER = "MP"
     SUBSCRIPTION = "MS"
@@ -42,9 +42,9 @@ class Qos:
     """The part of ROS 2's quality of service that reaches the wire.
 
     Attributes:
-        reliable: Or best effort.
-        latched: ROS's TRANSIENT_LOCAL: who joins late is sent the last messages.
-        depth: How many of the last messages are kept; None keeps all.
+        reliable: Whether messages are reliable, or best effort.
+        latched: Whether late subscribers get the last messages (TRANSIENT_LOCAL).
+        depth: Number of the last messages that are kept; None keeps all.
     """
 
     reliable: bool = True
@@ -62,9 +62,10 @@ class Topic:
     """A topic or a service.
 
     Attributes:
-        name: Absolute, such as /perception/objects.
-        type: Such as sensor_msgs/msg/PointCloud2.
-        type_hash: Its RIHS01 hash.
+        name: Absolute name, such as /perception/objects.
+        type: Type of the messages, such as sensor_msgs/msg/PointCloud2.
+        type_hash: RIHS01 hash of the type.
+        qos: Quality of service.
     """
 
     name: str
@@ -77,7 +78,7 @@ class Topic:
 
 
 def expect_name(name: str) -> None:
-    """Refuses what is no name of a topic or a service."""
+    """Refuses a text that is not an absolute name of a topic or service."""
     if not _NAME.fullmatch(name):
         raise InputError(
             f"topic name {name!r}: expected an absolute ROS name such as /perception/objects, "
@@ -87,12 +88,12 @@ def expect_name(name: str) -> None:
 
 @dataclass(frozen=True)
 class Attachment:
-    """What rmw_zenoh sends beside each payload; a ROS subscription drops messages without it.
+    """What rmw_zenoh sends with each payload; a ROS subscription drops messages without it.
 
     Attributes:
-        sequence_number: Counts the publisher's messages, from one.
-        stamp_ns: When it was sent, on the system clock.
-        gid: Names the publisher.
+        sequence_number: Number of the message, counted by the publisher from one.
+        stamp_ns: Time of sending on the system clock.
+        gid: Identifier of the publisher.
     """
 
     sequence_number: int
@@ -100,12 +101,12 @@ class Attachment:
     gid: bytes
 
     def to_bytes(self) -> bytes:
-        """33 bytes: two int64, and the gid as zenoh serialises a list of 16."""
+        """Returns 33 bytes: two int64, and the gid in zenoh's serialisation of a list of 16."""
         return _ATTACHMENT.pack(self.sequence_number, self.stamp_ns, len(self.gid), self.gid)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Attachment:
-        """What `to_bytes` wrote; raises `MalformedMessage`."""
+        """Returns the attachment that `to_bytes` wrote; raises `MalformedMessage`."""
         if len(data) != _ATTACHMENT.size or data[16] != 16:
             raise MalformedMessage(f"attachment {data[:40].hex()}; expected 33 bytes, the 17th of them 10")
         sequence_number, stamp_ns, _, gid = _ATTACHMENT.unpack(data)
@@ -114,11 +115,13 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Entity:
-    """A publisher, subscription, service or client that somebody announced.
+    """An announced publisher, subscription, service or client.
 
     Attributes:
-        zid: Of its zenoh session.
-        node: Full name of its ROS node; None where the form does not say.
+        role: Which of them it is.
+        topic: Its topic or service.
+        zid: Identifier of its zenoh session.
+        node: Full name of its ROS node; None if the form does not have it.
     """
 
     role: Role
@@ -128,41 +131,41 @@ class Entity:
 
 
 class Wire(ABC):
-    """One way to name ROS topics on zenoh. Tokens are liveliness keys, by which the ROS graph sees who is there."""
+    """A way to name ROS topics on zenoh. Tokens are liveliness keys, from which the ROS graph is built."""
 
     everyone: str | None = None
-    """Matches the tokens of all entities; None where the form has no tokens."""
+    """Key expression of all entities' tokens; None if the form has no tokens."""
 
     @abstractmethod
     def key(self, topic: Topic) -> str:
-        """The key that the topic's payloads are put to."""
+        """Returns the key that the topic's payloads are put to."""
 
     def node_token(self, zid: str) -> str | None:  # noqa: ARG002
-        """Shows the node to `ros2 node list`."""
+        """Returns the token that shows the node to `ros2 node list`."""
         return None
 
     def token(self, role: Role, topic: Topic, zid: str, entity: int) -> str | None:  # noqa: ARG002
-        """Shows an entity to `ros2 topic list`; `entity` is a number of its own in the session, from 1."""
+        """Returns the token that shows an entity to `ros2 topic list`; `entity` is its number in the session."""
         return None
 
     def entity(self, token: str) -> Entity | None:  # noqa: ARG002
-        """Whose token this is; None for a node's, and for what is no token."""
+        """Returns the entity of a token; None for a node's token, and for a text that is not a token."""
         return None
 
     def attachment(self, sequence_number: int, stamp_ns: int, token: str | None) -> bytes | None:  # noqa: ARG002
-        """What goes beside a payload, from the publisher with that token."""
+        """Returns what is sent with a payload by the publisher of this token."""
         return None
 
 
 @dataclass(frozen=True)
 class RmwZenoh(Wire):
-    """As rmw_zenoh names topics.
+    """The form of rmw_zenoh.
 
     Attributes:
         node: Name of the ROS node.
-        namespace: Of the node; / is the root.
+        namespace: Namespace of the node; / is the root.
         domain: ROS_DOMAIN_ID.
-        hashes: False for peers on Humble.
+        hashes: Whether keys have type hashes; False for peers on Humble.
     """
 
     node: str = "perception"
@@ -172,19 +175,19 @@ class RmwZenoh(Wire):
 
     @property
     def everyone(self) -> str:
-        """Of the same ROS domain."""
+        """Key expression of all entities' tokens in the same ROS domain."""
         return f"@ros2_lv/{self.domain}/**"
 
     def key(self, topic: Topic) -> str:
-        """Domain, name, DDS type and type hash: nodes that mean different messages never meet."""
+        """Returns domain, name, DDS type and type hash, so that nodes that mean different messages never meet."""
         return f"{self.domain}/{topic.name[1:]}/{_dds_type(topic.type)}/{self._hash(topic)}"
 
     def node_token(self, zid: str) -> str:
-        """The node's number in the session is 0."""
+        """Returns the token of the node, whose number in the session is 0."""
         return f"@ros2_lv/{self.domain}/{zid}/0/0/NN/{self._node}"
 
     def token(self, role: Role, topic: Topic, zid: str, entity: int) -> str:
-        """Domain, session, numbers of node and entity, role, the node's name, then the topic."""
+        """Returns domain, session, numbers of node and entity, role, the node's name, and the topic."""
         named = f"{topic.name.replace('/', '%')}/{_dds_type(topic.type)}/{self._hash(topic)}/{_rmw_qos(topic.qos)}"
         return f"@ros2_lv/{self.domain}/{zid}/0/{entity}/{role.value}/{self._node}/{named}"
 
@@ -202,7 +205,7 @@ class RmwZenoh(Wire):
             return None
 
     def attachment(self, sequence_number: int, stamp_ns: int, token: str | None) -> bytes:
-        """Numbered, stamped and signed with the publisher's gid."""
+        """Returns number, stamp and the publisher's gid."""
         return Attachment(sequence_number, stamp_ns, gid_of(token or "")).to_bytes()
 
     @property
@@ -215,7 +218,7 @@ class RmwZenoh(Wire):
 
 @dataclass(frozen=True)
 class Ros2Dds(Wire):
-    """As zenoh-bridge-ros2dds names topics: the ROS name alone, so nobody checks the type.
+    """The form of zenoh-bridge-ros2dds: the ROS name alone, so types are not checked.
 
     Attributes:
         namespace: The bridge's `namespace` option; / adds nothing.
@@ -225,11 +228,11 @@ class Ros2Dds(Wire):
     everyone = "@/*/@ros2_lv/**"
 
     def key(self, topic: Topic) -> str:
-        """The bridge's namespace and the topic's name."""
+        """Returns the bridge's namespace and the topic's name."""
         return f"{self.namespace.rstrip('/')}{topic.name}"[1:]
 
     def token(self, role: Role, topic: Topic, zid: str, entity: int) -> str:  # noqa: ARG002
-        """Session, role, key, type; of topics also the quality of service."""
+        """Returns session, role, key and type; for topics also the quality of service."""
         parts = [self.key(topic).replace("/", "§"), topic.type.replace("/", "§")]
         if role in (Role.PUBLISHER, Role.SUBSCRIPTION):
             parts.append(_dds_qos(topic.qos))
@@ -252,15 +255,15 @@ class Ros2Dds(Wire):
 
 @dataclass(frozen=True)
 class Plain(Wire):
-    """The topic's name is the key, and nothing else is said: for peers of our own, and for tests."""
+    """A plain form: the topic's name is the key. For our own peers, and for tests."""
 
     def key(self, topic: Topic) -> str:
-        """The name without its first slash."""
+        """Returns the name without its first slash."""
         return topic.name[1:]
 
 
 def gid_of(token: str) -> bytes:
-    """The sixteen bytes that name an entity: the hash of its token, lower half first, as rmw_zenoh computes it."""
+    """Returns an entity's identifier of sixteen bytes: the hash of its token, lower half first, as in rmw_zenoh."""
     return xxh3_128(token.encode()).intdigest().to_bytes(16, "little")
 
 
@@ -275,7 +278,7 @@ def _ros_type(dds_type: str) -> str:
 
 
 def _rmw_qos(qos: Qos) -> str:
-    """The enumerators of rmw, left out where they are its defaults; deadline, lifespan and liveliness are at theirs."""
+    """Returns rmw's enumerators, without those at their defaults; deadline, lifespan and liveliness always are."""
     depth = "" if qos.depth in (None, _RMW_DEFAULT_DEPTH) else qos.depth
     history = 2 if qos.depth is None else ""
     return f"{'' if qos.reliable else 2}:{1 if qos.latched else ''}:{history},{depth}:,:,:,,"
@@ -289,7 +292,7 @@ def _parse_rmw_qos(text: str) -> Qos:
 
 
 def _dds_qos(qos: Qos) -> str:
-    """The enumerators of DDS, which differ; nothing before the first colon says that the type has no key."""
+    """Returns DDS's enumerators, which differ from rmw's; an empty text before the first colon means "no key"."""
     history = "1,-1" if qos.depth is None else f"0,{qos.depth}"
     return f":{int(qos.reliable)}:{int(qos.latched)}:{history}"
 

@@ -1,1 +1,1 @@
-"""The node that answers questions about the scene that it maps."""
+"""The scene question node: posed clouds or a scan in, answers to questions out."""

@@ -1,4 +1,4 @@
-"""The newest scene, encoded once for all questions about it, in a thread of its own."""
+"""Encodes the newest scene once for all questions about it, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from perception_nodes.scene_qa.scene_map import SceneSnapshot
 
 @dataclass(frozen=True)
 class EncodedScene:
-    """A scene, and what questions need of it."""
+    """A scene and its tokens."""
 
     snapshot: SceneSnapshot
     tokens: SceneTokens
 
 
 class SceneEncoder:
-    """Encodes snapshots one at a time; whoever asks for the same one meanwhile waits for the same result.
+    """Encodes snapshots one at a time; requests for the same snapshot share one result.
 
     Args:
-        encode: Gives a snapshot's tokens.
+        encode: Returns a snapshot's tokens.
 
     Attributes:
-        newest: What was encoded last.
+        newest: The scene that was encoded last.
     """
 
     def __init__(self, encode: Callable[[SceneSnapshot], SceneTokens]) -> None:
@@ -39,21 +39,21 @@ class SceneEncoder:
         self._encode = encode
         self._lock = threading.Lock()
         self._thread = ThreadPoolExecutor(1, "scene-encoder")
-        self._asked: tuple[SceneSnapshot, Future[EncodedScene]] | None = None
+        self._last: tuple[SceneSnapshot, Future[EncodedScene]] | None = None
 
     def start(self, snapshot: SceneSnapshot) -> Future[EncodedScene]:
-        """Begins to encode a snapshot, unless that is done or going on. What failed is tried again."""
+        """Starts to encode a snapshot, unless it is the last one and has not failed."""
         with self._lock:
-            if self._asked is not None and self._asked[0] is snapshot:
-                future = self._asked[1]
+            if self._last is not None and self._last[0] is snapshot:
+                future = self._last[1]
                 if not future.done() or future.exception() is None:
                     return future
             future = self._thread.submit(self._run, snapshot)
-            self._asked = snapshot, future
+            self._last = snapshot, future
             return future
 
     def close(self) -> None:
-        """Takes no more snapshots; what is being encoded ends in its thread."""
+        """Refuses further snapshots; the present one is finished in its thread."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, snapshot: SceneSnapshot) -> EncodedScene:
@@ -63,15 +63,14 @@ class SceneEncoder:
 
 @torch.inference_mode()
 def encode_snapshot(model: SceneAnswerer, snapshot: SceneSnapshot) -> SceneTokens:
-    """A snapshot's tokens, as offline evaluation computes them for a scan of the same points.
+    """Returns a snapshot's tokens, as offline evaluation computes them for a scan of the same points.
 
     Raises:
-        InputError: The model answers blindly.
+        InputError: The model answers without seeing scenes.
     """
-    count = len(snapshot.points)
-    nobody, nothing = np.zeros(0, np.int64), np.zeros(count, np.int64)
+    unlabelled, no_objects = np.zeros(len(snapshot.points), np.int64), np.zeros(0, np.int64)
     no_boxes = np.zeros((0, 6), np.float32)
-    scene = Scene("stream", snapshot.points, snapshot.colors, nothing, nothing, no_boxes, nobody, nobody)
+    scene = Scene("stream", snapshot.points, snapshot.colors, unlabelled, unlabelled, no_boxes, no_objects, no_objects)
     tokens = model.encode([scene])
     if tokens is None:
         raise InputError("scene: expected a model that sees scenes, got a blind one; train one that does")

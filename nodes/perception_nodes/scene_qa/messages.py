@@ -1,4 +1,4 @@
-"""Between the scene question node and its messages: `SceneQuestion` in, `SceneAnswer` out."""
+"""The scene question node's messages: `SceneQuestion` in, `SceneAnswer` out."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from perception_nodes.scene_qa.question import AnswerMode, AskedQuestion, Eviden
 
 
 def asked_question_of(message: Any, arrived_ns: int) -> AskedQuestion:
-    """The question in a `scene_qa_msgs/SceneQuestion`.
+    """Returns the question in a `scene_qa_msgs/SceneQuestion`.
 
     Args:
-        message: Its deadline counts from its stamp, from its arrival where it has none. A viewpoint is not read: the
-            model knows places in words.
-        arrived_ns: On the stream's clock.
+        message: The message. Its deadline counts from its stamp, or from its arrival if it has none. Its viewpoint is
+            ignored, since the model reads places in words.
+        arrived_ns: Time of its arrival, on the stream's clock.
 
     Raises:
-        MalformedMessage: It wants an answer of a mode that nobody knows.
+        MalformedMessage: The answer mode is unknown.
     """
     try:
         mode = AnswerMode(message.answer_mode)
@@ -39,12 +39,12 @@ def asked_question_of(message: Any, arrived_ns: int) -> AskedQuestion:
 
 
 def scene_answer_of(given: GivenAnswer, stamp_ns: int, frame_id: str) -> Any:
-    """An answer as a `scene_qa_msgs/SceneAnswer`.
+    """Returns an answer as a `scene_qa_msgs/SceneAnswer`.
 
     Args:
         given: The answer.
-        stamp_ns: Of the answer.
-        frame_id: Of the map, that its boxes are in.
+        stamp_ns: Stamp of the answer.
+        frame_id: Name of the map's frame, which its boxes are in.
     """
     return make(
         SCENE_ANSWER,
@@ -65,7 +65,7 @@ def scene_answer_of(given: GivenAnswer, stamp_ns: int, frame_id: str) -> Any:
 
 
 def _grounding(evidence: Evidence) -> Any:
-    """Its points are not named: a map has voxels, no cloud."""
+    """Returns evidence without point indices, since the map has voxels instead of a cloud."""
     center, size = np.split(evidence.box.astype(float), 2)
     upright = make("geometry_msgs/msg/Quaternion", x=0.0, y=0.0, z=0.0, w=1.0)
     at = make("geometry_msgs/msg/Point", **dict(zip("xyz", center, strict=True)))

@@ -1,4 +1,4 @@
-"""Questions about a scene as they arrive at a node, and what they get."""
+"""Questions about a scene, and their answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 
 class Status(IntEnum):
-    """How it went, numbered as in scene_qa_msgs/msg/SceneAnswer."""
+    """Outcome of a question, numbered as in scene_qa_msgs/msg/SceneAnswer."""
 
     OK = 0
     NO_ANSWER = 1
@@ -21,7 +21,7 @@ class Status(IntEnum):
 
 
 class AnswerMode(IntEnum):
-    """What is wanted, numbered as in scene_qa_msgs/msg/SceneQuestion. Every answer of ours is short."""
+    """Wanted answer, numbered as in scene_qa_msgs/msg/SceneQuestion. All our answers are short."""
 
     ANY = 0
     SHORT = 1
@@ -34,12 +34,12 @@ class AskedQuestion:
     """A question as it arrives.
 
     Attributes:
-        id: Comes back with the answer.
-        question: In words.
+        id: Identifier, which is repeated in the answer.
+        question: The question in words.
         situation: Where the asker stands, in words; may be empty.
-        deadline_ns: On the stream's clock; None for none.
-        mode: What is wanted.
-        language: BCP 47; empty for the model's own.
+        deadline_ns: Deadline on the stream's clock; None for none.
+        mode: Wanted answer.
+        language: Language (BCP 47); empty for the model's own.
     """
 
     id: str
@@ -52,13 +52,13 @@ class AskedQuestion:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A proposal of an object that bears an answer.
+    """A proposal of an object that an answer is based on.
 
     Attributes:
-        proposal: Its number in this version of the scene.
+        proposal: Number of the proposal in this version of the scene.
         label: Class of the object.
-        score: Its share of the answer's attention; those of all proposals are 1 in sum.
-        box: Centre, then full size along the axes; map frame, metres.
+        score: Share of the answer's attention; the shares of all proposals sum to 1.
+        box: Centre and full size along the axes, in the map frame, metres.
     """
 
     proposal: int
@@ -69,20 +69,20 @@ class Evidence:
 
 @dataclass(frozen=True)
 class GivenAnswer:
-    """What a question gets.
+    """The answer to a question, or why there is none.
 
     Attributes:
-        question_id: Of the question.
-        status: How it went.
-        reason: Why there is no answer, or what to know about it; may be empty.
-        answer: Empty unless the status is OK.
-        confidence: Of the likeliest answer, whether it was given or not. Each answer's is for itself; they have no sum.
-        alternatives: The next likely answers and their confidences; the likeliest too where it was not given.
-        evidence: The strongest first; where it was asked for.
-        scene_version: That the answer is about; 0 for none.
-        scene_stamp_ns: Of that scene.
-        latency_ms: From the question's arrival, on a monotonic clock.
-        model_id: Which model it is from.
+        question_id: Identifier of the question.
+        status: Outcome.
+        reason: Why there is no answer, or a note about it; may be empty.
+        answer: The answer; empty unless the status is OK.
+        confidence: Confidence of the likeliest answer, given or not. Confidences of several answers do not sum to 1.
+        alternatives: The next likely answers with their confidences; the likeliest too if it was not given.
+        evidence: The evidence, strongest first, if it was asked for.
+        scene_version: Version of the scene that the answer is about; 0 for none.
+        scene_stamp_ns: Stamp of that scene.
+        latency_ms: Time from the question's arrival, on a monotonic clock.
+        model_id: Name of the model.
     """
 
     question_id: str

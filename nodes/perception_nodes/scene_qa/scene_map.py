@@ -1,6 +1,6 @@
-"""A map of the scene out of posed point clouds: one averaged point a voxel, bounded whatever arrives; or a loaded scan.
+"""A map of the scene from posed point clouds, of one averaged point a voxel and bounded size; or a loaded scan.
 
-A voxel that is full stays: the map does not notice that something was taken away, until other voxels need the room.
+Voxels are never emptied: the map does not notice that an object was removed, until other voxels need the room.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from perception.scenes.scene import Scene
 _HALF = 2**20
 """Voxels along half an axis: three indices of 21 bits make a key of 63."""
 _SPREAD = np.int64(-7046029254386353131)
-"""Odd, near 2⁶⁴ divided by the golden ratio: multiplied by it, neighbouring keys lie far apart."""
+"""Odd and near 2⁶⁴ divided by the golden ratio: multiplying by it moves neighbouring keys far apart."""
 
 
 @dataclass(frozen=True)
 class PosedCloud:
-    """A point cloud and where its sensor was.
+    """A point cloud and the pose of its sensor.
 
     Attributes:
-        stamp_ns: Of the measurement.
-        map_SE3_sensor: From the sensor's frame to the map's: metres, z up, the floor near z = 0.
-        points: Sensor frame, metres. What is not finite is no measurement, as in ROS's organised clouds.
-        colors: Red, green, blue of every point.
+        stamp_ns: Time of the measurement.
+        map_SE3_sensor: Transform from the sensor's frame to the map's: metres, z up, the floor near z = 0.
+        points: Positions in the sensor's frame, metres. Points that are not finite are no measurements, as in ROS's
+            organised clouds.
+        colors: Red, green and blue of every point.
     """
 
     stamp_ns: int
@@ -43,13 +44,13 @@ class PosedCloud:
 
 @dataclass(frozen=True)
 class SceneSnapshot:
-    """A scene as it was known at a moment; nobody changes it any more.
+    """An immutable version of the scene.
 
     Attributes:
-        version: Larger than those of all earlier snapshots of the same source.
-        stamp_ns: Of the newest measurement in it.
-        points: Map frame.
-        colors: Red, green, blue of every point.
+        version: Number of the version; it increases with every snapshot of the same source.
+        stamp_ns: Time of the newest measurement in it.
+        points: Positions in the map frame.
+        colors: Red, green and blue of every point.
     """
 
     version: int
@@ -59,12 +60,12 @@ class SceneSnapshot:
 
     @classmethod
     def of_scene(cls, scene: Scene, stamp_ns: int, version: int = 1) -> SceneSnapshot:
-        """All points of a scan, in their order."""
+        """Returns all points of a scan, in their order."""
         return cls(version, stamp_ns, scene.points, scene.colors)
 
 
 class CloudArrival(Enum):
-    """What became of a cloud; the value says why."""
+    """What was done with a cloud, and why."""
 
     ADDED = "added"
     MISSHAPEN = "points and colours do not fit each other"
@@ -83,11 +84,11 @@ class SceneMapSettings:
     """Bounds of a map.
 
     Attributes:
-        voxel_m: Edge of a voxel. ScanNet's scans have a point every 2 cm.
-        max_voxels: When there are more, those not seen for longest go: a scan of ScanNet has 150,000 on average. A
-            voxel takes 72 bytes, and twice that for a moment while a cloud is added.
-        max_cloud_points: Larger clouds are refused.
-        reach_m: Points farther from their sensor are left out.
+        voxel_m: Edge of a voxel in metres. ScanNet's scans have a point every 2 cm.
+        max_voxels: Maximum number of voxels; beyond it, those not seen for longest are removed. A scan of ScanNet has
+            150,000 on average. A voxel takes 72 bytes, and twice that while a cloud is added.
+        max_cloud_points: Maximum number of a cloud's points; larger clouds are refused.
+        reach_m: Points farther from their sensor are left out, metres.
     """
 
     voxel_m: float = 0.02
@@ -102,11 +103,12 @@ class SceneMapSettings:
 
 
 class SceneMap:
-    """Gathers clouds; may be used from several threads.
+    """Accumulates clouds; thread-safe.
 
     Attributes:
-        counts: How many clouds became of what.
-        points_left_out: Points of added clouds that were not finite or out of reach.
+        settings: Bounds.
+        counts: Number of clouds by what was done with them.
+        points_left_out: Number of points of added clouds that were not finite or out of reach.
     """
 
     def __init__(self, settings: SceneMapSettings = SceneMapSettings()) -> None:
@@ -123,7 +125,7 @@ class SceneMap:
         return len(self._keys)
 
     def add(self, cloud: PosedCloud) -> CloudArrival:
-        """Takes a cloud in, or says why not."""
+        """Adds a cloud; returns whether it was added, or why not."""
         arrival, points, colors = self._screen(cloud)
         with self._lock:
             self.counts[arrival] += 1
@@ -133,7 +135,7 @@ class SceneMap:
         return arrival
 
     def snapshot(self) -> SceneSnapshot | None:
-        """The map as it is now, the same object until it changes; None while it is empty."""
+        """Returns the present map, the same object until it changes; None while it is empty."""
         with self._lock:
             if self._snapshot is None and self._version:
                 means = self._sums[:, :6] / self._sums[:, 6:]
@@ -146,7 +148,7 @@ class SceneMap:
     def _screen(
         self, cloud: PosedCloud
     ) -> tuple[CloudArrival, Float[np.ndarray, "points 3"], UInt8[np.ndarray, "points 3"]]:
-        """The points that can be used, in the map frame, and whether there are any."""
+        """Returns whether a cloud can be added, and its usable points and colours in the map frame."""
         nothing = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
         points, colors = cloud.points, cloud.colors
         if points.ndim != 2 or points.shape[1:] != (3,) or colors.shape != points.shape or colors.dtype != np.uint8:
@@ -154,7 +156,7 @@ class SceneMap:
         if len(points) > self.settings.max_cloud_points:
             return CloudArrival.TOO_LARGE, *nothing
         with np.errstate(over="ignore", invalid="ignore"):
-            usable = np.abs(points).max(axis=1, initial=0) <= self.settings.reach_m  # False for what is no number
+            usable = np.abs(points).max(axis=1, initial=0) <= self.settings.reach_m  # False for NaN
         try:
             pose = SE3.from_matrix(cloud.map_SE3_sensor.matrix)
         except ValueError:
@@ -172,7 +174,7 @@ class SceneMap:
         totals[new] += sums
         seen_ns[new] = np.maximum(seen_ns[new], stamp_ns)
         if len(merged) > self.settings.max_voxels:
-            newest = np.lexsort((merged * _SPREAD, seen_ns))[-self.settings.max_voxels :]  # of one cloud, evenly
+            newest = np.lexsort((merged * _SPREAD, seen_ns))[-self.settings.max_voxels :]  # even within a cloud
             kept = np.sort(newest)
             merged, totals, seen_ns = merged[kept], totals[kept], seen_ns[kept]
         self._keys, self._sums, self._seen_ns = merged, totals, seen_ns
@@ -182,7 +184,7 @@ class SceneMap:
 def _sum_voxels(
     points: Float[np.ndarray, "points 3"], colors: UInt8[np.ndarray, "points 3"], voxel_m: float
 ) -> tuple[Int64[np.ndarray, " voxels"], Float[np.ndarray, "voxels 7"]]:
-    """The keys of the voxels that hold points, and the sums over the points of each."""
+    """Returns the keys of the voxels that hold points, and the sums over the points of each."""
     x, y, z = np.floor(points / voxel_m).astype(np.int64).T + _HALF
     keys, voxel = np.unique((x << 42) | (y << 21) | z, return_inverse=True)
     columns = (*points.T, *colors.T, None)
@@ -190,11 +192,11 @@ def _sum_voxels(
 
 
 def read_scan(path: Path, *, stamp_ns: int) -> SceneSnapshot:
-    """A scan from a point cloud or mesh file that Open3D reads (.ply, .pcd): its points, in their order.
+    """Returns a scan from a point cloud or mesh file that Open3D reads (.ply, .pcd), with its points in their order.
 
     Args:
-        path: Of the file. Metres, z up, the floor near z = 0.
-        stamp_ns: When it was taken, as far as questions about it are concerned.
+        path: Path of the file. Its points are in metres, z up, the floor near z = 0.
+        stamp_ns: Time that the scan counts as taken at.
     """
     if not path.is_file():
         raise InputError(f"{path}: expected a scan, found no such file; give the path of a .ply or .pcd file")

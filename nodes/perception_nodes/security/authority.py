@@ -1,4 +1,4 @@
-"""A certificate authority of one's own: makes the certificates that a deployment asks for."""
+"""A private certificate authority, which makes the certificates of a deployment."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _CLOCKS_DIFFER = timedelta(hours=1)
 
 
 def make_certificates(folder: Path, names: Iterable[str], *, server: str, hosts: Sequence[str] = ()) -> list[str]:
-    """Makes what is missing in a folder: ca.pem and ca.key, then NAME.pem and NAME.key of every name.
+    """Makes the files that are missing in a folder: ca.pem and ca.key, and NAME.pem and NAME.key of every name.
 
-    Only the server's certificate is good for accepting connections, so that nobody else can pose as it. Keys are
-    elliptic (P-256), and only their owner can read them.
+    Only the server's certificate is valid for accepting connections, so that no other process can pose as the server.
+    Keys are elliptic (P-256), and only their owner can read them.
 
     Args:
-        folder: Also of certificates that are there already, which stay.
+        folder: Folder of the certificates; those that it has already stay.
         names: Common names.
-        server: The one of them that others connect to.
-        hosts: Names and addresses that the server is reached at, beside those of loopback.
+        server: The name among them that the others connect to.
+        hosts: Names and addresses at which the server is reached, in addition to those of loopback.
 
     Returns:
         The names that got a certificate.
@@ -75,7 +75,7 @@ def _make_authority(certificate: Path, key: Path) -> None:
 
 
 def _issue(folder: Path, name: str, hosts: Sequence[str]) -> None:
-    """Certificate and key of a process; one with hosts is good for a server."""
+    """Makes the certificate and key of a process; with hosts, they are valid for a server."""
     authority = x509.load_pem_x509_certificate((folder / f"{AUTHORITY}.pem").read_bytes())
     signer = load_pem_private_key((folder / f"{AUTHORITY}.key").read_bytes(), password=None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)

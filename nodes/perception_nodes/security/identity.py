@@ -1,4 +1,4 @@
-"""Who a process is to others: its certificate and key, and the authority that vouches for everybody."""
+"""A process's identity: its certificate and key, and the authority that signed all certificates."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _MAX_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Identity:
-    """A process's papers, all PEM; checked when made, so that mistakes are said here and not by a silent network.
+    """The PEM files of a process, checked when it is made, so that a mistake is reported instead of a silent network.
 
     Attributes:
-        ca: Certificate of the authority that has signed everybody's certificates.
-        certificate: Its own. What it may do is granted to its common name.
-        key: Of the certificate; without a password, and unreadable to others.
+        ca: Certificate of the authority that signed all certificates.
+        certificate: The process's own certificate; access is granted to its common name.
+        key: Key of the certificate, without a password, not readable to other users.
 
     Raises:
-        InputError: A file is missing or none, the key is another certificate's or can be read by others, or the
-            certificate is not valid now.
+        InputError: A file is missing or not PEM, the key belongs to another certificate or can be read by other users,
+            or the certificate is not valid now.
     """
 
     ca: Path
@@ -49,15 +49,15 @@ class Identity:
 
     @property
     def name(self) -> str:
-        """The certificate's common name; empty without one."""
+        """The certificate's common name; empty if it has none."""
         names = _certificate(self.certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return str(names[0].value) if names else ""
 
     def zenoh_settings(self, *, accepts: bool) -> dict[str, object]:
-        """For a zenoh session that only speaks TLS and asks everybody for a certificate.
+        """Returns the settings of a zenoh session that uses only TLS and asks every peer for a certificate.
 
         Args:
-            accepts: Whether others connect to the session, or it to others.
+            accepts: Whether peers connect to the session, instead of the session to peers.
         """
         way = "listen" if accepts else "connect"
         tls = {
@@ -72,7 +72,11 @@ class Identity:
 
 
 def identity_in(folder: Path, name: str) -> Identity:
-    """The papers of a process in a folder: ca.pem, NAME.pem and NAME.key; the certificate must be for that name."""
+    """Returns the identity of a process from ca.pem, NAME.pem and NAME.key of a folder.
+
+    Raises:
+        InputError: As for `Identity`, or the certificate's common name is another one.
+    """
     identity = Identity(folder / "ca.pem", folder / f"{name}.pem", folder / f"{name}.key")
     if identity.name != name:
         raise InputError(

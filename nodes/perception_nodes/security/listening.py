@@ -1,4 +1,4 @@
-"""Where a process may listen: on loopback, or beyond it behind certificates; openly only where somebody says so."""
+"""Where a process may listen: on loopback, beyond it with certificates, and without them only where that is allowed."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from perception.errors import InputError
 
 
 def expect_guarded(place: str, *, guarded: bool) -> None:
-    """Refuses a place beyond loopback that nothing guards.
+    """Refuses to listen beyond loopback without a guard.
 
     Args:
-        place: Of zenoh, such as tcp/127.0.0.1:7447, or of gRPC, such as 0.0.0.0:8001.
-        guarded: Whether certificates are asked for there, or whoever runs it has said that anybody may come.
+        place: An endpoint of zenoh, such as tcp/127.0.0.1:7447, or of gRPC, such as 0.0.0.0:8001.
+        guarded: Whether certificates are asked for there, or the user has allowed open access.
     """
     if not guarded and not _is_local(place):
         raise InputError(
             f"{place}: expected a place on loopback, such as 127.0.0.1: beyond it anybody may join; "
-            "give certificates, or say that it shall be so (allow_unencrypted)"
+            "give certificates, or allow open access (allow_unencrypted)"
         )
 
 
 def reachable(place: str) -> str:
-    """Where processes of the same host reach a place: a listener on all addresses is on loopback too."""
+    """Returns where processes of the same host reach a place: a listener on all addresses is on loopback too."""
     for everywhere, here in (("/0.0.0.0:", "/127.0.0.1:"), ("/[::]:", "/[::1]:")):
         place = place.replace(everywhere, here)
     return place

@@ -87,7 +87,7 @@ def test_a_certificate_alone_gives_no_right_to_ask(folded: FoldedBlock, papers: 
         place = [f"127.0.0.1:{server.port}"]
         with (
             OipBlocks(place, identity_in(papers, "stranger")) as blocks,
-            pytest.raises(BlockFailed, match="stranger is none of those who may ask"),
+            pytest.raises(BlockFailed, match="stranger: no accepted client"),
         ):
             RemoteBlock(blocks, "forecast", timeout_s=5)(TOKENS, ASKED)
         with OipBlocks(place, identity_in(papers, "client")) as blocks:

@@ -13,7 +13,7 @@ from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.frozen.folded import BlockTail, FoldedBlock, fold
 from perception.tokens import Readout, Tokens
-from perception_nodes.block.service import LATELY, BlockService, DeadlineExceeded, Overloaded, ServiceClosed
+from perception_nodes.block.service import ACTIVE_DELAYS, BlockService, DeadlineExceeded, Overloaded, ServiceClosed
 
 SOURCE = "random:128x344x4?seed=1"
 WIDTHS = {"forecast": 16, "answer": 24, "image": 8, "cloud": 16}
@@ -97,7 +97,7 @@ def test_many_threads_get_the_numbers_that_each_would_get_alone(
     assert len(errors) == 160
     assert max(errors) < 1e-5
     assert service.counts.requests == 160
-    assert service.counts.ticks < 160  # some shared one
+    assert service.counts.batches < 160  # some shared one
 
 
 def test_what_waits_passes_the_tail_as_one_matrix(service: BlockService, gate: Gate):
@@ -176,7 +176,7 @@ def test_a_request_waits_for_nobody_who_has_not_asked_for_long(
         service.pipeline("forecast", folded["forecast"])
         assert service.submit("forecast", *ask("forecast")).result(10).shape == (2, 2, WIDTHS["forecast"])
         service.pipeline("answer", folded["answer"])
-        passed_s += (LATELY + 1) * minute
+        passed_s += (ACTIVE_DELAYS + 1) * minute
         assert service.submit("forecast", *ask("forecast")).result(10).shape == (2, 2, WIDTHS["forecast"])
         together = [service.submit(name, *ask(name)) for name in ("answer", "forecast")]
         assert all(future.result(10) is not None for future in together)

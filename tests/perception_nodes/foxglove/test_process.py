@@ -157,7 +157,7 @@ def test_a_map_is_kept_for_who_comes_late(
     cdr = serialize(map_message(road(), "town"), POLYLINE_MAP)
     robot(POLYLINE_MAP).put(cdr)
     end = time.monotonic() + 10
-    while shown._kept.keys() != {PLAN.map, "/scene/map"}:
+    while shown._latched.keys() != {PLAN.map, "/scene/map"}:
         assert time.monotonic() < end
         time.sleep(0.01)
     for _ in range(2):
