@@ -1,23 +1,35 @@
 # Everything a newcomer runs. `make demo` and `make test` need only Debian, Python 3.11+ and the package index.
 PYTHON ?= python3
-TORCH ?= torch==2.13.0
+# What pip gets to install PyTorch. Another build: make TORCH="torch==2.14.1 torchvision==0.29.1 --index-url URL"
+TORCH ?= --no-deps --require-hashes --requirement .ci/requirements/torch.txt
+# The PyTorch of those checks that need no torchvision; a build for CPUs is enough.
+SMALL_TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 DATA ?=
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint types wheel clean system-libraries
+.PHONY: install lock hooks demo test lint types docs dist wheel floors clean system-libraries
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml .ci/requirements/lock.txt .ci/requirements/torch.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; try make PYTHON=python3.11"; exit 1; }
 	@$(MAKE) --no-print-directory system-libraries
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet "$(TORCH)"
-	$(BIN)/pip install --quiet --editable ".[all,dev]"
+	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement .ci/requirements/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes --requirement .ci/requirements/lock.txt
+	$(BIN)/pip install --quiet $(TORCH)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check
 	@touch $@
+
+# After a change of the dependencies in pyproject.toml.
+lock: install
+	.ci/lock $(BIN)/uv
+
+hooks: install
+	$(BIN)/pre-commit install
 
 # Open3D's wheel links against three Debian libraries that no wheel brings.
 OPEN3D_LIBRARIES := libusb-1.0-0 libgl1 libgomp1
@@ -40,9 +52,18 @@ lint: install
 types: install
 	$(BIN)/pyright
 
-wheel: install
-	rm -rf dist && $(BIN)/python -m build --wheel --outdir dist . >/dev/null
-	PYTHON="$(PYTHON)" TORCH="$(TORCH)" .ci/check-wheel dist/*.whl
+# API pages from the docstrings.
+docs: install
+	$(BIN)/python .ci/build_docs.py out/docs
+
+dist: install
+	rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
+	PYTHON="$(PYTHON)" TORCH="$(SMALL_TORCH)" .ci/check-dist dist
+
+wheel: dist
+
+floors:
+	PYTHON="$(PYTHON)" TORCH="$(SMALL_TORCH)" .ci/check-floors
 
 clean:
 	rm -rf $(VENV) dist out .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The attention that the encoders share."""
+"""Attention layers shared by the encoders."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 class SelfAttention(nn.Module):
     """Scaled dot-product attention among the tokens of each batch entry (Vaswani et al. 2017, eq. 1).
 
-    Tokens are packed: the valid ones of all entries stand one after another, in the order of `values[valid]`. So no
-    linear map is spent on padding, which is half of all tokens where entries differ as much as traffic scenes do.
+    Tokens are packed: the valid tokens of all entries are concatenated, in the order of `values[valid]`, so that linear
+    maps skip the padding. In batches of traffic scenes half of all tokens are padding.
 
     Args:
         dim: Width of the tokens.
@@ -32,7 +32,7 @@ class SelfAttention(nn.Module):
     def forward(
         self, x: Float[Tensor, "packed dim"], valid: Bool[Tensor, "batch tokens"]
     ) -> Float[Tensor, "packed dim"]:
-        """What every token gathers. Each batch entry needs at least one valid token."""
+        """Returns the attention output of every token. Each batch entry needs at least one valid token."""
         padded = unpack(self.query_key_value(x), valid)
         query, key, value = padded.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         gathered = F.scaled_dot_product_attention(query, key, value, attn_mask=valid[:, None, None])
@@ -41,28 +41,28 @@ class SelfAttention(nn.Module):
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Which tokens each token attends to, of the same batch entry.
+    """The tokens of the same batch entry that each token attends to.
 
     Attributes:
-        index: Each at most once.
-        valid: False where a token has fewer; every valid token needs at least one.
+        index: Token indices without repetition.
+        valid: False for padding; every valid token needs at least one neighbour.
     """
 
     index: Int[Tensor, "batch tokens neighbours"]
     valid: Bool[Tensor, "batch tokens neighbours"]
 
     def gather(self, values: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens neighbours dim"]:
-        """What the neighbours of each token hold."""
+        """Returns the values of each token's neighbours."""
         rows = self.index.flatten(1).unsqueeze(-1).expand(-1, -1, values.shape[-1])
         return values.gather(1, rows).unflatten(1, self.index.shape[1:])
 
 
 class RelativeAttention(nn.Module):
-    """Attention to neighbours that knows how each of them lies to the token (Shaw et al. 2018, eq. 3-4).
+    """Attention to neighbours with relative positions (Shaw et al. 2018, eq. 3-4).
 
-    A relation r adds its own key and value to its neighbour's (https://arxiv.org/abs/1803.02155). Both are linear in r,
-    so the maps are applied where that is cheap: q·(K r) is (Kᵀq)·r, and Σ a (V r) is V Σ a r. No pair of tokens ever
-    has a vector as wide as a token.
+    A relation r adds a key and a value to those of its neighbour (https://arxiv.org/abs/1803.02155). Both are linear in
+    r, so the maps are applied where that is cheap: q·(K r) is (Kᵀq)·r, and Σ a (V r) is V Σ a r. No vector as wide as a
+    token is computed for a pair of tokens.
 
     Args:
         dim: Width of the tokens.
@@ -89,30 +89,30 @@ class RelativeAttention(nn.Module):
         neighbours: Neighbours,
         relations: Float[Tensor, "batch tokens neighbours relation_dim"],
     ) -> Float[Tensor, "packed dim"]:
-        """What every token gathers from its neighbours; packed as in `SelfAttention`."""
+        """Returns the attention output of every token; tokens are packed as in `SelfAttention`."""
         padded = unpack(self.query_key_value(x), valid)
         query, key, value = padded.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         query = query * query.shape[-1] ** -0.5
         index = neighbours.index.unsqueeze(1).expand(-1, self.heads, -1, -1)
-        of_relations = (query @ self.relation_key).transpose(1, 2) @ relations.transpose(2, 3)
-        scores = (query @ key.transpose(2, 3)).gather(3, index) + of_relations.transpose(1, 2)
+        relation_scores = (query @ self.relation_key).transpose(1, 2) @ relations.transpose(2, 3)
+        scores = (query @ key.transpose(2, 3)).gather(3, index) + relation_scores.transpose(1, 2)
         attends = neighbours.valid.unsqueeze(1)
         weights = scores.masked_fill(~attends, torch.finfo(scores.dtype).min).softmax(-1) * attends
-        # As one product over all tokens: to gather a value for each pair would take far more memory
-        among_all = weights.new_zeros(*weights.shape[:3], valid.shape[1]).scatter_add(3, index, weights)
+        # One product over all tokens: gathering a value for each pair would take far more memory.
+        all_weights = weights.new_zeros(*weights.shape[:3], valid.shape[1]).scatter_add(3, index, weights)
         from_relations = (weights.transpose(1, 2) @ relations).transpose(1, 2) @ self.relation_value
-        gathered = among_all @ value + from_relations
+        gathered = all_weights @ value + from_relations
         return self.out(pack(gathered.transpose(1, 2).flatten(2), valid))
 
 
 def pack(values: Float[Tensor, "batch tokens dim"], valid: Bool[Tensor, "batch tokens"]) -> Float[Tensor, "packed dim"]:
-    """The rows of the valid tokens, one after another."""
+    """Concatenates the rows of the valid tokens of all entries."""
     return values.flatten(0, 1).index_select(0, valid.flatten().nonzero().squeeze(1))
 
 
 def unpack(
     packed: Float[Tensor, "packed dim"], valid: Bool[Tensor, "batch tokens"]
 ) -> Float[Tensor, "batch tokens dim"]:
-    """The packed rows at the places of the valid tokens, 0 elsewhere."""
+    """Puts packed rows back to the positions of the valid tokens; padding rows are 0."""
     rows = packed.new_zeros(valid.numel(), packed.shape[-1])
     return rows.index_copy(0, valid.flatten().nonzero().squeeze(1), packed).unflatten(0, valid.shape)

@@ -1,5 +1,5 @@
-"""Mistakes in what a user gave us: said in one sentence, without a traceback, at the command line."""
+"""Errors that a user can cause; the command line prints their message without a traceback."""
 
 
 class InputError(ValueError):
-    """Input that cannot be used. The message names the thing, what was expected, what was found, and the cure."""
+    """Input that cannot be used. The message names the input, what was expected, what was found, and how to fix it."""

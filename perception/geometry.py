@@ -1,4 +1,4 @@
-"""Frames: a pose `a_SE2_b` or `a_SE3_b` takes points of frame b to frame a, so `a_SE2_b @ b_SE2_c` is `a_SE2_c`."""
+"""Rigid transforms. `a_SE2_b` or `a_SE3_b` maps points of frame b to frame a, so `a_SE2_b @ b_SE2_c` is `a_SE2_c`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Float64
 
 
 def wrap_angle(angle_rad: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """The same angles in [-π, π)."""
+    """Wraps angles to [-π, π)."""
     return (angle_rad + np.pi) % (2 * np.pi) - np.pi
 
 
@@ -34,15 +34,15 @@ class SE2:
         return np.array([[cos, -sin], [sin, cos]])
 
     def apply(self, points: Float[np.ndarray, "*points 2"]) -> Float[np.ndarray, "*points 2"]:
-        """Points of the source frame, in the target frame."""
+        """Transforms points from the source frame to the target frame."""
         return points @ self.rotation.T + np.array([self.x_m, self.y_m])
 
     def rotate(self, vectors: Float[np.ndarray, "*points 2"]) -> Float[np.ndarray, "*points 2"]:
-        """Free vectors (velocities, differences) of the source frame, in the target frame."""
+        """Rotates free vectors (velocities, differences) from the source frame to the target frame."""
         return vectors @ self.rotation.T
 
     def inverse(self) -> SE2:
-        """The transform from the target frame back to the source frame."""
+        """Returns the transform from the target frame to the source frame."""
         x_m, y_m = -self.rotation.T @ np.array([self.x_m, self.y_m])
         return SE2(float(x_m), float(y_m), -self.heading_rad)
 
@@ -54,10 +54,10 @@ class SE2:
 
 @dataclass(frozen=True)
 class SE3:
-    """A rigid transform of space x ↦ R·x + translation.
+    """A rigid transform in 3-D, x ↦ R·x + translation.
 
     Attributes:
-        rotation: The matrix R, from the source frame to the target frame.
+        rotation: The matrix R from the source frame to the target frame.
         translation_m: The source frame's origin, in the target frame.
     """
 
@@ -66,7 +66,11 @@ class SE3:
 
     @classmethod
     def from_matrix(cls, matrix: Float64[np.ndarray, "4 4"]) -> SE3:
-        """From a homogeneous matrix; ValueError where it is no rigid transform (within four digits, as files have)."""
+        """Builds the transform from a homogeneous matrix.
+
+        Raises:
+            ValueError: The matrix is not a rigid transform within 1e-4, the precision of files.
+        """
         rotation = matrix[:3, :3]
         rigid = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) and np.linalg.det(rotation) > 0
         if not (rigid and np.allclose(matrix[3], (0, 0, 0, 1)) and np.isfinite(matrix).all()):
@@ -75,15 +79,15 @@ class SE3:
 
     @property
     def matrix(self) -> Float64[np.ndarray, "4 4"]:
-        """The same transform of homogeneous coordinates."""
+        """The transform as a homogeneous matrix."""
         return np.vstack([np.column_stack([self.rotation, self.translation_m]), (0.0, 0.0, 0.0, 1.0)])
 
     def apply(self, points: Float64[np.ndarray, "*points 3"]) -> Float64[np.ndarray, "*points 3"]:
-        """Points of the source frame, in the target frame."""
+        """Transforms points from the source frame to the target frame."""
         return points @ self.rotation.T + self.translation_m
 
     def inverse(self) -> SE3:
-        """The transform from the target frame back to the source frame."""
+        """Returns the transform from the target frame to the source frame."""
         return SE3(self.rotation.T, -self.rotation.T @ self.translation_m)
 
     def __matmul__(self, other: SE3) -> SE3:
@@ -92,26 +96,26 @@ class SE3:
 
 
 def rotation_matrix(quaternion: Float64[np.ndarray, " 4"]) -> Float64[np.ndarray, "3 3"]:
-    """The rotation of a unit quaternion x, y, z, w."""
+    """Returns the rotation matrix of a unit quaternion x, y, z, w."""
     x, y, z, w = quaternion
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + 2 * w * cross + 2 * cross @ cross
 
 
 def yaw(quaternions: Float[np.ndarray, "*n 4"]) -> Float[np.ndarray, "*n"]:
-    """The heading of unit quaternions x, y, z, w: the angle about z, radians."""
+    """Returns the heading of unit quaternions x, y, z, w: the angle about z in radians."""
     x, y, z, w = np.moveaxis(quaternions, -1, 0)
     return np.asarray(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
 
 
 def unit_quaternion(rotation: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray, " 4"]:
-    """The quaternion x, y, z, w of a rotation, w at least 0.
+    """Returns the unit quaternion x, y, z, w of a rotation matrix, with w ≥ 0.
 
-    It is the first eigenvector of a symmetric matrix, for every rotation (Bar-Itzhack, 2000): the usual formulas
-    divide by numbers that vanish for some.
+    It is the eigenvector of a symmetric matrix with the largest eigenvalue (Bar-Itzhack, 2000). The usual formulas
+    divide by numbers that vanish for some rotations.
     """
     r = rotation
-    twisted = np.array(
+    symmetric = np.array(
         [
             [r[0, 0] - r[1, 1] - r[2, 2], r[1, 0] + r[0, 1], r[2, 0] + r[0, 2], r[2, 1] - r[1, 2]],
             [r[1, 0] + r[0, 1], r[1, 1] - r[0, 0] - r[2, 2], r[2, 1] + r[1, 2], r[0, 2] - r[2, 0]],
@@ -119,5 +123,5 @@ def unit_quaternion(rotation: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray,
             [r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1], r[0, 0] + r[1, 1] + r[2, 2]],
         ]
     )
-    quaternion = np.linalg.eigh(twisted)[1][:, -1]
+    quaternion = np.linalg.eigh(symmetric)[1][:, -1]
     return quaternion if quaternion[3] >= 0 else -quaternion

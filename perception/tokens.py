@@ -1,4 +1,4 @@
-"""What an encoder gives (`Tokens`) and what a head asks for (`Readout`)."""
+"""The output of an encoder (`Tokens`) and the rows that a head needs (`Readout`)."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ class Tokens:
     """A padded batch of token sets.
 
     Attributes:
-        values: One row a token. Rows that are not valid hold anything finite.
-        valid: True where a token is real, False where it pads.
+        values: One row per token. Padding rows may hold any finite values.
+        valid: False for padding.
     """
 
     values: Float[Tensor, "batch tokens dim"]
     valid: Bool[Tensor, "batch tokens"]
 
     def replace(self, values: Float[Tensor, "batch tokens other_dim"]) -> Tokens:
-        """The same token sets with other values."""
+        """Returns the same token sets with new values."""
         return Tokens(values, self.valid)
 
 
 @dataclass(frozen=True)
 class Readout:
-    """Which token rows a head reads: every row that it does not read need not be computed.
+    """The token rows that a head reads; other rows need not be computed.
 
     Attributes:
-        rows: Row indices into the tokens axis, different for each batch entry; they may repeat and need no order.
-            None reads all rows.
-        valid: False where an index only pads a shorter list. None means that all are valid.
+        rows: Indices into the tokens axis for each batch entry, in any order; they may repeat. None reads all rows.
+        valid: False for padding. None means that all rows are valid.
     """
 
     rows: Int[Tensor, "batch rows"] | None = None
@@ -49,7 +48,7 @@ class Readout:
         return cls(torch.zeros(tokens.values.shape[0], 1, dtype=torch.long, device=tokens.values.device))
 
     def gather(self, values: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch rows dim"]:
-        """The rows that are read, taken from a full set of token values."""
+        """Selects the rows that are read from all token values."""
         if self.rows is None:
             return values
         return values.gather(1, self.rows.unsqueeze(-1).expand(-1, -1, values.shape[-1]))

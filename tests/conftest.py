@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    from perception.models.scene_answerer import SceneAnswerer
+    from perception.scenes.scene import Scene
     from perception.traffic.scenario import MapPolylines, Scenario
+    from perception_nodes.forecasting.tick import Tick
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+START_NS = 1_700_000_000_000_000_000
+
+settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure of the example
+settings.load_profile("no deadline")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads wait for each other where all cores run tests
 
 
 @pytest.fixture(scope="session")
@@ -124,12 +133,121 @@ def made_rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def rooms_store(made_rooms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of the ten rooms and their questions. Do not change."""
-    from perception_tools.prepare import prepare_scannet, prepare_sqa3d
+    from perception_tools.scene_qa.prepare import prepare_scannet, prepare_sqa3d
 
     store = tmp_path_factory.mktemp("rooms_store")
     prepare_scannet(made_rooms, store, processes=1)
     prepare_sqa3d((made_rooms,), store)
     return store
+
+
+@pytest.fixture(scope="session")
+def sensor_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An Argoverse 2 sensor log of 3 s: the ego and two cars drive east, a pedestrian crosses, a cone stands.
+
+    The second car is not seen for half a second. Tests must not change it.
+    """
+    import json
+
+    import pyarrow as pa
+    import pyarrow.feather as feather
+
+    folder = tmp_path_factory.mktemp("logs") / "log0"
+    (folder / "map").mkdir(parents=True)
+    seconds = np.arange(30) / 10
+    stamps = 1_000_000_000 + 100_100_000 * np.arange(30)
+    flat = {"qw": np.ones(30), **{name: np.zeros(30) for name in ("qx", "qy", "qz", "tz_m")}}
+    ego = {"timestamp_ns": stamps, **flat, "tx_m": 500 + 10 * seconds, "ty_m": np.full(30, 80.0)}
+    feather.write_feather(pa.table(ego), folder / "city_SE3_egovehicle.feather")
+    boxes = []
+    for track, category, x, y in [
+        ("11111111-0000-0000-0000-000000000001", "REGULAR_VEHICLE", 12 + 2 * seconds, 0 * seconds),
+        ("22222222-0000-0000-0000-000000000002", "BUS", -15 - seconds**2, 4 + 0 * seconds),
+        ("33333333-0000-0000-0000-000000000003", "PEDESTRIAN", 20 - 10 * seconds, 8 - 1.4 * seconds),
+        ("44444444-0000-0000-0000-000000000004", "CONSTRUCTION_CONE", 9 - 10 * seconds, -4 + 0 * seconds),
+    ]:
+        columns = {"timestamp_ns": stamps, **flat, "tx_m": x, "ty_m": y}
+        sizes = {"length_m": np.full(30, 4.5), "width_m": np.full(30, 1.9), "height_m": np.full(30, 1.6)}
+        table = pa.table({"track_uuid": [track] * 30, "category": [category] * 30, **columns, **sizes})
+        seen = ~((category == "BUS") & (seconds > 0.95) & (seconds < 1.45))
+        boxes.append(table.filter(pa.array(np.broadcast_to(seen, 30))))
+    feather.write_feather(pa.concat_tables(boxes), folder / "annotations.feather")
+    lanes = {}
+    for lane, y in ((7, 80.0), (8, 84.0)):
+        boundaries = {
+            f"{side}_lane_boundary": [{"x": x, "y": edge, "z": 0.0} for x in (450.0, 600.0)]
+            for side, edge in (("left", y + 2), ("right", y - 2))
+        }
+        lanes[str(lane)] = {"id": lane, "lane_type": "VEHICLE", "is_intersection": lane == 8, **boundaries}
+    archive = {"lane_segments": lanes, "pedestrian_crossings": {}, "drivable_areas": {}}
+    (folder / "map" / "log_map_archive_log0____PIT_city_1.json").write_text(json.dumps(archive))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_tick() -> Callable[..., Tick]:
+    """Makes the tick of a step: the ego drives east at 10 m/s, cars beside it at other speeds, a cone stands."""
+    from perception.geometry import SE2
+    from perception.traffic.scenario import AgentKind
+    from perception_nodes.forecasting.tick import Tick
+
+    def make(step: float, *, cars: int = 3, stamp_ns: int | None = None) -> Tick:
+        time_s = 0.1 * step
+        position = [(5.0 + (8 + i) * time_s, 4.0 * (i + 1)) for i in range(cars)] + [(30.0, -3.0)]
+        return Tick(
+            stamp_ns=START_NS + round(time_s * 1e9) if stamp_ns is None else stamp_ns,
+            city_SE2_ego=SE2(10.0 * time_s, 0.0, 0.0),
+            ids=(*(f"car{i}" for i in range(cars)), "cone"),
+            kinds=np.array([AgentKind.VEHICLE] * cars + [AgentKind.CONSTRUCTION]),
+            position=np.array(position),
+            heading=np.linspace(-0.1, 0.1, cars + 1),
+            size=np.tile([4.5, 1.9, 1.6], (cars + 1, 1)),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def scene_answerer() -> SceneAnswerer:
+    """A tiny model with five classes of answers, to which about half of the proposals in `scan` are objects."""
+    import torch
+    from torch import nn
+
+    from perception.encoders.pointnet2 import Level
+    from perception.encoders.text import LstmText
+    from perception.encoders.votenet import VoteNet
+    from perception.frozen.adapter import build_adapter
+    from perception.models.scene_answerer import SceneAnswerer, SceneInput
+    from perception.texts.vocabulary import Vocabulary
+
+    torch.manual_seed(0)
+    levels = (Level(32, 0.5, 8, (6, 8)), Level(16, 0.8, 8, (8, 10)), Level(8, 1.2, 4, (10, 12)))
+    seen = VoteNet(4, torch.ones(3, 3), levels=levels, seed_dim=12, proposals=6, dim=8, neighbours=4)
+    words = Vocabulary.of_texts(
+        ["I stand . I face the bed . what is left of me ? is it red ? how many chairs are here ?"]
+    )
+    block = build_adapter(16, source="random:32x48x4?seed=0", init="default")
+    text = LstmText(words, dim=12, word_dim=6)
+    model = SceneAnswerer(seen, text, block, 5, dim=16, heads=2, pooled_dim=10, input=SceneInput(points=150)).eval()
+    out = seen.propose[-1]
+    assert isinstance(out, nn.Linear)
+    with torch.no_grad():
+        out.bias[:2] = 0
+        for parameter in model.answer_head.parameters():
+            parameter.mul_(4)  # so that answers differ from question to question
+    return model
+
+
+@pytest.fixture(scope="session")
+def scan() -> Scene:
+    """Three hundred points of a small room."""
+    from perception.scenes.scene import Scene
+
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 2, (300, 3)).astype(np.float32)
+    colors = rng.integers(0, 256, (300, 3), np.uint8)
+    nothing = np.zeros(300, np.int64)
+    return Scene("scan", points, colors, nothing, nothing, np.zeros((0, 6), np.float32), nothing[:0], nothing[:0])
 
 
 @pytest.fixture(scope="session")

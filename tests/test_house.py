@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Set
+from dataclasses import replace
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from perception.scenes.classes import BOX_CLASSES
+from perception.texts.answers import AnswerVocabulary
+from perception.texts.vocabulary import Vocabulary
 from perception_nodes.kinds import KINDS
+from perception_tools.extras import MODULES_OF
+from perception_tools.forecasting.model import Training, build_forecaster, save_model
+from perception_tools.forecasting.recipes import ForecastRecipe
+from perception_tools.scene_qa.model import KnownWords, SceneQaTraining, build_answerer, save_answerer
+from perception_tools.scene_qa.recipes import ROOMS
+from perception_tools.tasks import TASKS, all_tasks
+from perception_tools.training.recipes import BlockRecipe
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PACKAGES = {
@@ -25,6 +42,19 @@ MAY_IMPORT = {
     "perception_nodes": {"perception"},
     "perception_tools": {"perception", "perception_datasets", "perception_nodes"},
 }
+FLOORS = (  # of perception/, from top to bottom; each imports from itself and from those below
+    {"models"},
+    {"losses"},
+    {"heads"},
+    {"fusion"},
+    {"encoders"},
+    {"frozen"},
+    {"kernels"},
+    {"traffic", "scenes", "clouds", "images", "clips", "texts"}  # types
+    | {"tokens", "batches", "geometry", "attention", "errors", "files"},
+)
+BESIDE_THE_FLOORS: dict[str, set[str]] = {"metrics": set(), "analysis": set(), "baselines": {"metrics"}}
+"""Folders of perception/ that no floor imports: they import types, themselves and the named folders."""
 NODE_FLOORS = (
     {"kinds"},  # a table of words
     {"security"},
@@ -39,18 +69,21 @@ WITHOUT_A_TEST_FILE = {
     "perception/errors.py": "one exception class",
     "perception/traffic/augmentation.py": "a type without behaviour",
     "perception/encoders/forecasting.py": "protocols; every encoder's and input's tests check what they promise",
+    "perception_tools/training/job.py": "a type without behaviour; each task's job is tested with the task",
+    "perception_tools/forecasting/run.py": "a type without behaviour; the tests of `perception train` parse it",
 }
-EXTRAS = {
-    "open3d",
-    "onnxruntime",
-    "zenoh",
-    "rosbags",
-    "mcap",
-    "prometheus_client",
-    "av",
-    "av2",
-    "transformers",
-    "trimesh",
+IMPORTED_IF_THERE = {"av2"}  # by `perception bench readers`; it comes with [test]
+COME_WITH_THE_CORE_TOO = {"yaml", "jinja2", "markupsafe"}  # gguf needs the first, torch the others
+DECLARED_FOR_ITS_VERSION = {"numcodecs"}
+RUN_AS_A_PROGRAM = {"supervisor"}
+LEFT_OUT_OF_ROBOTS = {"lightning", "perception_datasets", "matplotlib", "tensorboard"}
+"""What loading a model in a node must not import: a trainer, readers, pictures."""
+NEED_AN_EXTRA_OF_THEIR_OWN = {
+    "perception_nodes.block.oip",
+    "perception_nodes.block.oip_client",
+    "perception_nodes.block.over_ray",
+    "perception_nodes.foxglove.process",
+    "perception_nodes.foxglove.drawings",
 }
 
 
@@ -82,6 +115,42 @@ def test_imports_point_one_way(package: str) -> None:
         if (root := module.split(".")[0]) in PACKAGES and root not in allowed
     ]
     assert wrong == []
+
+
+def test_no_floor_of_perception_imports_from_a_higher_one() -> None:
+    may_import = {folder: set().union(*FLOORS[floor:]) for floor, folders in enumerate(FLOORS) for folder in folders}
+    may_import |= {folder: {folder} | FLOORS[-1] | others for folder, others in BESIDE_THE_FLOORS.items()}
+    may_import["__init__"] = set()
+    wrong = []
+    for path in sources("perception"):
+        folder = path.relative_to(PACKAGES["perception"]).with_suffix("").parts[0]
+        assert folder in may_import, f"perception/{folder}: put it on a floor in FLOORS"
+        modules = [module for module in imported_modules(path) if module.split(".")[0] == "perception"]
+        imported = {module.removeprefix("perception.").split(".")[0] for module in modules}
+        wrong += [f"{path.relative_to(CHECKOUT)} imports {other}" for other in sorted(imported - may_import[folder])]
+    assert wrong == []
+
+
+def _modules_in(path: Path, known: Collection[str]) -> set[str]:
+    """The known modules that a file imports; `from package import module` imports the module."""
+    found = set(imported_modules(path))
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & set(known)
+            found = (found - {node.module}) | submodules if len(submodules) == len(node.names) else found | submodules
+    return found & set(known)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    module_of = {}
+    for package, folder in PACKAGES.items():
+        for path in sources(package):
+            parts = path.relative_to(folder).with_suffix("").parts
+            module_of[".".join((package, *parts)).removesuffix(".__init__")] = path
+    imports = {name: _modules_in(path, module_of.keys()) for name, path in module_of.items()}
+    while leaves := {name for name, others in imports.items() if not others & imports.keys()}:
+        imports = {name: others for name, others in imports.items() if name not in leaves}
+    assert sorted(imports) == [], "these are in a circle, or import one that is"
 
 
 def test_imports_between_the_nodes_folders_point_down() -> None:
@@ -127,6 +196,69 @@ def test_no_module_hides_behind_a_vague_name() -> None:
     assert parts & VAGUE_NAMES == set()
 
 
+def test_a_task_is_named_in_its_own_folder_alone() -> None:
+    """A further task is one folder and one line: the one in `TASKS`."""
+    folders = {reference.split(".")[1]: task for reference, task in zip(TASKS, all_tasks(), strict=True)}
+    tools = PACKAGES["perception_tools"]
+    named = []
+    for path in sources("perception_tools"):
+        if path.relative_to(tools).parts[0] in folders:
+            continue
+        text = path.read_text()
+        if path == tools / "tasks.py":
+            text = "\n".join(line for line in text.splitlines() if line.strip(' ",') not in TASKS)
+        quoted = [
+            n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+        ]
+        for folder, task in folders.items():
+            names = {folder, task.name, task.node_kind}
+            if re.search(rf"\b{folder}\b", text) or any(q in names or q.startswith(f"{task.name}/") for q in quoted):
+                named.append(f"{path.relative_to(CHECKOUT)} names {task.name}")
+    assert named == []
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A deployment with a node of each task, around tiny models."""
+    folder = tmp_path_factory.mktemp("deployment")
+    block = BlockRecipe(source="random:32x48x4?seed=0")
+    recipe = ForecastRecipe(block=block, dim=16, heads=2)
+    training = Training("forecast/vectornet-llama", "argoverse1", 1, history_steps=20, future_steps=30, steps=0)
+    save_model(folder / "forecaster.safetensors", build_forecaster(recipe, 30), recipe, training)
+    answering = replace(ROOMS, block=block, dim=16, text_dim=16, word_dim=8, pooled_dim=16)
+    words = KnownWords(Vocabulary(("is", "it")), AnswerVocabulary(("yes", "no")))
+    answerer = build_answerer(answering, words, torch.ones(len(BOX_CLASSES), 3))
+    trained = SceneQaTraining("scene-qa/rooms-llama", "synthetic", scenes=1, questions=1, steps=0)
+    save_answerer(folder / "answerer.safetensors", answerer, answering, words, trained)
+    config = folder / "deployment.yaml"
+    config.write_text(
+        "nodes: {ego: {checkpoint: forecaster.safetensors}}\nscene_qa: {hal: {checkpoint: answerer.safetensors}}\n"
+    )
+    return config
+
+
+@pytest.mark.parametrize("kind", [task.node_kind for task in all_tasks() if task.node_kind])
+def test_a_node_with_its_model_needs_no_trainer_no_reader_and_no_pictures(kind: str, deployment: Path) -> None:
+    code = f"""
+import sys
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+import perception_tools.commands.node, perception_tools.main
+from perception_nodes.operations.deployment import read_deployment
+from perception_tools.tasks import task_of_node
+
+open_node = import_module(task_of_node({kind!r}).node.split(":")[0])
+(plan,) = read_deployment(Path({str(deployment)!r})).nodes_of({kind!r}).values()
+node = open_node.configured_node(plan, None, ExitStack())
+assert node.lifecycle.state.name == "INACTIVE", node.lifecycle.state
+print(sorted({{name.split(".")[0] for name in sys.modules}} & {LEFT_OUT_OF_ROBOTS!r}))
+"""
+    finished = run_python(code)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_says_what_it_is(package: str) -> None:
     undocumented = [
@@ -137,7 +269,22 @@ def test_every_package_says_what_it_is(package: str) -> None:
     assert undocumented == []
 
 
-def test_core_readers_and_the_command_import_without_the_extras() -> None:
+def test_tree_imports_what_is_declared_and_nothing_else() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    core = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    of_core = {root for root, names in packages_distributions().items() if core & set(map(canonicalize_name, names))}
+    of_extras = {module.split(".")[0] for modules in MODULES_OF.values() for module in modules}
+    imported = {m.split(".")[0] for package in PACKAGES for path in sources(package) for m in imported_modules(path)}
+    third_party = imported - PACKAGES.keys() - sys.stdlib_module_names
+    assert sorted(third_party - of_core - of_extras - IMPORTED_IF_THERE) == []
+    assert sorted(of_extras - third_party - DECLARED_FOR_ITS_VERSION - RUN_AS_A_PROGRAM) == []
+    assert sorted(core - {canonicalize_name(n) for m in third_party for n in packages_distributions().get(m, [])}) == []
+
+
+def import_all(names: Iterable[str], installed_extras: Set[str] = frozenset()) -> None:
+    """Imports modules, or every module of packages, in a process of its own in which the other extras are missing."""
+    missing_extras = MODULES_OF.keys() - installed_extras
+    hidden = {module for extra in missing_extras for module in MODULES_OF[extra]} - COME_WITH_THE_CORE_TOO
     code = f"""
 import importlib, pkgutil, sys
 
@@ -149,20 +296,41 @@ class WithoutExtras:  # a finder that does not find them, as where they are not 
         return getattr(self.finder, name)
 
     def find_spec(self, name, path=None, target=None):
-        return None if name.split(".")[0] in {EXTRAS!r} else self.finder.find_spec(name, path, target)
+        is_hidden = any(f"{{name}}.".startswith(f"{{module}}.") for module in {hidden!r})
+        return None if is_hidden else self.finder.find_spec(name, path, target)
 
 sys.meta_path[:] = [WithoutExtras(finder) for finder in sys.meta_path]
-import perception
-for module in pkgutil.walk_packages(perception.__path__, "perception."):
-    importlib.import_module(module.name)
-import perception_datasets.forecasting, perception_tools.main
+from perception_tools.extras import MODULES_OF, missing_extra
+for name in {list(names)!r}:
+    package = importlib.import_module(name)
+    for module in pkgutil.walk_packages(getattr(package, "__path__", []), name + "."):
+        try:
+            importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            if module.name not in {NEED_AN_EXTRA_OF_THEIR_OWN!r} or not missing_extra(error):
+                raise
 """
     finished = run_python(code)
     assert finished.returncode == 0, finished.stderr
 
 
+def test_core_and_the_command_import_without_the_extras() -> None:
+    import_all(["perception", "perception_tools.main"])
+
+
+def test_nodes_import_with_their_own_extra_alone() -> None:
+    import_all(["perception", "perception_nodes"], {"nodes"})
+
+
 @pytest.mark.parametrize(
-    "words", [["--help"], ["train", "--help"], ["train", "forecast/vectornet-llama", "--help"], ["evaluate", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["train", "forecast/vectornet-llama", "--help"],
+        ["sweep", "--help"],
+        ["evaluate", "--help"],
+    ],
 )
 def test_help_starts_within_a_second_and_without_torch(words: list[str]) -> None:
     code = f"""

@@ -1,1 +1,1 @@
-"""Files in the field's own formats to `perception` types."""
+"""Reads data sets in their own file formats into `perception` types, and prepares stores of them for training."""

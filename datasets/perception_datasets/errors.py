@@ -1,4 +1,4 @@
-"""Records of a data set that cannot be read: named, with the reason and the cure, so that the rest can go on."""
+"""Errors for records that cannot be read: file, reason and cure, so that the other records can still be used."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from perception.errors import InputError
 class RecordError(InputError):
     """A file of a data set that cannot be used.
 
-    It is built from one string, so that it crosses process borders (DataLoader workers) unchanged.
+    It takes a single string, so that it can be pickled and raised from a DataLoader worker unchanged.
     """
 
 
 def bad_file(path: Path, reason: str, cure: str) -> RecordError:
-    """The error to raise for a file: where, what was expected and found, what to do."""
+    """Returns the error to raise for a file; `reason` says what was expected and found, `cure` what to do."""
     return RecordError(f"{path}: {reason}; {cure}")
 
 
@@ -26,7 +26,7 @@ def bad_file(path: Path, reason: str, cure: str) -> RecordError:
 def reading(path: Path, cure: str) -> Iterator[None]:
     """Turns what parsers raise on a missing, truncated or malformed file into a RecordError that names the file.
 
-    KeyError is among them: for a JSON or table reader it means that the file lacks something it must have.
+    This includes KeyError: in a JSON or table reader it means that the file lacks a required key or column.
     """
     try:
         yield
@@ -43,18 +43,18 @@ def reading(path: Path, cure: str) -> Iterator[None]:
 
 @dataclass
 class Failures:
-    """The scenarios (or other records) that could not be read, by name, with the reason."""
+    """Records that could not be read: the reason for each, by the record's name."""
 
     reasons: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, error: RecordError) -> None:
-        """Remembers one."""
+        """Adds a record that could not be read."""
         self.reasons[name] = str(error)
 
     def __len__(self) -> int:
         return len(self.reasons)
 
     def report(self, of: int, noun: str = "scenarios") -> str:
-        """What to print at the end: the count, then each name with its reason."""
+        """Returns a summary to print: the count out of `of` records, then each name with its reason."""
         lines = [f"{len(self)} of {of} {noun} could not be read"]
         return "\n".join([*lines, *(f"  {name}: {reason}" for name, reason in self.reasons.items())])

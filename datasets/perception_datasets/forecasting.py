@@ -1,4 +1,4 @@
-"""The front door to forecasting data: a folder, recognised by its layout, becomes a sequence of scenarios."""
+"""Opens forecasting data: detects the format of a folder by its layout."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ LAYOUTS = """\
 
 
 def open_forecasting(folder: Path, split: str, *, limit: int | None = None) -> ScenarioFolder:
-    """The scenarios of a split of a forecasting data set.
+    """Opens one split of a forecasting data set.
 
     Args:
-        folder: The data set's folder: Argoverse 1, Argoverse 2 (recorded, or made by `perception sample`), Argoverse 2
+        folder: Folder of the data set: Argoverse 1, Argoverse 2 (recorded, or made by `perception sample`), Argoverse 2
             sensor logs, or a prepared store.
-        split: `train`, `val` or `test`. A folder that holds scenarios without a split level gives all of them for
+        split: `train`, `val` or `test`. A folder that holds scenarios without a split level returns all of them for
             every split.
-        limit: Only the first so many.
+        limit: Maximum number of scenarios; the first ones are kept.
+
+    Raises:
+        InputError: The folder does not exist, or its layout is not known.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -45,7 +48,7 @@ def open_forecasting(folder: Path, split: str, *, limit: int | None = None) -> S
 
 
 def _listing(folder: Path) -> str:
-    """The first names in a folder, for a message."""
+    """Returns the number of entries in a folder and the first names, for an error message."""
     names = sorted(entry.name for entry in folder.iterdir())
     shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
     return f"{len(names)} entries ({shown})" if names else "an empty folder"

@@ -1,1 +1,1 @@
-"""Answers that need no training, for comparison."""
+"""Baselines that need no training."""

@@ -1,4 +1,4 @@
-"""The forecaster that every learned one has to beat."""
+"""Constant velocity, the baseline of trajectory forecasting."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from perception.errors import InputError
 from perception.traffic.scenario import Forecast, Scenario
 
 WINDOW_STEPS = 5
-"""The velocity is a mean over this many steps: shorter is noise, longer is history."""
+"""Number of steps over which the velocity is averaged: fewer are noisy, more are out of date."""
 
 
 def constant_velocity(scenario: Scenario, agents: Int[np.ndarray, " forecast_agents"]) -> Forecast:
-    """One mode an agent: it goes on with its mean velocity over the last five steps (fewer where seen later).
+    """Forecasts one mode per agent, at its mean velocity over the last five steps, or fewer if it was observed later.
 
-    An agent first seen at the present stands still. The horizon is the scenario's own.
+    An agent observed only at the present step stands still. The horizon is that of the scenario.
 
     Raises:
-        InputError: An agent is not seen at the present, so nothing is known of where it is.
+        InputError: An agent is not observed at the present step, so that its position is unknown.
     """
     present, tracks = scenario.present, scenario.agents
     unseen = agents[~tracks.valid[agents, present]]

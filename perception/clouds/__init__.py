@@ -1,1 +1,1 @@
-"""Sampling and grouping points in plain torch."""
+"""Point clouds: sampling, neighbours and grouping in plain torch and numpy."""

@@ -1,4 +1,4 @@
-"""Points cut into small groups of neighbours, each in a box: what need not be looked at is known from the box."""
+"""Groups neighbouring points into buckets with bounding boxes, so that searches can skip most buckets."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 SIZE = 64
-"""Points a bucket. At 40,000 points 32 took 15 % longer, 128 as long, in sampling as in ball queries."""
+"""Points per bucket. With 40,000 points, sampling and ball queries took 15 % longer with 32, and as long with 128."""
 LEVELS = 7
-"""Halvings of the cloud's extent along each axis, for the order of the points: cells of 5 cm in a room of 7 m."""
+"""Halvings of the cloud's extent per axis for the Z-order: cells of 5 cm in a room of 7 m."""
 
 
 @dataclass(frozen=True)
 class Buckets:
-    """A cloud's points, `SIZE` neighbours a bucket.
+    """The points of a cloud in buckets of `SIZE` neighbours.
 
     Attributes:
-        index: Of the points in the cloud; -1 where the last bucket is filled up by copies of its last point.
+        index: Index of each point in the cloud; -1 for the copies of the last point that fill the last bucket.
         points: Positions.
-        low: The lowest corner of each bucket's box.
-        high: The highest corner.
+        low: Minimum corner of each bucket's box.
+        high: Maximum corner of each bucket's box.
     """
 
     index: Int[Tensor, "buckets size"]
@@ -32,10 +32,10 @@ class Buckets:
     high: Float[Tensor, "buckets 3"]
 
     def square_distance(self, places: Float[Tensor, "places 3"]) -> Float[Tensor, "places buckets"]:
-        """From each place to each box; 0 inside.
+        """Returns the squared distance from each place to each box; 0 inside.
 
-        Never more than the distance to a point of the bucket, rounding included: subtraction, squares and sums round
-        monotonically, and their order here is that of the distances between points.
+        Even with rounding it never exceeds the distance to a point of the bucket: subtractions, squares and sums round
+        monotonically, and their order is that of the distances between points.
         """
         place = places.unsqueeze(1)
         gap = torch.maximum(self.low - place, place - self.high).clamp_min_(0)
@@ -44,7 +44,7 @@ class Buckets:
 
 
 def group_nearby(points: Float[Tensor, "points 3"], eligible: Bool[Tensor, " points"]) -> Buckets:
-    """Cuts the eligible points of a cloud, at least one, into buckets along a Z-order curve."""
+    """Divides the eligible points of a cloud, at least one, into buckets along a Z-order curve."""
     index = eligible.nonzero().squeeze(1)
     index = index[_z_order(points[index]).argsort(stable=True)]
     missing = -len(index) % SIZE
@@ -53,7 +53,7 @@ def group_nearby(points: Float[Tensor, "points 3"], eligible: Bool[Tensor, " poi
 
 
 def _z_order(points: Float[Tensor, "points 3"]) -> Int[Tensor, " points"]:
-    """The place of each point's cell on the curve: the bits of its three cell numbers, interleaved."""
+    """Returns the Morton code of each point's cell: the interleaved bits of its three cell numbers."""
     low = points.amin(0)
     extent = (points.amax(0) - low).amax().clamp_min(torch.finfo(points.dtype).tiny)
     cell = ((points - low) / extent * (2**LEVELS - 1)).long()

@@ -1,10 +1,13 @@
-"""Farthest point sampling on a CPU, exactly as by the definition, from a fifteenth of its distances.
+"""Exact farthest point sampling on a CPU that computes a fifteenth of the distances of the plain algorithm.
 
-The definition passes over all points for every choice. Two observations make most of that unnecessary. Distances to
-what is chosen only shrink: so as long as one of the K farthest points is farther than all others were, the next choice
-is among those K, and only they need be updated. And a choice matters only to points that are nearer to it than to all
-choices before: so when the others are finally updated, most buckets of points (`perception.clouds.buckets`) are left
-out by their box. The inner loop is numpy's, whose calls cost a fifth of torch's on small arrays.
+The plain algorithm visits all points for every choice. Two observations make most of that unnecessary:
+
+- Distances to the chosen points only shrink. As long as one of the K farthest points is farther than all others were,
+  the next choice is among these K, and only they need an update.
+- A choice affects only the points that are nearer to it than to all earlier choices. When the other points are finally
+  updated, the boxes of most buckets (`perception.clouds.buckets`) show that they can be skipped.
+
+The inner loop uses numpy, whose calls cost a fifth of torch's on small arrays.
 """
 
 from __future__ import annotations
@@ -17,13 +20,14 @@ from torch import Tensor
 from perception.clouds.buckets import Buckets, group_nearby
 
 CANDIDATES = 256
-"""K: fewer mean more rounds, more mean larger tables. At 40,000 points 128 took as long, 512 a third longer."""
+"""K: fewer candidates mean more rounds, more mean larger tables. At 40,000 points, 128 took as long and 512 a third
+longer."""
 
 
 def farthest_among(
     points: Float[Tensor, "points 3"], eligible: Bool[Tensor, " points"], first: Int[Tensor, ""], count: int
 ) -> Int[Tensor, " {count}"]:
-    """Indices chosen in one cloud: `first`, then the farthest of the eligible points."""
+    """Returns the indices chosen in one cloud: `first`, then the farthest of the eligible points."""
     chosen = np.full(count, int(first))
     if eligible.any():
         chosen[1:] = FarthestFirst(group_nearby(points, eligible)).choose(points[first].numpy(), count - 1)
@@ -31,10 +35,10 @@ def farthest_among(
 
 
 class FarthestFirst:
-    """Distances of a cloud's points to what was chosen, up to date for all points at each round's start.
+    """Distances of a cloud's points to the chosen ones, up to date for all points at the start of each round.
 
     Args:
-        buckets: The cloud. Rows below are its points in the buckets' order.
+        buckets: The cloud. Rows are its points in the order of the buckets.
     """
 
     def __init__(self, buckets: Buckets) -> None:
@@ -46,7 +50,7 @@ class FarthestFirst:
         self.farthest_in_bucket = self.nearest.max(axis=1)
 
     def choose(self, start: Float[np.ndarray, " 3"], count: int) -> Int[np.ndarray, " {count}"]:
-        """Indices in the cloud of the next `count` choices after a start."""
+        """Returns the indices in the cloud of `count` choices after a start."""
         rows = np.empty(count, dtype=np.int64)
         places, done = start[:, None], 0
         while done < count:
@@ -57,21 +61,21 @@ class FarthestFirst:
             places = self.axes.reshape(3, -1)[:, chosen]
         return self.index[rows]
 
-    def _round(self, most: int) -> Int[np.ndarray, " chosen"]:
-        """Rows of the choices that can be made among the farthest points alone: at least one."""
+    def _round(self, limit: int) -> Int[np.ndarray, " chosen"]:
+        """Returns the rows that can be chosen among the farthest points alone, at least one."""
         nearest = self.nearest.reshape(-1)[: len(self.index)]
         if len(nearest) <= CANDIDATES:
             rows, bound = np.arange(len(nearest)), -np.inf
         else:
             rows = np.argpartition(nearest, len(nearest) - CANDIDATES)[-CANDIDATES:]
             bound = nearest[rows].min()
-        if nearest.max() == bound:  # as many points as this are equally far: the lowest index of all comes next
+        if nearest.max() == bound:  # more points than candidates are equally far: the lowest index comes next
             equal = np.flatnonzero(nearest == bound)
-            return np.full(most if bound == 0 else 1, equal[self.index[equal].argmin()])
-        rows = rows[self.index[rows].argsort()]  # so that of equal distances the lower index is found first
+            return np.full(limit if bound == 0 else 1, equal[self.index[equal].argmin()])
+        rows = rows[self.index[rows].argsort()]  # so that argmax takes the lower index of equal distances
         distance, table = nearest[rows], list(self._distances_among(rows))
         chosen: list[int] = []
-        while len(chosen) < most:
+        while len(chosen) < limit:
             farthest = distance.argmax()
             if distance[farthest] <= bound:
                 break
@@ -80,12 +84,12 @@ class FarthestFirst:
         return np.array(chosen)
 
     def _distances_among(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows rows"]:
-        """Squared."""
+        """Returns the squared distances between rows."""
         x, y, z = (axis - axis[:, None] for axis in self.axes.reshape(3, -1)[:, rows])
         return x * x + y * y + z * z
 
     def _update(self, places: Float[np.ndarray, "3 places"]) -> None:
-        """Lowers the distances of all points that are nearer to a new place than to every one before."""
+        """Lowers the distances of all points that are nearer to a new place than to all earlier ones."""
         gaps = (
             np.maximum(np.maximum(low[:, None] - place, place - high[:, None]), 0)
             for low, high, place in zip(self.low, self.high, places, strict=True)

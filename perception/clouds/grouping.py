@@ -1,7 +1,7 @@
-"""Point-cloud operations in plain torch, with the values of PointNet++'s CUDA kernels: no compiler, any device.
+"""The point operations of PointNet++ in plain torch, for any device and without a compiler.
 
-PointNet++ (https://arxiv.org/abs/1706.02413). The kernels' rules are followed to the choice among equal distances: the
-lower index wins, and squared distances are summed x, y, z in the type of the points.
+The values are those of the CUDA kernels of PointNet++ (https://arxiv.org/abs/1706.02413), including ties: of equal
+distances the lower index wins, and squared distances are summed x, y, z in the type of the points.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from perception.clouds.buckets import Buckets, group_nearby
 from perception.clouds.farthest import farthest_among
 
 ORIGIN_RADIUS_SQUARED = 1e-3
-"""The CUDA kernel never chooses points this near the origin; its authors pad clouds with zeros."""
+"""The CUDA kernel never chooses points this near the origin, since its authors pad clouds with zeros; m²."""
 PAIRS_AT_ONCE = 2**22
-"""Distances that are held at once, which bounds the memory whatever the size of the clouds."""
+"""Maximum number of distances in memory at once, whatever the size of the clouds."""
 
 
 def farthest_points(
@@ -26,17 +26,17 @@ def farthest_points(
     *,
     skip_origin: bool = False,
 ) -> Int[Tensor, "batch {count}"]:
-    """Indices of points, each the farthest from all before it, from the first valid point on.
+    """Farthest point sampling: starts at the first valid point and always adds the point farthest from those chosen.
 
-    Every prefix is itself such a sample, and sampling a sample gives its prefix. Where there are fewer different
-    points than wanted, indices repeat.
+    Every prefix is itself such a sample, and sampling a sample gives its prefix. Indices repeat if there are fewer
+    distinct points than `count`.
 
     Args:
-        points: The clouds.
-        count: How many to choose.
-        valid: False where a point only pads.
-        skip_origin: Whether points within 3.2 cm of the origin are never chosen, but for the first, as in the CUDA
-            kernel of PointNet++ and VoteNet.
+        points: Clouds.
+        count: Number of points to choose.
+        valid: False for padding.
+        skip_origin: Whether to skip points within 3.2 cm of the origin, except the first, as the CUDA kernel of
+            PointNet++ and VoteNet does.
     """
     eligible = torch.ones_like(points[..., 0], dtype=torch.bool) if valid is None else valid
     first = eligible.int().argmax(1)
@@ -54,7 +54,7 @@ def farthest_points_step_by_step(
     eligible: Bool[Tensor, "batch points"],
     first: Int[Tensor, " batch"],
 ) -> Int[Tensor, "batch {count}"]:
-    """The definition of `farthest_points`, one pass over all points a choice: what devices other than a CPU do fast."""
+    """The definition of `farthest_points` with one pass over all points per choice, which is fast except on a CPU."""
     x, y, z = (axis.contiguous() for axis in points.detach().unbind(-1))
     nearest = torch.where(eligible, torch.inf, -1.0).to(points.dtype)
     squared, term = torch.empty_like(nearest), torch.empty_like(nearest)
@@ -76,16 +76,16 @@ def ball_query(
     count: int,
     valid: Bool[Tensor, "batch points"] | None = None,
 ) -> Int[Tensor, "batch centres {count}"]:
-    """Indices of the first points, in the order of their index, that are nearer than `radius` to each centre.
+    """Returns the first `count` points by index that are nearer than `radius` to each centre.
 
-    Where a ball holds fewer, its first point fills up; a ball without any point gets index 0, as in the CUDA kernel.
+    If a ball holds fewer points, its first one is repeated; a ball without points gets index 0, as in the CUDA kernel.
 
     Args:
-        centres: Of the balls.
-        points: The clouds.
-        radius: A point at exactly this distance is outside.
-        count: Points a ball.
-        valid: False where a point only pads.
+        centres: Centres of the balls.
+        points: Clouds.
+        radius: Radius of the balls; a point at exactly this distance is outside.
+        count: Number of points per ball.
+        valid: False for padding.
     """
     clouds = zip(centres.detach(), points.detach(), [None] * len(points) if valid is None else valid, strict=True)
     return torch.stack([_ball_query_of_one(*cloud, radius, count) for cloud in clouds])
@@ -109,7 +109,7 @@ def _ball_query_of_one(
 def _first_in_balls(
     centres: Float[Tensor, "centres 3"], buckets: Buckets, radius: float, count: int, points: int
 ) -> Int[Tensor, "centres {count}"]:
-    """Looks only into the buckets whose box a ball touches."""
+    """Searches only the buckets whose boxes a ball touches."""
     limit = centres.new_tensor(radius) ** 2
     centre, bucket = (buckets.square_distance(centres) < limit).nonzero(as_tuple=True)
     near = _square(buckets.points[bucket] - centres[centre].unsqueeze(1)) < limit
@@ -131,9 +131,9 @@ def nearest_neighbors(
     count: int,
     valid: Bool[Tensor, "batch points"] | None = None,
 ) -> tuple[Float[Tensor, "batch queries {count}"], Int[Tensor, "batch queries {count}"]]:
-    """Distances and indices of the nearest points of each query, nearest first; not squared, in the points' unit.
+    """Returns distances (not squared) and indices of the nearest points of each query, nearest first.
 
-    Points that are not valid come last, at infinite distance. Which of equally distant points come is not defined.
+    Padding comes last, at infinite distance. The order of equally distant points is undefined.
     """
     chunks = []
     for part in queries.split(max(1, PAIRS_AT_ONCE // points[..., 0].numel()), dim=1):
@@ -148,9 +148,9 @@ def three_nearest(
     points: Float[Tensor, "batch points 3"],
     valid: Bool[Tensor, "batch points"] | None = None,
 ) -> tuple[Float[Tensor, "batch queries 3"], Int[Tensor, "batch queries 3"]]:
-    """Distances and indices of each query's three nearest points; of equally distant ones the lower index.
+    """Returns distances and indices of each query's three nearest points; ties go to the lower index.
 
-    Where there are fewer than three valid points, the rest is index 0 at infinite distance.
+    If there are fewer than three valid points, the rest is index 0 at infinite distance.
     """
     chunks = []
     for part in queries.split(max(1, PAIRS_AT_ONCE // points[..., 0].numel()), dim=1):
@@ -171,9 +171,9 @@ def interpolate(
     values: Float[Tensor, "batch points dim"],
     valid: Bool[Tensor, "batch points"] | None = None,
 ) -> Float[Tensor, "batch queries dim"]:
-    """Values of the three nearest points, weighted by 1 / (distance + 1e-8); PointNet++ (§3.4) squares the distance.
+    """Interpolates the values of the three nearest points, weighted by 1 / (distance + 1e-8).
 
-    Each cloud needs at least one valid point.
+    PointNet++ (§3.4) squares the distance. Each cloud needs at least one valid point.
     """
     distance, index = three_nearest(queries, points, valid)
     weight = 1 / (distance + 1e-8)
@@ -184,14 +184,14 @@ def interpolate(
 def take(
     values: Float[Tensor, "batch points dim"], index: Int[Tensor, " batch *rows"]
 ) -> Float[Tensor, "batch *rows dim"]:
-    """The rows of each cloud that its indices name."""
+    """Gathers rows of each cloud by index."""
     batch, points, dim = values.shape
     start = points * torch.arange(batch, device=index.device).view(-1, *[1] * (index.ndim - 1))
     return values.reshape(-1, dim).index_select(0, (index + start).flatten()).view(*index.shape, dim)
 
 
 def _square(vectors: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
-    """Squared lengths, summed x, y, z: `sum(-1)` may take another order, and so round otherwise."""
+    """Returns squared lengths, summed x, y, z; `sum(-1)` may use another order and round differently."""
     x, y, z = vectors.unbind(-1)
     return x * x + y * y + z * z
 
@@ -201,7 +201,7 @@ def _square_distances(
     points: Float[Tensor, "batch points 3"],
     valid: Bool[Tensor, "batch points"] | None,
 ) -> Float[Tensor, "batch queries points"]:
-    """By differences: |a|² - 2ab + |b|² would lose all digits of near points."""
+    """Returns squared distances from differences: |a|² - 2ab + |b|² would lose all digits for near points."""
     x, y, z = (
         query.unsqueeze(-1) - point.unsqueeze(-2)
         for query, point in zip(queries.detach().unbind(-1), points.detach().unbind(-1), strict=True)

@@ -1,1 +1,1 @@
-"""One file an architecture: raw measurements to tokens. No encoder knows the block."""
+"""Encoders from measurements to tokens, one file per architecture; encoders do not depend on the block."""

@@ -1,6 +1,6 @@
 """PointNet++: Deep Hierarchical Feature Learning on Point Sets in a Metric Space (https://arxiv.org/abs/1706.02413).
 
-The single-scale version that VoteNet and its descendants use: relative coordinates are divided by the radius.
+The single-scale version used by VoteNet and its successors, which divides relative coordinates by the radius.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from perception.kernels.linear import InferenceLinear, inference_linear
 
 @dataclass(frozen=True)
 class Level:
-    """One set abstraction.
+    """Sizes of one set abstraction level.
 
     Attributes:
-        centres: How many points it keeps.
-        radius: Of the balls around them, metres.
-        neighbours: Points a ball.
-        widths: Of the layers that every point of a ball passes before the maximum.
+        centres: Number of points that it keeps.
+        radius: Radius of the balls around them, metres.
+        neighbours: Number of points per ball.
+        widths: Widths of the layers applied to every point of a ball before the maximum.
     """
 
     centres: int
@@ -36,10 +36,10 @@ class Level:
 
 
 class PointMLP(nn.Module):
-    """Linear, BatchNorm and ReLU, several times, on each point for itself: what 1x1 convolutions compute.
+    """Layers of linear map, BatchNorm and ReLU applied to each point, equal to 1x1 convolutions.
 
     Args:
-        widths: Of the input, then of each layer.
+        widths: Width of the input, then of each layer.
     """
 
     def __init__(self, widths: Sequence[int]) -> None:
@@ -48,7 +48,7 @@ class PointMLP(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm1d(after) for after in widths[1:])
 
     def forward(self, x: Float[Tensor, "*points features"]) -> Float[Tensor, "*points width"]:
-        """Same points."""
+        """Returns the features of the same points."""
         rows = x.flatten(0, -2)
         for linear, norm in zip(self.linears, self.norms, strict=True):
             rows = (norm(linear(rows)) if self.training else _normed_linear(linear, norm, rows)).relu_()
@@ -58,7 +58,7 @@ class PointMLP(nn.Module):
 def _normed_linear(
     linear: nn.Module, norm: nn.Module, rows: Float[Tensor, "rows features"]
 ) -> Float[Tensor, "rows width"]:
-    """`norm(linear(rows))` outside training: one linear map, and a pass over all rows less."""
+    """Returns `norm(linear(rows))` in evaluation mode as a single linear map, which saves a pass over all rows."""
     assert isinstance(linear, nn.Linear)
     assert isinstance(norm, nn.BatchNorm1d)
     assert norm.running_mean is not None
@@ -69,7 +69,7 @@ def _normed_linear(
 
 
 class SetAbstraction(nn.Module):
-    """Features of the points around each centre to one feature (§3.2)."""
+    """Encodes the features of the points around each centre to one feature (§3.2)."""
 
     def __init__(self, features: int, radius: float, neighbours: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -82,16 +82,16 @@ class SetAbstraction(nn.Module):
         points: Float[Tensor, "batch points 3"],
         features: Float[Tensor, "batch points features"],
     ) -> Float[Tensor, "batch centres width"]:
-        """One feature a centre."""
+        """Returns one feature per centre."""
         index = ball_query(centres, points, self.radius, self.neighbours)
         relative = (take(points, index) - centres.unsqueeze(2)) / self.radius
         encoded = self.mlp(torch.cat([relative, take(features, index)], dim=-1))
-        # The same values: `max` is cheaper to differentiate, `amax` ten times cheaper to compute.
+        # Both give the same values: `max` is cheaper to differentiate, `amax` ten times cheaper to compute.
         return encoded.max(2).values if torch.is_grad_enabled() else encoded.amax(2)
 
 
 class FeaturePropagation(nn.Module):
-    """Features of a coarse level carried to the points of a finer one (§3.4)."""
+    """Interpolates the features of a coarse level at the points of a finer one and encodes them (§3.4)."""
 
     def __init__(self, coarse: int, fine: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -104,24 +104,24 @@ class FeaturePropagation(nn.Module):
         coarse_points: Float[Tensor, "batch coarse 3"],
         coarse: Float[Tensor, "batch coarse coarse_features"],
     ) -> Float[Tensor, "batch fine width"]:
-        """One feature a fine point."""
+        """Returns one feature per fine point."""
         return self.mlp(torch.cat([interpolate(fine_points, coarse_points, coarse), fine], dim=-1))
 
 
 class PointNet2(nn.Module):
-    """Down through all levels, and up again to the centres of the second: the seeds.
+    """The backbone: set abstraction through all levels, then feature propagation to the second level: the seeds.
 
     Args:
-        features: Of a point, beside its coordinates.
-        levels: At least three, each with fewer centres than the one before.
-        widths: Of every feature propagation.
+        features: Number of features per point, besides the coordinates.
+        levels: At least three levels, each with fewer centres than the one before.
+        widths: Widths of every feature propagation.
     """
 
     def __init__(self, features: int, levels: Sequence[Level], widths: Sequence[int]) -> None:
         super().__init__()
         self.centres = [level.centres for level in levels]
         if len(levels) < 3 or self.centres != sorted(self.centres, reverse=True):
-            raise ValueError(f"PointNet2: expected three or more levels of ever fewer centres, got {self.centres}")
+            raise ValueError(f"PointNet2: expected at least three levels with decreasing centres, got {self.centres}")
         out = [level.widths[-1] for level in levels]
         self.down = nn.ModuleList(
             SetAbstraction(before, level.radius, level.neighbours, level.widths)
@@ -136,9 +136,9 @@ class PointNet2(nn.Module):
     def forward(
         self, points: Float[Tensor, "batch points 3"], features: Float[Tensor, "batch points features"]
     ) -> tuple[Int[Tensor, "batch seeds"], Float[Tensor, "batch seeds 3"], Float[Tensor, "batch seeds width"]]:
-        """Indices of the seeds among the points, their places and features."""
+        """Returns the indices of the seeds among the points, their positions and features."""
         chosen = farthest_points(points, self.centres[0])
-        centres = take(points, chosen)  # of every level: the beginning of a sample is a sample
+        centres = take(points, chosen)  # of every level: each prefix of a sample is a sample
         levels = [(points, features)]
         for count, down in zip(self.centres, self.down, strict=True):
             levels.append((centres[:, :count], down(centres[:, :count], *levels[-1])))

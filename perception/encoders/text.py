@@ -1,4 +1,4 @@
-"""Texts to one token a word: an LSTM over word vectors, as in ScanQA and SQA3D, or a pretrained transformer.
+"""Text encoders with one token per word: an LSTM over word vectors, as in ScanQA and SQA3D, or a transformer.
 
 ScanQA (https://arxiv.org/abs/2112.10482), SQA3D (https://arxiv.org/abs/2210.07474).
 """
@@ -20,15 +20,15 @@ from perception.tokens import Tokens
 
 
 class LstmText(nn.Module):
-    """One layer of LSTM, read from the first word to the last.
+    """A unidirectional LSTM of one layer over word vectors.
 
     Args:
-        vocabulary: The known words.
+        vocabulary: Known words.
         dim: Width of the tokens.
-        vectors: A row for each number of the vocabulary (`WordVectors.table`), not trained; None trains vectors from
-            scratch, with zeros for unknown words.
+        vectors: Frozen vector of each number of the vocabulary (`WordVectors.table`); None trains vectors from scratch,
+            with zeros for unknown words.
         word_dim: Width of vectors that are trained from scratch.
-        dropout: Of the numbers in word vectors.
+        dropout: Dropout of word vectors.
     """
 
     def __init__(
@@ -52,24 +52,24 @@ class LstmText(nn.Module):
         self.lstm = nn.LSTM(self.words.embedding_dim, dim, batch_first=True)
 
     def batch(self, texts: Sequence[str]) -> TextBatch:
-        """Texts as `forward` reads them."""
+        """Encodes texts as input of `forward`."""
         return self.vocabulary.encode(texts).to(self.words.weight.device)
 
     def forward(self, texts: TextBatch) -> Tokens:
-        """What the LSTM knows after each word; zeros where a text is padded."""
+        """Returns the LSTM's output after each word; zeros for padding."""
         words = self.dropout(self.words(texts.ids))
         packed = pack_padded_sequence(words, texts.valid.sum(1).cpu(), batch_first=True, enforce_sorted=False)
-        read, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=texts.ids.shape[1])
-        return Tokens(read, texts.valid)
+        encoded, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=texts.ids.shape[1])
+        return Tokens(encoded, texts.valid)
 
 
 class TransformerText(nn.Module):
-    """A pretrained text encoder of the transformers library, and a linear map to our width.
+    """A pretrained text encoder of the transformers library with a linear projection.
 
     Args:
-        folder: Of a model in the hub's layout, with its tokenizer; nothing is downloaded.
+        folder: Folder of a model and its tokenizer in the hub's layout; nothing is downloaded.
         dim: Width of the tokens.
-        frozen: Whether the pretrained weights stay as they are.
+        frozen: Whether the pretrained weights are frozen.
 
     Raises:
         InputError: The folder cannot be used.
@@ -83,34 +83,34 @@ class TransformerText(nn.Module):
         self.project = nn.Linear(encoder.config.hidden_size, dim)
         if self.tokenizer.pad_token_id is None or not self.tokenizer("")["input_ids"]:
             raise InputError(
-                f"{folder}: expected a tokenizer with a padding token that gives an empty text a token too, as those "
-                "of BERT's family do; take such a model"
+                f"{folder}: expected a tokenizer with a padding token and with at least one token for an empty text; "
+                "use a model of BERT's family"
             )
 
     def train(self, mode: bool = True) -> TransformerText:
-        """Keeps a frozen encoder without dropout."""
+        """Sets the mode, but keeps a frozen encoder in evaluation mode, without dropout."""
         super().train(mode)
         self.encoder.train(mode and not self.frozen)
         return self
 
     def batch(self, texts: Sequence[str]) -> TextBatch:
-        """Texts as `forward` reads them: the first `MAX_WORDS` tokens of each."""
+        """Encodes texts as input of `forward`: the first `MAX_WORDS` tokens of each."""
         options = {"padding": True, "truncation": True, "max_length": MAX_WORDS, "return_tensors": "pt"}
         tokens = self.tokenizer(list(texts), **options)
         return TextBatch(tokens["input_ids"], tokens["attention_mask"].bool()).to(self.project.weight.device)
 
     def forward(self, texts: TextBatch) -> Tokens:
-        """One token for each of the tokenizer's."""
+        """Returns one token for each token of the tokenizer."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            read = self.encoder(input_ids=texts.ids, attention_mask=texts.valid.long()).last_hidden_state
-        return Tokens(self.project(read), texts.valid)
+            encoded = self.encoder(input_ids=texts.ids, attention_mask=texts.valid.long()).last_hidden_state
+        return Tokens(self.project(encoded), texts.valid)
 
 
 TextEncoder = LstmText | TransformerText
 
 
 def _load_pretrained(folder: Path) -> tuple[Any, Any]:
-    """Tokenizer and model of a folder."""
+    """Loads tokenizer and model from a folder."""
     try:
         from transformers import AutoModel, AutoTokenizer
     except ImportError as error:

@@ -1,7 +1,7 @@
 """Deep Hough Voting for 3D Object Detection in Point Clouds (VoteNet, https://arxiv.org/abs/1904.09664).
 
-With the sizes of VoteNet's ScanNet model as ScanQA and SQA3D use it: seeds vote for the centre of their object, votes
-are clustered to proposals. What goes on to question answering is a feature of every proposal that is an object.
+The sizes are those of VoteNet's ScanNet model as used by ScanQA and SQA3D. Seeds vote for the centre of their object,
+and votes are clustered to proposals. Question answering uses the features of the proposals that are objects.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ LEVELS = (
     Level(512, 0.8, 16, (128, 128, 256)),
     Level(256, 1.2, 16, (128, 128, 256)),
 )
-"""VoteNet's set abstractions (its appendix)."""
+"""VoteNet's set abstraction levels (appendix)."""
 
 
 @dataclass(frozen=True)
 class Detections:
-    """Votes, and proposals of objects with everything that is predicted of them; scene frame, metres.
+    """Votes and object proposals; scene frame, metres.
 
     Attributes:
-        seed_index: Which points of the cloud the seeds are.
-        seeds: Where they are.
-        votes: Where each seed thinks the centre of its object is.
-        clusters: Votes around which the proposals gather.
-        features: Of the proposals, for question answering.
+        seed_index: Indices of the seeds among the points.
+        seeds: Positions of the seeds.
+        votes: Estimate of each seed for the centre of its object.
+        clusters: Votes at the centres of the proposals' clusters.
+        features: Features of the proposals for question answering.
         objectness: Logits of "no object" and "object".
-        centres: Of the boxes.
-        heading: Logit and residual (radians / π) of the one heading bin: ScanNet's boxes are parallel to the axes, so
-            both say nothing; kept so that the layer has VoteNet's shape.
+        centres: Centres of the boxes.
+        heading: Logit and residual (radians / π) of the only heading bin. Both are meaningless for ScanNet's
+            axis-aligned boxes and kept so that the layer has VoteNet's shape.
         size_scores: Logits of the size classes.
-        size_residuals: For each size class, what the size adds to the class's mean, in mean sizes.
+        size_residuals: Deviation from each size class's mean, relative to the mean.
         class_scores: Logits of the object classes.
-        mean_sizes: Of the size classes.
-        seed_class_scores: Logits of the class of the object that each seed lies on; None where seeds are not named.
+        mean_sizes: Mean size of each size class.
+        seed_class_scores: Logits of the class of each seed's object; None if seeds are not classified.
     """
 
     seed_index: Int[Tensor, "batch seeds"]
@@ -63,41 +63,41 @@ class Detections:
 
     @property
     def valid(self) -> Bool[Tensor, "batch proposals"]:
-        """True for proposals that are objects rather than not; for all of a scene where none is.
+        """True for proposals that are objects; for all proposals of a scene if none is.
 
-        SQA3D's masked softmax likewise spreads over all proposals there.
+        SQA3D's masked softmax also includes all proposals in that case.
         """
         is_object = self.objectness.argmax(-1) == 1
         return is_object | ~is_object.any(1, keepdim=True)
 
     @property
     def tokens(self) -> Tokens:
-        """The proposals' features."""
+        """Features of the proposals as tokens."""
         return Tokens(self.features, self.valid)
 
     @property
     def boxes(self) -> Float[Tensor, "batch proposals 6"]:
-        """Centre, then full size along the axes (of the likeliest size class)."""
+        """Centre, then full size along the axes, for the most probable size class."""
         sizes = self.mean_sizes * (1 + self.size_residuals)
         likeliest = self.size_scores.argmax(-1)[..., None, None].expand(-1, -1, 1, 3)
         return torch.cat([self.centres, sizes.gather(2, likeliest).squeeze(2).clamp_min(0)], dim=-1)
 
 
 class VoteNet(nn.Module):
-    """Points to proposals of objects.
+    """Detects object proposals in a point cloud.
 
     Args:
-        features: Of a point, beside its coordinates.
-        mean_sizes: Mean full size of each class's boxes, metres, see `mean_box_sizes`; sizes are regressed from it.
-        levels: Of the backbone.
+        features: Number of features per point, besides the coordinates.
+        mean_sizes: Mean full size of each class's boxes, metres, see `mean_box_sizes`; sizes are relative to it.
+        levels: Levels of the backbone.
         seed_dim: Width of the seeds' features.
-        proposals: How many.
+        proposals: Number of proposals.
         dim: Width of the proposals' features.
-        radius: Of the balls of votes that make a proposal, metres.
-        neighbours: Votes a proposal.
-        named_seeds: Name the object that each seed lies on too, and tell the proposals what their votes were named.
-            VoteNet does not: it names proposals alone, and only those near the centre of an object learn names, of
-            which there are none at first. Seeds lie on objects from the first step on.
+        radius: Radius of the balls of votes that form a proposal, metres.
+        neighbours: Number of votes per proposal.
+        named_seeds: Whether seeds are also classified, and their class probabilities are features of their votes.
+            VoteNet classifies only proposals, and only those near the centre of an object are trained, of which there
+            are none at first. Seeds lie on objects from the first step on.
     """
 
     mean_sizes: Tensor
@@ -121,26 +121,26 @@ class VoteNet(nn.Module):
         self.backbone = PointNet2(features, levels, (seed_dim, seed_dim))
         self.vote = nn.Sequential(PointMLP((seed_dim, seed_dim, seed_dim)), nn.Linear(seed_dim, 3 + seed_dim))
         self.name = nn.Linear(seed_dim, self.classes) if named_seeds else None
-        told = self.classes if named_seeds else 0
-        self.cluster = SetAbstraction(seed_dim + told, radius, neighbours, (dim, dim, dim))
+        vote_dim = seed_dim + (self.classes if named_seeds else 0)
+        self.cluster = SetAbstraction(vote_dim, radius, neighbours, (dim, dim, dim))
         self.propose = nn.Sequential(PointMLP((dim, dim, dim)), nn.Linear(dim, 2 + 3 + 2 + 5 * self.classes))
 
     def forward(
         self, points: Float[Tensor, "batch points 3"], features: Float[Tensor, "batch points features"]
     ) -> Detections:
-        """Proposals of each scene.
+        """Detects the proposals of each scene.
 
         Args:
             points: Scene frame, metres.
-            features: As `perception.scenes.sample.SceneBatch` says.
+            features: Point features of `perception.scenes.sample.SceneBatch`.
         """
         seed_index, seeds, seed_features = self.backbone(points, features)
         offset, residual = self.vote(seed_features).split([3, seed_features.shape[-1]], dim=-1)
         votes, vote_features = seeds + offset, seed_features + residual
         vote_features = vote_features / vote_features.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-        names = None if self.name is None else self.name(seed_features)
-        if names is not None:
-            vote_features = torch.cat([vote_features, names.softmax(-1)], dim=-1)
+        seed_class_scores = None if self.name is None else self.name(seed_features)
+        if seed_class_scores is not None:
+            vote_features = torch.cat([vote_features, seed_class_scores.softmax(-1)], dim=-1)
         clusters = take(votes, farthest_points(votes, self.proposals))
         proposals = self.cluster(clusters, votes, vote_features)
         objectness, centre, heading, size_scores, residuals, class_scores = self.propose(proposals).split(
@@ -159,19 +159,19 @@ class VoteNet(nn.Module):
             size_residuals=residuals.unflatten(-1, (self.classes, 3)),
             class_scores=class_scores,
             mean_sizes=self.mean_sizes,
-            seed_class_scores=names,
+            seed_class_scores=seed_class_scores,
         )
 
 
 def mean_box_sizes(
     boxes: Float[Tensor, "boxes 6"], kinds: Int[Tensor, " boxes"], classes: int
 ) -> Float[Tensor, "{classes} 3"]:
-    """Mean full size of each class's boxes, for `VoteNet`; the mean of all boxes for a class without any.
+    """Computes the mean full size of each class's boxes for `VoteNet`; the mean of all boxes for a class without any.
 
     Args:
-        boxes: Centre, then full size, of the scenes to be trained on; at least one.
-        kinds: Class of each.
-        classes: How many classes there are.
+        boxes: Centre, then full size, of at least one box of the training scenes.
+        kinds: Class of each box.
+        classes: Number of classes.
     """
     of_class = F.one_hot(kinds, classes).to(boxes.dtype)
     count = of_class.sum(0).unsqueeze(1)

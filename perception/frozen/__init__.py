@@ -1,1 +1,1 @@
-"""The frozen language-model block: its plain definition, its adapter, and where its weights come from."""
+"""The frozen language-model block: its definition, its fast evaluation, its adapter, and its weights."""

@@ -1,8 +1,8 @@
-"""The part that stands between an encoder and its head: project_in → block(s) → post-norm → project_out.
+"""The adapter of the frozen block between encoder and head: project_in → block(s) → post-norm → project_out.
 
 Frozen Transformers in Language Models Are Effective Visual Encoder Layers (Pang et al., ICLR 2024, eq. 2 and §5.1),
-https://arxiv.org/abs/2310.12973. As in the released code nothing normalises before `project_in`, no residual goes
-around the block, and a second RMSNorm of unit gain follows it, which the paper does not mention.
+https://arxiv.org/abs/2310.12973. As in the released code there is no norm before `project_in`, no residual connection
+around the block, and a second RMSNorm of unit gain after it, which the paper does not mention.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.frozen.block import EVERY_ROW, RMSNorm
-from perception.frozen.readout import Regime, read_rows
+from perception.frozen.readout import read_rows
+from perception.frozen.readout_cost import Regime
 from perception.frozen.weights import LoadedBlocks, load_blocks, random_like, read_config
 from perception.tokens import Readout, Tokens
 
@@ -26,19 +27,19 @@ Init = Literal["trunc_normal", "default"]
 
 
 class FrozenBlockAdapter(nn.Module):
-    """Encoder tokens through a language model's block(s), at the encoder's width on both sides.
+    """Passes encoder tokens through blocks of a language model; input and output have the encoder's width.
 
     Attributes:
         project_in: Encoder width → block width.
-        blocks: Run in full but for the last, which computes only the rows that are read.
-        post_norm: Applied to the rows that are read.
+        blocks: Blocks; the last computes only the rows that are read, the others all rows.
+        post_norm: Norm of the rows that are read.
         project_out: Block width → encoder width.
-        source: URI of the blocks' first weights; None where there is no block.
-        fingerprint: Of those weights (`LoadedBlocks.fingerprint`); None where there is no block.
-        residual: Whether the tokens are added to what comes out.
+        source: URI of the blocks' initial weights; None without a block.
+        fingerprint: `LoadedBlocks.fingerprint` of these weights; None without a block.
+        residual: Whether the tokens are added to the output.
         regime: How the block behind `project_in` is evaluated, see `perception.frozen.readout`; None chooses the
-            cheapest way for each batch. All give the same values.
-        input_gain: Of the tokens before `project_in`; 1 but for `match_residual`. Not trained.
+            cheapest regime for each batch. All give the same values.
+        input_gain: Factor of the tokens before `project_in`; 1 except after `match_residual`. Not trained.
     """
 
     input_gain: Tensor
@@ -68,10 +69,10 @@ class FrozenBlockAdapter(nn.Module):
     def match_residual(self, dim: int) -> None:
         """Raises `input_gain` until the first block's input is as large as what the block adds to it.
 
-        A language model's last blocks add vectors of size 10 to a residual stream that is as large. Behind a freshly
-        initialised projection the stream is of size 0.6: what a token was is then lost among what the block adds, and
-        the encoder has to learn through a scramble. The norms inside the block see no difference; only the residual
-        connection does. Where the block adds less than the input (random blocks), the gain stays 1.
+        A language model's last blocks add vectors of size 10 to a residual stream of the same size. After a freshly
+        initialised projection the stream has size 0.6, so that the block's output hides the tokens. The gain changes
+        only the residual connection, since the norms in the block remove it. It stays 1 if the block adds less than
+        its input (random blocks).
         """
         generator = torch.Generator().manual_seed(0)
         z = torch.randn(4, 64, dim, generator=generator)
@@ -80,7 +81,7 @@ class FrozenBlockAdapter(nn.Module):
         self.input_gain.fill_((added.square().mean() / x.square().mean()).sqrt().clamp_min(1))
 
     def forward(self, tokens: Tokens, readout: Readout = EVERY_ROW) -> Float[Tensor, "batch rows dim"]:
-        """The rows that the head reads, in the type that the encoder gave."""
+        """Returns the rows that the head reads, in the type of the encoder's tokens."""
         *early, last = self.blocks
         x, project = tokens.replace(tokens.values * self.input_gain.to(tokens.values.dtype)), self.project_in
         for block in early:
@@ -90,12 +91,12 @@ class FrozenBlockAdapter(nn.Module):
         return readout.gather(tokens.values) + out if self.residual else out
 
     def extra_repr(self) -> str:
-        """Says where the block came from when the module is printed."""
+        """Adds the source of the block to the module's representation."""
         return f"source={self.source!r}, fingerprint={(self.fingerprint or 'none')[:12]}"
 
 
 class MlpControl(nn.Module):
-    """Stands in the block's place in the paper's MLP control (§5.1): GELU, then LayerNorm, each row for itself."""
+    """Replaces the block in the paper's MLP control (§5.1): GELU, then LayerNorm, applied to each row."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -107,12 +108,12 @@ class MlpControl(nn.Module):
         _valid: Bool[Tensor, "batch tokens"] | None,
         readout: Readout = EVERY_ROW,
     ) -> Float[Tensor, "batch rows dim"]:
-        """The rows that are read."""
+        """Returns the rows that are read."""
         return self.norm(F.gelu(readout.gather(x)))
 
 
 class NoBlock(nn.Module):
-    """Stands in the block's place in a baseline: the rows that are read, as they are."""
+    """Replaces the block in a baseline; returns the rows that are read unchanged."""
 
     def forward(
         self,
@@ -120,7 +121,7 @@ class NoBlock(nn.Module):
         _valid: Bool[Tensor, "batch tokens"] | None,
         readout: Readout = EVERY_ROW,
     ) -> Float[Tensor, "batch rows dim"]:
-        """The rows that are read."""
+        """Returns the rows that are read."""
         return readout.gather(x)
 
 
@@ -137,26 +138,26 @@ def build_adapter(
     residual: bool = False,
     seed: int = 0,
 ) -> FrozenBlockAdapter:
-    """An adapter for an encoder of width `dim`.
+    """Builds an adapter for an encoder of width `dim`.
 
     Args:
         dim: Width of the encoder's tokens.
-        kind: `language` takes the source's weights; `random` a block of the same shape with seeded random weights;
-            `mlp` the paper's control, as wide as the source's block; `none` is the baseline, which changes nothing.
+        kind: `language` uses the source's weights; `random` a block of the same shape with seeded random weights;
+            `mlp` the paper's control, as wide as the source's block; `none` is the baseline without a block.
         source: Block URI, see `perception.frozen.weights`. Only its configuration is read for `random` and `mlp`.
-        frozen: Whether the block keeps its weights. Gradients reach the encoder through it in either case. The paper's
-            `language` block is frozen, its `random` one (§B.2) is trained.
-        post_norm: `unit_rms` is the released code's RMSNorm of gain 1 and the block's eps; `llm_final` the model's own
+        frozen: Whether the block is frozen. Gradients reach the encoder through it in either case. The paper's
+            `language` block is frozen, its `random` block (§B.2) is trained.
+        post_norm: `unit_rms` is the released code's RMSNorm with gain 1 and the block's eps; `llm_final` is the model's
             norm after its last block. Neither is trained.
-        bias: Whether the projections have one; in the released code they do not.
-        init: Of the projections: `trunc_normal` (std 0.02) in the released image code, PyTorch's `default` in the
-            video and point-cloud code.
-        matched: Whether the block's input starts as large as what the block adds to it
-            (`FrozenBlockAdapter.match_residual`); the released code does not do that.
-        residual: Whether the tokens are added to what comes out, as in R-LLM (https://arxiv.org/abs/2403.17343).
+        bias: Whether the projections have a bias; in the released code they do not.
+        init: Initialisation of the projections: `trunc_normal` (std 0.02) as in the released image code, or PyTorch's
+            `default` as in the video and point-cloud code.
+        matched: Whether to call `FrozenBlockAdapter.match_residual`; the released code does not.
+        residual: Whether the tokens are added to the output, as in R-LLM (https://arxiv.org/abs/2403.17343).
             `project_out` then starts at zero, so that training starts from the baseline. The released image, video and
-            point-cloud code adds nothing; for motion forecasting, never released, the paper does not say.
-        seed: Of the random block; the projections draw from PyTorch's global generator.
+            point-cloud code does not add them; for motion forecasting, whose code was not released, the paper does not
+            say.
+        seed: Seed of the random block; the projections use PyTorch's global generator.
 
     Raises:
         WeightsError: The source cannot be used.
@@ -167,7 +168,7 @@ def build_adapter(
         width = read_config(source)[0].dim
         project_in, project_out = _projection(dim, width, bias, init), _projection(width, dim, bias, init)
         adapter = FrozenBlockAdapter(project_in, [MlpControl(width)], nn.Identity(), project_out, residual=residual)
-        return _started_from_baseline(adapter)
+        return _start_from_baseline(adapter)
     if kind == "language":
         loaded = load_blocks(source)
     elif kind == "random":
@@ -186,11 +187,11 @@ def build_adapter(
     )
     if matched:
         adapter.match_residual(dim)
-    return _started_from_baseline(adapter)
+    return _start_from_baseline(adapter)
 
 
-def _started_from_baseline(adapter: FrozenBlockAdapter) -> FrozenBlockAdapter:
-    """With a residual connection, nothing is added to the tokens at first."""
+def _start_from_baseline(adapter: FrozenBlockAdapter) -> FrozenBlockAdapter:
+    """Zeroes `project_out` of an adapter with a residual connection, so that it returns its input at first."""
     if adapter.residual:
         for parameter in adapter.project_out.parameters():
             nn.init.zeros_(parameter)

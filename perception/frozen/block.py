@@ -1,10 +1,10 @@
-"""The frozen language-model block, written plainly: this file defines the values, anything faster must equal it.
+"""The definition of the frozen language-model block; faster implementations must give the same values.
 
 Frozen Transformers in Language Models Are Effective Visual Encoder Layers (Pang et al., ICLR 2024, §3),
 https://arxiv.org/abs/2310.12973. A decoder block of a language model is used as an encoder layer: attention is
 bidirectional over all valid tokens, and there is no positional embedding (no rotary embedding in LLaMA).
 
-The state-dict names are our own, the same in every weights file of ours:
+The state-dict names are our own and the same in all our weight files:
 `attention_norm`, `q`, `k`, `v`, `o`, `ffn_norm`, `gate` (LLaMA only), `up`, `down`, each with `.weight`
 and, in OPT blocks, `.bias`.
 """
@@ -27,7 +27,7 @@ EVERY_ROW = Readout()
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square normalisation as LLaMA computes it: in float32 or wider, then cast back, then scaled."""
+    """Root-mean-square normalisation as in LLaMA: computed in float32 or wider, cast back, then scaled."""
 
     def __init__(self, dim: int, eps: float) -> None:
         super().__init__()
@@ -35,17 +35,17 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """The normalised rows."""
+        """Returns the normalised rows."""
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         normed = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
         return normed.to(x.dtype) * self.weight
 
 
 class Linear(nn.Linear):
-    """A linear layer whose product is that of `rows_times`."""
+    """A linear layer that uses `rows_times`."""
 
     def forward(self, input: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
-        """The map."""
+        """Returns x·weightᵀ + bias."""
         return rows_times(input, self.weight, self.bias)
 
 
@@ -68,7 +68,7 @@ class LlamaBlock(nn.Module):
 
     @property
     def config(self) -> BlockConfig:
-        """The shape."""
+        """Shape of the block."""
         dim, ffn_dim, eps = self.q.in_features, self.up.out_features, self.attention_norm.eps
         return BlockConfig("llama", dim, self.heads, self.kv_heads, ffn_dim, eps)
 
@@ -78,14 +78,14 @@ class LlamaBlock(nn.Module):
         valid: Bool[Tensor, "batch tokens"] | None,
         readout: Readout = EVERY_ROW,
     ) -> Float[Tensor, "batch rows dim"]:
-        """The block's output at the rows that are read; keys and values come from every valid token."""
+        """Returns the output of the rows that are read; keys and values come from every valid token."""
         normed = self.attention_norm(x)
         queries = self.q(readout.gather(normed))
         attended = attend(queries, self.k(normed), self.v(normed), valid, self.heads, self.kv_heads)
         return self.finish(readout.gather(x) + self.o(attended))
 
     def finish(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
-        """What follows the first residual sum: the feed-forward part, each row for itself."""
+        """Applies the feed-forward part, which follows the first residual sum, to each row."""
         normed = self.ffn_norm(hidden)
         return hidden + self.down(F.silu(self.gate(normed)) * self.up(normed))
 
@@ -95,7 +95,7 @@ class OptBlock(nn.Module):
 
     def __init__(self, dim: int, heads: int, ffn_dim: int, pre_norm: bool, eps: float) -> None:
         super().__init__()
-        self.heads, self.pre_norm = heads, pre_norm
+        self.heads, self.kv_heads, self.pre_norm = heads, heads, pre_norm
         self.attention_norm = nn.LayerNorm(dim, eps)
         self.q = nn.Linear(dim, dim)
         self.k = nn.Linear(dim, dim)
@@ -107,7 +107,7 @@ class OptBlock(nn.Module):
 
     @property
     def config(self) -> BlockConfig:
-        """The shape."""
+        """Shape of the block."""
         dim, ffn_dim, eps = self.q.in_features, self.up.out_features, self.attention_norm.eps
         return BlockConfig("opt", dim, self.heads, self.heads, ffn_dim, eps, self.pre_norm)
 
@@ -117,14 +117,14 @@ class OptBlock(nn.Module):
         valid: Bool[Tensor, "batch tokens"] | None,
         readout: Readout = EVERY_ROW,
     ) -> Float[Tensor, "batch rows dim"]:
-        """The block's output at the rows that are read; keys and values come from every valid token."""
+        """Returns the output of the rows that are read; keys and values come from every valid token."""
         attention_input = self.attention_norm(x) if self.pre_norm else x
         queries = self.q(readout.gather(attention_input))
         attended = attend(queries, self.k(attention_input), self.v(attention_input), valid, self.heads, self.heads)
         return self.finish(readout.gather(x) + self.o(attended))
 
     def finish(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
-        """What follows the first residual sum, each row for itself."""
+        """Applies everything after the first residual sum to each row."""
         if self.pre_norm:
             return hidden + self.down(F.relu(self.up(self.ffn_norm(hidden))))
         hidden = self.attention_norm(hidden)
@@ -139,9 +139,9 @@ def attend(
     heads: int,
     kv_heads: int,
 ) -> Float[Tensor, "batch rows dim"]:
-    """Bidirectional multi-head attention over the valid tokens; zero where a sample has no valid token.
+    """Bidirectional multi-head attention over the valid tokens; zero if a sample has no valid token.
 
-    PyTorch's kernels give zeros, not NaN, for a query whose every key is masked (since 2.5, values and gradients).
+    Since 2.5, PyTorch's kernels return zeros, not NaN, for a query without valid keys (values and gradients).
     """
     q = queries.unflatten(-1, (heads, -1)).transpose(1, 2)
     k = keys.unflatten(-1, (kv_heads, -1)).transpose(1, 2)
@@ -153,16 +153,16 @@ def attend(
 
 @dataclass(frozen=True)
 class BlockConfig:
-    """The shape of a block: everything about it but its weights.
+    """The shape of a block: everything except its weights.
 
     Attributes:
-        architecture: Which class the block is of.
+        architecture: `LlamaBlock` or `OptBlock`.
         dim: Width of the residual stream, D in the paper.
-        heads: Query heads; each is dim / heads wide.
-        kv_heads: Key/value heads, each shared by heads / kv_heads query heads.
-        ffn_dim: Width inside the feed-forward part.
-        eps: Of the block's norms.
-        pre_norm: Whether norms stand before attention and feed-forward part; False only in OPT-350M.
+        heads: Number of query heads, each dim / heads wide.
+        kv_heads: Number of key/value heads, each shared by heads / kv_heads query heads.
+        ffn_dim: Hidden width of the feed-forward part.
+        eps: Epsilon of the norms.
+        pre_norm: Whether the norms precede attention and feed-forward part; False only in OPT-350M.
     """
 
     architecture: Literal["llama", "opt"]
@@ -179,12 +179,14 @@ class BlockConfig:
         if self.heads % self.kv_heads:
             raise InputError(f"block: expected kv_heads that divide heads, got {self.kv_heads} and {self.heads}")
         if self.architecture == "opt" and self.kv_heads != self.heads:
-            raise InputError(f"block: OPT has one key/value head a head, got {self.kv_heads} for {self.heads} heads")
+            raise InputError(
+                f"block: expected one key/value head per head in OPT, got {self.kv_heads} for {self.heads} heads"
+            )
         if self.architecture == "llama" and not self.pre_norm:
-            raise InputError("block: a LLaMA block has its norms in front, got pre_norm=False")
+            raise InputError("block: expected pre_norm=True in a LLaMA block, got False")
 
     def build(self) -> LlamaBlock | OptBlock:
-        """A block of this shape with PyTorch's initial weights, to be filled by the caller."""
+        """Builds a block of this shape with PyTorch's initial weights, to be overwritten by the caller."""
         if self.architecture == "opt":
             return OptBlock(self.dim, self.heads, self.ffn_dim, self.pre_norm, self.eps)
         return LlamaBlock(self.dim, self.heads, self.kv_heads, self.ffn_dim, self.eps)

@@ -1,17 +1,17 @@
-"""The deployment form of a trained adapter: whatever is constant by now is multiplied out, once.
+"""The deployment form of a trained adapter, with all products of constant matrices precomputed.
 
-In the letters of `readout.py`, with h a query head and g(h) its key/value head:
+The letters are those of `readout.py`; h is a query head and g(h) its key/value head:
 
-    q        [H·e, d]     Wq·A       queries of a row straight from its latent
-    k, v     [G, e, d]    Wk·A, Wv·A  between a head and the latents; the D-wide keys and values never exist
-    gram     [d, d]       W1ᵀ·W1     for the norm of x without x
-    gate, up [F, D]       the feed-forward norm's gain is in them, the post-norm's gain is in `project_out`
+    q        [H·e, d]     Wq·A        queries of a row from its latent
+    k, v     [G, e, d]    Wk·A, Wv·A  between a head and the latents; D-wide keys and values are never computed
+    gram     [d, d]       W1ᵀ·W1      for the norm of x without x
+    gate, up [F, D]       with the feed-forward norm's gain; the post-norm's gain is in `project_out`
 
-so that serving one read row costs its latent attention, 2·D·d for the maps, and the block's output and feed-forward
-matrices. Those last are the *tail*, the same for every pipeline: `BlockTail` is one object (and one file) that all
-pipelines around a block share, and rows of all of them can pass it as one matrix. What is a pipeline's own, its
-`FoldedAttention` and its projection out, is a few million numbers: float32 before a float32 tail, bfloat16 before a
-narrower one where the device multiplies that faster. The tail holds 152 million for LLaMA-7B, in any `Precision`.
+Serving a row that is read then costs its latent attention, 2·D·d for the maps, and the block's output and feed-forward
+matrices. The latter are the *tail*, which is the same for every pipeline: all pipelines around a block share one
+`BlockTail` object (and file), and it can process rows of all of them as one matrix. A pipeline's own parts, its
+`FoldedAttention` and `project_out`, are a few million numbers: in float32 with a float32 tail, in bfloat16 with a
+narrower tail if the device multiplies that faster. The tail of LLaMA-7B has 152 million, in any `Precision`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ TAIL_LINEARS = ("o", "gate", "up", "down")
 
 
 class FoldedAttention(nn.Module):
-    """Attention of one pipeline: from its tokens to what the block's tail needs of the rows that are read.
+    """Attention of one pipeline: computes the input of the block's tail for the rows that are read.
 
     Args:
-        config: Of the block.
-        project_in: d → D, with the adapter's input gain in it; computes the residual stream of the read rows.
+        config: Shape of the block.
+        project_in: d → D including the adapter's input gain; computes the residual stream of the rows that are read.
         to_latent: z → ẑ.
         q: Wq·A.
         k: Wk·A of every key head.
@@ -72,13 +72,13 @@ class FoldedAttention(nn.Module):
 
     @property
     def to_latent(self) -> LatentMap:
-        """From tokens to ẑ."""
+        """Map from tokens to ẑ."""
         return LatentMap(self._ones_before, self.gram, self.config.dim, self.config.eps, self._ones_after)
 
     def forward(
         self, tokens: Tokens, readout: Readout = EVERY_ROW
     ) -> tuple[Float[Tensor, "batch rows width"], Float[Tensor, "batch rows inner"]]:
-        """Of the rows that are read: the residual stream before the block, and all heads' outputs side by side."""
+        """Returns, for the rows that are read, the residual stream before the block and the outputs of all heads."""
         z = tokens.values.to(self.k.dtype)
         latent = self.to_latent(z)
         queries = inference_linear(readout.gather(latent), self.q)
@@ -93,7 +93,7 @@ class FoldedAttention(nn.Module):
         return self.project_in(readout.gather(z)).float(), attended.float()
 
     def absorbs(self, tokens: int, rows: int) -> bool:
-        """Whether it costs less to attend to the latents than to make keys and values of every token."""
+        """Returns whether attending to the latents is cheaper than computing keys and values of every token."""
         heads, (kv_heads, size, dim) = self.config.heads, self.k.shape
         absorbed = 2 * rows * heads * dim * (size + tokens)
         folded = 2 * tokens * size * (kv_heads * dim + rows * heads)
@@ -101,15 +101,15 @@ class FoldedAttention(nn.Module):
 
 
 class BlockTail(nn.Module):
-    """What follows attention in a block, each row for itself: output projection and feed-forward part.
+    """The part of a block after attention, applied to each row: output projection and feed-forward part.
 
     Args:
-        config: Of the block.
-        fingerprint: Of the weights that it was made from.
-        precision: Of the weights.
-        linears: The block's `o`, `gate` (LLaMA only), `up` and `down`, each in that precision, the gain of the norm
-            before the feed-forward part in them.
-        norms: The two norms of OPT-350M, which come after the sums; None in all other blocks.
+        config: Shape of the block.
+        fingerprint: Fingerprint of the block's weights.
+        precision: Precision of the weights.
+        linears: The block's `o`, `gate` (LLaMA only), `up` and `down` in that precision, including the gain of the
+            feed-forward norm.
+        norms: The two norms of OPT-350M, which follow the sums; None for all other blocks.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class BlockTail(nn.Module):
         first, second = norms or (nn.Identity(), norm(config.dim, config.eps, elementwise_affine=False))
         with torch.device("meta"):
             self.block = config.build()
-        # A pipeline's folded maps stand for what comes before attention.
+        # The folded maps of a pipeline replace the layers before attention.
         before = dict.fromkeys(("q", "k", "v"), nn.Identity())
         for name, module in {**before, "attention_norm": first, "ffn_norm": second, **linears}.items():
             self.block.add_module(name, module)
@@ -135,20 +135,20 @@ class BlockTail(nn.Module):
     def forward(
         self, residual: Float[Tensor, "*rows width"], attended: Float[Tensor, "*rows inner"]
     ) -> Float[Tensor, "*rows width"]:
-        """The block's output at rows of whatever pipelines."""
+        """Returns the block's output for rows of any pipelines."""
         return self.block.finish(residual + self.block.o(attended))
 
 
 class FoldedBlock(nn.Module):
-    """A trained adapter with its block, for inference only; called as the adapter is, and gives the same values.
+    """A folded adapter for inference, with the interface and the values of the adapter.
 
     Args:
-        attention: The pipeline's own part in front of the tail.
-        tail: Shared with all pipelines around the same block.
-        post_norm: Without gain.
+        attention: The pipeline's own part before the tail.
+        tail: Tail, shared by all pipelines around the same block.
+        post_norm: Norm without gain.
         project_out: Block width → encoder width.
-        residual: Whether the tokens are added to what comes out.
-        fingerprint: Of the adapter that it was made from.
+        residual: Whether the tokens are added to the output.
+        fingerprint: Fingerprint of the adapter.
     """
 
     def __init__(
@@ -167,25 +167,25 @@ class FoldedBlock(nn.Module):
 
     @torch.inference_mode()
     def forward(self, tokens: Tokens, readout: Readout = EVERY_ROW) -> Float[Tensor, "batch rows dim"]:
-        """The rows that the head reads, in the type that the encoder gave."""
+        """Returns the rows that the head reads, in the type of the encoder's tokens."""
         return self.finish(self.tail(*self.attention(tokens, readout)), tokens, readout)
 
     def finish(
         self, hidden: Float[Tensor, "batch rows width"], tokens: Tokens, readout: Readout
     ) -> Float[Tensor, "batch rows dim"]:
-        """From the tail's output to what the head reads."""
+        """Returns the rows that the head reads, from the output of the tail."""
         out = self.project_out(self.post_norm(hidden)).to(tokens.values.dtype)
         return readout.gather(tokens.values) + out if self.residual else out
 
 
 @torch.no_grad()
 def fold(adapter: nn.Module, precision: Precision = "float32", tail: BlockTail | None = None) -> FoldedBlock:
-    """The deployment form of a trained adapter.
+    """Folds a trained adapter into its deployment form.
 
     Args:
-        adapter: With one language block; it keeps its own weights.
-        precision: Of the tail's weights.
-        tail: Already made from the same block for another pipeline, to be shared.
+        adapter: Adapter with one language block; it is not changed.
+        precision: Precision of the tail's weights.
+        tail: Tail of the same block, made for another pipeline, to be shared.
 
     Raises:
         InputError: The adapter has no language block, or several, or another one than `tail` was made from.
@@ -212,7 +212,7 @@ def fold(adapter: nn.Module, precision: Precision = "float32", tail: BlockTail |
 
 
 def can_fold(block: object) -> TypeGuard[FrozenBlockAdapter]:
-    """Whether a model's block is an adapter around one language block; others are served as they are."""
+    """Returns whether a block is an adapter around one language block; others are served without folding."""
     if not isinstance(block, FrozenBlockAdapter):
         return False
     return len(block.blocks) == 1 and isinstance(block.blocks[0], LlamaBlock | OptBlock)
@@ -222,7 +222,7 @@ def can_fold(block: object) -> TypeGuard[FrozenBlockAdapter]:
 def fold_attention(
     block: LlamaBlock | OptBlock, project_in: nn.Module, input_gain: Tensor, precision: Precision
 ) -> FoldedAttention:
-    """A pipeline's part in front of the tail."""
+    """Folds the part of a pipeline before the tail."""
     assert isinstance(project_in, nn.Linear)
     config = block.config
     scaled = InferenceLinear(project_in.in_features, config.dim, project_in.bias is not None, device="meta")
@@ -238,13 +238,13 @@ def fold_attention(
 
 
 def attention_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The type that a pipeline's own maps are computed in."""
+    """Returns the type of a pipeline's own maps."""
     return torch.bfloat16 if precision != "float32" and has_bfloat16_products(device) else torch.float32
 
 
 @torch.no_grad()
 def fold_tail(block: LlamaBlock | OptBlock, fingerprint: str, precision: Precision) -> BlockTail:
-    """The part of a block that pipelines share."""
+    """Builds the part of a block that pipelines share."""
     linears: dict[str, nn.Linear] = {name: getattr(block, name) for name in TAIL_LINEARS if hasattr(block, name)}
     norms = None
     if isinstance(block, OptBlock) and not block.pre_norm:
@@ -257,7 +257,7 @@ def fold_tail(block: LlamaBlock | OptBlock, fingerprint: str, precision: Precisi
 
 
 def _without_gain(norm: nn.Module, linear: nn.Module) -> tuple[nn.Module, nn.Linear]:
-    """A norm and the layer behind it as a norm without gain and bias and a layer that has them in it."""
+    """Moves gain and bias of a norm into the linear layer after it; returns the plain norm and the new layer."""
     assert isinstance(linear, nn.Linear)
     weight, bias = linear.weight.detach(), None if linear.bias is None else linear.bias.detach()
     if isinstance(norm, RMSNorm):
@@ -273,7 +273,7 @@ def _without_gain(norm: nn.Module, linear: nn.Module) -> tuple[nn.Module, nn.Lin
 
 
 def fingerprint_of(module: nn.Module) -> str:
-    """SHA-256 over all values of a module."""
+    """Returns the SHA-256 of all values of a module."""
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode())

@@ -1,11 +1,11 @@
-"""Folded blocks as files: one for each pipeline, and beside them one for the block's tail, which they share.
+"""Saves and loads folded blocks: one file per pipeline, and one for the block's tail, which pipelines share.
 
     FOLDER/forecaster.safetensors              the pipeline's own maps
-    FOLDER/block-1f0c…-int8.safetensors        the tail: by far the larger
+    FOLDER/block-1f0c…-int8.safetensors        the tail, by far the larger file
 
-Tensors are memory-mapped, not read: processes that load the same tail hold one copy of it between them (but for
-`int8_dynamic`, whose kernel packs a copy of its own). Each file carries a digest of its tensors, and the pipeline's
-the fingerprints of the adapter and of the block that it was folded from.
+Tensors are memory-mapped, so processes that load the same tail share one copy of it (except `int8_dynamic`, whose
+kernel packs its own copy). Each file stores a digest of its tensors, and a pipeline's file also the fingerprints of the
+adapter and of the block that it was folded from.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NORMS = {nn.Identity: "none", nn.RMSNorm: "rms", nn.LayerNorm: "layer"}
 
 
 def save_folded(folded: FoldedBlock, folder: Path, name: str) -> Path:
-    """Writes a pipeline's file, and its tail's unless that is there already; returns the former's path.
+    """Writes the pipeline's file and, unless it exists, the tail's; returns the path of the former.
 
     Raises:
         WeightsError: The folder cannot be written.
@@ -59,14 +59,14 @@ def save_folded(folded: FoldedBlock, folder: Path, name: str) -> Path:
 
 
 def load_folded(path: Path, tail: BlockTail | None = None) -> FoldedBlock:
-    """What `save_folded` wrote.
+    """Loads a pipeline that `save_folded` wrote.
 
     Args:
-        path: Of the pipeline's file.
-        tail: Loaded already for another pipeline; by default the file that is named in this one, beside it.
+        path: Path of the pipeline's file.
+        tail: Tail that is already loaded for another pipeline; by default the file beside it that it names.
 
     Raises:
-        WeightsError: Not such a file, damaged, or around another block than `tail`'s.
+        WeightsError: The file is of another kind, damaged, or folded from another block than `tail`.
     """
     metadata, tensors = _read(path, PIPELINE)
     if tail is None:
@@ -99,22 +99,20 @@ def load_folded(path: Path, tail: BlockTail | None = None) -> FoldedBlock:
 
 
 def load_tail(path: Path, precision: Precision | None = None) -> BlockTail:
-    """A tail's file, memory-mapped.
+    """Loads a tail, memory-mapped.
 
     Args:
-        path: Of the file.
-        precision: `int8_dynamic` for a file of `int8` weights, or the other way round; None takes it as it was saved.
+        path: Path of the tail's file.
+        precision: `int8_dynamic` for a file of `int8` weights, or the reverse; None uses the saved precision.
 
     Raises:
-        WeightsError: Not such a file, damaged, or of weights that `precision` cannot use.
+        WeightsError: The file is of another kind, damaged, or has weights that `precision` cannot use.
     """
     metadata, tensors = _read(path, TAIL)
     saved = cast(Precision, metadata["precision"])
     precision = precision or saved
     if precision != saved and not (precision.startswith("int8") and saved.startswith("int8")):
-        raise WeightsError(
-            f"{path}: its weights are {saved}, asked was {precision}; fold the adapter in that precision"
-        )
+        raise WeightsError(f"{path}: expected {precision} weights, found {saved}; fold the adapter in that precision")
     config = BlockConfig(**json.loads(metadata["config"]))
     linears = {
         name: linear_of(
@@ -162,7 +160,7 @@ def _read(path: Path, kind: str) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes."""
+    """Returns the SHA-256 of names, types, shapes and bytes."""
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
@@ -174,4 +172,4 @@ def _fill(path: Path, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     try:
         module.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
-        raise WeightsError(f"{path}: its tensors do not fit what it says of itself ({error})") from error
+        raise WeightsError(f"{path}: its tensors do not fit its metadata ({error}); fold the adapter again") from error

@@ -1,15 +1,15 @@
-"""The frozen block at the cost of what is read: the values of `block.py` without a D-wide vector for every token.
+"""Fast evaluation of the frozen block: the values of `block.py` without a D-wide vector for every token.
 
-To be computed is `block(project_in(z), valid, readout)`. Two facts make most of that avoidable, with no approximation.
-Heads read few rows, and no other row of the last block affects them. And `project_in` is linear, d → D with d ≪ D:
-everything that attention does with a token depends on d numbers, so keys and values need not exist in D dimensions.
+The result is `block(project_in(z), valid, readout)`. Two facts make most of its computation avoidable, without
+approximation. Heads read few rows, and no other row of the last block affects them. And `project_in` is linear, d → D
+with d ≪ D: attention depends on only d numbers per token, so keys and values need not exist in D dimensions.
 
-The algebra, with the names of the code (h is one of H heads of size e; they share G key/value heads in groups):
+The algebra, with the names in the code (h is one of H heads of size e, which share G key/value heads in groups):
 
-    z      [N, d]   the encoder's tokens; the block's input would be x = z·W1ᵀ
+    z      [N, d]   the encoder's tokens; the block's input is x = z·W1ᵀ
     r      [N, 1]   1/rms(x), without x: mean(x²) = z·(W1ᵀ·W1)·zᵀ / D
     latent [N, d]   ẑ = r·z
-    A      [D, d]   diag(g)·W1, with g the gain of the attention norm: the normalised input would be ẑ·Aᵀ
+    A      [D, d]   diag(g)·W1, with g the gain of the attention norm: the normalised input is ẑ·Aᵀ
     Q_h    [M, e]   ẑ[rows]·Aᵀ·Wq_hᵀ, the queries of the rows that are read
     U_h    [M, d]   Q_h·Wk_h·A, because Q·Kᵀ = Q·(ẑ·Aᵀ·Wkᵀ)ᵀ = (Q·Wk·A)·ẑᵀ
     P_h    [M, N]   softmax(S_h) over the valid tokens, with scores S_h = U_h·ẑᵀ/√e
@@ -20,23 +20,20 @@ The algebra, with the names of the code (h is one of H heads of size e; they sha
 Biases and LayerNorm (OPT) are the same algebra in homogeneous coordinates: latents get a column of ones, matrices a
 column of biases; and LayerNorm is the RMS norm of centred vectors, that is, of W1 with centred columns.
 
-The regimes are the same product with the brackets in other places:
+The regimes compute the same products in different order:
 
     absorbed   as above: for every token d² + 2·M·H·d multiply-adds
-    folded     K = ẑ·(Aᵀ·Wkᵀ), V = ẑ·(Aᵀ·Wvᵀ), then plain attention: d² + 2·G·e·d, and the folding once a call
+    folded     K = ẑ·(Aᵀ·Wkᵀ), V = ẑ·(Aᵀ·Wvᵀ), then plain attention: d² + 2·G·e·d, and the folding once per call
     full       the plain block: d·D + 2·G·e·D
 
-All of it is differentiable tensor arithmetic: gradients to z, W1 and a block in training are exact in each regime, and
-frozen weights get no gradient buffers.
+Everything is differentiable: gradients of z, W1 and a trained block are exact in each regime, and frozen weights get no
+gradient buffers. `perception.frozen.readout_cost` chooses the regime.
 """
 
 from __future__ import annotations
 
-import functools
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -44,13 +41,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.frozen.block import EVERY_ROW, LlamaBlock, OptBlock, attend
+from perception.frozen.readout_cost import Regime, choose_regime, product_costs
 from perception.kernels.linear import inference_linear
 from perception.kernels.products import example_of, rows_times
 from perception.tokens import Readout, Tokens
-
-Regime = Literal["absorbed", "folded", "full"]
-
-logger = logging.getLogger(__name__)
 
 
 def read_rows(
@@ -60,14 +54,14 @@ def read_rows(
     readout: Readout = EVERY_ROW,
     regime: Regime | None = None,
 ) -> Float[Tensor, "batch rows width"]:
-    """`block(project_in(tokens.values), tokens.valid, readout)`, computed in the cheapest of the exact ways.
+    """Returns `block(project_in(tokens.values), tokens.valid, readout)`, computed in the cheapest regime.
 
     Args:
-        block: A language block. Anything else is simply called, as is a block behind anything but a linear layer.
-        project_in: The encoder's width to the block's.
-        tokens: What the encoder gave.
-        readout: The rows that are wanted.
-        regime: Forces the way; None takes the one with the fewest multiply-adds.
+        block: Language block. Other modules are simply called, as is a block behind anything but a linear layer.
+        project_in: Maps the encoder's width to the block's.
+        tokens: Output of the encoder.
+        readout: Rows to compute.
+        regime: Regime to use; None chooses the one with the fewest multiply-adds.
     """
     z, valid = tokens.values, tokens.valid
     if not isinstance(block, LlamaBlock | OptBlock) or type(project_in) is not nn.Linear:
@@ -87,14 +81,14 @@ def read_rows(
 
 @dataclass(frozen=True)
 class LatentMap:
-    """From tokens to ẑ, such that ẑ·Aᵀ is the input of a block's query, key and value layers.
+    """The map from tokens to ẑ, such that ẑ·Aᵀ is the input of a block's query, key and value layers.
 
     Attributes:
-        ones_before: Whether a column of ones goes before the norm, for the bias of `project_in`.
-        gram: W1ᵀ·W1 of the norm's own input (centred for a LayerNorm); None where no norm stands before attention.
+        ones_before: Whether a column of ones is appended before the norm, for the bias of `project_in`.
+        gram: W1ᵀ·W1 (with W1 centred for a LayerNorm); None if there is no norm before attention.
         width: D.
-        eps: Of the norm.
-        ones_after: Whether a column of ones goes behind the norm, for its bias and those of the layers after it.
+        eps: Epsilon of the norm.
+        ones_after: Whether a column of ones is appended after the norm, for its bias and those of later layers.
     """
 
     ones_before: bool
@@ -104,20 +98,20 @@ class LatentMap:
     ones_after: bool
 
     def __call__(self, z: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens latent_dim"]:
-        """ẑ."""
+        """Returns ẑ."""
         latent = z if self.gram is None else z.to(self.gram.dtype)
         if self.ones_before:
             latent = _with_ones(latent)
         if self.gram is not None:
             with torch.autocast(z.device.type, enabled=False):
                 square = (inference_linear(latent, self.gram) * latent).sum(-1, keepdim=True)
-            # Rounding may leave a square a little below zero.
+            # Rounding can make the square slightly negative.
             latent = torch.rsqrt(square.clamp_min(0) / self.width + self.eps) * latent
         return (_with_ones(latent) if self.ones_after else latent).to(z.dtype)
 
 
 def latent_of(block: LlamaBlock | OptBlock, project_in: nn.Linear) -> tuple[LatentMap, Float[Tensor, "in_dim dim"]]:
-    """The map from tokens to ẑ, and A."""
+    """Returns the map from tokens to ẑ, and A."""
     norm, pre_norm = block.attention_norm, isinstance(block, LlamaBlock) or block.pre_norm
     A = homogeneous(project_in)
     A, gram = A.to(torch.promote_types(A.dtype, torch.float32)), None
@@ -144,8 +138,8 @@ def _attend_absorbed(
     A: Float[Tensor, "in_dim latent_dim"],
     valid: Bool[Tensor, "batch tokens"],
 ) -> Float[Tensor, "batch rows inner"]:
-    """Attention to the latents themselves: the key and value matrices are applied on the side of the queries."""
-    groups = _kv_heads(block)
+    """Attention to the latents themselves: key and value matrices are applied to the queries and to the output."""
+    groups = block.kv_heads
     Wk, Wv = (homogeneous(linear).unflatten(0, (groups, -1)) for linear in (block.k, block.v))
     return attend_to_latents(
         queries,
@@ -172,15 +166,15 @@ def attend_to_latents(
     Args:
         queries: Q of all heads.
         latent: ẑ.
-        to_latent: Q [kv_heads, queries, e] to U [kv_heads, queries, latent_dim], each key head by its own matrix.
-        from_latent: C [kv_heads, queries, latent_dim] to O [kv_heads, queries, e].
-        valid: Of the tokens.
+        to_latent: Maps Q [kv_heads, queries, e] to U [kv_heads, queries, latent_dim], with a matrix per key head.
+        from_latent: Maps C [kv_heads, queries, latent_dim] to O [kv_heads, queries, e].
+        valid: False for padding tokens.
         heads: H.
         kv_heads: G.
     """
     batch, rows, _ = queries.shape
     Q = queries.unflatten(-1, (kv_heads, heads // kv_heads, -1)).permute(2, 0, 1, 3, 4).flatten(1, 3)
-    # All heads and rows of a sample are queries over one set of keys, the latents, which are the values too.
+    # All heads and rows of a sample are queries to the same keys and values, the latents.
     U = to_latent(Q).unflatten(1, (batch, -1)).transpose(0, 1).flatten(1, 2)
     keys, mask, scale = latent.unsqueeze(1), valid[:, None, None, :], Q.shape[-1] ** -0.5
     C = F.scaled_dot_product_attention(U.unsqueeze(1), keys, keys, attn_mask=mask, scale=scale).squeeze(1)
@@ -195,9 +189,9 @@ def _attend_folded(
     A: Float[Tensor, "in_dim latent_dim"],
     valid: Bool[Tensor, "batch tokens"],
 ) -> Float[Tensor, "batch rows inner"]:
-    """Plain attention, its keys and values made from the latents by folded matrices."""
+    """Plain attention with keys and values computed from the latents by folded matrices."""
     keys, values = (latent @ (A.mT @ homogeneous(linear).mT) for linear in (block.k, block.v))
-    return attend(queries, keys, values, valid, block.heads, _kv_heads(block))
+    return attend(queries, keys, values, valid, block.heads, block.kv_heads)
 
 
 def _product(
@@ -205,101 +199,18 @@ def _product(
     first: Float[Tensor, "... dim_in between"],
     second: Float[Tensor, "... between dim_out"],
 ) -> Float[Tensor, "... rows dim_out"]:
-    """rows·first·second, with the brackets where they cost less."""
+    """Returns rows·first·second, in the cheaper order."""
     dim_in, between = first.shape[-2:]
-    one_by_one, folded = _product_costs(example_of(rows.shape[-2]), dim_in, between, second.shape[-1])
+    one_by_one, folded = product_costs(example_of(rows.shape[-2]), dim_in, between, second.shape[-1])
     if one_by_one > folded:
         return rows @ (first @ second)
     return rows_times(rows @ first, second.mT) if second.ndim == 2 else rows @ first @ second
 
 
-def _product_costs(rows: int, dim_in: int, between: int, dim_out: int) -> tuple[int, int]:
-    """Multiply-adds of (rows·first)·second and of rows·(first·second)."""
-    return rows * between * (dim_in + dim_out), dim_in * dim_out * (between + rows)
-
-
 def homogeneous(linear: nn.Linear) -> Float[Tensor, "dim_out dim_in"]:
-    """A linear layer's weight; its bias, if any, as one more column."""
+    """Returns a linear layer's weight, with its bias, if any, as a further column."""
     return linear.weight if linear.bias is None else torch.cat([linear.weight, linear.bias.unsqueeze(1)], 1)
 
 
 def _with_ones(x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim+1"]:
     return F.pad(x, (0, 1), value=1.0)
-
-
-def _kv_heads(block: LlamaBlock | OptBlock) -> int:
-    return block.kv_heads if isinstance(block, LlamaBlock) else block.heads
-
-
-@dataclass(frozen=True)
-class Work:
-    """The sizes that decide what an evaluation costs.
-
-    Attributes:
-        batch: B, samples.
-        tokens: N, tokens of a sample, padding included.
-        rows: M, rows read of a sample.
-        dim: d, the encoder's width.
-        width: D, the block's width.
-        heads: H.
-        kv_heads: G.
-        ffn: Weights of the feed-forward part; each row that is read meets every one.
-    """
-
-    batch: int
-    tokens: int
-    rows: int
-    dim: int
-    width: int
-    heads: int
-    kv_heads: int
-    ffn: int
-
-
-def multiply_adds(work: Work, regime: Regime) -> int:
-    """Multiply-adds of one forward evaluation; the backward pass takes about twice as many in every regime."""
-    every, read = work.batch * work.tokens, work.batch * work.rows
-    d, D, size = work.dim, work.width, work.width // work.heads
-    kv_dim = size * work.kv_heads
-    attention = 2 * read * D * work.tokens
-    output_and_ffn = read * (D * D + work.ffn)
-    if regime == "full":
-        return every * D * (d + 2 * kv_dim) + read * D * D + attention + output_and_ffn
-    rms = d * d * (D + every)
-    queries_and_residual = min(_product_costs(read, d, D, D)) + read * d * D
-    if regime == "folded":
-        return rms + queries_and_residual + 2 * d * kv_dim * (D + every) + attention + output_and_ffn
-    queries_of_group = read * work.heads // work.kv_heads
-    to_and_from_latent = 2 * work.kv_heads * min(_product_costs(queries_of_group, size, D, d))
-    latent_attention = 2 * read * work.heads * d * work.tokens
-    return rms + queries_and_residual + to_and_from_latent + latent_attention + output_and_ffn
-
-
-def cheapest(work: Work) -> Regime:
-    """The regime with the fewest multiply-adds (written as a loop because `torch.compile` knows no `min(key=...)`)."""
-    best: Regime = "full"
-    others: tuple[Regime, ...] = ("folded", "absorbed")
-    for other in others:
-        if multiply_adds(work, other) < multiply_adds(work, best):
-            best = other
-    return best
-
-
-def choose_regime(block: LlamaBlock | OptBlock, z: Float[Tensor, "batch tokens dim"], readout: Readout) -> Regime:
-    """The cheapest regime for these sizes, logged."""
-    batch, tokens, dim = map(example_of, z.shape)
-    rows = tokens if readout.rows is None else example_of(readout.rows.shape[1])
-    ffn = sum(part.weight.numel() for part in (block.up, block.down))
-    if isinstance(block, LlamaBlock):
-        ffn += block.gate.weight.numel()
-    work = Work(batch, tokens, rows, dim, block.o.out_features, block.heads, _kv_heads(block), ffn)
-    regime = cheapest(work)
-    if not torch.compiler.is_compiling():
-        _log_choice(regime, dim, work.width, work.heads, work.kv_heads)
-    return regime
-
-
-@functools.cache
-def _log_choice(regime: Regime, dim: int, width: int, heads: int, kv_heads: int) -> None:
-    """Once for each shape of block and encoder and each regime: batches of other sizes may call for another."""
-    logger.info("block %d wide, %d/%d heads, behind %d: %s readout", width, heads, kv_heads, dim, regime)

@@ -1,7 +1,7 @@
-"""Saving a model without the frozen blocks in it, and never loading it around other blocks than it was trained with.
+"""Saves models without their frozen blocks, and refuses to load them around other blocks.
 
-A checkpoint holds `trainable_state_dict(model)` beside `fingerprints(model)`. To a Lightning module, whose checkpoint
-already holds a full state dict, the two hooks are
+A checkpoint holds `trainable_state_dict(model)` and `fingerprints(model)`. In a Lightning module, whose checkpoint
+holds a full state dict, the hooks are
 
     def on_save_checkpoint(self, checkpoint):
         checkpoint["state_dict"] = trainable_state_dict(self)
@@ -23,7 +23,7 @@ from perception.frozen.weights import WeightsError
 
 
 def frozen_block_weights(model: nn.Module) -> dict[str, Tensor]:
-    """The entries of `model.state_dict()` that are weights of frozen blocks."""
+    """Returns the entries of `model.state_dict()` that are weights of frozen blocks."""
     weights = {}
     for path, adapter in _adapters(model).items():
         for name, parameter in adapter.blocks.named_parameters():
@@ -33,21 +33,21 @@ def frozen_block_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def trainable_state_dict(model: nn.Module) -> dict[str, Tensor]:
-    """`model.state_dict()` without the weights of frozen blocks; everything else is kept, trained or not."""
-    left_out = frozen_block_weights(model)
-    return {name: value for name, value in model.state_dict().items() if name not in left_out}
+    """Returns `model.state_dict()` without the weights of frozen blocks."""
+    frozen = frozen_block_weights(model)
+    return {name: value for name, value in model.state_dict().items() if name not in frozen}
 
 
 def fingerprints(model: nn.Module) -> dict[str, dict[str, str | None]]:
-    """Source and fingerprint of the block(s) of every adapter, by its path in the model."""
+    """Returns source and fingerprint of the blocks of every adapter, by its path in the model."""
     return {path: {"source": a.source, "fingerprint": a.fingerprint} for path, a in _adapters(model).items()}
 
 
 def check_fingerprints(model: nn.Module, saved: Mapping[str, Mapping[str, str | None]]) -> None:
-    """Refuses a checkpoint of a model around other blocks.
+    """Checks that a model has the blocks with which a checkpoint was saved.
 
     Raises:
-        WeightsError: The model has other adapters, or other blocks in them, than when it was saved.
+        WeightsError: The model has other adapters or other blocks.
     """
     present = fingerprints(model)
     if present.keys() != saved.keys():
@@ -64,15 +64,15 @@ def check_fingerprints(model: nn.Module, saved: Mapping[str, Mapping[str, str | 
 def load_trainable_state_dict(
     model: nn.Module, state: Mapping[str, Tensor], saved: Mapping[str, Mapping[str, str | None]]
 ) -> None:
-    """Loads what `trainable_state_dict` and `fingerprints` gave; strict in both.
+    """Loads the results of `trainable_state_dict` and `fingerprints`, both strictly.
 
     Raises:
-        WeightsError: The model is built around other blocks, or has other weights than when it was saved.
+        WeightsError: The model has other blocks, or weights of other names or shapes.
     """
     check_fingerprints(model, saved)
     try:
         model.load_state_dict({**state, **frozen_block_weights(model)}, strict=True)
-    except RuntimeError as error:  # PyTorch's word for names and shapes that differ
+    except RuntimeError as error:  # raised by PyTorch if names or shapes differ
         difference = " ".join(str(error).split("\n\t")[1:])
         raise WeightsError(
             f"checkpoint: expected the weights of this version's {type(model).__name__}, got others; train again, "
@@ -81,5 +81,5 @@ def load_trainable_state_dict(
 
 
 def _adapters(model: nn.Module) -> dict[str, FrozenBlockAdapter]:
-    """Every adapter of a model, by its path with a dot at the end."""
+    """Returns every adapter of a model by its path, which ends with a dot."""
     return {f"{p}." if p else "": m for p, m in model.named_modules() if isinstance(m, FrozenBlockAdapter)}

@@ -1,1 +1,1 @@
-"""Where tokens of two modalities meet."""
+"""Fusion of tokens of two modalities."""

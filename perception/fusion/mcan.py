@@ -1,9 +1,9 @@
-"""How a question, a situation and the objects of a scene come together: MCAN's layers, as SQA3D arranges them.
+"""Fusion of situation, question and scene objects with MCAN's layers, arranged as in SQA3D.
 
 Deep Modular Co-Attention Networks for Visual Question Answering (https://arxiv.org/abs/1906.10770), SQA3D
 (https://arxiv.org/abs/2210.07474). Both texts attend to themselves; the objects then attend to themselves and are
-guided by the situation, then by the question. LayerNorm is PyTorch's: MCAN's own divides by the unbiased deviation,
-0.2 % more at width 256.
+guided by the situation, then by the question. LayerNorm is PyTorch's; MCAN's own divides by the unbiased standard
+deviation, which is 0.2 % larger at width 256.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class GuidedAttention(nn.Module):
 
     Args:
         dim: Width of both.
-        heads: They divide `dim`.
-        dropout: Of attention weights.
+        heads: Number of heads; divides `dim`.
+        dropout: Dropout of attention weights.
     """
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
@@ -34,7 +34,7 @@ class GuidedAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x: Float[Tensor, "batch rows dim"], guide: Tokens) -> Float[Tensor, "batch rows dim"]:
-        """What each row gathers. Each batch entry of the guide needs at least one valid token."""
+        """Returns the attention output of each row. Each batch entry of the guide needs at least one valid token."""
         query = self._heads(self.query(x))
         key, value = (self._heads(part) for part in self.key_value(guide.values).chunk(2, dim=-1))
         dropout = self.dropout if self.training else 0.0
@@ -46,12 +46,12 @@ class GuidedAttention(nn.Module):
 
 
 class FusionLayer(nn.Module):
-    """MCAN's SA unit, or SGA where it is guided: attention to oneself, to the guide, and two linear layers; post-norm.
+    """MCAN's SA unit, or its SGA unit if guided: self-attention, attention to the guide, feed-forward part; post-norm.
 
     Args:
         dim: Width of the tokens.
-        heads: They divide `dim`.
-        dropout: Of attention weights, hidden layer and what each part adds.
+        heads: Number of heads; divides `dim`.
+        dropout: Dropout of attention weights, hidden layer and the output of each part.
         guided: Whether there is a guide.
     """
 
@@ -64,7 +64,7 @@ class FusionLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, tokens: Tokens, guide: Tokens | None = None) -> Tokens:
-        """The same tokens, informed by each other and by the guide."""
+        """Returns the tokens after attention to each other and to the guide."""
         x = self.norms[0](tokens.values + self.dropout(self.attend(tokens.values, tokens)))
         if self.follow is not None:
             assert guide is not None
@@ -73,13 +73,13 @@ class FusionLayer(nn.Module):
 
 
 class SceneTextFusion(nn.Module):
-    """Texts that know themselves, and objects that know both texts.
+    """Encodes both texts by self-attention and guides objects by them.
 
     Args:
         dim: Width of all tokens.
-        heads: They divide `dim`.
-        layers: In each of the stacks.
-        dropout: In every layer.
+        heads: Number of heads; divides `dim`.
+        layers: Number of layers in each stack.
+        dropout: Dropout of every layer.
         with_objects: Whether there are objects.
     """
 
@@ -97,7 +97,7 @@ class SceneTextFusion(nn.Module):
         self.objects_by_question = stack(guided=True) if with_objects else nn.ModuleList()
 
     def read(self, situation: Tokens, question: Tokens) -> tuple[Tokens, Tokens]:
-        """Situation and question after their own layers."""
+        """Returns situation and question after their own layers."""
         for layer in self.situation:
             situation = layer(situation)
         for layer in self.question:
@@ -105,45 +105,45 @@ class SceneTextFusion(nn.Module):
         return situation, question
 
     def guide(self, objects: Tokens, situation: Tokens, question: Tokens) -> Tokens:
-        """Objects guided by texts that were `read`."""
+        """Returns the objects guided by texts that were encoded by `read`."""
         return self.guide_by_question(self.guide_by_situation(objects, situation), question)
 
     def guide_by_situation(self, objects: Tokens, situation: Tokens) -> Tokens:
-        """The first half of `guide`."""
+        """Guides the objects by the situation, the first half of `guide`."""
         for layer in self.objects_by_situation:
             objects = layer(objects, situation)
         return objects
 
     def guide_by_question(self, objects: Tokens, question: Tokens) -> Tokens:
-        """The second half of `guide`."""
+        """Guides the objects by the question, the second half of `guide`."""
         for layer in self.objects_by_question:
             objects = layer(objects, question)
         return objects
 
 
 class AttentionPool(nn.Module):
-    """A set of tokens to one vector by learned weights (MCAN's AttFlat).
+    """Pools tokens to one vector by learned weights (MCAN's AttFlat).
 
     Args:
         dim: Width of the tokens.
         out_dim: Width of the vector.
-        dropout: Of the layer that scores the tokens.
+        dropout: Dropout of the layer that scores the tokens.
     """
 
     def __init__(self, dim: int, out_dim: int, dropout: float = 0.1) -> None:
         super().__init__()
-        # A bias of the last layer would add the same to all scores, which the softmax takes away again.
+        # A bias of the last layer would shift all scores equally, which the softmax ignores.
         self.score = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, 1, bias=False))
         self.out = nn.Linear(dim, out_dim)
 
     def forward(
         self, tokens: Tokens, prior: Float[Tensor, "batch tokens"] | None = None
     ) -> tuple[Float[Tensor, "batch out_dim"], Float[Tensor, "batch tokens"]]:
-        """The vector, and the weight of each token in it: 0 where it is not valid; they sum to 1.
+        """Returns the vector and the weight of each token, which is 0 for padding; weights sum to 1.
 
         Args:
-            tokens: To be pooled.
-            prior: What is added to the score of each.
+            tokens: Tokens to pool.
+            prior: Bonus that is added to the score of each token.
         """
         scores = self.score(tokens.values).squeeze(-1).float()
         if prior is not None:

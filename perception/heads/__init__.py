@@ -1,1 +1,1 @@
-"""Tokens to answers. A head declares which token rows it reads."""
+"""Heads: from tokens to answers. A head declares which token rows it reads."""

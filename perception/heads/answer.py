@@ -1,24 +1,28 @@
-"""Answers to questions about a scene, and where the asker stands, as SQA3D's heads (https://arxiv.org/abs/2210.07474)."""
+"""Heads for answers to questions about a scene and for the asker's viewpoint, as in SQA3D.
+
+SQA3D: Situated Question Answering in 3D Scenes (https://arxiv.org/abs/2210.07474).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from perception.scenes.viewpoint import ViewpointEstimate
 
 
 @dataclass(frozen=True)
 class SceneAnswers:
-    """What is answered to some questions.
+    """Answers to questions.
 
     Attributes:
-        logits: Of every known answer.
-        evidence: How much each proposal weighs in the answer; 0 where a proposal is no object, 1 in sum. None where
-            the scene is not seen.
-        viewpoint: Where the asker stands; None where that is not estimated.
-        one_answer: Whether answers compete; else each is judged for itself, since more than one may be right (SQA3D).
+        logits: Logit of every known answer.
+        evidence: Weight of each proposal in the answer; they sum to 1 and are 0 for proposals that are not objects.
+            None if the model does not see the scene.
+        viewpoint: Estimated viewpoint of the asker; None if it is not estimated.
+        one_answer: Whether answers compete. Otherwise each is scored independently, since several may be right (SQA3D).
     """
 
     logits: Float[Tensor, "questions answers"]
@@ -28,36 +32,18 @@ class SceneAnswers:
 
     @property
     def probabilities(self) -> Float[Tensor, "questions answers"]:
-        """Of every known answer to be right; they sum to 1 where answers compete."""
+        """Probability of every known answer to be right; they sum to 1 if answers compete."""
         return self.logits.softmax(-1) if self.one_answer else self.logits.sigmoid()
 
 
-@dataclass(frozen=True)
-class ViewpointEstimate:
-    """Where askers stand and which way they face.
-
-    Attributes:
-        position: Scene frame, metres.
-        quaternion: As it was regressed, x, y, z, w; see `rotation`.
-    """
-
-    position: Float[Tensor, "questions 3"]
-    quaternion: Float[Tensor, "questions 4"]
-
-    @property
-    def rotation(self) -> Float[Tensor, "questions 4"]:
-        """The unit quaternion, as `perception.scenes.scene.Viewpoint.rotation`."""
-        return F.normalize(self.quaternion, dim=-1)
-
-
 class AnswerHead(nn.Sequential):
-    """Pooled features to a logit of every answer.
+    """Maps pooled features to a logit of every answer.
 
     Args:
-        features: Width of what is pooled, all together.
-        dim: Of the hidden layer.
-        answers: How many are known.
-        dropout: Of the hidden layer.
+        features: Total width of the pooled features.
+        dim: Width of the hidden layer.
+        answers: Number of known answers.
+        dropout: Dropout of the hidden layer.
     """
 
     def __init__(self, features: int, dim: int, answers: int, dropout: float = 0.3) -> None:
@@ -65,12 +51,12 @@ class AnswerHead(nn.Sequential):
 
 
 class ViewpointHead(nn.Module):
-    """Pooled features to where the asker stands.
+    """Maps pooled features to the viewpoint of the asker.
 
     Args:
-        features: Width of what is pooled, all together.
-        dim: Of the hidden layer.
-        dropout: Of the hidden layer.
+        features: Total width of the pooled features.
+        dim: Width of the hidden layer.
+        dropout: Dropout of the hidden layer.
     """
 
     def __init__(self, features: int, dim: int, dropout: float = 0.1) -> None:
@@ -78,6 +64,6 @@ class ViewpointHead(nn.Module):
         self.layers = nn.Sequential(nn.Linear(features, dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, 7))
 
     def forward(self, pooled: Float[Tensor, "questions features"]) -> ViewpointEstimate:
-        """One estimate a question."""
+        """Returns one estimate per question."""
         position, quaternion = self.layers(pooled).split([3, 4], dim=-1)
         return ViewpointEstimate(position, quaternion)

@@ -13,8 +13,8 @@ from perception.encoders.vectornet.vectorize import POSITION_SCALE
 from perception.traffic.scenario import STEP_S
 
 CONTROL_POINTS = 6
-"""Of a deviation, its fixed start not counted. The best such curves miss the true ends of AV1-mini's val scenes by
-0.10 m, the size of the tracks' own noise."""
+"""Number of control points of a deviation, without its fixed start. The best such curves miss the true ends of
+AV1-mini's val scenes by 0.10 m, the size of the tracks' own noise."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TrajectoryModes:
 
     @property
     def probabilities(self) -> Float[Tensor, "*agents modes"]:
-        """Of the modes, in float32."""
+        """Probabilities of the modes, in float32."""
         return self.logits.float().softmax(dim=-1)
 
 

@@ -1,1 +1,1 @@
-"""Products by the fastest kernel of the device, in full and in narrow precisions."""
+"""Matrix products by the fastest kernel of the device, in float32 and with narrow weights."""

@@ -1,9 +1,9 @@
-"""Float32 products with weights that are not trained, by the fastest kernel that PyTorch brings for the device.
+"""Float32 products with weights that are not trained, by the fastest kernel that PyTorch contains for the device.
 
-On x86 PyTorch hands float32 products to MKL, which on AMD's processors leaves half of AVX-512's width unused: 115
-GFLOP/s a core on Zen 5, where oneDNN, which PyTorch brings too and `torch.compile` calls, reaches 250. In inference all
-linear layers may take it (`for_inference`); in training it has gradients for frozen weights only (`frozen_linear`).
-On other devices and processors, and for other types, everything here is PyTorch's own way.
+On x86 PyTorch computes float32 products with MKL, which uses only half of AVX-512's width on AMD processors: 115
+GFLOP/s per core on Zen 5. oneDNN, which PyTorch contains too and `torch.compile` uses, reaches 250. All linear layers
+can use it in inference (`for_inference`), products with frozen weights also in training (`frozen_linear`). On other
+devices and processors, and for other types, PyTorch's own kernels are used.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
 ROW_STEP = 16
-"""oneDNN writes a kernel for every number of rows, 0.3 ms each time. In a stream that is another one in every frame, so
-beyond the first multiple of this rows are filled up to one: few numbers, and all are soon known."""
+"""oneDNN compiles a kernel for every new number of rows, which takes 0.3 ms. The number changes with every frame of a
+stream, so beyond this number rows are padded to a multiple of it, for which few kernels suffice."""
 FEW_ROWS = 1024
-"""Beyond so many, to copy them in order to fill them up costs more than it saves."""
+"""Beyond this number of rows, the copy that padding needs costs more than it saves."""
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -32,17 +32,14 @@ def inference_linear(
     weight: Float[Tensor, "out_dim in_dim"],
     bias: Float[Tensor, " out_dim"] | None = None,
 ) -> Float[Tensor, "*rows out_dim"]:
-    """`x·weightᵀ + bias` by the fastest kernel, where no gradient is wanted; as `F.linear` elsewhere."""
-    return (onednn_linear if suits_onednn(x, weight) else F.linear)(x, weight, bias)
+    """Computes `x·weightᵀ + bias` by the fastest kernel if gradients are disabled, otherwise by `F.linear`."""
+    if not torch.is_grad_enabled() and suits_onednn(x, weight):
+        return onednn_linear(x, weight, bias)
+    return F.linear(x, weight, bias)
 
 
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether no gradient is wanted, and oneDNN's kernel is the faster one."""
-    return not torch.is_grad_enabled() and onednn_is_faster(x, weight)
-
-
-def onednn_is_faster(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN's kernel takes this product, and is the faster one; PyTorch's own says better what is wrong."""
+    """Returns whether oneDNN's kernel can compute `x·weightᵀ` and is faster; False for shapes that do not fit."""
     return (
         x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
@@ -57,7 +54,7 @@ def onednn_is_faster(x: Tensor, weight: Tensor) -> bool:
 def onednn_linear(
     x: Float[Tensor, "*rows in_dim"], weight: Float[Tensor, "out_dim in_dim"], bias: Float[Tensor, " out_dim"] | None
 ) -> Float[Tensor, "*rows out_dim"]:
-    """`x·weightᵀ + bias` where `suits_onednn`; weights are used as they lie, so that processes can share them."""
+    """Computes `x·weightᵀ + bias` by oneDNN if `suits_onednn`; weights are not copied, so processes can share them."""
     rows = x.reshape(-1, x.shape[-1])
     count = rows.shape[0]
     if ROW_STEP < count <= FEW_ROWS:
@@ -67,7 +64,7 @@ def onednn_linear(
 
 
 class _FrozenProduct(torch.autograd.Function):
-    """`x·weightᵀ` by oneDNN, in both directions; the weight gets no gradient."""
+    """`x·weightᵀ` by oneDNN, forward and backward; the weight gets no gradient."""
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor) -> Tensor:
@@ -84,35 +81,29 @@ class _FrozenProduct(torch.autograd.Function):
         return onednn_linear(grad, weight.mT, None), None
 
 
-def suits_frozen(x: Tensor, weight: Tensor) -> bool:
-    """Whether `frozen_linear` takes this product: eagerly, of a weight that is not trained, where it is faster."""
-    trained = weight.requires_grad and torch.is_grad_enabled()
-    return not trained and not torch.compiler.is_compiling() and onednn_is_faster(x, weight)
-
-
 def frozen_linear(
     x: Float[Tensor, "*rows in_dim"], weight: Float[Tensor, "out_dim in_dim"]
 ) -> Float[Tensor, "*rows out_dim"]:
-    """`x·weightᵀ` where `suits_frozen`; differentiable once in x."""
+    """Computes `x·weightᵀ` by oneDNN if `suits_onednn`, for a weight that is not trained; differentiable once, in x."""
     return _FrozenProduct.apply(x, weight)  # pyright: ignore[reportReturnType]
 
 
 class InferenceLinear(nn.Linear):
-    """A linear layer that takes the fastest kernel wherever no gradient is wanted."""
+    """A linear layer that uses the fastest kernel if gradients are disabled."""
 
     @override
     def forward(self, input: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
-        """The map."""
+        """Returns x·weightᵀ + bias."""
         return inference_linear(input, self.weight, self.bias)
 
 
 def for_inference(module: Module) -> Module:
-    """The same module with `InferenceLinear` for every linear layer; parameters and buffers are shared, not copied."""
+    """Returns the module with every linear layer as `InferenceLinear`; parameters and buffers are shared."""
     return with_linears(module, InferenceLinear)
 
 
 def with_linears(module: Module, kind: type[nn.Linear]) -> Module:
-    """The same module with every linear layer of one kind, also those that go another way to the same map."""
+    """Returns the module with every linear layer, including subclasses of it, as another class; see `for_inference`."""
     made = copy.copy(module)
     if isinstance(module, nn.Linear):
         made.__class__ = kind  # pyright: ignore[reportAttributeAccessIssue]

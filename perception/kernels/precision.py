@@ -1,7 +1,7 @@
-"""Linear layers for inference whose weights are kept narrower than float32.
+"""Linear layers for inference with weights narrower than float32.
 
-What serving one frame costs is mostly the reading of weights, so half or a quarter of the bytes is most of the gain;
-the arithmetic follows what the processor has. No kernel here is our own: they are PyTorch's.
+Serving a frame is mostly bound by reading weights, so most of the gain comes from storing half or a quarter of the
+bytes; the arithmetic depends on the processor. All kernels are PyTorch's.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from torch import Tensor, nn
 from perception.kernels.products import rows_times
 
 Precision = Literal["float32", "bfloat16", "int8", "int8_dynamic"]
-"""Of weights, and for `int8_dynamic` of the activations that meet them too, scaled anew in every call."""
+"""Type of the weights; `int8_dynamic` also converts the activations, with a new scale in every call."""
 
 FEW_ROWS = 8
-"""Up to here PyTorch's kernels that widen weights one by one are faster than widening a slice and multiplying."""
+"""Maximum number of rows for which PyTorch's int8 kernel is faster than widening slices of the weight."""
 INT8_KERNEL_BYTES = 16
-"""PyTorch's kernel of int8 weights for few rows reads them so many at a time, from addresses that are multiples of it:
-with AVX-512 other weights end the process (PyTorch 2.13)."""
+"""PyTorch's int8 kernel for few rows reads this many bytes at once, from aligned addresses. With AVX-512 it crashes the
+process for other weights (PyTorch 2.13)."""
 SLICE_ROWS = 256
-"""Rows of a weight that are widened at once: 4 MB of a LLaMA-7B matrix in float32, which a processor's cache holds."""
+"""Rows of a weight that are widened at once: 4 MB in float32 for LLaMA-7B, which fit into a processor's cache."""
 
 
 def with_precision(linear: nn.Linear, precision: Precision) -> nn.Module:
-    """A float32 layer's map, its weights kept as `precision` says."""
+    """Returns a layer that computes the same map as a float32 layer, with weights of another precision."""
     weight, scale = linear.weight.detach(), None
     if precision == "bfloat16":
         weight = weight.bfloat16()
@@ -44,7 +44,7 @@ def linear_of(
     scale: Float32[Tensor, " out_dim"] | None,
     bias: Float32[Tensor, " out_dim"] | None,
 ) -> nn.Module:
-    """The layer around weights that have their precision already; they are kept, not copied."""
+    """Returns a layer around weights that already have the precision; they are not copied."""
     if precision == "float32":
         return Float32Linear(weight, bias)
     if precision == "bfloat16":
@@ -56,17 +56,17 @@ def linear_of(
 def quantize(
     weight: Float[Tensor, "out_dim in_dim"],
 ) -> tuple[Int8[Tensor, "out_dim in_dim"], Float32[Tensor, " out_dim"]]:
-    """A weight as int8 and one scale for each output, symmetric: weight ≈ int8 · scale."""
+    """Quantises a weight symmetrically to int8 with a scale per output: weight ≈ int8 · scale."""
     scale = weight.abs().amax(dim=1).float().clamp_min(torch.finfo(torch.float32).tiny) / 127
     return (weight / scale.unsqueeze(1)).round().to(torch.int8), scale
 
 
 class Float32Linear(nn.Module):
-    """Weights in float32.
+    """A linear layer with weights in float32.
 
     Args:
-        weight: Kept as it is, not copied.
-        bias: Added to the outputs.
+        weight: Weight; it is not copied.
+        bias: Bias.
     """
 
     weight: Tensor
@@ -78,16 +78,16 @@ class Float32Linear(nn.Module):
         self.register_buffer("bias", bias)
 
     def forward(self, x: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
-        """The map."""
+        """Returns x·weightᵀ + bias."""
         return rows_times(x, self.weight, self.bias)
 
 
 class Bfloat16Linear(nn.Module):
-    """Weights in bfloat16; products in bfloat16 where the device has them, otherwise in float32.
+    """A linear layer with weights in bfloat16, and products in bfloat16 if the device supports them, else in float32.
 
     Args:
-        weight: Kept as it is, not copied.
-        bias: In float32.
+        weight: Weight; it is not copied.
+        bias: Bias in float32.
     """
 
     weight: Tensor
@@ -99,7 +99,7 @@ class Bfloat16Linear(nn.Module):
         self.register_buffer("bias", bias)
 
     def forward(self, x: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
-        """The map, in the type of x."""
+        """Returns x·weightᵀ + bias in the type of x."""
         if has_bfloat16_products(x.device):
             out = F.linear(x.bfloat16(), self.weight).to(x.dtype)
         else:
@@ -108,12 +108,12 @@ class Bfloat16Linear(nn.Module):
 
 
 class Int8Linear(nn.Module):
-    """Weights in int8 with one scale an output; activations stay as they are.
+    """A linear layer with weights in int8, a scale per output, and activations in their own type.
 
     Args:
-        weight: Kept as it is, not copied.
-        scale: Of each output.
-        bias: In float32.
+        weight: Weight without its scale; it is not copied.
+        scale: Scale of each output.
+        bias: Bias in float32.
     """
 
     weight: Tensor
@@ -132,7 +132,7 @@ class Int8Linear(nn.Module):
         self.register_buffer("bias", bias)
 
     def forward(self, x: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
-        """The map, in the type of x."""
+        """Returns x·weightᵀ·scale + bias in the type of x."""
         rows = x.flatten(0, -2)
         if x.device.type == "cpu" and len(rows) <= FEW_ROWS and self._fits_kernel():
             out = torch.ops.aten._weight_int8pack_mm(rows.bfloat16(), self.weight, self.scale.bfloat16()).to(x.dtype)
@@ -146,17 +146,17 @@ class Int8Linear(nn.Module):
 
 
 class DynamicInt8Linear(Int8Linear):
-    """Weights and activations in int8, the latter scaled by each call's largest: the fastest for a CPU.
+    """A linear layer with weights and activations in int8, the fastest on a CPU.
 
-    On a processor without VNNI activations get 7 bits, so that its 16-bit sums of two products cannot overflow. The
-    kernel (FBGEMM's: for up to 64 rows of a LLaMA-7B block up to twice as fast as oneDNN's, on Zen 3) wants weights in
-    an order of its own: they are packed, which copies them, when they are first used.
+    Activations are scaled by the largest value of each call. On a processor without VNNI they get 7 bits, so that its
+    16-bit sums of two products cannot overflow. The kernel is FBGEMM's, which for up to 64 rows of a LLaMA-7B block is
+    up to twice as fast as oneDNN's on Zen 3. It needs packed weights: they are copied when they are first used.
     """
 
     _packed: Any = None
 
     def forward(self, x: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
-        """The map, in the type of x. On devices other than a CPU activations stay as they are."""
+        """Returns x·weightᵀ·scale + bias in the type of x. Other devices than a CPU do not quantise activations."""
         if x.device.type != "cpu":
             return super().forward(x)
         if self._packed is None:
@@ -164,7 +164,7 @@ class DynamicInt8Linear(Int8Linear):
         return torch.ops.quantized.linear_dynamic(x.float(), self._packed, reduce_range=not has_vnni()).to(x.dtype)
 
     def _pack(self) -> Any:
-        with warnings.catch_warnings():  # PyTorch 2.13 calls quantized tensors deprecated, and has no other way to here
+        with warnings.catch_warnings():  # deprecated in PyTorch 2.13 without a replacement
             warnings.filterwarnings("ignore", message="torch.quantize_per_tensor")
             zero_points = torch.zeros(len(self.scale), dtype=torch.long)
             weight = torch.ops.aten._make_per_channel_quantized_tensor(self.weight, self.scale.double(), zero_points, 0)
@@ -172,17 +172,17 @@ class DynamicInt8Linear(Int8Linear):
 
 
 def has_bfloat16_products(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 faster than float32."""
+    """Returns whether the device multiplies bfloat16 faster than float32."""
     if device.type == "cpu":
         return torch.cpu._is_avx512_bf16_supported()
     return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def has_vnni() -> bool:
-    """Whether this processor sums int8 products in 32 bits."""
+    """Returns whether this processor sums int8 products in 32 bits."""
     return torch.cpu._is_vnni_supported()
 
 
 def _widened(x: Float[Tensor, "*rows in_dim"], weight: Tensor) -> Float[Tensor, "*rows out_dim"]:
-    """x·weightᵀ, the weight widened slice by slice so that it crosses the memory bus narrow."""
+    """Returns x·weightᵀ, widening the weight slice by slice so that it is read from memory in its narrow type."""
     return torch.cat([F.linear(x, part.to(x.dtype)) for part in weight.split(SLICE_ROWS)], dim=-1)

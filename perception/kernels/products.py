@@ -1,15 +1,17 @@
-"""The product that nearly all of a block's time goes into: a few rows with a large weight."""
+"""The product of a few rows with a large weight, on which a block spends most of its time."""
 
 from __future__ import annotations
+
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from perception.kernels.linear import frozen_linear, suits_frozen
+from perception.kernels.linear import frozen_linear, suits_onednn
 
 FEW_ROWS = 1024
-"""Up to here a product is taken from the left."""
+"""Maximum number of rows for which the product is computed as (weight·xᵀ)ᵀ."""
 
 
 def rows_times(
@@ -17,15 +19,16 @@ def rows_times(
     weight: Float[Tensor, "out_dim in_dim"],
     bias: Float[Tensor, " out_dim"] | None = None,
 ) -> Float[Tensor, "*rows out_dim"]:
-    """`x·weightᵀ + bias` by the fastest kernel for frozen weights, elsewhere for few rows as `(weight·xᵀ)ᵀ`.
+    """Computes `x·weightᵀ + bias`, by the fastest kernel for frozen weights, otherwise as `(weight·xᵀ)ᵀ` for few rows.
 
-    It is the same product. But the usual way round, which `nn.Linear` takes, float32 kernels take 1.2 to 1.6 times as
-    long for 16 to 300 rows, and up to three times for fewer, measured with MKL on Zen 3 and the weights of LLaMA-7B;
-    from a thousand rows on there is no difference. Rows that lie in memory one behind the other keep the backward pass
-    the product of the gradient's rows with the weight, which is fast too.
+    For x·weightᵀ, as `nn.Linear` computes it, float32 kernels take 1.2 to 1.6 times as long for 16 to 300 rows and up
+    to three times as long for fewer, measured with MKL on Zen 3 and the weights of LLaMA-7B; from a thousand rows on
+    there is no difference. With contiguous rows the backward pass stays the product of the gradient's rows with the
+    weight, which is fast too.
     """
     rows = x.flatten(0, -2)
-    if suits_frozen(x, weight):
+    is_trained = weight.requires_grad and torch.is_grad_enabled()
+    if not is_trained and not torch.compiler.is_compiling() and suits_onednn(x, weight):
         out = frozen_linear(x, weight)
     elif example_of(rows.shape[0]) > FEW_ROWS:
         out = x @ weight.mT
@@ -35,5 +38,7 @@ def rows_times(
 
 
 def example_of(size: int) -> int:
-    """A size, or where `torch.export` leaves it open, that of the example: it decides the way, not the values."""
-    return size.node.hint if isinstance(size, torch.SymInt) and not torch.compiler.is_dynamo_compiling() else size
+    """Returns a size, or its value in the example if `torch.export` leaves it open; for choices among equal methods."""
+    if isinstance(size, torch.SymInt) and not torch.compiler.is_dynamo_compiling():
+        return cast(int, size.node.hint)
+    return size

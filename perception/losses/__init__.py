@@ -1,1 +1,1 @@
-"""What training minimises: one file for each kind of answer."""
+"""Training losses, one file per kind of answer."""

@@ -1,4 +1,4 @@
-"""Training loss of answering questions about scenes, weighted as in SQA3D (https://arxiv.org/abs/2210.07474)."""
+"""Training loss for questions about scenes, weighted as in SQA3D (https://arxiv.org/abs/2210.07474)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from perception.batches import TensorRecord
-from perception.heads.answer import SceneAnswers, ViewpointEstimate
+from perception.heads.answer import SceneAnswers
 from perception.losses.detection import DetectionLoss
+from perception.scenes.viewpoint import ViewpointEstimate
 
 
 @dataclass(frozen=True)
 class AnswerTargets(TensorRecord):
-    """What should be answered.
+    """Targets of answers and viewpoints.
 
     Attributes:
-        scores: How right each known answer is, 0 to 1.
-        positions: Where each asker stands; scene frame, metres.
-        rotations: Their unit quaternions, x, y, z, w.
-        located: False where position and rotation are unknown.
+        scores: Score of each known answer, 0 to 1.
+        positions: Position of each asker; scene frame, metres.
+        rotations: Unit quaternion of each asker, x, y, z, w.
+        located: False if position and rotation are unknown.
     """
 
     scores: Float[Tensor, "questions answers"]
@@ -36,9 +37,9 @@ class SceneAnswerLoss:
     """Parts of the loss.
 
     Attributes:
-        answer: Cross-entropy, summed over answers, mean over questions.
-        viewpoint: Squared errors of position and rotation; None where it is not estimated.
-        detection: None where boxes are not known or not wanted.
+        answer: Cross-entropy, summed over answers and averaged over questions.
+        viewpoint: Squared errors of position and rotation; None if it is not estimated.
+        detection: Loss of the detector; None without boxes or if it is not trained.
     """
 
     answer: Float[Tensor, ""]
@@ -59,17 +60,17 @@ def scene_answer_loss(
     targets: AnswerTargets,
     detection: DetectionLoss | None = None,
 ) -> SceneAnswerLoss:
-    """What answers and, where it was estimated, the viewpoint are from the truth.
+    """Computes the loss of answers and, if estimated, of the viewpoint.
 
     Args:
-        answers: That were given.
-        targets: That were wanted; with at least one right answer to every question where answers compete. Rare answers
-            are then learned several times sooner than where each is judged for itself, as SQA3D does.
-        detection: Goes into the total.
+        answers: Predicted answers.
+        targets: Targets, with at least one right answer to every question if answers compete. Rare answers are then
+            learned several times sooner than with independent scores, which SQA3D uses.
+        detection: Detection loss to include in the total.
     """
     if answers.one_answer:
-        wanted = targets.scores / targets.scores.sum(-1, keepdim=True)
-        cross_entropy = F.cross_entropy(answers.logits, wanted, reduction="sum")
+        distribution = targets.scores / targets.scores.sum(-1, keepdim=True)
+        cross_entropy = F.cross_entropy(answers.logits, distribution, reduction="sum")
     else:
         cross_entropy = F.binary_cross_entropy_with_logits(answers.logits, targets.scores, reduction="sum")
     viewpoint = None if answers.viewpoint is None else _viewpoint_loss(answers.viewpoint, targets)
@@ -77,9 +78,9 @@ def scene_answer_loss(
 
 
 def _viewpoint_loss(estimate: ViewpointEstimate, targets: AnswerTargets) -> Float[Tensor, ""]:
-    """Mean squared errors of the located askers' coordinates and quaternions, added.
+    """Returns the sum of the mean squared errors of coordinates and quaternions of the located askers.
 
-    A quaternion and its negative are the same rotation; the nearer counts. SQA3D compares with the one that is written.
+    A quaternion and its negative are the same rotation, so the nearer one counts. SQA3D uses the annotated one.
     """
     position = (estimate.position - targets.positions).square().mean(-1)
     signs = estimate.quaternion.new_tensor([1.0, -1.0])[:, None, None]

@@ -1,1 +1,1 @@
-"""Benchmark numbers, bit-equal to the official devkits."""
+"""Benchmark metrics, bit-equal to the official devkits."""

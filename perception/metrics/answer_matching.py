@@ -1,14 +1,15 @@
-"""When an answer counts as the true one: exactly, after cleaning, or by the field's two generous rules, by name.
+"""The rules by which an answer counts as right: exact match, match after cleaning, and two lenient rules.
 
-Numbers under different rules must never be compared: the generous ones are several points higher.
+Numbers under different rules cannot be compared: the lenient rules give several points more.
 
 - `em1`, `em10`: the strings are equal. What a classifier over SQA3D's answer dictionary is scored with.
 - `em1_cleaned`: equal after `clean_answer`. What language-model papers (LEO and those after it) call EM@1.
-- `refined`: or, spaces aside, one contains the other. LEO's EM-R (embodied-generalist, `evaluator/scanqa_eval.py`).
+- `refined`: equal after `clean_answer`, or one contains the other when spaces are removed. LEO's EM-R
+  (embodied-generalist, `evaluator/scanqa_eval.py`).
 - `lenient`: equal, or the true answer contains the given one, or they share a word; only the given one is cleaned.
   SQA3D's script for its language-model rows, UnifiedQA and GPT-3 (`LLM/eval_sqa3d_llm.py`).
 
-An empty answer is wrong here under every rule; under both published ones it is contained in, thus equal to, any truth.
+An empty answer is wrong here under every rule; both published scripts accept it, because every text contains it.
 """
 
 from __future__ import annotations
@@ -36,32 +37,32 @@ _WORDS = {str(number): word for number, word in enumerate(_NUMBERS)} | {
     "waslked": "walked",
     "oclock": "o'clock",
 }
-"""Words that SQA3D's cleaning replaces: digits (21 and 22 it forgot), and its annotators' slips of the keyboard."""
+"""Words that SQA3D's cleaning replaces: numbers (21 and 22 are missing there too) and its annotators' typos."""
 
 
 def clean_answer(text: str) -> str:
-    """Text as SQA3D's language-model script and LEO compare it: no case, punctuation, articles or digits.
+    """Normalises a text as SQA3D's language-model script and LEO do: no case, punctuation, articles or digits.
 
-    Commas, hyphens, apostrophes and colons stay; letters with accents fall out. "The 2 chairs." becomes "two chairs".
+    Commas, hyphens, apostrophes and colons stay; accented letters are dropped. "The 2 chairs." becomes "two chairs".
     """
     text = re.sub(" {2,}", " ", text.lower().strip(" "))
     text = re.sub(r"[^a-zA-Z0-9,'\s\-:]+", "", text)
     text = re.sub(r"\w+", lambda word: _WORDS.get(word[0], word[0]), text)
     text = re.sub(r"\bo' +clock\b", "o'clock", text)
-    text = re.sub(r"\b([a-zA-Z]+)[0-9]\b", r"\1", text)  # mat2 is a mat
+    text = re.sub(r"\b([a-zA-Z]+)[0-9]\b", r"\1", text)  # "mat2" becomes "mat"
     for article in ("a", "an", "the"):
         text = re.sub(rf"\b{article} ([a-zA-Z]+)", r"\1", text)
     return re.sub(r"\bbackwards\b", "backward", text)
 
 
 def matches_cleaned(answer: str, truths: Iterable[str]) -> bool:
-    """Whether the answer equals a true one after both were cleaned."""
+    """Returns whether the answer equals a true one after both are cleaned."""
     cleaned = clean_answer(answer)
     return bool(cleaned.strip()) and any(cleaned == clean_answer(truth) for truth in truths)
 
 
 def matches_refined(answer: str, truths: Iterable[str]) -> bool:
-    """Whether, both cleaned and without spaces, the answer and a true one are equal or one contains the other."""
+    """Returns whether the answer contains a true one or the reverse, both cleaned and without spaces."""
     given = _squeeze(clean_answer(answer))
     return bool(given) and any(
         given in true or true in given for true in map(_squeeze, map(clean_answer, truths)) if true
@@ -69,7 +70,7 @@ def matches_refined(answer: str, truths: Iterable[str]) -> bool:
 
 
 def matches_lenient(answer: str, truths: Iterable[str]) -> bool:
-    """Whether the cleaned answer, spaces aside, is contained in a true one, or shares a word with it."""
+    """Returns whether a true answer contains the cleaned answer without spaces, or shares a word with it."""
     cleaned = clean_answer(answer)
     given, words = _squeeze(cleaned), set(cleaned.split())
     return bool(given) and any(given in _squeeze(truth) or words & set(truth.split()) for truth in truths)

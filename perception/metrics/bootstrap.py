@@ -1,4 +1,4 @@
-"""How far a mean could have come out differently on other scenes of the same kind."""
+"""Bootstrap intervals of means over scenes or questions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 RESAMPLES = 1000
-"""Enough for the second digit of a 95 % interval."""
+"""Number of resamples; enough for the second digit of a 95 % interval."""
 
 
 def bootstrap_interval(
@@ -15,16 +15,16 @@ def bootstrap_interval(
     level: float = 0.95,
     groups: Int[np.ndarray, " rows"] | None = None,
 ) -> tuple[Float[np.ndarray, " metrics"], Float[np.ndarray, " metrics"]]:
-    """Percentile-bootstrap interval (low, high) of each column's mean, rows drawn with replacement.
+    """Computes the percentile-bootstrap interval (low, high) of each column's mean, drawing rows with replacement.
 
-    It speaks of the choice of scenes only: two trainings with other seeds may differ by more.
+    It covers the choice of scenes only; trainings with different seeds may differ by more.
 
     Args:
-        rows: One a scene or question.
-        seed: Of the draws.
-        level: Share of the draws that the interval holds.
-        groups: Which group (such as the scene of a question) each row belongs to. Whole groups are drawn then, as rows
-            of one group are alike: on SQA3D's test split this widens the interval of a majority answer by a third.
+        rows: One row per scene or question.
+        seed: Seed of the draws.
+        level: Share of the draws inside the interval.
+        groups: Group of each row, such as the scene of a question. If given, whole groups are drawn, because rows of
+            one group are correlated: on SQA3D's test split this widens the interval of a majority answer by a third.
     """
     generator = np.random.default_rng(seed)
     if groups is None:

@@ -1,8 +1,8 @@
-"""How much successive forecasts of the same moments contradict each other.
+"""Consistency of successive forecasts of the same agents.
 
-A planner that gets another answer every tenth of a second brakes for ghosts, however good each answer is. No truth is
-needed, so this can be measured wherever a node runs. StreamingForecasting (https://arxiv.org/abs/2310.01351) evaluates
-forecasts over streams as well; it measures accuracy.
+A planner whose forecast changes ten times a second brakes without reason, however accurate each forecast is. The
+metric needs no ground truth, so it can be measured wherever a node runs. StreamingForecasting
+(https://arxiv.org/abs/2310.01351) also evaluates forecasts over streams, but measures accuracy.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from perception.errors import InputError
 
 @dataclass(frozen=True)
 class Consistency:
-    """Mean distance over the moments that both forecasts speak of, for each agent, metres.
+    """Mean distance of each agent over the steps that both forecasts cover, metres.
 
     Attributes:
-        most_likely: Between the most probable mode before and the most probable mode now: what a planner notices that
-            follows one mode. Where a probability overtakes another, it is as large as the modes are apart.
-        best_matching: Between the most probable mode now and whichever mode before is nearest to it: small where
-            today's favourite was among yesterday's candidates. It is at most `most_likely`; the difference is flips of
-            probability.
+        most_likely: Between the earlier and the later most probable mode, as a planner that follows one mode sees it.
+            When another mode becomes the most probable, it is the distance between the two modes.
+        best_matching: Between the later most probable mode and the nearest earlier mode. It is at most `most_likely`;
+            the difference is due to changes of the probabilities.
     """
 
     most_likely: Float[np.ndarray, " agents"]
@@ -41,14 +40,14 @@ def forecast_consistency(
     """Compares two forecasts of the same agents in a common frame at the same absolute times.
 
     Args:
-        before: The earlier forecast.
-        before_probabilities: Of its modes.
-        now: The later one.
-        now_probabilities: Of its modes.
-        steps_apart: How many steps the later forecast begins after the earlier one.
+        before: Earlier forecast, metres.
+        before_probabilities: Probabilities of the earlier modes.
+        now: Later forecast, metres.
+        now_probabilities: Probabilities of the later modes.
+        steps_apart: Number of steps by which the later forecast starts after the earlier one.
 
     Raises:
-        InputError: The two share no moment.
+        InputError: The forecasts share no step.
     """
     steps = before.shape[2]
     if not 0 <= steps_apart < steps:

@@ -1,8 +1,8 @@
-"""Forecasting scores, bit-equal to av2's and argoverse-api's own functions, and their table over a data set.
+"""Forecasting metrics, bit-equal to those of av2 and argoverse-api, and their table over a data set.
 
-The benchmarks agree on everything but minADE: argoverse-api, HiVT and QCNet take the ADE of the mode whose *endpoint*
-is best, the Forecast-MAE family takes the *minimum* ADE over the modes. Both are given, by name; never compare one to
-the other.
+The benchmarks agree except on minADE: argoverse-api, HiVT and QCNet take the ADE of the mode whose *endpoint*
+is best, the Forecast-MAE family takes the *minimum* ADE over the modes. Both are reported by name; they must
+not be compared with each other.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ LOW_PROBABILITY = 0.05
 """argoverse-api caps the penalty -ln p of the p-metrics at this probability."""
 
 PROBABILITY_SUM_TOLERANCE = 1e-3
-"""A float32 softmax sums to one within 1e-6; what is off by more than this was never normalised."""
+"""A float32 softmax sums to one within 1e-6; a larger deviation than this means missing normalisation."""
 
 
 @dataclass(frozen=True)
 class ForecastScores:
-    """Scores of each agent, in metres where not said otherwise. The *best mode* has the smallest endpoint error.
+    """Scores of each agent, in metres unless stated otherwise. The *best mode* has the smallest endpoint error.
 
     Attributes:
         min_ade: Smallest ADE over the modes (Forecast-MAE's rule).
         min_ade_endpoint: ADE of the best mode (argoverse-api's rule).
         min_fde: Endpoint error of the best mode.
         miss: Whether `min_fde` exceeds 2.0 m.
-        brier_min_fde: `min_fde` + (1 - p)², p the best mode's probability. Adds metres to a pure number, as the
-            Argoverse 2 leaderboard does.
+        brier_min_fde: `min_fde` + (1 - p)² with p the best mode's probability; adds metres and a dimensionless number,
+            as the Argoverse 2 leaderboard does.
         p_min_ade: `min_ade_endpoint` + min(-ln p, -ln 0.05), as argoverse-api.
         p_min_fde: `min_fde` + min(-ln p, -ln 0.05), as argoverse-api.
     """
@@ -58,7 +58,7 @@ def score_forecast(
     truth: Float[np.ndarray, "agents steps 2"],
     k: int,
 ) -> ForecastScores:
-    """Scores every agent's k most probable modes against what happened.
+    """Scores every agent's k most probable modes against the true future.
 
     Modes are sorted by probability (stable: the earlier of two equally probable modes stays first), the first k are
     kept and their probabilities renormalised, as argoverse-api does. A forecast of fewer than k modes is scored with
@@ -99,16 +99,16 @@ def check_forecast(
     truth: Float[np.ndarray, "agents other_steps 2"],
     names: Sequence[str],
 ) -> None:
-    """Refuses a forecast that cannot be scored, by the name of the first agent that is wrong.
+    """Refuses a forecast that cannot be scored; the error names the first such agent.
 
     Args:
-        trajectories: Candidate futures.
-        probabilities: Of the candidates.
-        truth: What happened; must cover the same steps.
-        names: What to call each agent in the message.
+        trajectories: Predicted modes, metres.
+        probabilities: Probabilities of the modes.
+        truth: True future of the same steps, metres.
+        names: Names of the agents for the error message.
 
     Raises:
-        InputError: The horizons differ, a number is not finite, or probabilities are no distribution.
+        InputError: The horizons differ, a number is not finite, or the probabilities are not a distribution.
     """
     if trajectories.shape[1] == 0 or truth.shape[1] == 0 or trajectories.shape[2] != truth.shape[1]:
         raise InputError(
@@ -146,14 +146,14 @@ METRICS: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class ScoredAgents:
-    """One row a scored agent.
+    """Scores with one row per scored agent.
 
     Attributes:
-        scenarios: Which scenario each is of.
+        scenarios: Id of each agent's scenario.
         agents: Index of the agent within its scenario.
         focal: Whether it is the scenario's focal agent.
         kinds: `AgentKind` values.
-        manoeuvres: What it did, from the truth.
+        manoeuvres: Manoeuvre in the true future, one of `MANOEUVRES`.
         k1: Scores of the most probable mode; columns as in `METRICS`.
         k6: Scores of the six most probable modes.
     """
@@ -171,7 +171,7 @@ class ScoredAgents:
 
     @classmethod
     def concatenate(cls, parts: Sequence[ScoredAgents]) -> ScoredAgents:
-        """All rows in one table."""
+        """Concatenates the rows of several tables."""
         return cls(
             scenarios=tuple(scenario for part in parts for scenario in part.scenarios),
             agents=np.concatenate([part.agents for part in parts]),
@@ -185,13 +185,13 @@ class ScoredAgents:
 
 @dataclass
 class ForecastTable:
-    """Scores scenario by scenario, then gives the numbers of a whole split.
+    """Collects scores scenario by scenario and summarises a whole split.
 
     Attributes:
-        seed: Of the bootstrap that gives the intervals.
-        scenarios: How many scenarios were added.
-        incomplete: Agents that the benchmark asks about but whose future has gaps: counted, never scored.
-        incomplete_focal: Focal agents among them.
+        seed: Seed of the bootstrap intervals.
+        scenarios: Number of scenarios added.
+        incomplete: Number of agents to be scored whose future has gaps; they are counted but not scored.
+        incomplete_focal: Number of focal agents among them.
     """
 
     seed: int = 0
@@ -206,18 +206,18 @@ class ForecastTable:
         Raises:
             InputError: The forecast lacks a scored agent, or `check_forecast` refuses it. Nothing is added then.
         """
-        wanted = scenario.agents.scored.copy()
-        wanted[scenario.focal] = True
-        complete = wanted & scenario.has_complete_future
+        scored = scenario.agents.scored.copy()
+        scored[scenario.focal] = True
+        complete = scored & scenario.has_complete_future
         part = _score_agents(scenario, forecast, np.flatnonzero(complete)) if complete.any() else None
         self.scenarios += 1
-        self.incomplete += int((wanted & ~complete).sum())
+        self.incomplete += int((scored & ~complete).sum())
         self.incomplete_focal += int(not complete[scenario.focal])
         if part is not None:
             self._parts.append(part)
 
     def rows(self) -> ScoredAgents:
-        """Every scored agent so far.
+        """Returns the scores of all agents so far.
 
         Raises:
             InputError: No focal agent was scored, so there is nothing to report.
@@ -230,10 +230,10 @@ class ForecastTable:
         return ScoredAgents.concatenate(self._parts)
 
     def as_json(self) -> dict:
-        """The contract of `metrics.json`: numbers of the focal agent at the top, of every scored agent below.
+        """Returns the contents of `metrics.json`: means over focal agents, and over all scored agents below them.
 
-        `by_kind` is over all scored agents, `by_manoeuvre` over the focal agents; `interval` holds the 95 % bootstrap
-        interval of the focal agent's means.
+        `by_kind` covers all scored agents, `by_manoeuvre` the focal agents; `interval` holds the 95 % bootstrap
+        intervals of the means over focal agents.
         """
         rows = self.rows()
         kinds = [AgentKind(kind) for kind in np.unique(rows.kinds)]
@@ -261,7 +261,7 @@ class ForecastTable:
 
 
 def _score_agents(scenario: Scenario, forecast: Forecast, scored: Int[np.ndarray, " scored"]) -> ScoredAgents:
-    """Rows of some agents of one scenario."""
+    """Scores the given agents of one scenario."""
     tracks = scenario.agents
     row_of = {int(agent): row for row, agent in enumerate(forecast.agents)}
     names = [f"scenario {scenario.id}, agent {tracks.ids[agent]}" for agent in scored]
@@ -286,7 +286,7 @@ def _score_agents(scenario: Scenario, forecast: Forecast, scored: Int[np.ndarray
 
 
 def _columns(scores: ForecastScores) -> Float[np.ndarray, "agents metrics"]:
-    """The fields of `ForecastScores` side by side."""
+    """Stacks the fields of `ForecastScores` as columns."""
     return np.stack([np.float64(getattr(scores, column.name)) for column in fields(scores)], axis=1)
 
 
@@ -295,7 +295,7 @@ def _means(rows: Float[np.ndarray, "rows metrics"]) -> dict[str, float]:
 
 
 def _group(rows: ScoredAgents, member: Bool[np.ndarray, " rows"]) -> dict:
-    """Numbers of a subset of the scored agents."""
+    """Returns the means over a subset of the scored agents."""
     return {"agents": int(member.sum()), "k1": _means(rows.k1[member]), "k6": _means(rows.k6[member])}
 
 

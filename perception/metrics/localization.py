@@ -1,4 +1,4 @@
-"""How well a described place was found in a scene: SQA3D's localisation task, Acc@0.5 m, 1 m, 15° and 30°."""
+"""Metrics of SQA3D's localisation task, which finds a described viewpoint in a scene: Acc@0.5 m, 1 m, 15° and 30°."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ THRESHOLDS_DEG = (15, 30)
 def localization_errors(
     given: Sequence[Viewpoint], true: Sequence[Viewpoint]
 ) -> tuple[Float64[np.ndarray, " viewpoints"], Float64[np.ndarray, " viewpoints"]]:
-    """Metres in the floor plane (x, y) and radians about z between where people were put and where they stand.
+    """Returns the distances in the floor plane (x, y) in metres and the angles about z in radians.
 
-    Height and tilt are left out, as SQA3D annotates neither. Given and true must be in one frame with z up; which one
-    does not matter. A gaze straight up or down has no direction about z: it counts as opposite.
+    Height and tilt are ignored, because SQA3D annotates neither. Both must be in the same frame with z up. A
+    vertical gaze has no direction about z and counts as opposite.
     """
     offset = np.stack([a.position - b.position for a, b in zip(given, true, strict=True)])[:, :2]
     gaze, truth = (np.stack([viewpoint.forward for viewpoint in viewpoints])[:, :2] for viewpoints in (given, true))
@@ -32,7 +32,7 @@ def localization_errors(
 def localization_accuracies(
     distance_m: Float64[np.ndarray, " viewpoints"], angle_rad: Float64[np.ndarray, " viewpoints"]
 ) -> dict[str, float]:
-    """The share of viewpoints within each threshold, the threshold itself included."""
+    """Returns the share of viewpoints within each threshold (inclusive)."""
     return {f"acc_{limit:g}m": float((distance_m <= limit).mean()) for limit in THRESHOLDS_M} | {
         f"acc_{limit}deg": float((np.rad2deg(angle_rad) <= limit).mean()) for limit in THRESHOLDS_DEG
     }

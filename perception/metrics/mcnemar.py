@@ -1,4 +1,4 @@
-"""Whether two systems that answered the same questions can be told apart."""
+"""McNemar's test of two systems that answered the same questions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from perception.metrics.bootstrap import bootstrap_interval
 
 @dataclass(frozen=True)
 class PairedHits:
-    """How two systems did on the same questions.
+    """Counts of right answers of two systems to the same questions.
 
     Attributes:
-        both: Questions that both answered rightly.
-        first_only: Only the first did.
-        second_only: Only the second did.
-        neither: Neither did.
+        both: Number of questions that both answered correctly.
+        first_only: Number that only the first answered correctly.
+        second_only: Number that only the second answered correctly.
+        neither: Number that neither answered correctly.
         interval: 95 % bootstrap interval of `difference` over scenes.
     """
 
@@ -37,7 +37,7 @@ class PairedHits:
         scenes: Int[np.ndarray, " questions"],
         seed: int = 0,
     ) -> PairedHits:
-        """From what each got right, in the same order, and the scene of every question."""
+        """Counts the hits of two systems on the same questions, given the scene of each question."""
         difference = (first.astype(np.float64) - second)[:, None]
         low, high = bootstrap_interval(difference, seed, groups=scenes)
         return cls(
@@ -50,16 +50,17 @@ class PairedHits:
 
     @property
     def difference(self) -> float:
-        """Share of rightly answered questions, the first system's less the second's."""
+        """Accuracy of the first system minus that of the second."""
         questions = self.both + self.first_only + self.second_only + self.neither
         return (self.first_only - self.second_only) / questions
 
     @property
     def p_value(self) -> float:
-        """McNemar's exact two-sided test, without the mid-p correction.
+        """P-value of McNemar's exact two-sided test, without the mid-p correction.
 
-        The chance that equally good systems disagree at least so unevenly: each question that only one of them
-        answers is a toss of a fair coin. It takes questions for independent, which those of one scene are not quite.
+        It is the probability that equally good systems disagree at least this unevenly, when each question that only
+        one of them answers is a fair coin toss. The test treats questions as independent, which questions about one
+        scene are not quite.
         """
         tosses = self.first_only + self.second_only
         tail = sum(comb(tosses, hits) for hits in range(min(self.first_only, self.second_only) + 1))
@@ -67,9 +68,9 @@ class PairedHits:
 
     @property
     def told_apart(self) -> bool:
-        """Whether these questions tell the two trainings apart, at 5 %, by the test and by the interval over scenes.
+        """Whether both the test and the interval over scenes show a difference between the systems at the 5 % level.
 
-        Other seeds of the same recipes may still differ by more.
+        Trainings with other seeds may differ by more.
         """
         low, high = self.interval
         return self.p_value < 0.05 and not low <= 0 <= high

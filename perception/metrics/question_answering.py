@@ -1,4 +1,4 @@
-"""Scores of answers to questions about scenes, one row a question; SQA3D's own code averages batches instead."""
+"""Scores answers to questions about scenes, averaged over questions; SQA3D's own code averages over batches."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from perception.texts.answers import UNKNOWN, AnswerVocabulary
 QUESTION_TYPES = ("what", "is", "how", "can", "which", "other")
 
 TYPE_RULES = ("first_token", "mcan")
-"""Two rules tell a question's type, and published tables use both: see `question_type`."""
+"""The two rules for the type of a question, both used in published tables; see `question_type`."""
 
 METRICS = ("em1", "em10", "em1_cleaned", "refined", "lenient", "em1_unknown", "em10_unknown")
-"""Columns of `AnswerTable.hits`, in order. `perception.metrics.answer_matching` states the first five.
+"""Columns of `AnswerTable.hits`, in order. `perception.metrics.answer_matching` defines the first five.
 
-In the last two the answer `unknown` is right where the vocabulary holds no true answer. That is how SQA3D's classifiers
-over 707 classes are scored: an answer that nobody could name counts as found when the model says that it cannot.
+In the last two the answer `unknown` is right if the vocabulary holds no true answer. SQA3D's classifiers over 707
+classes are scored in this way.
 """
 
 HEADLINE = METRICS[:5]
 
 RANKS = 10
-"""How many ranked answers count for `em10`."""
+"""Number of ranked answers that count for `em10`."""
 
 
 def question_type(question: str, rule: str) -> str:
-    """One of `QUESTION_TYPES`, from the first word in lower case.
+    """Returns one of `QUESTION_TYPES`, from the first word in lower case.
 
-    `first_token` takes the text up to the first space: whole counts under this rule give the ScanQA and ClipBERT rows
-    of SQA3D's table. `mcan` (MCAN's loader, and its row) first drops full stops, commas and question marks and cuts
-    `'s` off, so that "What's" is a *what*. On the test split they differ in three questions.
+    `first_token` takes the text up to the first space; under this rule the ScanQA and ClipBERT rows of SQA3D's table
+    are whole numbers of questions. `mcan` (MCAN's loader and its row) first removes full stops, commas and question
+    marks and splits off `'s`, so that "What's" is a *what*. On the test split they differ in three questions.
     """
     text = question.lower()
     if rule == "mcan":
@@ -51,14 +51,14 @@ def question_type(question: str, rule: str) -> str:
 
 @dataclass(frozen=True)
 class AnswerTable:
-    """Which questions were answered rightly, by every rule.
+    """Scores of all questions under every rule.
 
     Attributes:
-        questions: One a row.
-        answers: The ranked answers that were given; empty where there was none, which counts as wrong.
-        in_vocabulary: Whether the vocabulary holds a true answer; None where no vocabulary was given.
-        hits: 1 where right; columns as in `METRICS`.
-        seed: Of the bootstrap that gives the intervals.
+        questions: Question of each row.
+        answers: Ranked answers to each question; empty if there was none, which counts as wrong.
+        in_vocabulary: Whether the vocabulary holds a true answer; None without a vocabulary.
+        hits: 1 if right; columns as in `METRICS`.
+        seed: Seed of the bootstrap intervals.
     """
 
     questions: tuple[SceneQuestion, ...]
@@ -68,23 +68,23 @@ class AnswerTable:
     seed: int = 0
 
     def column(self, metric: str) -> Float64[np.ndarray, " questions"]:
-        """One metric of every question."""
+        """Returns one metric of all questions."""
         return self.hits[:, METRICS.index(metric)]
 
     @cached_property
     def scenes(self) -> Int[np.ndarray, " questions"]:
-        """A number for the scene of every question: questions of one scene are not independent."""
+        """Index of each question's scene; questions about one scene are not independent."""
         return np.unique([question.scene_id for question in self.questions], return_inverse=True)[1]
 
     def types(self, rule: str) -> np.ndarray:
-        """The type of every question."""
+        """Returns the type of every question under a rule."""
         return np.array([question_type(question.question, rule) for question in self.questions])
 
     def as_json(self) -> dict:
-        """The contract of `metrics.json`: shares in [0, 1] over all questions, then by question type under both rules.
+        """Returns the contents of `metrics.json`: shares in [0, 1], over all questions and by type under both rules.
 
         Intervals are 95 % bootstrap intervals over scenes. `out_of_vocabulary` counts the questions that no classifier
-        over the vocabulary can answer, and `unknown_as_class` scores them as SQA3D's code does; both are None without a
+        over the vocabulary can answer, and `unknown_as_class` scores them as SQA3D's code does. Both are None without a
         vocabulary.
         """
         outside = None if self.in_vocabulary is None else int((~self.in_vocabulary).sum())
@@ -103,7 +103,7 @@ class AnswerTable:
         }
 
     def _by_type(self, rule: str) -> dict[str, dict]:
-        """Numbers of every type that occurs."""
+        """Returns the means of every type that occurs."""
         types = self.types(rule)
         members = {name: types == name for name in QUESTION_TYPES}
         return {name: self._group(member) for name, member in members.items() if member.any()}
@@ -125,7 +125,7 @@ class AnswerTable:
 def score_answers(
     questions: Sequence[SceneQuestion], answers: Mapping[int, Sequence[str]], vocabulary: AnswerVocabulary | None
 ) -> AnswerTable:
-    """Scores ranked answers, the best first, by question id; a question without an answer counts as wrong.
+    """Scores the ranked answers (best first) of each question id; a question without an answer counts as wrong.
 
     Raises:
         InputError: There are no questions, or one has no true answer.
@@ -149,7 +149,7 @@ def score_answers(
 
 
 def _hits(ranked: Sequence[str], true: set[str], in_vocabulary: bool) -> tuple[bool, ...]:
-    """One row of `AnswerTable.hits`."""
+    """Computes a row of `AnswerTable.hits`."""
     true_or_unknown = true if in_vocabulary else true | {UNKNOWN}
     first = ranked[0] if ranked else ""
     return (

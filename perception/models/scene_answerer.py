@@ -20,13 +20,13 @@ from perception.encoders.text import LstmText, TextEncoder
 from perception.encoders.votenet import Detections, VoteNet
 from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter
-from perception.fusion.grounding import Grounding, ReadText, SeenObjects
+from perception.fusion.grounding import EncodedText, Grounding, SceneObjects
 from perception.fusion.mcan import AttentionPool, SceneTextFusion
 from perception.heads.answer import AnswerHead, SceneAnswers, ViewpointHead
 from perception.kernels.precision import Precision
 from perception.models.with_block import exchange_block, fold_block
-from perception.scenes.motion import STILL, SceneMotion
-from perception.scenes.sample import POINTS, STILL_SEED, SceneBatch, SceneSample, collate_scenes, sample_scene
+from perception.scenes.motion import NO_MOTION, SceneMotion
+from perception.scenes.sample import FIXED_SAMPLE_SEED, POINTS, SceneBatch, SceneSample, collate_scenes, sample_scene
 from perception.scenes.scene import Scene
 from perception.texts.vocabulary import TextBatch
 from perception.tokens import Tokens
@@ -38,15 +38,15 @@ class SceneTokens:
 
     Attributes:
         objects: A token for every proposal that is an object; the others would be masked in all that follows.
-        proposals: Which proposal each token is of.
+        proposals: Index of each token's proposal.
         detections: All proposals.
-        looks: Of the objects, where the model is grounded.
+        appearance: Appearance of the objects; None where the model is not grounded.
     """
 
     objects: Tokens
     proposals: Int[Tensor, "scenes objects"]
     detections: Detections
-    looks: Float[Tensor, "scenes objects features"] | None = None
+    appearance: Float[Tensor, "scenes objects features"] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,11 @@ class SceneInput:
     points: int = POINTS
     legacy_color: bool = False
 
-    def prepare(self, scene: Scene, rng: np.random.Generator | None = None, motion: SceneMotion = STILL) -> SceneSample:
+    def prepare(
+        self, scene: Scene, rng: np.random.Generator | None = None, motion: SceneMotion = NO_MOTION
+    ) -> SceneSample:
         """Sampled points of a scene; without a generator the same points every time, in evaluation and in nodes."""
-        rng = rng or np.random.default_rng(STILL_SEED)
+        rng = rng or np.random.default_rng(FIXED_SAMPLE_SEED)
         return sample_scene(scene, rng, count=self.points, motion=motion, legacy_color=self.legacy_color)
 
 
@@ -71,23 +73,23 @@ class SceneAnswerer(nn.Module):
     """Encoders, fusion, block and heads.
 
     Args:
-        scene: Points to proposals; None answers blindly, from the texts alone.
-        text: Reads situations and questions.
+        scene: Detects proposals in points; None answers blindly, from the texts alone.
+        text: Encodes situations and questions.
         block: The frozen block between its two projections, or any of its controls, of width `dim`; None where there
             is no scene.
-        answers: How many answers are known.
+        answers: Number of answers.
         dim: Width of all tokens: 256 in SQA3D, 768 in Pang et al.
-        heads: Of every attention; they divide `dim`.
-        layers: Of every stack in the fusion.
+        heads: Number of heads of every attention; they divide `dim`.
+        layers: Number of layers in every stack of the fusion.
         pooled_dim: Width of each pooled vector.
-        dropout: In the fusion.
-        with_situation: Whether situations are read; where not, each is the empty text. (SQA3D's `--wos` puts an
-            unknown word for each of its words, so that its length is still told.)
-        with_viewpoint: Whether the asker's place is estimated too, SQA3D's auxiliary task.
-        grounded_names: Names of the detector's classes: objects are then grounded in what the texts say, see
-            `perception.fusion.grounding`, which estimates the asker's place in any case. None, as in SQA3D
-            and Pang et al., leaves that to the fusion.
-        one_answer: As `SceneAnswers` says.
+        dropout: Dropout in the fusion.
+        with_situation: Whether situations are read; if not, each is the empty text. (SQA3D's `--wos` puts the
+            unknown word for each word, which still shows how long the text is.)
+        with_viewpoint: Whether the asker's viewpoint is estimated too, SQA3D's auxiliary task.
+        grounded_names: Names of the detector's classes. With them objects are grounded in the texts
+            (`perception.fusion.grounding`), which always estimates the asker's viewpoint. None, as in SQA3D and Pang et
+            al., leaves that to the fusion.
+        one_answer: Whether answers compete, see `SceneAnswers`.
         input: Shows scenes to the detector.
     """
 
@@ -126,8 +128,8 @@ class SceneAnswerer(nn.Module):
             if not isinstance(text, LstmText):
                 raise ValueError("SceneAnswerer: expected a text encoder with word vectors to compare names by")
             self.grounding = Grounding(scene.features, text, grounded_names, dim, pooled_dim)
-        tally_dim = 0 if self.grounding is None else dim
-        self.answer_head = AnswerHead((2 if scene is None else 3) * pooled_dim + tally_dim, dim, answers)
+        mentions_dim = 0 if self.grounding is None else dim
+        self.answer_head = AnswerHead((2 if scene is None else 3) * pooled_dim + mentions_dim, dim, answers)
         sees_viewpoint = with_viewpoint and scene is not None and self.grounding is None
         self.viewpoint_head = ViewpointHead(2 * pooled_dim, dim) if sees_viewpoint else None
 
@@ -143,7 +145,9 @@ class SceneAnswerer(nn.Module):
         scenes = None if self.scene is None else self.encode_scene(points, features)
         return self.answer(scenes, situation, question, scene_of_question), scenes
 
-    def prepare(self, scene: Scene, rng: np.random.Generator | None = None, motion: SceneMotion = STILL) -> SceneSample:
+    def prepare(
+        self, scene: Scene, rng: np.random.Generator | None = None, motion: SceneMotion = NO_MOTION
+    ) -> SceneSample:
         """Sampled points of a scene; see `SceneInput.prepare`."""
         return self.input.prepare(scene, rng, motion)
 
@@ -183,7 +187,7 @@ class SceneAnswerer(nn.Module):
 
         Args:
             points: Scene frame, metres.
-            features: As `perception.scenes.sample.SceneBatch` says.
+            features: Colours and heights, see `perception.scenes.sample.SceneBatch`.
 
         Raises:
             InputError: There is no point, or one is not finite.
@@ -194,11 +198,11 @@ class SceneAnswerer(nn.Module):
         found = self.scene(points, features)
         proposals = found.valid.int().argsort(dim=1, descending=True, stable=True)[:, : found.valid.sum(1).max()]
         values = self.objects_in(take(found.features, proposals))
-        looks = None
+        appearance = None
         if self.grounding is not None:
-            looks = take(self.grounding.look(found, features), proposals)
-            values = values + self.grounding.look_in(looks)
-        return SceneTokens(Tokens(values, found.valid.gather(1, proposals)), proposals, found, looks)
+            appearance = take(self.grounding.appearance(found, features), proposals)
+            values = values + self.grounding.look_in(appearance)
+        return SceneTokens(Tokens(values, found.valid.gather(1, proposals)), proposals, found, appearance)
 
     def answer(
         self,
@@ -210,38 +214,42 @@ class SceneAnswerer(nn.Module):
         """Answers to questions about scenes that are encoded.
 
         Args:
-            scenes: What `encode_scene` gave; not read by a model that answers blindly.
-            situation: Where each asker stands, from `text.batch`.
-            question: As many.
-            scene_of_question: Which scene each question is about. None where all are about the only scene, or the
-                first about the first and so on.
+            scenes: From `encode_scene`; not read by a model that answers blindly.
+            situation: Situations of the askers, from `text.batch`.
+            question: One question per situation.
+            scene_of_question: Index of the scene that each question is about. By default all are about the only scene,
+                or each is about the scene of the same index.
         """
         if not self.with_situation:
             situation = self.text.batch([""] * len(question.ids))
-        told, asked = self.fusion.read(self._read(situation), self._read(question))
-        pooled_situation, _ = self.pool_situation(told)
-        pooled_question, _ = self.pool_question(asked)
+        situation_tokens, question_tokens = self.fusion.read(self._read(situation), self._read(question))
+        pooled_situation, _ = self.pool_situation(situation_tokens)
+        pooled_question, _ = self.pool_question(question_tokens)
         if self.block is None or self.pool_objects is None:
             logits = self.answer_head(torch.cat([pooled_situation, pooled_question], dim=-1))
             return SceneAnswers(logits, None, None, self.one_answer)
         assert scenes is not None
         scene = _scene_of_question(len(scenes.proposals), len(question.ids), scene_of_question, question.ids.device)
         objects = Tokens(scenes.objects.values[scene], scenes.objects.valid[scene])
-        viewpoint, prior, tally = None, None, []
+        viewpoint, prior, mentions = None, None, []
         if self.grounding is None:
-            objects = self.fusion.guide(objects, told, asked)
+            objects = self.fusion.guide(objects, situation_tokens, question_tokens)
         else:
             assert isinstance(self.text, LstmText)
             words = self.text.words
-            said = ReadText(words(situation.ids), told, pooled_situation)
-            wanted = ReadText(words(question.ids), asked, pooled_question)
-            seen = _with_detections(objects, scenes, scene)
-            grounded = self.grounding(self.fusion, words, seen, said, wanted)
-            objects, viewpoint, prior, tally = grounded.objects, grounded.viewpoint, grounded.prior, [grounded.tally]
+            grounded = self.grounding(
+                self.fusion,
+                words,
+                _with_detections(objects, scenes, scene),
+                EncodedText(words(situation.ids), situation_tokens, pooled_situation),
+                EncodedText(words(question.ids), question_tokens, pooled_question),
+            )
+            objects, viewpoint, prior = grounded.objects, grounded.viewpoint, grounded.prior
+            mentions = [grounded.mentions]
         pooled_objects, weights = self.pool_objects(objects.replace(self.block(objects)), prior)
         evidence = weights.new_zeros(len(scene), scenes.detections.valid.shape[1])
         evidence = evidence.scatter(1, scenes.proposals[scene], weights)
-        logits = self.answer_head(torch.cat([pooled_situation, pooled_question, pooled_objects, *tally], dim=-1))
+        logits = self.answer_head(torch.cat([pooled_situation, pooled_question, pooled_objects, *mentions], dim=-1))
         if self.viewpoint_head is not None:
             viewpoint = self.viewpoint_head(torch.cat([pooled_situation, pooled_objects], dim=-1))
         return SceneAnswers(logits, evidence, viewpoint, self.one_answer)
@@ -251,18 +259,18 @@ class SceneAnswerer(nn.Module):
         return read.replace(self.text_in(read.values))
 
 
-def _with_detections(objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " questions"]) -> SeenObjects:
-    """Objects of each question's scene, with what was detected of them."""
+def _with_detections(objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " questions"]) -> SceneObjects:
+    """Objects of each question's scene, with their detections."""
     found = scenes.detections
     boxes, classes = (take(v.detach(), scenes.proposals)[scene] for v in (found.boxes, found.class_scores))
-    assert scenes.looks is not None
-    return SeenObjects(objects, boxes, classes.softmax(-1), scenes.looks[scene])
+    assert scenes.appearance is not None
+    return SceneObjects(objects, boxes, classes.softmax(-1), scenes.appearance[scene])
 
 
 def _scene_of_question(
     scenes: int, questions: int, given: Int[Tensor, " questions"] | None, device: torch.device
 ) -> Int[Tensor, " questions"]:
-    """Which scene each question is about."""
+    """Index of the scene that each question is about."""
     if given is not None:
         return given
     if scenes not in (1, questions):

@@ -1,1 +1,1 @@
-"""Scanned rooms: scenes, the classes and boxes of their objects, samples of their points."""
+"""Types of scanned rooms: scenes, questions, object classes and boxes, sampled points."""

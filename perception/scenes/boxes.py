@@ -9,7 +9,11 @@ from jaxtyping import Float32, Int64
 def instance_boxes(
     points: Float32[np.ndarray, "points 3"], instance: Int64[np.ndarray, " points"], ids: Int64[np.ndarray, " boxes"]
 ) -> Float32[np.ndarray, "boxes 6"]:
-    """The bounding box of the points of each asked instance."""
+    """Returns the bounding box of each given instance's points.
+
+    Raises:
+        ValueError: An instance has no points.
+    """
     order = np.argsort(instance, kind="stable")
     present, starts = np.unique(instance[order], return_index=True)
     missing = np.setdiff1d(ids, present)

@@ -1,4 +1,4 @@
-"""The classes of ScanNet's scans: NYU40, and the 18 of a detector's boxes."""
+"""Classes of ScanNet: NYU40 for points, and the 18 benchmark classes for boxes."""
 
 NYU40 = (
     "unannotated",
@@ -43,13 +43,13 @@ NYU40 = (
     "other furniture",
     "other prop",
 )
-"""Names by number."""
+"""Class names by NYU40 number."""
 
 STRUCTURE = tuple(NYU40.index(name) for name in ("unannotated", "wall", "floor", "ceiling"))
-"""Classes that are no objects: SQA3D gives everything else a box."""
+"""Classes that are not objects; SQA3D has boxes for all others."""
 
 BOX_CLASS_NYU40 = (3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 24, 28, 33, 34, 36)
-"""NYU40 classes of the first 17 classes of boxes."""
+"""NYU40 numbers of the first 17 box classes."""
 
 BOX_CLASSES = (*(NYU40[i] for i in BOX_CLASS_NYU40), "others")
-"""ScanNet's 18 benchmark classes as ScanRefer, ScanQA and SQA3D number them; everything else is `others`."""
+"""ScanNet's 18 benchmark classes as numbered by ScanRefer, ScanQA and SQA3D; the rest is `others`."""

@@ -1,4 +1,4 @@
-"""Motions of a whole scene that training augments it with; boxes, votes and viewpoints move alike."""
+"""Rigid motions of a whole scene for augmentation; boxes, votes and viewpoints move with it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ MAX_SHIFT_M = 0.5
 
 @dataclass(frozen=True)
 class SceneMotion:
-    """A rigid motion x ↦ linear·x + translation, mirrored where the determinant of `linear` is -1."""
+    """A rigid motion x ↦ linear·x + translation, mirrored if the determinant of `linear` is -1."""
 
     linear: Float64[np.ndarray, "3 3"]
     translation: Float64[np.ndarray, " 3"]
 
     def apply(self, points: Float64[np.ndarray, "*points 3"]) -> Float64[np.ndarray, "*points 3"]:
-        """Where points come to lie."""
+        """Moves points."""
         return points @ self.linear.T + self.translation
 
     def apply_to_viewpoint(self, viewpoint: Viewpoint) -> Viewpoint:
-        """Where somebody comes to stand, looking at the same things and still on their feet.
+        """Moves a viewpoint, so that the person looks at the same things and stays upright.
 
-        A mirrored person would be left-handed, which no rotation describes: their own y axis is turned back.
+        No rotation describes a mirrored frame, so its y axis is flipped back.
         """
         axes = self.linear @ rotation_matrix(viewpoint.rotation)
         if np.linalg.det(axes) < 0:
@@ -37,17 +37,17 @@ class SceneMotion:
 
 
 QUARTER_TURN = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-STILL = SceneMotion(np.eye(3), np.zeros(3))
+NO_MOTION = SceneMotion(np.eye(3), np.zeros(3))
 
 
 def random_motion(rng: np.random.Generator, *, mirror: bool = False, quarter_turns: bool = False) -> SceneMotion:
-    """A half turn about z or none, up to 5° about x, y and z, up to 0.5 m along each axis.
+    """Draws a half turn about z or none, up to 5° about x, y and z, and up to 0.5 m along each axis.
 
     Args:
-        rng: Where the numbers come from.
-        mirror: Flip x and y each by a coin of its own, as SQA3D does. Every other scene is then a mirror image, where
-            what a text calls left is right; so by default both flip or none, which is a half turn.
-        quarter_turns: Turn by a right angle too, by another coin; boxes parallel to the axes stay tight.
+        rng: Random number generator.
+        mirror: Flip x and y independently, as SQA3D does. Half of the scenes are then mirror images, in which "left"
+            in a text is wrong. By default both axes flip or neither does, which is a half turn.
+        quarter_turns: Also turn by 90° in half of the cases; axis-aligned boxes stay tight.
     """
     flips = rng.random(2) < 0.5
     if not mirror:

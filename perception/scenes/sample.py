@@ -1,6 +1,6 @@
-"""Scenes as a detector of objects reads them: sampled points with colour and height, and what it should find.
+"""Inputs and targets of an object detector: sampled points with colour and height, boxes and votes.
 
-The numbers are those of VoteNet, ScanRefer, ScanQA and SQA3D (https://github.com/SilongYong/SQA3D).
+The constants are those of VoteNet, ScanRefer, ScanQA and SQA3D (https://github.com/SilongYong/SQA3D).
 """
 
 from __future__ import annotations
@@ -16,31 +16,30 @@ from torch import Tensor
 from perception.batches import TensorRecord
 from perception.scenes.boxes import instance_boxes
 from perception.scenes.classes import BOX_CLASS_NYU40, BOX_CLASSES
-from perception.scenes.motion import STILL, SceneMotion
+from perception.scenes.motion import NO_MOTION, SceneMotion
 from perception.scenes.scene import Scene
 
 POINTS = 40_000
 MAX_BOXES = 128
 MEAN_COLOR = np.array([109.8, 97.2, 83.8], np.float32)
 FLOOR_PERCENT = 0.99
-"""The floor is this percentile of the heights: 0.99 %, not 99 %, as the published code has it."""
-STILL_SEED = 0
-"""Of the generator that `sample_scene` draws with where nothing is learned: validation, evaluation and nodes see the
-same points of a scene."""
+"""Percentile of the heights that is taken as the floor: 0.99 %, not 99 %, as in the published code."""
+FIXED_SAMPLE_SEED = 0
+"""Seed for `sample_scene` outside training, so that validation, evaluation and nodes see the same points of a scene."""
 
 
 @dataclass(frozen=True)
 class SceneBatch(TensorRecord):
-    """Sampled scenes of equally many points, boxes padded to the same number.
+    """Sampled scenes with the same number of points; boxes are padded.
 
     Attributes:
         points: Scene frame, metres.
-        features: Of every point: red, green, blue as (value - mean) / 256, then the height above the floor in metres.
-        votes: From a point to the centre of its object's box; 0 where it belongs to none.
-        votes_valid: True where the point belongs to an object that has a box.
-        boxes: Centre, then full size along the axes.
-        box_classes: One of `BOX_CLASSES`.
-        boxes_valid: False where a box only pads.
+        features: Per point: red, green, blue as (value - mean) / 256, then the height above the floor in metres.
+        votes: Offset from a point to the centre of its object's box, metres; 0 if it belongs to none.
+        votes_valid: True if the point belongs to an object that has a box.
+        boxes: Centre, then full size along the axes, metres.
+        box_classes: Indices into `BOX_CLASSES`.
+        boxes_valid: False for padding.
     """
 
     points: Float[Tensor, "batch points 3"]
@@ -67,13 +66,13 @@ class SceneSample:
 def point_features(
     points: Float32[np.ndarray, "points 3"], colors: UInt8[np.ndarray, "points 3"], *, legacy_color: bool = False
 ) -> Float32[np.ndarray, "points 4"]:
-    """Normalised colour and height above the floor of every point of a whole scan.
+    """Returns the normalised colour and the height above the floor of every point of a whole scan.
 
     Args:
-        points: Scene frame.
+        points: Scene frame, metres.
         colors: Red, green, blue.
-        legacy_color: Normalise twice, as the published ScanQA and SQA3D do to a scene from its second question on
-            (they write into a cached array). Colours then hardly differ from each other.
+        legacy_color: Normalise twice, as the published code of ScanQA and SQA3D does from a scene's second question on
+            (it writes into a cached array). All colours are then almost equal.
     """
     normalised = (colors - MEAN_COLOR) / 256
     if legacy_color:
@@ -87,13 +86,13 @@ def sample_scene(
     rng: np.random.Generator,
     *,
     count: int = POINTS,
-    motion: SceneMotion = STILL,
+    motion: SceneMotion = NO_MOTION,
     legacy_color: bool = False,
 ) -> SceneSample:
-    """So many points of a scene, drawn without repetition where it has enough, with the targets of a detector.
+    """Draws `count` points of a scene, without repetition if it has enough, and computes the detector's targets.
 
-    Boxes and votes are taken after the motion, so that a box still is the bounding box of its instance. Height is that
-    of the scan as it stood.
+    Boxes and votes are computed after the motion, so that a box is still the bounding box of its instance. Heights are
+    those before the motion.
     """
     moved = motion.apply(scene.points.astype(np.float64)).astype(np.float32)
     ids = scene.box_instances[:MAX_BOXES]
@@ -114,13 +113,13 @@ def sample_scene(
 
 
 def box_classes(nyu40: Int64[np.ndarray, " boxes"]) -> Int64[np.ndarray, " boxes"]:
-    """The index into `BOX_CLASSES` of each NYU40 class."""
+    """Maps NYU40 classes to indices into `BOX_CLASSES`."""
     index = _index_of(nyu40, np.array(BOX_CLASS_NYU40))
     return np.where(index >= 0, index, len(BOX_CLASSES) - 1)
 
 
 def collate_scenes(samples: Sequence[SceneSample]) -> SceneBatch:
-    """Scenes side by side, boxes padded to the most that one of them has (at least one)."""
+    """Stacks scenes; boxes are padded to the largest number in a scene, at least one."""
     most = max(1, *(len(sample.boxes) for sample in samples))
     valid = torch.tensor([[k < len(sample.boxes) for k in range(most)] for sample in samples])
 
@@ -135,7 +134,7 @@ def collate_scenes(samples: Sequence[SceneSample]) -> SceneBatch:
 
 
 def _index_of(values: Int64[np.ndarray, " values"], keys: Int64[np.ndarray, " keys"]) -> Int64[np.ndarray, " values"]:
-    """Where each value stands among distinct keys; -1 where it does not."""
+    """Returns the index of each value in distinct keys; -1 if it is not among them."""
     if not len(keys):
         return np.full(len(values), -1)
     order = np.argsort(keys)

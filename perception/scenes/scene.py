@@ -1,4 +1,4 @@
-"""A scanned room and questions about it, in the vocabulary of ScanNet and SQA3D."""
+"""A scanned room and questions about it, in the terms of ScanNet and SQA3D."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from perception.geometry import rotation_matrix
 class Scene:
     """A 3-D scan with its objects.
 
-    Everything is in the scene frame: metres, z up, the floor near z = 0, walls parallel to the axes where the data set
-    says how to turn them so (ScanNet's `axisAlignment`).
+    Coordinates are in the scene frame: metres, z up, the floor near z = 0, walls parallel to the axes if the data set
+    gives the alignment (ScanNet's `axisAlignment`).
 
     Attributes:
-        id: The data set's name of the scan, such as scene0000_00.
-        points: Of the scan.
+        id: Name of the scan in its data set, such as scene0000_00.
+        points: Points of the scan.
         colors: Red, green, blue of every point.
-        semantic: NYU40 class of every point, 0 where nobody said.
-        instance: Object id of every point, from 1; 0 where it belongs to no object.
-        boxes: Of the objects: centre, then full size along the axes. Each is the axis-aligned bounding box of the
-            points of its instance.
+        semantic: NYU40 class of every point; 0 if unannotated.
+        instance: Object id of every point, from 1; 0 if it belongs to no object.
+        boxes: Axis-aligned bounding box of each object's points: centre, then full size along the axes.
         box_classes: NYU40 class of every box.
         box_instances: Object id of every box.
     """
@@ -41,12 +40,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class Viewpoint:
-    """Where somebody stands in a scene, and which way they face.
+    """Position and orientation of a person in a scene.
 
     Attributes:
-        position: In the scene frame, metres.
-        rotation: Unit quaternion x, y, z, w that takes the person's frame to the scene frame.
-            The person looks along their own -x axis, as measured on SQA3D's situations; z is up.
+        position: Scene frame, metres.
+        rotation: Unit quaternion x, y, z, w from the person's frame to the scene frame. The person looks along their
+            -x axis, as measured on SQA3D's situations; z is up.
     """
 
     position: Float64[np.ndarray, " 3"]
@@ -54,21 +53,21 @@ class Viewpoint:
 
     @property
     def forward(self) -> Float64[np.ndarray, " 3"]:
-        """The direction of the gaze in the scene frame, a unit vector."""
+        """Unit vector of the viewing direction in the scene frame."""
         return -rotation_matrix(self.rotation)[:, 0]
 
 
 @dataclass(frozen=True)
 class SceneQuestion:
-    """A question asked from a viewpoint that a text describes (SQA3D, https://arxiv.org/abs/2210.07474).
+    """A question asked in a situation that a text describes (SQA3D, https://arxiv.org/abs/2210.07474).
 
     Attributes:
         id: Unique in its data set.
-        scene_id: Of the scene it is about.
-        situation: Where the asker stands, in words.
-        question: In words.
-        answers: That count as right; empty where they are unknown.
-        viewpoint: Where the asker stands, in numbers; None where unknown.
+        scene_id: `Scene.id` of the scene that it is about.
+        situation: Text that describes where the asker stands.
+        question: Text of the question.
+        answers: Answers that count as right; empty if unknown.
+        viewpoint: Viewpoint of the asker; None if unknown.
     """
 
     id: int

@@ -1,1 +1,1 @@
-"""Words of questions, their vectors, and the vocabulary of answers."""
+"""Types of text: vocabularies, word vectors, and the vocabulary of answers."""

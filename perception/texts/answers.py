@@ -1,4 +1,4 @@
-"""The answers that a classifier can give: shared by the answer head, its training targets and the evaluation."""
+"""The answers of a classifier, shared by the answer head, its training targets and the evaluation."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from functools import cached_property
 from perception.errors import InputError
 
 UNKNOWN = "unknown"
-"""What the class after the last answer is called; SQA3D's converter writes this word for every rare answer."""
+"""Name of the class after the last answer; SQA3D's converter writes it for every rare answer."""
 
 
 @dataclass(frozen=True)
 class AnswerVocabulary:
-    """Answers by class index, and one more class for all others.
+    """Answers by class index, and one last class for all others.
 
-    SQA3D's dictionary holds 706 answers, hence 707 classes. An answer is in it where it occurs at least twice in train,
-    val and test together (inferred from the counts; no script of the release says so): 95 of the 3,519 test answers
-    are not, and no classifier can name them.
+    SQA3D's dictionary holds 706 answers, hence 707 classes. An answer is in it if it occurs at least twice in train,
+    val and test together (inferred from the counts; no script of the release says so). 95 of the 3,519 test answers are
+    not in it, so no classifier can give them.
 
     Attributes:
-        answers: Of class 0, 1, …
+        answers: Answers of the classes 0, 1, …
     """
 
     answers: tuple[str, ...]
@@ -35,18 +35,18 @@ class AnswerVocabulary:
             raise InputError(f"answer vocabulary: expected every answer once, got {twice!r} twice; remove one")
 
     def __len__(self) -> int:
-        """How many classes there are, the unknown one included."""
+        """Number of classes, including the unknown one."""
         return len(self.answers) + 1
 
     def __contains__(self, answer: str) -> bool:
         return answer in self._classes
 
     def class_of(self, answer: str) -> int:
-        """The class of an answer; the last one where the vocabulary lacks it."""
+        """Returns the class of an answer; the last class if the vocabulary lacks it."""
         return self._classes.get(answer, len(self.answers))
 
     def answer_of(self, index: int) -> str:
-        """The answer of a class; `unknown` of the last one."""
+        """Returns the answer of a class; `unknown` for the last one."""
         return UNKNOWN if index == len(self.answers) else self.answers[index]
 
     @cached_property

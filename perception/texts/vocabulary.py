@@ -1,4 +1,4 @@
-"""Texts as word numbers: what counts as a word, which words are known, and batches of texts."""
+"""Splits texts into words, numbers the words, and batches the numbers."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from torch import Tensor
 from perception.batches import TensorRecord
 
 Rule = Literal["plain", "sqa3d"]
-"""`plain`: lower case; a word is letters, digits and apostrophes, and every other sign is a word of its own.
-`sqa3d`: as in SQA3D's code, only `?` and `.` are taken off words and the case stays: "What" and "chair," are then not
-among the lower-case words of GloVe."""
+"""`plain`: lower case; a word is letters, digits and apostrophes, and every other character is a word of its own.
+`sqa3d`: as in SQA3D's code, only `?` and `.` are separated from words and the case is kept. GloVe's words are lower
+case, so it has no vector for "What" or "chair,"."""
 
 MAX_WORDS = 100
-"""Of a text; the rest of a longer one is left out, as in SQA3D's code."""
+"""Maximum number of words in a text; the rest is cut off, as in SQA3D's code."""
 UNKNOWN = 0
-"""Number of every word that is not known; also of an empty text's only word, and of padding."""
+"""Number of unknown words, of the only word of an empty text, and of padding."""
 
 
 @dataclass(frozen=True)
 class TextBatch(TensorRecord):
-    """Texts, padded to the longest.
+    """Texts as numbers, padded to the longest.
 
     Attributes:
-        ids: Numbers of words, or of a tokenizer's tokens.
-        valid: False where a number only pads. Every text has at least one valid one.
+        ids: Numbers of words, or of tokens of a tokenizer.
+        valid: False for padding. Every text has at least one valid number.
     """
 
     ids: Int[Tensor, "texts words"]
@@ -44,8 +44,8 @@ class Vocabulary:
     """The known words, numbered from 1.
 
     Attributes:
-        words: Each once.
-        rule: How texts are split.
+        words: Known words without repetition.
+        rule: Rule by which texts are split.
     """
 
     words: tuple[str, ...]
@@ -58,20 +58,20 @@ class Vocabulary:
 
     @classmethod
     def of_texts(cls, texts: Iterable[str], rule: Rule = "plain") -> Vocabulary:
-        """All words of some texts, the most frequent first; of equally frequent ones by their letters."""
+        """Builds a vocabulary of all words of some texts, by frequency, then alphabetically."""
         counts = Counter(word for text in texts for word in split_words(text, rule))
         return cls(tuple(sorted(counts, key=lambda word: (-counts[word], word))), rule)
 
     def __len__(self) -> int:
-        """Known words and the unknown one: how many rows a table of word vectors needs."""
+        """Number of words including the unknown one, which is the number of rows of a table of word vectors."""
         return len(self.words) + 1
 
     def unknown_words(self, text: str) -> list[str]:
-        """Words of a text that are not known, in their order."""
+        """Returns the unknown words of a text in their order."""
         return [word for word in split_words(text, self.rule) if word not in self._number_of]
 
     def encode(self, texts: Sequence[str]) -> TextBatch:
-        """Numbers of each text's first `MAX_WORDS` words; an empty text is one unknown word."""
+        """Numbers the first `MAX_WORDS` words of each text; an empty text becomes one unknown word."""
         rows = [[self._number_of.get(w, UNKNOWN) for w in split_words(t, self.rule)[:MAX_WORDS]] for t in texts]
         rows = [row or [UNKNOWN] for row in rows]
         longest = max((len(row) for row in rows), default=1)
@@ -85,7 +85,7 @@ class Vocabulary:
 
 
 def split_words(text: str, rule: Rule = "plain") -> list[str]:
-    """The words of a text."""
+    """Splits a text into words."""
     if rule == "sqa3d":
         return text.replace("?", " ?").replace(".", " .").split()
     return re.findall(r"[^\W_]+(?:'[^\W_]+)*|[^\w\s]|_", text.lower())

@@ -1,4 +1,4 @@
-"""Word vectors from a text file as GloVe's authors publish them (https://nlp.stanford.edu/projects/glove/)."""
+"""Reads word vectors in the text format of GloVe (https://nlp.stanford.edu/projects/glove/)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from perception.errors import InputError
 from perception.texts.vocabulary import Vocabulary
 
 UNKNOWN_WORDS = ("unk", "<unk>")
-"""Whose vector stands for words that a file does not hold; where it holds neither, the mean of the vectors read does.
-"""
+"""Entries whose vector is used for words that are not in the file; without them, it is the mean of the vectors read."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +23,15 @@ class WordVectors:
     """Vectors of words.
 
     Attributes:
-        vector_of: By word.
-        unknown: Of any other word.
+        vector_of: Vector of each word.
+        unknown: Vector of all other words.
     """
 
     vector_of: dict[str, Float32[np.ndarray, " dim"]]
     unknown: Float32[np.ndarray, " dim"]
 
     def table(self, vocabulary: Vocabulary) -> Float32[Tensor, "numbers dim"]:
-        """A row for each number that `vocabulary` gives, the unknown word's first."""
+        """Returns a row for each number of a vocabulary, the unknown word's first."""
         rows = [self.unknown, *(self.vector_of.get(word, self.unknown) for word in vocabulary.words)]
         return torch.from_numpy(np.stack(rows))
 
@@ -42,10 +41,10 @@ def read_word_vectors(path: Path, wanted: Collection[str] | None = None) -> Word
 
     Args:
         path: A GloVe text file.
-        wanted: Words whose vectors are kept (beside `UNKNOWN_WORDS`); None keeps all.
+        wanted: Words whose vectors are kept, in addition to `UNKNOWN_WORDS`; None keeps all.
 
     Raises:
-        InputError: The file is not there, or a line is not a word and as many finite numbers as in the first line.
+        InputError: The file is missing, or a line is not a word and as many finite numbers as in the first line.
     """
     if not path.is_file():
         raise InputError(f"{path}: expected a GloVe text file, found none; unpack glove.6B.zip or the like there")
@@ -66,15 +65,15 @@ def read_word_vectors(path: Path, wanted: Collection[str] | None = None) -> Word
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str, list[str]]]:
-    """Line number, word and the fields after it."""
+    """Yields the line number, the word and the fields after it."""
     dim = 0
-    with path.open(encoding="utf-8", newline="\n") as file:  # GloVe's words hold other kinds of line ends
+    with path.open(encoding="utf-8", newline="\n") as file:  # GloVe's words contain other line separators
         for number, line in enumerate(file, start=1):
             dim = dim or line.count(" ")
             if number == 1 and dim < 2:
                 raise InputError(
                     f"{path}, line 1: expected a word and its vector, got {line[:40]!r}; "
-                    "a first line of two counts, as word2vec writes it, must be taken off"
+                    "remove the first line of two counts that word2vec writes"
                 )
             word, *fields = line.rstrip("\r\n").rsplit(" ", dim)
             if len(fields) != dim:

@@ -1,1 +1,1 @@
-"""Road users and maps: scenarios, the index of a map, motion."""
+"""Types of road traffic: scenarios, the index of a map, motion estimated from positions."""

@@ -1,4 +1,4 @@
-"""How a training scenario is changed before it is shown to a network."""
+"""Augmentation of training scenarios."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Augmentation:
     """A change of a scenario as a whole; forecasts stay in each agent's own frame.
 
     Attributes:
-        mirrored: Whether left and right are exchanged.
+        mirrored: Whether left and right are swapped.
         turn_rad: Angle by which every view of the scenario is turned.
     """
 

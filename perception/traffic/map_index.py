@@ -1,4 +1,4 @@
-"""A whole map's polylines, and the choice of those near the agents: the same for readers of files and for nodes."""
+"""Chooses the polylines of a map that are near the agents; used by file readers and by nodes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from jaxtyping import Bool, Float, Int
 from perception.traffic.scenario import MapPolylines
 
 MAP_RADIUS_M = 100.0
-"""How far around the focal agent a scenario's map reaches."""
+"""A scenario's map holds polylines within this distance of its focal agent."""
 
 
 def take(polylines: MapPolylines, rows: Int[np.ndarray, " chosen"]) -> MapPolylines:
-    """Some polylines of a map."""
+    """Returns the chosen polylines of a map."""
     return MapPolylines(
         ids=polylines.ids[rows],
         points=polylines.points[rows],
@@ -28,7 +28,7 @@ def take(polylines: MapPolylines, rows: Int[np.ndarray, " chosen"]) -> MapPolyli
 
 @dataclass(frozen=True)
 class MapIndex:
-    """A whole city's or log's polylines, from which a scenario takes those near its agents."""
+    """All polylines of a city or log, from which a scenario takes those near its agents."""
 
     polylines: MapPolylines
 
@@ -44,7 +44,7 @@ class MapIndex:
         present: int,
         radius_m: float = MAP_RADIUS_M,
     ) -> MapPolylines:
-        """The polylines of `rows_near`."""
+        """Returns the polylines whose indices `rows_near` returns."""
         return take(self.polylines, self.rows_near(position, valid, focal, present, radius_m))
 
     def rows_near(
@@ -55,11 +55,11 @@ class MapIndex:
         present: int,
         radius_m: float = MAP_RADIUS_M,
     ) -> Int[np.ndarray, " near"]:
-        """Which polylines matter at the present step.
+        """Returns the indices of the polylines near the agents at the present step.
 
         A polyline is kept when one of its points lies within `radius_m` (the larger of |Δx| and |Δy|) of the focal
         agent, or within half of that of any other agent that is seen at the present step and is itself within
-        `radius_m` of the focal agent. Nothing after the present is looked at, so a test record gets the same map.
+        `radius_m` of the focal agent. Later steps are ignored, so that a test record gets the same map.
         """
         centre = position[focal, last_seen(valid, present)[focal]]
         low, high = self._corners
@@ -76,12 +76,12 @@ class MapIndex:
 def _within(
     points: Float[np.ndarray, "lanes points 2"], centres: Float[np.ndarray, "centres 2"], radius_m: float
 ) -> Bool[np.ndarray, " lanes"]:
-    """Whether any point of a polyline is within the radius (Chebyshev) of any centre."""
+    """Returns whether any point of a polyline is within the radius (Chebyshev) of any centre."""
     x, y = points[..., 0, None], points[..., 1, None]
     return np.any((np.abs(x - centres[:, 0]) <= radius_m) & (np.abs(y - centres[:, 1]) <= radius_m), axis=(1, 2))
 
 
 def last_seen(valid: Bool[np.ndarray, "agents steps"], present: int) -> Int[np.ndarray, " agents"]:
-    """For each agent the step when it was seen last, up to the present; of one that comes later, its first step."""
+    """Returns each agent's last observed step up to the present; its first step if it appears only later."""
     latest = present - valid[:, present::-1].argmax(axis=1)
     return np.where(valid[:, : present + 1].any(axis=1), latest, valid.argmax(axis=1))

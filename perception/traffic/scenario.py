@@ -1,7 +1,7 @@
-"""A forecasting record in one vocabulary for every data set: agents, map, what was observed, what came after.
+"""A forecasting record, the same for every data set: agents, map, history and future.
 
-Positions are metres in the *city frame* of the record (a fixed, east–north frame with an arbitrary origin, so float64),
-headings are radians counter-clockwise from its x axis, velocities are m/s, and steps are `step_s` apart.
+Positions are metres in the *city frame* of the record, a fixed east–north frame with an arbitrary origin (so float64).
+Headings are radians counter-clockwise from its x axis, velocities are m/s, and steps are `STEP_S` apart.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STEP_S = 0.1
 
 
 class AgentKind(IntEnum):
-    """Argoverse 2's ten object types. Argoverse 1 knows no types: its AGENT and AV are vehicles, OTHERS unknown."""
+    """Argoverse 2's ten object types. Argoverse 1 has no types: its AGENT and AV are vehicles, OTHERS unknown."""
 
     VEHICLE = 0
     PEDESTRIAN = 1
@@ -36,11 +36,11 @@ class AgentKind(IntEnum):
 
 
 ROAD_USERS = (AgentKind.VEHICLE, AgentKind.PEDESTRIAN, AgentKind.MOTORCYCLIST, AgentKind.CYCLIST, AgentKind.BUS)
-"""Argoverse 2's five moving types: whom a node forecasts, and whom sensor logs score."""
+"""Argoverse 2's five moving types: nodes forecast these, and these are scored in sensor logs."""
 
 
 class PolylineKind(IntEnum):
-    """What a map polyline is."""
+    """Type of a map polyline."""
 
     VEHICLE_LANE = 0
     BIKE_LANE = 1
@@ -49,7 +49,7 @@ class PolylineKind(IntEnum):
 
 
 class Turn(IntEnum):
-    """A lane segment's turn direction; Argoverse 2 states none."""
+    """Turn direction of a lane segment; always NONE in Argoverse 2, which does not state it."""
 
     NONE = 0
     LEFT = 1
@@ -58,17 +58,17 @@ class Turn(IntEnum):
 
 @dataclass(frozen=True)
 class AgentTracks:
-    """Every agent's track on one clock.
+    """The tracks of all agents on a common time axis.
 
     Attributes:
         ids: Track ids as the data set writes them.
         kinds: `AgentKind` values.
-        position: City frame, metres; NaN-free: unobserved steps hold 0.
-        heading: Radians in the city frame. Estimated from motion where the data set has none (Argoverse 1).
-        velocity: City frame, m/s. Finite differences where the data set has none.
+        position: City frame, metres. Unobserved steps hold 0, never NaN.
+        heading: City frame, radians. Estimated from motion if the data set has none (Argoverse 1).
+        velocity: City frame, m/s. Finite differences if the data set has none.
         valid: True where the track was observed (or labelled, in the future).
-        scored: Agents that the benchmark scores: Argoverse 2's focal and scored tracks; in Argoverse 1 and in sensor
-            logs, where nobody marks them, agents seen at the present step whose future is complete.
+        scored: Agents that the benchmark scores: Argoverse 2's focal and scored tracks. Argoverse 1 and sensor logs do
+            not mark any; there, the agents observed at the present step whose future is complete.
     """
 
     ids: tuple[str, ...]
@@ -93,7 +93,7 @@ class MapPolylines:
         kinds: `PolylineKind` values.
         turns: `Turn` values.
         is_intersection: Whether the lane segment lies in an intersection.
-        has_traffic_control: Whether traffic control governs the lane segment; False where the data set does not say.
+        has_traffic_control: Whether traffic control governs the lane segment; False if the data set does not say.
     """
 
     ids: Int[np.ndarray, " lanes"]
@@ -118,13 +118,13 @@ class Scenario:
     Attributes:
         id: Unique within its data set.
         source: `argoverse1`, `argoverse2`, `argoverse2-sensor` or `synthetic` (ours, in Argoverse 2's format).
-        city: The city whose frame the coordinates are in.
-        agents: All tracks; history and future on one time axis.
+        city: City in whose frame the coordinates are.
+        agents: All tracks, history and future.
         map: Polylines near the agents.
-        history_steps: Observed steps; the present step is `history_steps - 1`, the rest of the axis the future.
-            A record without labels (a test split) has no steps after the present.
-        focal: Index of the agent that the benchmark asks about first (AGENT, focal track); of the ego in sensor logs.
-        ego: Index of the recording vehicle, or None where it has no track.
+        history_steps: Number of observed steps. The present step is `history_steps - 1`; later steps are the future. A
+            record without labels (a test split) has none.
+        focal: Index of the benchmark's main agent (AGENT, focal track); the ego in sensor logs.
+        ego: Index of the recording vehicle; None if it has no track.
     """
 
     id: str
@@ -143,19 +143,19 @@ class Scenario:
 
     @property
     def future_steps(self) -> int:
-        """How many labelled steps follow the present."""
+        """Number of labelled steps after the present."""
         return self.agents.valid.shape[1] - self.history_steps
 
     @property
     def synthetic(self) -> bool:
-        """Whether the record was made, not measured."""
+        """Whether the record was generated rather than recorded."""
         return self.source == "synthetic"
 
     def require_focal(self) -> None:
-        """Checks that the focal agent is observed at the present step: otherwise the scene has no frame.
+        """Checks that the focal agent is observed at the present step, since it defines the frame of the scene.
 
         Raises:
-            UnusableScenario: It is not.
+            UnusableScenario: The focal agent is not observed at the present step.
         """
         if not self.agents.valid[self.focal, self.present]:
             raise UnusableScenario(
@@ -164,24 +164,24 @@ class Scenario:
             )
 
     def city_SE2_agent(self, agent: int) -> SE2:
-        """Takes points from an agent's frame, its pose at the present step, to the city frame."""
+        """Returns the transform from an agent's frame (its pose at the present step) to the city frame."""
         x_m, y_m = self.agents.position[agent, self.present].tolist()
         return SE2(x_m, y_m, float(self.agents.heading[agent, self.present]))
 
     @cached_property
     def has_complete_future(self) -> Bool[np.ndarray, " agents"]:
-        """Agents seen at the present step and at every step after it."""
+        """Mask of the agents observed at the present step and at every step after it."""
         return np.logical_and(self.agents.valid[:, self.present :].all(axis=1), self.future_steps > 0)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """K futures for each of some agents of a scenario.
+    """K futures for each of the forecast agents of a scenario.
 
     Attributes:
-        agents: Which agents of the scenario these are.
+        agents: Indices of the agents in the scenario.
         trajectories: City frame, metres; step 0 is the step after the present.
-        probabilities: Of each mode; they sum to one over the modes.
+        probabilities: Probability of each mode; they sum to one over the modes.
     """
 
     agents: Int[np.ndarray, " forecast_agents"]

@@ -1,4 +1,4 @@
-"""Random scenarios, and the same ones elsewhere or in a mirror."""
+"""Random scenarios, and scenarios in another city frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest inst
 
 @pytest.fixture(scope="session")
 def random_scenario(make_scenario: Callable[..., Scenario]) -> Callable[[int], Scenario]:
-    """A scenario of a seed: agents that wander and are sometimes unobserved, lanes and crosswalks of every kind."""
+    """Makes a seeded scenario: agents that wander and are sometimes unobserved, lanes and crosswalks of every kind."""
 
     def make(seed: int) -> Scenario:
         rng = np.random.default_rng(seed)
@@ -51,7 +51,7 @@ def random_scenario(make_scenario: Callable[..., Scenario]) -> Callable[[int], S
 
 @pytest.fixture(scope="session")
 def moved() -> Callable[[Scenario, SE2], Scenario]:
-    """The same scenario with another origin and north of its city frame."""
+    """Moves a scenario to a city frame with another origin and north."""
 
     def move(scenario: Scenario, new_SE2_old: SE2) -> Scenario:
         tracks = scenario.agents

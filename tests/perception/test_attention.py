@@ -1,4 +1,4 @@
-"""The attention that the encoders share."""
+"""Attention layers shared by the encoders."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_it_equals_pytorchs_multi_head_attention() -> None:
 
 
 def neighbours_of(valid: torch.Tensor, count: int) -> Neighbours:
-    """Valid tokens of the same entry in random order, so many at most; tokens that pad have none."""
+    """At most `count` valid tokens of the same entry in random order; padding tokens have no neighbours."""
     index = torch.zeros(*valid.shape, count, dtype=torch.long)
     known = torch.zeros(*valid.shape, count, dtype=torch.bool)
     for entry, token in valid.nonzero().tolist():
@@ -31,7 +31,7 @@ def neighbours_of(valid: torch.Tensor, count: int) -> Neighbours:
     return Neighbours(index, known)
 
 
-def test_relative_attention_is_shaw_s_with_a_key_and_a_value_for_every_relation() -> None:
+def test_relative_attention_equals_the_definition_of_shaw_et_al() -> None:
     torch.manual_seed(0)
     heads, width, attention = 2, 4, RelativeAttention(8, 2, 3).double()
     x = torch.randn(3, 5, 8, dtype=torch.float64)
@@ -52,7 +52,7 @@ def test_relative_attention_is_shaw_s_with_a_key_and_a_value_for_every_relation(
     torch.testing.assert_close(out, torch.stack(expected), rtol=0, atol=1e-12)
 
 
-def test_without_relations_and_with_everybody_a_neighbour_it_is_self_attention() -> None:
+def test_relative_attention_to_all_tokens_without_relations_is_self_attention() -> None:
     torch.manual_seed(0)
     relative, plain = RelativeAttention(8, 2, 3).double(), SelfAttention(8, 2).double()
     plain.load_state_dict({n: p for n, p in relative.state_dict().items() if not n.startswith("relation")})
@@ -61,7 +61,7 @@ def test_without_relations_and_with_everybody_a_neighbour_it_is_self_attention()
     torch.testing.assert_close(out, plain(x, VALID), rtol=0, atol=1e-12)
 
 
-def test_neighbours_hold_what_they_hold() -> None:
+def test_gather_returns_the_values_of_the_neighbours() -> None:
     neighbours, values = neighbours_of(VALID, 2), torch.randn(3, 5, 4)
     gathered = neighbours.gather(values)
     for entry, token, place in neighbours.valid.nonzero().tolist():
@@ -69,7 +69,7 @@ def test_neighbours_hold_what_they_hold() -> None:
         torch.testing.assert_close(gathered[entry, token, place], theirs, rtol=0, atol=0)
 
 
-def test_unpacking_undoes_packing_but_for_what_was_not_valid() -> None:
+def test_unpack_undoes_pack_except_for_padding() -> None:
     values = torch.randn(3, 5, 8)
     packed = pack(values, VALID)
     torch.testing.assert_close(packed, values[VALID], rtol=0, atol=0)

@@ -1,4 +1,4 @@
-"""Planar and spatial frames."""
+"""Rigid transforms in the plane and in space."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_a_pose_and_its_inverse_cancel(pose: SE2, x: float, y: float) -> None:
 
 @given(POSES, POSES, METRES, METRES)
 @settings(max_examples=50, deadline=None)
-def test_composition_is_one_after_the_other(a_SE2_b: SE2, b_SE2_c: SE2, x: float, y: float) -> None:
+def test_composition_applies_one_pose_after_the_other(a_SE2_b: SE2, b_SE2_c: SE2, x: float, y: float) -> None:
     point = np.array([x, y])
     np.testing.assert_allclose((a_SE2_b @ b_SE2_c).apply(point), a_SE2_b.apply(b_SE2_c.apply(point)), atol=1e-8)
 
@@ -50,7 +50,7 @@ def random_pose(rng: np.random.Generator) -> SE3:
 
 @given(SEEDS)
 @settings(max_examples=30, deadline=None)
-def test_poses_of_space_compose_and_cancel(seed: int) -> None:
+def test_spatial_poses_compose_and_invert(seed: int) -> None:
     rng = np.random.default_rng(seed)
     a_SE3_b, b_SE3_c = random_pose(rng), random_pose(rng)
     points = rng.normal(0, 10, (4, 3))
@@ -75,7 +75,7 @@ def test_a_half_turn_has_a_quaternion(axis: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("broken", [2 * np.eye(4), np.diag([-1.0, 1.0, 1.0, 1.0]), np.zeros((4, 4))])
-def test_a_matrix_that_is_no_pose_is_refused(broken: np.ndarray) -> None:
+def test_a_matrix_that_is_not_a_rigid_transform_is_refused(broken: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected a rigid transform"):
         SE3.from_matrix(broken)
 

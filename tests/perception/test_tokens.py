@@ -1,4 +1,4 @@
-"""What encoders give and heads ask for."""
+"""Tokens of an encoder and the rows that a head reads."""
 
 import pytest
 import torch
@@ -23,6 +23,6 @@ def test_the_first_row_is_the_class_token() -> None:
     assert torch.equal(Readout.first(tokens).gather(tokens.values), tokens.values[:, :1])
 
 
-def test_padding_of_no_rows_is_refused() -> None:
+def test_padding_without_rows_is_refused() -> None:
     with pytest.raises(ValueError, match="expected rows beside it"):
         Readout(None, torch.ones(1, 1, dtype=torch.bool))

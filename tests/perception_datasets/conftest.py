@@ -25,7 +25,7 @@ def scene_rows(make_argoverse1_rows: Callable[..., list[str]]) -> list[str]:
 
 @pytest.fixture
 def argoverse2(made_argoverse2: Path, tmp_path: Path) -> Path:
-    """A copy of the four synthetic val scenarios, to be broken at will."""
+    """A copy of the four synthetic val scenarios, which tests may break."""
     folder = tmp_path / "argoverse2"
     shutil.copytree(made_argoverse2 / "val", folder / "val")
     return folder

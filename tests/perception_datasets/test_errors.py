@@ -22,14 +22,14 @@ FILE = Path("some/file.json")
         (TypeError(), "it cannot be parsed (TypeError)"),
     ],
 )
-def test_what_parsers_raise_becomes_one_sentence_with_file_reason_and_cure(error: Exception, reason: str) -> None:
+def test_errors_of_parsers_become_one_sentence_with_file_reason_and_cure(error: Exception, reason: str) -> None:
     with pytest.raises(RecordError) as raised, reading(FILE, "download it again"):
         raise error
     assert str(raised.value) == f"some/file.json: {reason}; download it again"
     assert isinstance(raised.value, InputError)
 
 
-def test_a_sentence_that_is_said_already_is_kept() -> None:
+def test_a_record_error_passes_unchanged() -> None:
     with pytest.raises(RecordError, match="other: why; cure"), reading(FILE, "download it again"):
         raise bad_file(Path("other"), "why", "cure")
 

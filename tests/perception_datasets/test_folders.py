@@ -1,6 +1,7 @@
+import json
 from pathlib import Path
 
-from perception_datasets.folders import SYNTHETIC_MARKER, find_records, is_synthetic, record_folders
+from perception_datasets.folders import SYNTHETIC_MARKER, find_records, is_synthetic, mark_synthetic, record_folders
 
 
 def test_record_folders_are_sorted_and_leave_out_files_and_hidden_ones(tmp_path: Path) -> None:
@@ -18,9 +19,10 @@ def test_records_are_found_at_the_first_place_that_has_any(tmp_path: Path) -> No
     assert find_records((tmp_path / "absent", split, flat), "{name}.txt") == split
 
 
-def test_a_mark_tells_what_was_made_in_a_folder_and_in_those_inside(tmp_path: Path) -> None:
+def test_a_marker_applies_to_its_folder_and_the_subfolders(tmp_path: Path) -> None:
     (tmp_path / "train").mkdir()
     assert not is_synthetic(tmp_path / "train")
-    (tmp_path / SYNTHETIC_MARKER).write_text("{}")
+    mark_synthetic(tmp_path, {"made_by": "a test", "seed": 3})
+    assert json.loads((tmp_path / SYNTHETIC_MARKER).read_text()) == {"made_by": "a test", "seed": 3}
     assert is_synthetic(tmp_path)
     assert is_synthetic(tmp_path / "train")

@@ -19,7 +19,7 @@ def test_a_split_is_a_sequence_of_scenarios_in_a_fixed_order(argoverse1: Path) -
     assert list(open_forecasting(argoverse1, "val", limit=2).ids) == ["1", "2"]
 
 
-def test_it_crosses_process_borders(argoverse1: Path) -> None:
+def test_a_folder_of_scenarios_can_be_pickled(argoverse1: Path) -> None:
     val = open_forecasting(argoverse1, "val")
     copy = pickle.loads(pickle.dumps(val))
     np.testing.assert_array_equal(copy[1].agents.position, val[1].agents.position)
@@ -47,7 +47,7 @@ def test_an_error_keeps_its_kind_across_process_borders(argoverse1: Path) -> Non
     assert str(copy) == str(raised.value)
 
 
-def test_what_cannot_be_opened_says_what_was_expected(argoverse1: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_opened_is_refused_with_what_was_expected(argoverse1: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"expected scenarios of split 'val' .* found an empty folder; give a folder"):
         open_forecasting(tmp_path / "empty", "val")

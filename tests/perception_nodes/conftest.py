@@ -1,4 +1,4 @@
-"""Two sessions; a small stream of tracked objects; random objects, as our arrays and as messages of rosbags."""
+"""Certificates; two sessions; random objects, as our arrays and as messages of rosbags."""
 
 from __future__ import annotations
 
@@ -13,12 +13,7 @@ import pytest
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
     import zenoh
 
-    from perception.models.scene_answerer import SceneAnswerer
-    from perception.scenes.scene import Scene
-    from perception_nodes.forecasting.tick import Tick
     from perception_nodes.ros.objects import Objects, PredictedObjects, TrackedObjects
-
-START_NS = 1_700_000_000_000_000_000
 
 
 @pytest.fixture(scope="session")
@@ -52,29 +47,6 @@ def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
         place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
     with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
         yield one, other
-
-
-@pytest.fixture(scope="session")
-def make_tick() -> Callable[..., Tick]:
-    """Makes the tick of a step: the ego drives east at 10 m/s, cars beside it at other speeds, a cone stands."""
-    from perception.geometry import SE2
-    from perception.traffic.scenario import AgentKind
-    from perception_nodes.forecasting.tick import Tick
-
-    def make(step: float, *, cars: int = 3, stamp_ns: int | None = None) -> Tick:
-        time_s = 0.1 * step
-        position = [(5.0 + (8 + i) * time_s, 4.0 * (i + 1)) for i in range(cars)] + [(30.0, -3.0)]
-        return Tick(
-            stamp_ns=START_NS + round(time_s * 1e9) if stamp_ns is None else stamp_ns,
-            city_SE2_ego=SE2(10.0 * time_s, 0.0, 0.0),
-            ids=(*(f"car{i}" for i in range(cars)), "cone"),
-            kinds=np.array([AgentKind.VEHICLE] * cars + [AgentKind.CONSTRUCTION]),
-            position=np.array(position),
-            heading=np.linspace(-0.1, 0.1, cars + 1),
-            size=np.tile([4.5, 1.9, 1.6], (cars + 1, 1)),
-        )
-
-    return make
 
 
 @pytest.fixture(scope="session")
@@ -119,49 +91,6 @@ def make_predicted() -> Callable[..., PredictedObjects]:
         )
 
     return make_predicted
-
-
-@pytest.fixture(scope="session")
-def scene_answerer() -> SceneAnswerer:
-    """A tiny model with five answers, which takes about half of the proposals in `scan` for objects."""
-    import torch
-    from torch import nn
-
-    from perception.encoders.pointnet2 import Level
-    from perception.encoders.text import LstmText
-    from perception.encoders.votenet import VoteNet
-    from perception.frozen.adapter import build_adapter
-    from perception.models.scene_answerer import SceneAnswerer, SceneInput
-    from perception.texts.vocabulary import Vocabulary
-
-    torch.manual_seed(0)
-    levels = (Level(32, 0.5, 8, (6, 8)), Level(16, 0.8, 8, (8, 10)), Level(8, 1.2, 4, (10, 12)))
-    seen = VoteNet(4, torch.ones(3, 3), levels=levels, seed_dim=12, proposals=6, dim=8, neighbours=4)
-    words = Vocabulary.of_texts(
-        ["I stand . I face the bed . what is left of me ? is it red ? how many chairs are here ?"]
-    )
-    block = build_adapter(16, source="random:32x48x4?seed=0", init="default")
-    text = LstmText(words, dim=12, word_dim=6)
-    model = SceneAnswerer(seen, text, block, 5, dim=16, heads=2, pooled_dim=10, input=SceneInput(points=150)).eval()
-    out = seen.propose[-1]
-    assert isinstance(out, nn.Linear)
-    with torch.no_grad():
-        out.bias[:2] = 0
-        for parameter in model.answer_head.parameters():
-            parameter.mul_(4)  # so that answers differ from question to question
-    return model
-
-
-@pytest.fixture(scope="session")
-def scan() -> Scene:
-    """Three hundred points of a small room."""
-    from perception.scenes.scene import Scene
-
-    rng = np.random.default_rng(0)
-    points = rng.uniform(0, 2, (300, 3)).astype(np.float32)
-    colors = rng.integers(0, 256, (300, 3), np.uint8)
-    nothing = np.zeros(300, np.int64)
-    return Scene("scan", points, colors, nothing, nothing, np.zeros((0, 6), np.float32), nothing[:0], nothing[:0])
 
 
 def _random_objects(

@@ -1,7 +1,9 @@
-"""A tiny data set, a tiny recipe, and a run of it."""
+"""For each task tiny data, a tiny recipe, and a run of it; and an encoder that is not ours."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +14,11 @@ import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
     from perception_nodes.forecasting.node import ForecastingNode
-    from perception_tools.commands.train import TrainingRun
     from perception_tools.forecasting.recipes import ForecastRecipe
+    from perception_tools.forecasting.run import ForecastRun
     from perception_tools.forecasting.streaming.playback import ReplayClock
+    from perception_tools.scene_qa.recipes import SceneQaRecipe
+    from perception_tools.scene_qa.run import SceneQaRun
 
 
 @pytest.fixture(scope="session")
@@ -71,19 +75,19 @@ def tiny_recipe() -> ForecastRecipe:
 
 
 @pytest.fixture(scope="session")
-def make_run(data: Path, tiny_recipe: ForecastRecipe) -> Callable[..., TrainingRun]:
+def make_run(data: Path, tiny_recipe: ForecastRecipe) -> Callable[..., ForecastRun]:
     """Makes a run into a folder, with changes to the recipe and other options of the run."""
-    from perception_tools.commands.train import TrainingRun
+    from perception_tools.forecasting.run import ForecastRun
 
-    def make(out: Path, recipe: dict | None = None, **options) -> TrainingRun:
+    def make(out: Path, recipe: dict | None = None, **options) -> ForecastRun:
         given = {"data": data, "out": out, "recipe": replace(tiny_recipe, **(recipe or {}))}
-        return TrainingRun(**{**given, "name": "forecast/vectornet-llama", **options})
+        return ForecastRun(**{**given, "name": "forecast/vectornet-llama", **options})
 
     return make
 
 
 @pytest.fixture(scope="session")
-def trained_run(make_run: Callable[..., TrainingRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_run(make_run: Callable[..., ForecastRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run. Tests must not change it."""
     from perception_tools.training.fit import fit
 
@@ -93,53 +97,10 @@ def trained_run(make_run: Callable[..., TrainingRun], tmp_path_factory: pytest.T
 
 
 @pytest.fixture(scope="session")
-def sensor_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An Argoverse 2 sensor log of 3 s: the ego and two cars drive east, a pedestrian crosses, a cone stands.
-
-    The second car is not seen for half a second. Tests must not change it.
-    """
-    import json
-
-    import pyarrow as pa
-    import pyarrow.feather as feather
-
-    folder = tmp_path_factory.mktemp("logs") / "log0"
-    (folder / "map").mkdir(parents=True)
-    seconds = np.arange(30) / 10
-    stamps = 1_000_000_000 + 100_100_000 * np.arange(30)
-    flat = {"qw": np.ones(30), **{name: np.zeros(30) for name in ("qx", "qy", "qz", "tz_m")}}
-    ego = {"timestamp_ns": stamps, **flat, "tx_m": 500 + 10 * seconds, "ty_m": np.full(30, 80.0)}
-    feather.write_feather(pa.table(ego), folder / "city_SE3_egovehicle.feather")
-    boxes = []
-    for track, category, x, y in [
-        ("11111111-0000-0000-0000-000000000001", "REGULAR_VEHICLE", 12 + 2 * seconds, 0 * seconds),
-        ("22222222-0000-0000-0000-000000000002", "BUS", -15 - seconds**2, 4 + 0 * seconds),
-        ("33333333-0000-0000-0000-000000000003", "PEDESTRIAN", 20 - 10 * seconds, 8 - 1.4 * seconds),
-        ("44444444-0000-0000-0000-000000000004", "CONSTRUCTION_CONE", 9 - 10 * seconds, -4 + 0 * seconds),
-    ]:
-        columns = {"timestamp_ns": stamps, **flat, "tx_m": x, "ty_m": y}
-        sizes = {"length_m": np.full(30, 4.5), "width_m": np.full(30, 1.9), "height_m": np.full(30, 1.6)}
-        table = pa.table({"track_uuid": [track] * 30, "category": [category] * 30, **columns, **sizes})
-        seen = ~((category == "BUS") & (seconds > 0.95) & (seconds < 1.45))
-        boxes.append(table.filter(pa.array(np.broadcast_to(seen, 30))))
-    feather.write_feather(pa.concat_tables(boxes), folder / "annotations.feather")
-    lanes = {}
-    for lane, y in ((7, 80.0), (8, 84.0)):
-        boundaries = {
-            f"{side}_lane_boundary": [{"x": x, "y": edge, "z": 0.0} for x in (450.0, 600.0)]
-            for side, edge in (("left", y + 2), ("right", y - 2))
-        }
-        lanes[str(lane)] = {"id": lane, "lane_type": "VEHICLE", "is_intersection": lane == 8, **boundaries}
-    archive = {"lane_segments": lanes, "pedestrian_crossings": {}, "drivable_areas": {}}
-    (folder / "map" / "log_map_archive_log0____PIT_city_1.json").write_text(json.dumps(archive))
-    return folder
-
-
-@pytest.fixture(scope="session")
 def make_replay_node(sensor_log: Path, trained_run: Path) -> Callable[[], tuple[ForecastingNode, ReplayClock]]:
     """Makes an active node with the tiny model and the log's map, and the clock that it goes by."""
     from perception_datasets.argoverse.argoverse2_sensor import read_log
-    from perception_nodes.forecasting.node import ForecastingNode
+    from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
     from perception_tools.forecasting.model import load_model
     from perception_tools.forecasting.streaming.playback import ReplayClock
 
@@ -147,10 +108,66 @@ def make_replay_node(sensor_log: Path, trained_run: Path) -> Callable[[], tuple[
 
     def make() -> tuple[ForecastingNode, ReplayClock]:
         clock = ReplayClock()
-        node = ForecastingNode(clock=clock)
+        node = ForecastingNode(ForecastingSettings(max_forecasts=8), clock=clock)  # few sizes to warm up for
         node.configure(trained.model, history_steps=trained.training.history_steps, model_id="tiny")
         node.set_map(lanes)
         node.activate()
         return node, clock
 
     return make
+
+
+@pytest.fixture
+def own_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """MODULE:CLASS of an encoder in the working directory, which is a temporary one."""
+    shutil.copy(Path(__file__).parent / "own_encoder.py", tmp_path / "track_encoders.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    yield "track_encoders:TrackEncoder"
+    sys.modules.pop("track_encoders", None)
+
+
+@pytest.fixture(scope="session")
+def tiny_answerer() -> SceneQaRecipe:
+    """Two passes of few steps, around a seeded random block."""
+    from perception_tools.scene_qa.recipes import ROOMS
+    from perception_tools.training.recipes import BlockRecipe
+
+    return replace(
+        ROOMS,
+        block=BlockRecipe(source="random:32x48x4?seed=0"),
+        points=600,
+        proposals=8,
+        dim=16,
+        heads=2,
+        layers=1,
+        pooled_dim=16,
+        word_dim=8,
+        text_dim=16,
+        passes=2,
+        scenes=2,
+        questions_per_scene=30,
+        warmup_steps=2,
+    )
+
+
+@pytest.fixture(scope="session")
+def make_answerer_run(rooms_store: Path, tiny_answerer: SceneQaRecipe) -> Callable[..., SceneQaRun]:
+    """Makes a run into a folder, with changes to the recipe and other options of the run."""
+    from perception_tools.scene_qa.run import SceneQaRun
+
+    def make(out: Path, recipe: dict | None = None, **options) -> SceneQaRun:
+        given = {"data": rooms_store, "out": out, "recipe": replace(tiny_answerer, **(recipe or {}))}
+        return SceneQaRun(**{**given, "name": "scene-qa/rooms-llama", "limit": 3, **options})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained_answerer(make_answerer_run: Callable[..., SceneQaRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run. Tests must not change it."""
+    from perception_tools.training.fit import fit
+
+    out = tmp_path_factory.mktemp("answerer") / "run"
+    fit(make_answerer_run(out, accelerator="cpu"))
+    return out

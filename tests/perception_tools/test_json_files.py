@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from perception.errors import InputError
 from perception_tools.json_files import write_json
 
 
@@ -19,7 +20,7 @@ def test_json_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_text", full_disk)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(InputError, match=r"metrics\.json: cannot be written \(No space"):
             write_json(path, {"min_fde": 2.5})
     assert json.loads(path.read_text()) == {"min_fde": 1.5}
     write_json(path, {"min_fde": 3.5})

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from perception.files import whole_file
+
 
 def write_json(path: Path, values: Any) -> None:
-    """Writes under a temporary name and renames, so that a file is whole or not there; makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(path.suffix + ".part")
-    temporary.write_text(json.dumps(values, indent=2) + "\n")
-    temporary.replace(path)
+    """Writes a file that is whole or the former one; makes its folder."""
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n")

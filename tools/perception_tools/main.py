@@ -3,131 +3,165 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from importlib.metadata import version
+from inspect import signature
+from pathlib import Path
+from typing import Any
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "train": ("perception_tools.commands.train:train", "train a recipe on a data set folder"),
-    "evaluate": ("perception_tools.commands.evaluate:evaluate", "score a checkpoint: metrics.json and an HTML report"),
-    "evaluate scene-qa": (
-        "perception_tools.scene_qa.score:evaluate_scene_qa",
-        "score anybody's answers to SQA3D's questions",
+from perception_tools.extras import missing_extra
+from perception_tools.references import resolve
+from perception_tools.tasks import Command, all_tasks
+
+GROUPS = {
+    "data": "Data",
+    "train": "Train",
+    "judge": "Evaluate and score",
+    "robot": "Run in a robot",
+    "block": "The frozen block",
+    "bench": "Benchmarks",
+}
+"""Group of a command → its heading in the help."""
+
+COMMANDS: dict[str, Command] = {
+    "train": Command("perception_tools.commands.train:train", "train a recipe on a data set folder", "train"),
+    "sweep": Command(
+        "perception_tools.commands.sweep:sweep", "train a recipe over values of a field and seeds; one table", "train"
     ),
-    "prepare forecasting": (
-        "perception_tools.prepare:prepare_forecasting",
-        "write scenarios to a store for repeated training",
+    "evaluate": Command(
+        "perception_tools.commands.evaluate:evaluate", "score trained runs: metrics.json and an HTML report", "judge"
     ),
-    "prepare scannet": ("perception_tools.prepare:prepare_scannet", "write scanned rooms to a store"),
-    "prepare sqa3d": ("perception_tools.prepare:prepare_sqa3d", "join questions to the rooms of a store"),
-    "sample argoverse2": (
-        "perception_tools.sample:sample_argoverse2",
-        "make synthetic scenarios in Argoverse 2's format",
-    ),
-    "sample rooms": ("perception_tools.sample:sample_rooms", "make furnished rooms and questions about them"),
-    "replay": (
-        "perception_tools.forecasting.replay:replay",
+    "replay": Command(
+        "perception_tools.commands.replay:replay",
         "play a recorded log through a node, as if the robot drove now",
+        "robot",
     ),
-    "serve block": (
-        "perception_tools.commands.serve:serve_block",
-        "answer for a frozen block on zenoh or gRPC, for any number of pipelines",
+    "node": Command(
+        "perception_tools.commands.node:node",
+        "run a node of a deployment, from zenoh to zenoh",
+        "robot",
     ),
-    "serve router": (
-        "perception_tools.commands.serve:serve_router",
-        "run the zenoh router that a robot's processes meet at",
-    ),
-    "node forecast": (
-        "perception_tools.commands.node:forecast",
-        "forecast a robot's tracked objects, from zenoh to zenoh",
-    ),
-    "node scene-qa": (
-        "perception_tools.commands.node:scene_qa",
-        "answer questions about the scene around a robot, or about a scan",
-    ),
-    "node foxglove": (
+    "node foxglove": Command(
         "perception_tools.commands.node:show_in_foxglove",
         "show a deployment's topics live in Foxglove's app",
+        "robot",
     ),
-    "certificates": (
-        "perception_tools.commands.certificates:certificates",
-        "make the certificates that a deployment's security asks for",
+    "serve block": Command(
+        "perception_tools.commands.serve:serve_block",
+        "answer for a frozen block on zenoh or gRPC, for any number of pipelines",
+        "robot",
     ),
-    "up": (
+    "serve router": Command(
+        "perception_tools.commands.serve:serve_router",
+        "run the zenoh router that a robot's processes meet at",
+        "robot",
+    ),
+    "up": Command(
         "perception_tools.commands.up:up",
         "start a deployment's router, block service and nodes; restart what dies",
+        "robot",
     ),
-    "block fetch": (
+    "certificates": Command(
+        "perception_tools.commands.certificates:certificates",
+        "make the certificates that a deployment's security asks for",
+        "robot",
+    ),
+    "mcap recover": Command(
+        "perception_tools.commands.mcap:recover_recording", "save what is in a recording that was cut off", "robot"
+    ),
+    "block fetch": Command(
         "perception_tools.commands.block:fetch",
         "download the pretrained SmolLM2 block, check its hash, cache it",
+        "block",
     ),
-    "block slice": (
-        "perception_tools.commands.block:slice_block",
-        "cut one block out of a checkpoint into a small file",
+    "block slice": Command(
+        "perception_tools.commands.block:slice_block", "cut one block out of a checkpoint into a small file", "block"
     ),
-    "block fold": (
+    "block fold": Command(
         "perception_tools.commands.block:fold",
         "write a trained model's block for deployment, in narrower weights",
+        "block",
     ),
-    "block inspect": ("perception_tools.commands.block:inspect", "print what a block URI holds, as JSON"),
-    "mcap recover": (
-        "perception_tools.commands.mcap:recover_recording",
-        "save what is in a recording that was cut off",
+    "block inspect": Command(
+        "perception_tools.commands.block:inspect", "print what a block URI holds, as JSON", "block"
     ),
-    "bench readers": (
-        "perception_tools.forecasting.bench.readers:bench_readers",
-        "time the scenario readers on real files",
+    "bench block": Command(
+        "perception_tools.bench.block:bench_block", "time the block: readout, folded, shared, plain", "bench"
     ),
-    "bench cloud": ("perception_tools.scene_qa.bench.cloud:bench_cloud", "time sampling and grouping a scene's points"),
-    "bench block": ("perception_tools.bench.block:bench_block", "time the block: readout, folded, shared, plain"),
-    "bench scene-qa": ("perception_tools.scene_qa.bench.node:bench_scene_qa", "time a node's first and later answers"),
-    "bench node": (
-        "perception_tools.forecasting.bench.node:bench_node",
-        "time the forecasting node: latency, memory, transport",
+    "bench model": Command(
+        "perception_tools.bench.model:bench_model",
+        "time a trained model: its parts, and its block in each form",
+        "bench",
     ),
-    "demo": ("perception_tools.forecasting.demo:demo", "make scenarios, train two recipes, evaluate, write the report"),
 }
-"""Words on the command line → (function to hand to tyro, one line of help)."""
+"""Words on the command line → the command; those of the tasks come from their records."""
+
+
+def all_commands() -> Mapping[str, Command]:
+    """Every command by its words."""
+    commands = dict(COMMANDS)
+    for task in all_tasks():
+        commands |= task.commands
+    return commands
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one sub-command; returns the process's exit code."""
     words = sys.argv[1:] if argv is None else argv
-    name = next((n for n in (" ".join(words[:2]), " ".join(words[:1])) if n in COMMANDS), None)
+    if words[:1] == ["--version"]:
+        print(f"frozen-perception {version('frozen-perception')}")
+        return 0
+    commands = all_commands()
+    name = next((n for n in (" ".join(words[:2]), " ".join(words[:1])) if n in commands), None)
     if name is None:
-        return _show_help(words)
-    return _run(name, words[len(name.split()) :])
+        return _show_help(words, commands)
+    return _run(name, commands[name], words[len(name.split()) :])
 
 
-def _show_help(words: list[str]) -> int:
+def _show_help(words: list[str], commands: Mapping[str, Command]) -> int:
     """Lists the sub-commands; complains first where the words name none."""
-    asked = not words or words[0] in ("-h", "--help")
-    prefix = [] if asked else [n for n in COMMANDS if n.split()[0] == words[0]]
-    shown = prefix or list(COMMANDS)
-    out = sys.stdout if asked or (prefix and len(words) > 1 and words[1] in ("-h", "--help")) else sys.stderr
+    wants_help = not words or words[0] in ("-h", "--help")
+    own = {n: c for n, c in commands.items() if words and n.split()[0] == words[0]}
+    out = sys.stdout if wants_help or (own and words[1:2] in (["-h"], ["--help"])) else sys.stderr
     if out is sys.stderr:
-        print(f"perception: no command {' '.join(words[:2])!r}; the commands are:", file=out)
+        given = [word for word in words[:2] if not word.startswith("-")] or words[:1]
+        meant = get_close_matches(" ".join(given), commands, 1, 0.7) or get_close_matches(given[0], commands, 1, 0.7)
+        if meant and not own:
+            print(f"perception: no command {' '.join(given)!r}; did you mean perception {meant[0]}?", file=out)
+            return 2
+        print(f"perception: no command {' '.join(given)!r}; the commands are:", file=out)
     else:
-        print(
-            "usage: perception COMMAND [OPTIONS]\n\nEncoders that share one frozen language block. Commands:\n",
-            file=out,
-        )
-    for command in shown:
-        print(f"  {command:<20} {COMMANDS[command][1]}", file=out)
-    print("\nperception COMMAND --help shows the options of one.", file=out)
+        print("usage: perception COMMAND [OPTIONS]\n\nEncoders that share one frozen language block.", file=out)
+    for group, heading in GROUPS.items():
+        shown = {n: c for n, c in (own or commands).items() if c.group == group}
+        if shown:
+            print(f"\n{heading}:", file=out)
+        for command in shown:
+            print(f"  {command:<20} {shown[command].summary}", file=out)
+    print("\nperception COMMAND --help shows the options of one; --json FILE writes what it gives as JSON.", file=out)
     return 0 if out is sys.stdout else 2
 
 
-def _run(name: str, words: list[str]) -> int:
-    """Parses the words after the command's name by the function's signature and calls it."""
-    import tyro
-
+def _run(name: str, command: Command, words: list[str]) -> int:
+    """Runs a command with the words after its name; every mistake of the user's ends in one sentence."""
     from perception.errors import InputError
 
-    module, function = COMMANDS[name][0].split(":")
     try:
-        command = getattr(import_module(module), function)
-        result = tyro.cli(command, prog=f"perception {name}", args=words)
+        words, json_file = _take_json(resolve(command.function), words)
+        result = _call(name, resolve(command.function), words)
+        if json_file is not None:
+            from perception_tools.json_files import write_json
+
+            write_json(json_file, result)
     except InputError as error:
         print(f"perception {name}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        sentence = missing_extra(error)
+        if sentence is None:
+            raise
+        print(f"perception {name}: {sentence}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"\nperception {name}: {str(stop) or 'stopped'}", file=sys.stderr)
@@ -135,6 +169,39 @@ def _run(name: str, words: list[str]) -> int:
     except BrokenPipeError:
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _call(name: str, function: Callable[..., Any], words: list[str]) -> Any:
+    """Calls a command: with its words where it parses them itself, otherwise by its signature."""
+    if list(signature(function).parameters) == ["words"]:
+        return function(words)
+    return parse(name, function, words)
+
+
+def parse(name: str, function: Callable[..., Any], words: list[str], **options: Any) -> Any:
+    """Parses words by a function's signature and calls it.
+
+    Args:
+        name: The command's words, for its help.
+        function: Its signature gives the options, its docstring the help.
+        words: After the command's own.
+        options: Options of `tyro.cli`.
+    """
+    import tyro
+
+    return tyro.cli(function, prog=f"perception {name}", args=words, **options)
+
+
+def _take_json(function: Callable[..., Any], words: list[str]) -> tuple[list[str], Path | None]:
+    """Takes `--json FILE` out of the words, for commands that do not write that file themselves."""
+    from perception.errors import InputError
+
+    if "json" in signature(function).parameters or "--json" not in words:
+        return words, None
+    at = words.index("--json")
+    if at + 1 >= len(words) or words[at + 1].startswith("--"):
+        raise InputError("--json: expected a file to write; give --json FILE")
+    return words[:at] + words[at + 2 :], Path(words[at + 1])
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def model_id(name: str, path: Path, form: str) -> str:
     """Which model an answer is from: the recipe, the first digits of the model file's hash, the block's form.
 
     Args:
-        name: Of the recipe.
+        name: Name of the recipe.
         path: The model's file, or the folder of its run.
         form: The block's precision, or where the block is.
     """

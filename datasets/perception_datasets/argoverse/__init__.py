@@ -1,1 +1,1 @@
-"""Argoverse 1 and 2: tracks, maps and sensor logs, as scenarios."""
+"""Argoverse 1 and 2: tracks, maps and sensor logs as scenarios."""

@@ -1,4 +1,4 @@
-"""Argoverse 1 motion forecasting: a CSV file a scene, 2 s observed and 3 s to forecast at 10 Hz.
+"""Reader of Argoverse 1 motion forecasting: one CSV file per scene, 2 s observed and 3 s to forecast at 10 Hz.
 
 Chang et al., Argoverse: 3D Tracking and Forecasting with Rich Maps, CVPR 2019.
 """
@@ -25,10 +25,10 @@ from perception_datasets.errors import bad_file, reading
 
 HISTORY_STEPS = 20
 FUTURE_STEPS = 30
-CURE = "take the file again from Argoverse 1's forecasting archive"
+CURE = "extract the file again from Argoverse 1's forecasting archive"
 
-# A car that stands through the whole history shows no heading; the lane it stands on does. Half a lane width (1.9 m)
-# and the noise of the map and the track, so that cars parked at the kerb count too.
+# The heading of a car that stands still during the whole history is that of the nearest lane within this distance: half
+# a lane width (1.9 m) plus the noise of map and track, so that cars parked at the kerb are included.
 _LANE_HEADING_WITHIN_M = 3.5
 
 _COLUMNS = {
@@ -43,31 +43,34 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Argoverse1Files:
-    """The CSV files of one split and the folder of the city maps."""
+    """CSV files of one split, and the folder of the city maps."""
 
     data: Path
     maps: Path
     source: str = "argoverse1"
 
     def names(self) -> list[str]:
-        """Sequence numbers in numerical order."""
+        """Returns the sequence numbers in numerical order."""
         names = [name[:-4] for name in os.listdir(self.data) if name.endswith(".csv")]
         return sorted(names, key=lambda name: (len(name), name))
 
     def path(self, name: str) -> Path:
-        """Where a scene is stored."""
+        """Returns the path of a scene's CSV file."""
         return self.data / f"{name}.csv"
 
     def read(self, name: str) -> Scenario:
-        """One scene."""
+        """Reads one scene."""
         return read_argoverse1(self.path(name), self.maps)
 
 
 def find_argoverse1(folder: Path, split: str) -> Argoverse1Files | None:
-    """The scenes of a split, or None where the folder is not laid out like Argoverse 1.
+    """Finds the scenes of a split; returns None if the folder is not laid out like Argoverse 1.
 
-    CSV files lie in {split}/data (the test split's folder is called test_obs), or directly in data as in the official
-    forecasting_sample; the maps in map_files of the folder, of its parent, or of a folder beside it.
+    CSV files are in {split}/data (the test split's folder is called test_obs), or directly in data, as in the official
+    forecasting_sample. The maps are in map_files in the folder, in its parent, or in a folder beside it.
+
+    Raises:
+        InputError: There are scenes but no maps.
     """
     splits = (f"{split}/data", f"{split}_obs/data", split, "data")
     data = next((folder / s for s in splits if any((folder / s).glob("*.csv"))), None)
@@ -77,19 +80,19 @@ def find_argoverse1(folder: Path, split: str) -> Argoverse1Files | None:
     candidates = [folder / "map_files", parent / "map_files", *sorted(parent.glob("*/map_files"))]
     maps = next((c for c in candidates if any((c / name).is_file() for name in MAP_FILES.values())), None)
     if maps is None:
-        looked = ", ".join(str(c) for c in candidates[:2])
+        searched = ", ".join(str(c) for c in candidates[:2])
         raise InputError(
-            f"{folder}: expected Argoverse 1's vector maps ({', '.join(MAP_FILES.values())}) in {looked} or "
+            f"{folder}: expected Argoverse 1's vector maps ({', '.join(MAP_FILES.values())}) in {searched} or "
             f"{parent}/*/map_files, found none; {MAP_CURE}"
         )
     return Argoverse1Files(data, maps)
 
 
 def read_argoverse1(path: Path, maps: Path, *, map_radius_m: float = MAP_RADIUS_M) -> Scenario:
-    """One scene, from its CSV file and the folder with the vector maps of both cities.
+    """Reads one scene from its CSV file and the folder with the vector maps of both cities.
 
-    Row 0 is the AGENT, row 1 the AV (where there is one), the OTHERS follow in the order of their ids. Steps are the
-    ranks of the time stamps: real files jitter between 0.02 and 0.5 s around their 10 Hz.
+    Row 0 is the AGENT, row 1 the AV if there is one; the OTHERS follow in the order of their ids. Steps are the ranks
+    of the time stamps, because their intervals vary between 0.02 and 0.5 s around the nominal 0.1 s.
     """
     with reading(path, CURE):
         table = _read_table(path)
@@ -120,7 +123,7 @@ def read_argoverse1(path: Path, maps: Path, *, map_radius_m: float = MAP_RADIUS_
 
 
 def _read_table(path: Path) -> pa.Table:
-    """The six columns, checked for their presence, their types and missing values."""
+    """Reads the six columns, and checks their presence, types and missing values."""
     table = pa_csv.read_csv(
         path,
         read_options=pa_csv.ReadOptions(use_threads=False),
@@ -131,7 +134,7 @@ def _read_table(path: Path) -> pa.Table:
 
 
 def _order_tracks(path: Path, table: pa.Table) -> tuple[list[str], Int[np.ndarray, " rows"], int | None]:
-    """Track ids with the AGENT first and the AV second, the track of each row, and the AV's index."""
+    """Returns track ids with the AGENT first and the AV second, the track of each row, and the AV's index."""
     names, of_row = encode(table["TRACK_ID"])
     types, type_of_row = encode(table["OBJECT_TYPE"])
 
@@ -152,7 +155,7 @@ def _order_tracks(path: Path, table: pa.Table) -> tuple[list[str], Int[np.ndarra
 
 
 def _scored(valid: Bool[np.ndarray, "agents steps"]) -> Bool[np.ndarray, " agents"]:
-    """Every agent with a complete future; in a test split, which has none, the AGENT alone."""
+    """Returns which agents are scored: those with a complete future; in a test split, which has none, the AGENT."""
     if valid.shape[1] == HISTORY_STEPS:
         return np.arange(len(valid)) == 0
     return np.all(valid[:, HISTORY_STEPS - 1 :], axis=1)
@@ -164,11 +167,11 @@ def _heading(
     lanes: MapPolylines,
     present: int,
 ) -> Float[np.ndarray, "agents steps"]:
-    """Heading from motion; where an agent has not moved, that of the lane under it, as seen until the present."""
+    """Returns headings from motion, or from the lane under the last observed position of an agent that stands still."""
     heading, known = causal_heading(position, valid, present)
     unknown = valid & ~known
     rows = np.flatnonzero(unknown.any(axis=1) & valid[:, : present + 1].any(axis=1))
-    under, found = lane_heading(position[rows, last_seen(valid[rows], present)], lanes, _LANE_HEADING_WITHIN_M)
-    rows, under = rows[found], under[found]
-    heading[rows] = np.where(unknown[rows], under[:, None], heading[rows])
+    lane, found = lane_heading(position[rows, last_seen(valid[rows], present)], lanes, _LANE_HEADING_WITHIN_M)
+    rows, lane = rows[found], lane[found]
+    heading[rows] = np.where(unknown[rows], lane[:, None], heading[rows])
     return heading

@@ -1,4 +1,4 @@
-"""Argoverse 1's vector maps: one XML file a city, read without the devkit."""
+"""Reader of Argoverse 1's vector maps: one XML file per city, read without the devkit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TURNS = {"NONE": Turn.NONE, "LEFT": Turn.LEFT, "RIGHT": Turn.RIGHT}
 
 @lru_cache(maxsize=4)
 def read_city_map(maps: Path, city: str) -> MapIndex:
-    """A city's lane centrelines; parsed once per process (0.2 s Pittsburgh, 0.5 s Miami)."""
+    """Reads the lane centerlines of a city; parses each file once per process (0.2 s Pittsburgh, 0.5 s Miami)."""
     path = maps / MAP_FILES[city]
     with reading(path, MAP_CURE):
         try:
@@ -32,12 +32,12 @@ def read_city_map(maps: Path, city: str) -> MapIndex:
         except expat.ExpatError as error:
             raise bad_file(path, f"it is not well-formed XML ({error})", MAP_CURE) from error
         if not lanes:
-            raise bad_file(path, 'it holds no <way lane_id="…">', MAP_CURE)
+            raise bad_file(path, 'expected <way lane_id="…">, found none', MAP_CURE)
         return MapIndex(_polylines(lanes, nodes))
 
 
 class _Lane:
-    """One <way>: its lane id, its tags, the node ids of its centreline."""
+    """A <way>: lane id, tags, and the node ids of its centerline."""
 
     __slots__ = ("id", "nodes", "tags")
 
@@ -48,7 +48,7 @@ class _Lane:
 
 
 def _parse(path: Path) -> tuple[list[_Lane], dict[str, tuple[str, str]]]:
-    """All lanes and all nodes (still as text). Expat's events take a third of the time of an element tree."""
+    """Returns all lanes and all nodes (as text). Expat takes a third of the time of an element tree."""
     lanes: list[_Lane] = []
     nodes: dict[str, tuple[str, str]] = {}
 
@@ -74,7 +74,7 @@ def _polylines(lanes: list[_Lane], nodes: dict[str, tuple[str, str]]) -> MapPoly
     vertices = np.array([nodes[node] for lane in lanes for node in lane.nodes], dtype=float)
     points = resample(vertices, counts)
     ends = np.cumsum(counts)
-    for row in np.flatnonzero(counts == POLYLINE_POINTS):  # nearly all; these stay bit-exact
+    for row in np.flatnonzero(counts == POLYLINE_POINTS):  # nearly all; these are kept bit-exact
         points[row] = vertices[ends[row] - POLYLINE_POINTS : ends[row]]
     return MapPolylines(
         ids=np.array([int(lane.id) for lane in lanes]),

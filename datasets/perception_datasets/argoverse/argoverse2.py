@@ -1,4 +1,4 @@
-"""Argoverse 2 motion forecasting: a folder a scenario, 5 s observed and 6 s to forecast at 10 Hz.
+"""Reader of Argoverse 2 motion forecasting: one folder per scenario, 5 s observed and 6 s to forecast at 10 Hz.
 
 Wilson et al., Argoverse 2: Next Generation Datasets for Self-Driving Perception and Forecasting, NeurIPS 2021.
 """
@@ -23,7 +23,7 @@ HISTORY_STEPS = 50
 FUTURE_STEPS = 60
 EGO_ID = "AV"
 
-CURE = "take the scenario's folder again from Argoverse 2's archive"
+CURE = "extract the scenario's folder again from Argoverse 2's archive"
 
 _SCORED_CATEGORIES = (2, 3)  # av2's TrackCategory: SCORED_TRACK, FOCAL_TRACK
 _STATE = ("position_x", "position_y", "heading", "velocity_x", "velocity_y")
@@ -38,26 +38,26 @@ _COLUMNS = {
 
 @dataclass(frozen=True)
 class Argoverse2Files:
-    """The scenario folders of one split."""
+    """Scenario folders of one split."""
 
     folder: Path
     source: str
 
     def names(self) -> list[str]:
-        """Scenario ids in alphabetical order."""
+        """Returns the scenario ids in alphabetical order."""
         return record_folders(self.folder)
 
     def path(self, name: str) -> Path:
-        """Where a scenario's tracks are stored."""
+        """Returns the path of a scenario's tracks."""
         return self.folder / name / f"scenario_{name}.parquet"
 
     def read(self, name: str) -> Scenario:
-        """One scenario."""
+        """Reads one scenario."""
         return read_argoverse2(self.folder / name, source=self.source)
 
 
 def find_argoverse2(folder: Path, split: str) -> Argoverse2Files | None:
-    """The scenarios of a split, or None where the folder is not laid out like Argoverse 2 motion forecasting."""
+    """Finds the scenarios of a split; returns None if the folder is not laid out like Argoverse 2's."""
     root = find_records((folder / split, folder), "scenario_{name}.parquet")
     if root is None:
         return None
@@ -65,10 +65,10 @@ def find_argoverse2(folder: Path, split: str) -> Argoverse2Files | None:
 
 
 def read_argoverse2(folder: Path, *, source: str = "argoverse2", map_radius_m: float = MAP_RADIUS_M) -> Scenario:
-    """One scenario, from the folder that is named after it.
+    """Reads one scenario from the folder that is named after it.
 
-    Agents stand in alphabetical order of their ids, as av2's loader gives them. Positions, headings and velocities are
-    the stored ones.
+    Agents are in alphabetical order of their ids, as in av2's loader. Positions, headings and velocities are the stored
+    ones.
     """
     name = folder.name
     path = folder / f"scenario_{name}.parquet"
@@ -84,14 +84,14 @@ def read_argoverse2(folder: Path, *, source: str = "argoverse2", map_radius_m: f
 
 
 def _read_tracks(path: Path, table: pa.Table) -> tuple[AgentTracks, int, int]:
-    """The tracks, the focal agent's index and the number of steps: 110, or 50 in a test split."""
+    """Returns the tracks, the focal agent's index and the number of steps: 110, or 50 in a test split."""
     ids, agent = encode(table["track_id"])
     step = table["timestep"].to_numpy()
     if step.min() < 0 or step.max() >= HISTORY_STEPS + FUTURE_STEPS:
         raise bad_file(path, f"expected timesteps from 0 to 109, found {step.min()} to {step.max()}", CURE)
     focal_id = table["focal_track_id"][0].as_py()
     if focal_id not in ids:
-        raise bad_file(path, f"expected a track {focal_id} (its focal_track_id), found {len(ids)} others", CURE)
+        raise bad_file(path, f"expected the track {focal_id} (focal_track_id), found {len(ids)} others", CURE)
 
     steps = HISTORY_STEPS if step.max() < HISTORY_STEPS else HISTORY_STEPS + FUTURE_STEPS
     valid = observed(path, ids, agent, step, steps)

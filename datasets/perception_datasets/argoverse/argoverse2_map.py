@@ -1,4 +1,4 @@
-"""Argoverse 2's vector maps: `log_map_archive_*.json`, one for each scenario or sensor log."""
+"""Reader of Argoverse 2's vector maps: `log_map_archive_*.json`, one per scenario or sensor log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perception.traffic.scenario import MapPolylines, PolylineKind, Turn
 from perception_datasets.argoverse.polylines import concatenate, resample
 from perception_datasets.errors import reading
 
-MAP_CURE = "take the scenario's folder again from Argoverse 2's archive"
+MAP_CURE = "extract the scenario's folder again from Argoverse 2's archive"
 
 _LANE_KINDS = {
     "VEHICLE": PolylineKind.VEHICLE_LANE,
@@ -24,10 +24,10 @@ _LANE_KINDS = {
 
 
 def read_map(path: Path) -> MapIndex:
-    """All lane segments, then all pedestrian crossings, of one map file.
+    """Reads a map file: all lane segments, then all pedestrian crossings.
 
-    A lane is its stored centreline; the maps of sensor logs store none, there it is the middle of its two boundaries.
-    A crossing is its axis, the middle of its two edges.
+    A lane is its stored centerline, or the middle of its two boundaries in the maps of sensor logs, which store none. A
+    crossing is its axis, the middle of its two edges.
     """
     with reading(path, MAP_CURE):
         archive = json.loads(path.read_bytes())
@@ -64,7 +64,7 @@ def _middle(elements: list[dict[str, Any]], one_side: str, other_side: str) -> F
 
 
 def _evenly(elements: list[dict[str, Any]], name: str) -> Float[np.ndarray, "lanes points 2"]:
-    """The polyline of that name of every element, resampled."""
+    """Returns the polyline called `name` of each element, resampled."""
     empty = [element["id"] for element in elements if not element[name]]
     if empty:
         raise ValueError(f"{name} of {empty[0]} has no points")

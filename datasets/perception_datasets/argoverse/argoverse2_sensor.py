@@ -1,6 +1,6 @@
-"""Argoverse 2 sensor logs as forecasting scenarios: windows of 5 s history and 6 s future over the annotated tracks.
+"""Reader of Argoverse 2 sensor logs: windows of 5 s history and 6 s future over the annotated tracks.
 
-Boxes are annotated in the moving ego frame at the LiDAR's 10 Hz; the ego poses take them to the city frame.
+Boxes are annotated for each LiDAR sweep (10 Hz) in the ego frame, and transformed to the city frame by the ego poses.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from perception_datasets.errors import RecordError, bad_file, reading
 from perception_datasets.folders import find_records, record_folders
 
 WINDOW_STEPS = HISTORY_STEPS + FUTURE_STEPS
-CURE = "take the log again from Argoverse 2's sensor archive"
+CURE = "extract the log again from Argoverse 2's sensor archive"
 
 _ANNOTATIONS = ("annotations_with_ego.feather", "annotations.feather")
 _POSES = "city_SE3_egovehicle.feather"
 _EGO_CATEGORY = "EGO_VEHICLE"
 EGO_SIZE_M = (4.877, 2.0, 1.473)
-"""As the logs that list the ego among the boxes say."""
+"""Length, width and height, from the logs that list the ego among the boxes."""
 _NS_PER_STEP = 100_000_000
 
 _POSE = ("tx_m", "ty_m", "tz_m", "qw", "qx", "qy", "qz")
@@ -56,24 +56,24 @@ _KIND_CATEGORIES = {
     "TRAFFIC_LIGHT_TRAILER",
 }
 _KIND_OF_CATEGORY = {name: kind for kind, names in _KIND_CATEGORIES.items() for name in names.split()}
-"""All others (animals, riderless motorcycles and wheeled devices) are UNKNOWN."""
+"""All other categories (animals, riderless motorcycles and wheeled devices) are UNKNOWN."""
 
 
 @dataclass(frozen=True)
 class SensorLog:
-    """A whole log's tracks in the city frame, on one 10 Hz clock; the ego is agent 0.
+    """Tracks of a whole log in the city frame, in steps of 0.1 s; the ego is agent 0.
 
     Attributes:
-        id: The log's name.
-        city: The city as its map file abbreviates it.
+        id: Name of the log.
+        city: City, as abbreviated in the name of the map file.
         ids: Track ids.
         kinds: `AgentKind` values.
         size: Length, width and height of the box, metres.
-        stamps_ns: Time of each step's frame; 0 where the frame is missing.
-        position: City frame, metres; of the ego its frame's origin (the rear axle), of the others the box centre.
-        heading: Of the box, radians.
-        valid: Where the track is annotated.
-        map: The log's map.
+        stamps_ns: Time of the sweep at each step; 0 if the sweep is missing.
+        position: Position in the city frame, metres: of the box centre, or of the ego frame's origin (its rear axle).
+        heading: Heading of the box, radians.
+        valid: Whether the track is annotated at each step.
+        map: Map of the log.
     """
 
     id: str
@@ -95,15 +95,18 @@ class SensorLog:
         future_steps: int = FUTURE_STEPS,
         map_radius_m: float = MAP_RADIUS_M,
     ) -> Scenario:
-        """The window that begins at a step (11 s unless said otherwise), with the tracks that are seen in it.
+        """Returns the window from step `start` on (11 s by default), with the tracks that are annotated in it.
 
-        Nobody marked what to forecast: the ego is the focal agent, and road users (`ROAD_USERS`) that are seen at the
-        present and at every step after it are scored. Without future steps these are all road users seen at the
-        present, which is what a node, who knows no future, forecasts.
+        Sensor logs do not state what to forecast. Here the ego is the focal agent, and the road users (`ROAD_USERS`)
+        that are annotated at the present and at all later steps are scored. Without future steps, these are all road
+        users at the present, which are those that a node forecasts.
+
+        Raises:
+            RecordError: The log ends before the window.
         """
         steps, window_steps = self.valid.shape[1], history_steps + future_steps
         if start + window_steps > steps:
-            reason = f"expected {window_steps} frames ({window_steps / 10:g} s) from frame {start} on, found "
+            reason = f"expected {window_steps} steps ({window_steps / 10:g} s) from step {start} on, found "
             raise RecordError(f"sensor log {self.id}: {reason}{steps - start}; leave the log out")
         present = history_steps - 1
         window = slice(start, start + window_steps)
@@ -125,15 +128,15 @@ class SensorLog:
 
 @dataclass(frozen=True)
 class SensorLogFiles:
-    """The logs of one split; each step of a log that has 11 s before its end starts a scenario."""
+    """Logs of one split; every step at least 11 s before the end of a log starts a scenario."""
 
     folder: Path
     source: str = "argoverse2-sensor"
 
     def names(self) -> list[str]:
-        """Log names with their start steps.
+        """Returns log names with start steps, such as `<log>_000`.
 
-        A log that is too short or cannot be read has one name all the same, so that reading it reports it.
+        A log that is too short or cannot be read has one name as well, so that it is reported when it is read.
         """
         names = []
         for log in record_folders(self.folder):
@@ -145,55 +148,55 @@ class SensorLogFiles:
         return names
 
     def path(self, name: str) -> Path:
-        """The log's folder."""
+        """Returns the folder of the log."""
         return self.folder / name.rpartition("_")[0]
 
     def read(self, name: str) -> Scenario:
-        """One window of a log."""
+        """Reads one window of a log."""
         return read_log(self.path(name)).scenario(int(name.rpartition("_")[2]))
 
 
 def find_argoverse2_sensor(folder: Path, split: str) -> SensorLogFiles | None:
-    """The logs of a split, or None where the folder is not laid out like the Argoverse 2 sensor data set."""
+    """Finds the logs of a split; returns None if the folder is not laid out like the Argoverse 2 sensor data set."""
     root = find_records((folder / split, folder), _POSES)
     return None if root is None else SensorLogFiles(root)
 
 
-def read_steps(log: Path) -> Int[np.ndarray, " frames"]:
-    """The 10 Hz step of every annotated frame, starting at 0; a frame that is missing leaves a gap."""
+def read_steps(log: Path) -> Int[np.ndarray, " sweeps"]:
+    """Returns the 10 Hz step of each annotated sweep, starting at 0; a missing sweep leaves a gap."""
     path = _annotations(log)
     with reading(path, CURE):
         times = np.unique(
             feather.read_table(path, columns=["timestamp_ns"], use_threads=False)["timestamp_ns"].to_numpy()
         )
         if times.size == 0:
-            raise bad_file(path, "it has no annotations", CURE)
+            raise bad_file(path, "expected annotations, found none", CURE)
     return _steps_of(times)
 
 
 @lru_cache(maxsize=8)
 def read_log(log: Path) -> SensorLog:
-    """All tracks of a log and its map; the last few logs are kept, since each gives some fifty scenarios."""
+    """Reads the tracks and the map of a log; caches the last few logs, since each holds about fifty scenarios."""
     path = _annotations(log)
     with reading(path, CURE):
         boxes = feather.read_table(path, use_threads=False)
         check_columns(path, boxes, _BOX_COLUMNS, CURE)
-    frames = np.unique(boxes["timestamp_ns"].to_numpy())
-    steps = _steps_of(frames)
-    poses = _read_poses(log / _POSES, frames)
+    sweeps_ns = np.unique(boxes["timestamp_ns"].to_numpy())
+    steps = _steps_of(sweeps_ns)
+    poses = _read_poses(log / _POSES, sweeps_ns)
 
-    # Some releases list the ego among the boxes; its track comes from the poses in all of them.
+    # Only some releases list the ego among the boxes, so its track always comes from the poses.
     boxes = boxes.filter(pc.field("category") != _EGO_CATEGORY)
-    frame = np.searchsorted(frames, boxes["timestamp_ns"].to_numpy())
+    sweep = np.searchsorted(sweeps_ns, boxes["timestamp_ns"].to_numpy())
     names, agent = encode(boxes["track_uuid"])
-    valid = observed(path, names, agent, steps[frame], int(steps[-1]) + 1)
-    grid = spread(_planar(_compose(poses.take(frame), _Poses.of(boxes))), agent, steps[frame], valid)
+    valid = observed(path, names, agent, steps[sweep], int(steps[-1]) + 1)
+    grid = spread(_planar(_compose(poses.take(sweep), _Poses.of(boxes))), agent, steps[sweep], valid)
 
     ego_valid = np.isin(np.arange(valid.shape[1]), steps)[None]
     ego_grid = spread(_planar(poses), np.zeros_like(steps), steps, ego_valid)
     grid = np.concatenate([ego_grid, grid])
     stamps_ns = np.zeros(valid.shape[1], np.int64)
-    stamps_ns[steps] = frames
+    stamps_ns[steps] = sweeps_ns
     map_path = _map_file(log)
     return SensorLog(
         id=log.name,
@@ -211,14 +214,14 @@ def read_log(log: Path) -> SensorLog:
 
 @dataclass(frozen=True)
 class _Poses:
-    """Poses in space: a_SE3_b as translations and rotation matrices."""
+    """3-D poses `a_SE3_b` as translations and rotation matrices."""
 
     translation: Float[np.ndarray, "poses 3"]
     rotation: Float[np.ndarray, "poses 3 3"]
 
     @classmethod
     def of(cls, table: pa.Table) -> _Poses:
-        """The poses of a table's rows; the quaternions are stored as w, x, y, z."""
+        """Returns the poses of a table's rows."""
         x, y, z, qw, qx, qy, qz = (table[name].to_numpy() for name in _POSE)
         norm = np.sqrt(qw**2 + qx**2 + qy**2 + qz**2)
         w, i, j, k = qw / norm, qx / norm, qy / norm, qz / norm
@@ -236,38 +239,41 @@ class _Poses:
 
 
 def _compose(outer: _Poses, inner: _Poses) -> _Poses:
-    """a_SE3_b after b_SE3_c, pair by pair."""
+    """Returns `a_SE3_c` for each pair of `a_SE3_b` and `b_SE3_c`."""
     moved = np.einsum("nij,nj->ni", outer.rotation, inner.translation)
     return _Poses(moved + outer.translation, outer.rotation @ inner.rotation)
 
 
 def _planar(poses: _Poses) -> list[Float[np.ndarray, " poses"]]:
-    """x, y and heading: the direction of the pose's own x axis, seen from above."""
+    """Returns x, y and heading; the heading is the direction of the pose's x axis in the ground plane."""
     heading = np.arctan2(poses.rotation[:, 1, 0], poses.rotation[:, 0, 0])
     return [poses.translation[:, 0], poses.translation[:, 1], heading]
 
 
-def _read_poses(path: Path, frames_ns: Int[np.ndarray, " frames"]) -> _Poses:
-    """city_SE3_ego at every annotated frame."""
+def _read_poses(path: Path, sweeps_ns: Int[np.ndarray, " sweeps"]) -> _Poses:
+    """Reads `city_SE3_ego` at each annotated sweep."""
     with reading(path, CURE):
         table = feather.read_table(path, use_threads=False)
         check_columns(path, table, _POSE_COLUMNS, CURE)
     times, first = np.unique(table["timestamp_ns"].to_numpy(), return_index=True)
-    lost = np.setdiff1d(frames_ns, times)
-    if lost.size:
-        raise bad_file(path, f"expected a pose for every annotated frame; {lost.size} have none, as {lost[0]}", CURE)
-    return _Poses.of(table).take(first[np.searchsorted(times, frames_ns)])
+    missing = np.setdiff1d(sweeps_ns, times)
+    if missing.size:
+        reason = (
+            f"expected a pose for each annotated sweep, found none for {missing.size}, the first at {missing[0]} ns"
+        )
+        raise bad_file(path, reason, CURE)
+    return _Poses.of(table).take(first[np.searchsorted(times, sweeps_ns)])
 
 
 def _kinds(boxes: pa.Table, agent: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " agents"]:
-    """The kind of every track, from the category of its first box."""
+    """Returns the kind of each track, from the category of its first box."""
     categories, category = encode(boxes["category"])
     kinds = np.array([_KIND_OF_CATEGORY.get(name, AgentKind.UNKNOWN) for name in categories], dtype=np.int64)
     return kinds[category[np.unique(agent, return_index=True)[1]]]
 
 
 def _sizes(boxes: pa.Table, agent: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "agents 3"]:
-    """The size of every track, from its first box."""
+    """Returns the size of each track, from its first box."""
     first = np.unique(agent, return_index=True)[1]
     return np.column_stack([boxes[name].to_numpy()[first] for name in _SIZE])
 
@@ -283,6 +289,9 @@ def _map_file(log: Path) -> Path:
     return found[0]
 
 
-def _steps_of(times_ns: Int[np.ndarray, " frames"]) -> Int[np.ndarray, " frames"]:
-    """Whole 10 Hz steps since the first frame, summed over the frames: their clock drifts (96 to 103 ms a frame)."""
+def _steps_of(times_ns: Int[np.ndarray, " sweeps"]) -> Int[np.ndarray, " sweeps"]:
+    """Returns 10 Hz steps since the first sweep.
+
+    Intervals are rounded one by one and then summed, because they vary between 96 and 103 ms.
+    """
     return np.concatenate([[0], np.cumsum(np.rint(np.diff(times_ns) / _NS_PER_STEP).astype(np.int64))])

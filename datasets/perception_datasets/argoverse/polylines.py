@@ -1,4 +1,4 @@
-"""Map polylines with a fixed number of points, and the direction of the nearest."""
+"""Resampling of map polylines to a fixed number of points, and the direction of the nearest one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from jaxtyping import Bool, Float, Int
 from perception.traffic.scenario import MapPolylines
 
 POLYLINE_POINTS = 10
-"""Argoverse 1's own centrelines have ten points; all other polylines are resampled to as many."""
+"""Argoverse 1's own centerlines have ten points; all other polylines are resampled to this number."""
 
 
 def resample(
     vertices: Float[np.ndarray, "vertices 2"], counts: Int[np.ndarray, " polylines"], num_points: int = POLYLINE_POINTS
 ) -> Float[np.ndarray, "polylines {num_points} 2"]:
-    """Points at equal arc length along each of many polylines; both end points are kept exactly.
+    """Resamples polylines to points at equal arc length; keeps both end points exactly.
 
     Args:
-        vertices: The vertices of all polylines, one polyline after the other.
-        counts: How many vertices each polyline has, at least one.
-        num_points: Points of each resampled polyline.
+        vertices: Vertices of all polylines, one polyline after the other.
+        counts: Number of vertices of each polyline, at least one.
+        num_points: Number of points of each resampled polyline.
     """
     ends = np.cumsum(counts)
     starts = ends - counts
@@ -29,7 +29,7 @@ def resample(
     first, last = travelled[starts], travelled[ends - 1]
     wanted = first[:, None] + (last - first)[:, None] * np.linspace(0.0, 1.0, num_points)
 
-    # The jump between two polylines counts no length, so that a search over all vertices at once must be kept inside.
+    # All polylines are searched at once, so the result must be clipped to the polyline that a point belongs to.
     before = np.searchsorted(travelled, wanted, side="right") - 1
     before = np.clip(before, starts[:, None], np.maximum(ends - 2, starts)[:, None])
     after = np.minimum(before + 1, (ends - 1)[:, None])
@@ -41,7 +41,7 @@ def resample(
 
 
 def concatenate(parts: list[MapPolylines]) -> MapPolylines:
-    """One map from several, in their order."""
+    """Concatenates the polylines of several maps, in order."""
     return MapPolylines(
         ids=np.concatenate([part.ids for part in parts]),
         points=np.concatenate([part.points for part in parts]),
@@ -55,7 +55,7 @@ def concatenate(parts: list[MapPolylines]) -> MapPolylines:
 def lane_heading(
     points: Float[np.ndarray, "queries 2"], lanes: MapPolylines, within_m: float
 ) -> tuple[Float[np.ndarray, " queries"], Bool[np.ndarray, " queries"]]:
-    """The direction of the nearest polyline piece at each point, and whether one lies within the distance."""
+    """Returns the direction of the nearest polyline piece at each point, and whether it is within `within_m`."""
     if len(lanes) == 0:
         return np.zeros(len(points)), np.zeros(len(points), bool)
     tail = lanes.points[:, :-1].reshape(-1, 2)

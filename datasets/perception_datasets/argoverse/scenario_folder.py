@@ -1,4 +1,4 @@
-"""A split of a forecasting data set as a sequence of scenarios, whatever its format on disk."""
+"""A split of a forecasting data set as a sequence of scenarios, independent of the format on disk."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from perception.traffic.scenario import Scenario
 from perception_datasets.errors import RecordError
 
 
-@runtime_checkable  # the shape checks of the test run look at it
+@runtime_checkable  # for the type checks of the test run
 class ScenarioFiles(Protocol):
-    """The scenarios of one split on disk, whatever their format."""
+    """Interface of a reader: the scenarios of one split on disk."""
 
     @property
     def source(self) -> str:
-        """`Scenario.source` of all of them."""
+        """`Scenario.source` of all scenarios."""
         ...
 
     def names(self) -> Sequence[str]:
-        """The scenarios' names, in a fixed order."""
+        """Returns the names of the scenarios in a fixed order."""
         ...
 
     def path(self, name: str) -> Path:
-        """The file that a message about this scenario should name."""
+        """Returns the file to name in a message about a scenario."""
         ...
 
     def read(self, name: str) -> Scenario:
-        """One scenario; RecordError where its files are broken."""
+        """Reads one scenario; raises RecordError if its files are broken."""
         ...
 
 
 @dataclass(frozen=True)
 class ScenarioFolder:
-    """A split as a sequence of scenarios, read from disk one by one as they are asked for.
+    """A split as a sequence of scenarios, each of which is read from disk when it is accessed.
 
-    It holds names only, so it is cheap to make and to send to DataLoader workers.
+    It holds names only, so it is cheap to create and to send to DataLoader workers.
 
     Attributes:
-        files: Where and how the scenarios are stored.
-        split: The split's name.
-        ids: The scenarios' names, in the order of the sequence.
+        files: Reader of the scenarios.
+        split: Name of the split.
+        ids: Names of the scenarios, in the order of the sequence.
     """
 
     files: ScenarioFiles
@@ -56,27 +56,27 @@ class ScenarioFolder:
 
     @property
     def paths(self) -> list[Path]:
-        """The file of each scenario."""
+        """File of each scenario."""
         return [self.files.path(name) for name in self.ids]
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Scenario:
-        """One scenario; RecordError names the file where it cannot be read."""
+        """Reads one scenario; raises RecordError if it cannot be read."""
         return self.files.read(self.ids[index])
 
     def __iter__(self) -> Iterator[Scenario]:
-        """All scenarios in order; the first broken one ends it with its RecordError (`read_all` goes on)."""
+        """Yields all scenarios in order; raises RecordError at the first broken one (`read_all` skips it)."""
         return (self[index] for index in range(len(self)))
 
     def read_all(self, on_error: Callable[[str, RecordError], None]) -> Iterator[Scenario]:
-        """Every scenario that can be read, in order; the others are handed to `on_error` (say, `Failures().add`)."""
+        """Yields the scenarios that can be read, in order; passes errors to `on_error`, such as `Failures().add`."""
         for _, scenario in self.read_named(on_error):
             yield scenario
 
     def read_named(self, on_error: Callable[[str, RecordError], None]) -> Iterator[tuple[str, Scenario]]:
-        """As `read_all`, with the names."""
+        """Yields what `read_all` yields, with the names."""
         for name in self.ids:
             try:
                 scenario = self.files.read(name)

@@ -1,4 +1,4 @@
-"""Rows of a track table (one a track and step) on the [agents, steps] grid."""
+"""Conversion of track tables (one row per track and step) to [agents, steps] arrays."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from perception_datasets.errors import bad_file
 
 
 def check_columns(path: Path, table: pa.Table, expected: dict[str, pa.DataType], cure: str) -> None:
-    """Raises RecordError where a column is missing or has empty or non-finite cells, or where there are no rows."""
+    """Raises RecordError if a column is missing or has empty or non-finite cells, or if there are no rows."""
     missing = [name for name in expected if name not in table.column_names]
     if missing:
-        raise bad_file(path, f"expected the columns {', '.join(expected)}; {', '.join(missing)} missing", cure)
+        raise bad_file(path, f"expected the columns {', '.join(expected)}; missing: {', '.join(missing)}", cure)
     if table.num_rows == 0:
-        raise bad_file(path, "it has columns but no rows", cure)
+        raise bad_file(path, "expected rows, found none", cure)
     for name, kind in expected.items():
         column = table[name]
         if column.null_count or (pa.types.is_floating(kind) and not np.isfinite(column.to_numpy()).all()):
-            raise bad_file(path, f"column {name} has missing or infinite values", cure)
+            raise bad_file(path, f"column {name} has missing or non-finite values", cure)
 
 
 def encode(column: pa.ChunkedArray) -> tuple[list[str], Int[np.ndarray, " rows"]]:
-    """The distinct texts of a column in alphabetical order and, for each row, which of them it holds."""
+    """Returns the distinct texts of a column in alphabetical order, and for each row the index of its text."""
     chunk = column.combine_chunks()
     codes = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
     names = codes.dictionary.to_pylist()
@@ -38,7 +38,7 @@ def encode(column: pa.ChunkedArray) -> tuple[list[str], Int[np.ndarray, " rows"]
 def observed(
     path: Path, ids: list[str], agent: Int[np.ndarray, " rows"], step: Int[np.ndarray, " rows"], steps: int
 ) -> Bool[np.ndarray, "agents steps"]:
-    """Where the table has a row; RecordError where it has two for one track and step."""
+    """Returns where the table has a row; raises RecordError if it has several for one track and step."""
     valid = np.zeros((len(ids), steps), bool)
     valid[agent, step] = True
     if valid.sum() != len(agent):
@@ -55,7 +55,7 @@ def spread(
     step: Int[np.ndarray, " rows"],
     valid: Bool[np.ndarray, "agents steps"],
 ) -> Float[np.ndarray, "agents steps columns"]:
-    """The columns' values on the grid; 0 where there is no row."""
+    """Returns the values of the columns as an [agents, steps] array; 0 where there is no row."""
     grid = np.zeros((*valid.shape, len(columns)))
     for index, column in enumerate(columns):
         grid[agent, step, index] = column

@@ -1,1 +1,1 @@
-"""A maker of forecasting scenarios in Argoverse 2's own format: lane graph, traffic, a recording, files."""
+"""Generator of synthetic forecasting scenarios in Argoverse 2's format: lane graph, traffic, recording, files."""

@@ -1,4 +1,4 @@
-"""Random road networks of lane segments: curved roads, four-way and T junctions, merges."""
+"""Random road networks of lane segments with curved roads, four-way junctions, T junctions and merges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPLIT_LENGTH_M = 40.0
 
 
 class Priority(IntEnum):
-    """Who goes first into a shared piece of road: the greater value."""
+    """Right of way at a conflict: the greater value goes first."""
 
     MINOR = 0
     LEFT_TURN = 1
@@ -33,13 +33,21 @@ class Rule(IntEnum):
 
 @dataclass
 class LaneSegment:
-    """A piece of lane, in the terms of Argoverse 2's maps.
+    """A lane segment, described as in Argoverse 2's maps.
 
     Attributes:
+        id: Id of the segment.
         centerline: Points in driving direction, about a metre apart.
-        speed_limit_mps: What drivers aim at where curvature allows it.
-        junction: Index of the junction whose right of way governs the entry to this segment, or None.
-        arm: Which arm of that junction it comes from.
+        speed_limit_mps: Speed that drivers aim at where curvature allows it.
+        is_intersection: Whether it is inside a junction.
+        predecessors: Ids of the segments that lead to it.
+        successors: Ids of the segments that it leads to.
+        left_neighbor: Id of the segment to the left in the same direction, or None.
+        right_neighbor: Id of the segment to the right in the same direction, or None.
+        left_mark: Argoverse 2's type of the marking on the left.
+        right_mark: Argoverse 2's type of the marking on the right.
+        junction: Index of the junction whose right of way controls the entry to this segment, or None.
+        arm: Index of the arm of that junction from which it comes.
         priority: Right of way among the segments of the junction.
     """
 
@@ -60,7 +68,7 @@ class LaneSegment:
 
 @dataclass(frozen=True)
 class Crosswalk:
-    """A crosswalk by its axis from kerb to kerb, and the controlled segments that it crosses."""
+    """A crosswalk: its axis from kerb to kerb, and the ids of the controlled segments that it crosses."""
 
     id: int
     axis: Float[np.ndarray, "2 2"]
@@ -70,7 +78,15 @@ class Crosswalk:
 
 @dataclass
 class Arm:
-    """One road's end at a junction: the lanes that arrive and those that leave, from the median outwards."""
+    """End of a road at a junction.
+
+    Attributes:
+        arriving: Ids of the lanes that lead to the junction, from the median outwards.
+        leaving: Ids of the lanes that lead away from it, from the median outwards.
+        mouth: End of the road's axis.
+        outward_rad: Direction of the axis away from the junction.
+        half_width_m: Distance from the axis to the farther kerb.
+    """
 
     arriving: list[int]
     leaving: list[int]
@@ -84,11 +100,12 @@ class LaneGraph:
     """A road network.
 
     Attributes:
-        segments: By id.
-        entries: Vehicle lane segments where traffic comes in from outside.
-        rules: How each junction is controlled.
+        segments: Lane segments by id.
+        crosswalks: All crosswalks.
+        entries: Ids of the segments where traffic enters from outside.
+        rules: Type of control of each junction.
         road_areas: Polygons of the drivable area.
-        kerbs: Lines beside the outermost lanes, where cars park and people walk, in the direction of the lane.
+        kerbs: Lines beside the outermost lanes, in the direction of the lane; cars park and people walk along them.
     """
 
     segments: dict[int, LaneSegment] = field(default_factory=dict)
@@ -99,7 +116,7 @@ class LaneGraph:
     kerbs: list[Float[np.ndarray, "points 2"]] = field(default_factory=list)
 
     def add(self, centerline: Float[np.ndarray, "points 2"], **attributes: object) -> int:
-        """Adds a segment and gives its id."""
+        """Adds a segment; returns its id."""
         segment = LaneSegment(1000 + len(self.segments), centerline, **attributes)  # pyright: ignore[reportArgumentType]
         self.segments[segment.id] = segment
         return segment.id
@@ -111,7 +128,7 @@ class LaneGraph:
 
 
 def make_lane_graph(rng: np.random.Generator) -> LaneGraph:
-    """A random network: a junction alone, two junctions with a road between them, or a road with a merging ramp."""
+    """Returns a random network: one junction, two junctions with a road between them, or a road with a merging ramp."""
     graph = LaneGraph()
     layout = rng.choice(["cross", "tee", "pair", "merge"], p=[0.35, 0.2, 0.25, 0.2])
     if layout == "merge":
@@ -139,7 +156,7 @@ def _add_road(
     *,
     entries: bool = True,
 ) -> tuple[Arm, Arm]:
-    """Lays lanes on both sides of an axis; gives its arms at the axis's start and end."""
+    """Adds a road with lanes on both sides of an axis; returns its arms at the start and the end of the axis."""
     limit = float(rng.uniform(9.0, 16.0))
     pieces = split(axis, SPLIT_LENGTH_M)
     out = [[_add_lane(graph, piece, i, limit) for i in range(lanes_out)] for piece in pieces]
@@ -166,7 +183,7 @@ def _add_road(
 
 
 def _add_lane(graph: LaneGraph, axis: Float[np.ndarray, "points 2"], index: int, limit_mps: float) -> int:
-    """The lane of that index, counted from the median, on the right of an axis."""
+    """Adds a lane to the right of an axis, with lane 0 next to the median; returns its id."""
     return graph.add(offset(axis, -(index + 0.5) * LANE_WIDTH_M), speed_limit_mps=limit_mps)
 
 
@@ -182,7 +199,7 @@ def _mark_neighbors(graph: LaneGraph, lanes: list[int], *, two_way: bool) -> Non
 def _add_junction(
     graph: LaneGraph, centre: Float[np.ndarray, " 2"], rng: np.random.Generator, arms: list[Arm], *, four_way: bool
 ) -> None:
-    """Completes a junction: adds the arms that are missing, then the turns and crosswalks between all arms."""
+    """Adds a junction: first the missing arms, then the turns and crosswalks of all arms."""
     first = arms[0].outward_rad if arms else rng.uniform(-np.pi, np.pi)
     bearings = (
         [0.0, 0.5, 1.0, 1.5] if four_way else [[0.0, 0.5, 1.0], [0.0, 1.0, 1.5], [0.0, 0.5, 1.5]][rng.integers(3)]
@@ -209,13 +226,13 @@ def _add_junction(
 
 
 def _is_minor(index: int, arms: list[Arm]) -> bool:
-    """Whether an arm is the stem of a T, or one of the second pair of a cross."""
+    """Returns whether an arm is the stem of a T, or one of the second pair of a cross."""
     opposite = [abs(_wrap(arms[index].outward_rad - other.outward_rad)) > 2.4 for other in arms]
     return not any(opposite) or (len(arms) == 4 and index % 2 == 1)
 
 
 def _add_turn(graph: LaneGraph, junction: int, index: int, arm: Arm, other: Arm, *, minor: bool) -> None:
-    """Connects an arm's arriving lanes to another's leaving ones: left from the left lane, right from the right one."""
+    """Connects the lanes of two arms: the leftmost lanes for a left turn, the rightmost for a right turn, else all."""
     angle = _wrap(other.outward_rad - arm.outward_rad - np.pi)
     if abs(angle) < 0.7:
         pairs = [(i, min(i, len(other.leaving) - 1)) for i in range(len(arm.arriving))]
@@ -230,7 +247,7 @@ def _add_turn(graph: LaneGraph, junction: int, index: int, arm: Arm, other: Arm,
 
 
 def _connect_through(graph: LaneGraph, before: LaneSegment, after: LaneSegment, **attributes: object) -> int:
-    """A curve from the end of one segment to the start of another."""
+    """Adds a segment that leads from the end of one segment to the start of another; returns its id."""
     start, end = before.centerline, after.centerline
     curve = bezier(start[-1], start[-1] - start[-2], end[0], end[1] - end[0])
     middle = graph.add(curve, speed_limit_mps=before.speed_limit_mps, **attributes)
@@ -240,7 +257,7 @@ def _connect_through(graph: LaneGraph, before: LaneSegment, after: LaneSegment, 
 
 
 def _add_crosswalk(graph: LaneGraph, junction: int, arms: list[Arm], index: int) -> None:
-    """A crosswalk over an arm, 3 m in front of its stop line."""
+    """Adds a crosswalk over an arm, 3 m beyond its stop line."""
     arm = arms[index]
     outward = np.array([np.cos(arm.outward_rad), np.sin(arm.outward_rad)])
     left = np.array([-outward[1], outward[0]])
@@ -256,7 +273,7 @@ def _add_crosswalk(graph: LaneGraph, junction: int, arms: list[Arm], index: int)
 
 
 def _junction_area(arms: list[Arm]) -> Float[np.ndarray, "points 2"]:
-    """The polygon through the kerb corners of all arms."""
+    """Returns the polygon through the kerb corners of all arms."""
     corners = []
     for arm in sorted(arms, key=lambda arm: arm.outward_rad % (2 * np.pi)):
         left = np.array([-np.sin(arm.outward_rad), np.cos(arm.outward_rad)])
@@ -265,7 +282,7 @@ def _junction_area(arms: list[Arm]) -> Float[np.ndarray, "points 2"]:
 
 
 def _add_merge(graph: LaneGraph, rng: np.random.Generator) -> None:
-    """A curved two-way road whose right lane is joined by a ramp."""
+    """Adds a curved two-way road whose right lane is joined by a ramp."""
     heading = rng.uniform(-np.pi, np.pi)
     lanes = int(rng.integers(1, 3))
     axis = road_axis(np.zeros(2), heading, 240.0, rng.uniform(-0.7, 0.7))

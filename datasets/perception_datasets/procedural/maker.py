@@ -1,8 +1,7 @@
-"""Makes scenarios by number: the same seed, split and number always give the same scenario."""
+"""Generates scenarios by number: the same seed, split and number always result in the same scenario."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
@@ -14,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from perception.files import writing
 from perception.geometry import SE2
-from perception_datasets.folders import SYNTHETIC_MARKER
+from perception_datasets.folders import mark_synthetic
 from perception_datasets.procedural.lane_graph import LaneGraph, make_lane_graph
 from perception_datasets.procedural.pedestrians import Pedestrians
 from perception_datasets.procedural.recording import Recording, record
@@ -31,12 +31,12 @@ _UNFINISHED = ".unfinished"
 
 
 def scenario_id(seed: int, split: str, number: int) -> str:
-    """The name of a scenario, known before it is made."""
+    """Returns the id of a scenario, which is known before the scenario is generated."""
     return str(uuid.UUID(bytes=_random(seed, split, number, 0).bytes(16), version=4))
 
 
 def make_scenario(seed: int, split: str, number: int) -> tuple[LaneGraph, Recording, SE2]:
-    """One scenario: its map and its tracks, both in a frame of their own, and that frame in the city."""
+    """Generates a scenario: map and tracks, both in the frame `made`, and the transform `city_SE2_made`."""
     for attempt in range(1, _ATTEMPTS):
         rng = _random(seed, split, number, attempt)
         try:
@@ -66,15 +66,15 @@ def _try(rng: np.random.Generator) -> tuple[LaneGraph, Recording]:
 def make_split(
     out: Path, split: str, *, count: int, seed: int, processes: int | None = None
 ) -> Generator[Path, None, None]:
-    """Writes scenarios number 0 to `count` of a split, in parallel, and yields each folder once it is complete.
+    """Writes scenarios 0 to `count` - 1 of a split in parallel; yields the folder of each once it is complete.
 
-    A scenario is written to a hidden folder and then renamed, and one that is there already is kept: the same call
-    continues what was interrupted.
+    A scenario is written to a hidden folder and then renamed. Existing scenarios are kept, so the same call continues
+    an interrupted run.
     """
     folder = out / split
     folder.mkdir(parents=True, exist_ok=True)
     marker = {"made_by": "perception sample argoverse2", "seed": seed, "note": "synthetic traffic, not recorded"}
-    (out / SYNTHETIC_MARKER).write_text(json.dumps(marker) + "\n")
+    mark_synthetic(out, marker)
     write = partial(_write, folder, split, seed)
     with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
         yield from pool.map(write, range(count), chunksize=4)
@@ -85,7 +85,9 @@ def _write(folder: Path, split: str, seed: int, number: int) -> Path:
     name = scenario_id(seed, split, number)
     if not (folder / name).exists():
         unfinished = folder / _UNFINISHED / str(os.getpid()) / name
-        shutil.rmtree(unfinished, ignore_errors=True)
-        write_scenario(unfinished, *make_scenario(seed, split, number))
-        unfinished.rename(folder / name)
+        scenario = make_scenario(seed, split, number)
+        with writing(folder / name):
+            shutil.rmtree(unfinished, ignore_errors=True)
+            write_scenario(unfinished, *scenario)
+            unfinished.rename(folder / name)
     return folder / name

@@ -1,8 +1,8 @@
-"""People on crosswalks and along the kerb."""
+"""Pedestrians on crosswalks and along the kerb."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Set
 
 import numpy as np
 from jaxtyping import Float
@@ -10,21 +10,18 @@ from jaxtyping import Float
 from perception_datasets.procedural.curves import length_of, offset
 from perception_datasets.procedural.lane_graph import LaneGraph
 
-if TYPE_CHECKING:
-    from perception_datasets.procedural.right_of_way import RightOfWay
-
 _APPROACH_M = 8.0
 _WAIT_AT_M = 0.7
 _PATIENCE_S = 1.5
 
 
 class Pedestrians:
-    """People who each walk along one straight or curved line; on a crosswalk they wait at the kerb for their turn.
+    """Pedestrians who walk along one line each; at a crosswalk they wait until no vehicle has claimed it.
 
     Attributes:
-        lines: Each one's line. Of a crosser it is the crosswalk's axis with the pavement at both ends.
-        crosswalk: Which crosswalk each one crosses; -1 for those who walk along the kerb.
-        walked: Metres along the line.
+        lines: Line of each pedestrian; for a crosswalk, its axis extended over the pavement at both ends.
+        crosswalk: Index of the crosswalk of each pedestrian; -1 for those who walk along the kerb.
+        walked: Distance along the line in metres.
         speed_mps: Walking speed, 0 while waiting.
     """
 
@@ -32,7 +29,7 @@ class Pedestrians:
         self.lines: list[Float[np.ndarray, "points 2"]] = []
         self.crosswalk: list[int] = []
         self._road_m: list[float] = []
-        count = count if graph.kerbs else 0  # nobody walks along a motorway
+        count = count if graph.kerbs else 0  # motorways have no pedestrians
         for _ in range(count):
             if graph.crosswalks and rng.random() < 0.7:
                 self._add_crosser(graph, rng)
@@ -65,22 +62,23 @@ class Pedestrians:
         self._road_m.append(0.0)
 
     def on_road(self, row: int) -> bool:
-        """Whether someone is between the kerbs."""
+        """Returns whether a pedestrian is between the kerbs of a crosswalk."""
         entered = float(self.walked[row]) - _APPROACH_M
         return self.crosswalk[row] >= 0 and -_WAIT_AT_M + 0.05 < entered < self._road_m[row] + 0.3
 
-    def blocks(self, crosswalk: int) -> bool:
-        """Whether vehicles must not start over a crosswalk: someone is on it, or has waited long enough."""
-        return any(
-            here == crosswalk and (self.on_road(row) or self._waited[row] > _PATIENCE_S)
-            for row, here in enumerate(self.crosswalk)
-        )
+    def blocked_crosswalks(self) -> set[int]:
+        """Returns the crosswalks that vehicles must not enter, because someone is on them or has waited long enough."""
+        return {
+            crosswalk
+            for row, crosswalk in enumerate(self.crosswalk)
+            if crosswalk >= 0 and (self.on_road(row) or self._waited[row] > _PATIENCE_S)
+        }
 
-    def step(self, step_s: float, right_of_way: RightOfWay) -> None:
-        """Moves everyone on; those at the kerb of a claimed crosswalk wait."""
+    def step(self, step_s: float, claimed_crosswalks: Set[int]) -> None:
+        """Moves all pedestrians by one time step; those at the kerb of a claimed crosswalk wait."""
         for row, crosswalk in enumerate(self.crosswalk):
             before_kerb = _APPROACH_M - _WAIT_AT_M - self.walked[row]
-            held = 0.0 <= before_kerb < 1.0 and crosswalk >= 0 and right_of_way.crosswalk_claimed(crosswalk)
+            held = 0.0 <= before_kerb < 1.0 and crosswalk in claimed_crosswalks
             self._waited[row] = self._waited[row] + step_s if held else 0.0
             target = min(self._pace[row], before_kerb / step_s) if held else self._pace[row]
             self.speed_mps[row] += np.clip(target - self.speed_mps[row], -3.0 * step_s, 1.5 * step_s)
@@ -91,7 +89,7 @@ class Pedestrians:
     def poses(
         self, walked: Float[np.ndarray, "steps people"]
     ) -> tuple[Float[np.ndarray, "people steps 2"], Float[np.ndarray, "people steps"]]:
-        """Positions and headings after so many metres; beyond the ends of a line it goes straight on."""
+        """Returns positions and headings at distances along the lines, which are extended beyond their ends."""
         position = np.zeros((len(self.lines), len(walked), 2))
         heading = np.zeros((len(self.lines), len(walked)))
         for row, line in enumerate(self.lines):

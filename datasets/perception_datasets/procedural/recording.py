@@ -1,4 +1,4 @@
-"""What one vehicle's sensors make of the traffic: which tracks, from when to when, with noise and gaps."""
+"""Simulated tracking from one vehicle: which agents it tracks at which steps, with noise and gaps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,18 @@ _MOST_SCORED = 8
 
 @dataclass(frozen=True)
 class Recording:
-    """Measured tracks; `category` holds av2's TrackCategory values, `valid` the steps that were seen."""
+    """Measured tracks.
+
+    Attributes:
+        ids: Track ids; the ego's is `EGO_ID`.
+        kinds: Argoverse 2's object types.
+        category: Values of av2's TrackCategory.
+        focal: Row of the focal track.
+        position: Measured positions, metres.
+        heading: Measured headings, radians.
+        velocity: Measured velocities, m/s.
+        valid: Whether the agent was in sight at each step.
+    """
 
     ids: list[str]
     kinds: list[str]
@@ -32,7 +43,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class _Roles:
-    """Who measures, who is to be forecast, and when each agent is in sight."""
+    """Rows of the ego, the focal agent and the scored agents, and when each agent is in sight."""
 
     ego: int
     focal: int
@@ -41,7 +52,16 @@ class _Roles:
 
 
 def record(truth: Truth, vehicles: int, rng: np.random.Generator) -> Recording:
-    """Drives a measuring vehicle through the traffic. The first `vehicles` agents are those that drive."""
+    """Chooses an ego vehicle and records what it sees.
+
+    Args:
+        truth: Exact motion of all agents.
+        vehicles: Number of driving vehicles, which are the first agents.
+        rng: Random generator.
+
+    Raises:
+        Unusable: No vehicle sees a complete track of a moving agent.
+    """
     roles = _assign_roles(truth, vehicles, rng)
     seen = roles.seen
     for agent in range(len(seen)):
@@ -64,7 +84,7 @@ def record(truth: Truth, vehicles: int, rng: np.random.Generator) -> Recording:
 
 
 def _assign_roles(truth: Truth, vehicles: int, rng: np.random.Generator) -> _Roles:
-    """A measuring vehicle that sees someone for eleven seconds who moves; the nearest complete tracks are scored."""
+    """Chooses an ego that sees a moving agent during all 11 s; the nearest complete tracks are scored."""
     travelled = np.linalg.norm(np.diff(truth.position, axis=1), axis=2).sum(axis=1)
     movers = np.arange(len(truth.kinds)) < vehicles + truth.kinds.count("pedestrian")
     drives_through = np.flatnonzero(truth.present[:vehicles].all(axis=1) & (travelled[:vehicles] > 3.0))
@@ -82,7 +102,7 @@ def _assign_roles(truth: Truth, vehicles: int, rng: np.random.Generator) -> _Rol
 
 
 def _choose_focal(truth: Truth, moving: Int[np.ndarray, " moving"], rng: np.random.Generator) -> int:
-    """One of the complete tracks, weighted by how much it turns, brakes or speeds up after the present."""
+    """Chooses a track at random, weighted by how much it turns, brakes or accelerates after the present."""
     turned = np.abs(np.diff(truth.heading[moving, PRESENT:], axis=1)).sum(axis=1)
     speed = np.linalg.norm(truth.velocity[moving, PRESENT:], axis=2)
     weight = 0.3 + np.minimum(turned, 1.5) + 0.2 * (speed.max(axis=1) - speed.min(axis=1))
@@ -99,7 +119,7 @@ def _category(agent: int, roles: _Roles) -> int:
 
 
 def _lose_sight(seen: Bool[np.ndarray, " steps"], rng: np.random.Generator) -> None:
-    """Cuts a track short, or leaves a gap in it, or neither."""
+    """Cuts off one end of a track, makes a gap in it, or leaves it whole."""
     draw = rng.random()
     start = int(rng.integers(0, STEPS))
     if draw < 0.2:
@@ -113,7 +133,7 @@ def _lose_sight(seen: Bool[np.ndarray, " steps"], rng: np.random.Generator) -> N
 def _measure(
     truth: Truth, kept: list[int], ego: int, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "agents steps 2"], Float[np.ndarray, "agents steps"], Float[np.ndarray, "agents steps 2"]]:
-    """Adds a tracker's errors: slow drift and some jitter; the ego knows itself well."""
+    """Adds tracking errors (slow drift and jitter), which are smaller for the ego."""
     count = len(kept)
     grade = np.array([0.2 if agent == ego else 1.0 for agent in kept]) * rng.uniform(0.5, 1.5, count)
     drift = np.cumsum(rng.normal(0.0, 0.012, (count, STEPS, 2)), axis=1)

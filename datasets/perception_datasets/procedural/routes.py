@@ -1,4 +1,4 @@
-"""Ways through a lane graph, sampled so that a whole traffic step is a few array look-ups."""
+"""Routes through a lane graph, sampled so that a time step of the traffic is a few array look-ups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perception_datasets.procedural.lane_graph import LaneGraph, LaneSegment
 FINE_M = 0.5
 COARSE_M = 2.0
 NEAR_M = 2.7
-"""Closer than this, one vehicle's path is another's: under a lane's width, over a car's."""
+"""Map points closer than this are in each other's way: less than the width of a lane, more than that of a car."""
 
 LATERAL_ACCELERATION_MPS2 = 2.0
 COMFORTABLE_BRAKING_MPS2 = 1.6
@@ -22,7 +22,13 @@ COMFORTABLE_BRAKING_MPS2 = 1.6
 
 @dataclass(frozen=True)
 class Control:
-    """A segment on a route that needs the right of way, by where it starts and ends along the route."""
+    """A segment on a route that needs the right of way.
+
+    Attributes:
+        segment: Controlled segment.
+        start_m: Distance from the start of the route to the start of the segment.
+        end_m: Distance from the start of the route to the end of the segment.
+    """
 
     segment: LaneSegment
     start_m: float
@@ -31,14 +37,14 @@ class Control:
 
 @dataclass(frozen=True)
 class Route:
-    """A way from an entry to the edge of the map.
+    """A route from an entry to the edge of the map.
 
     Attributes:
         xy: Points every `FINE_M`.
-        heading: The tangent at these points, unwrapped.
-        speed_mps: The fastest that curves and limits allow at these points, with room to brake for what comes.
-        cells: For points every `COARSE_M`, the map point (of `NearTable`) that stands for them.
-        controls: Where right of way is needed, in order.
+        heading: Direction of the tangent at these points, unwrapped.
+        speed_mps: Maximum speed at these points that curves, limits and comfortable braking allow.
+        cells: Index of the map point of `NearTable` that represents each point every `COARSE_M`.
+        controls: Segments that need the right of way, in order.
     """
 
     xy: Float[np.ndarray, "points 2"]
@@ -49,12 +55,19 @@ class Route:
 
     @property
     def length_m(self) -> float:
-        """Length of the route."""
+        """Length of the route in metres."""
         return (len(self.xy) - 1) * FINE_M
 
 
 class NearTable:
-    """Which map points are near which: points about every `COARSE_M` on all segments, and one that is near nothing."""
+    """Table of which map points are near each other.
+
+    Attributes:
+        cells: Rows of the points of each segment, by the segment's id.
+        points: Map points: about every `COARSE_M` on all segments.
+        nowhere: Index that is near no point, for positions beyond the end of a route.
+        near: Whether two map points are closer than `NEAR_M`.
+    """
 
     def __init__(self, graph: LaneGraph) -> None:
         self.cells: dict[int, slice] = {}
@@ -73,7 +86,7 @@ class NearTable:
         self.near[:-1, :-1] = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 < NEAR_M**2
 
     def conflicts(self, graph: LaneGraph) -> dict[int, frozenset[int]]:
-        """For each controlled segment the controlled segments that come near it from another lane."""
+        """Returns for each controlled segment those of the same junction that come near it from another lane."""
         controlled = [segment for segment in graph.segments.values() if segment.junction is not None]
         return {
             one.id: frozenset(
@@ -88,7 +101,7 @@ class NearTable:
 
 
 def make_way(graph: LaneGraph, start: int, rng: np.random.Generator) -> tuple[int, ...]:
-    """Segments from one to the edge of the map, with a random choice wherever the road divides."""
+    """Returns segments from `start` to the edge of the map, with a random choice wherever the road divides."""
     way = [start]
     while graph.segments[way[-1]].successors:
         way.append(int(rng.choice(graph.segments[way[-1]].successors)))
@@ -96,7 +109,7 @@ def make_way(graph: LaneGraph, start: int, rng: np.random.Generator) -> tuple[in
 
 
 def make_route(graph: LaneGraph, table: NearTable, segments: tuple[int, ...]) -> Route:
-    """The route along these segments."""
+    """Returns the route along these segments."""
     way = [graph.segments[segment] for segment in segments]
     lengths = np.array([length_of(segment.centerline) for segment in way])
     ends = np.cumsum(lengths)
@@ -124,7 +137,7 @@ def make_route(graph: LaneGraph, table: NearTable, segments: tuple[int, ...]) ->
 def _cells(
     table: NearTable, way: list[LaneSegment], on: Int[np.ndarray, " cells"], share: Float[np.ndarray, " cells"]
 ) -> Int[np.ndarray, " cells"]:
-    """The map points that stand for points on the segments of a way, given as shares of the segments' lengths."""
+    """Returns the map points that represent points on a route, given by segment and share of the segment's length."""
     first = np.array([table.cells[segment.id].start for segment in way])[on]
     last = np.array([table.cells[segment.id].stop for segment in way])[on] - 1
     return np.clip(first + np.rint(share * (last - first)).astype(int), first, last)
@@ -133,14 +146,14 @@ def _cells(
 def _with_room_to_brake(
     speed: Float[np.ndarray, " points"], along: Float[np.ndarray, " points"]
 ) -> Float[np.ndarray, " points"]:
-    """Lowers a speed profile so that every later bound can be met with comfortable braking."""
+    """Lowers a speed profile so that all later limits can be met with comfortable braking."""
     energy = speed**2 + 2 * COMFORTABLE_BRAKING_MPS2 * along
     reachable = np.minimum.accumulate(energy[::-1])[::-1]
     return np.sqrt(np.maximum(reachable - 2 * COMFORTABLE_BRAKING_MPS2 * along, 0.25))
 
 
 def _sample(line: Float[np.ndarray, "points 2"]) -> Float[np.ndarray, "samples 2"]:
-    """Points every `FINE_M` along a line, from its start on."""
+    """Returns points every `FINE_M` along a line, from its start."""
     travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     wanted = np.arange(int(travelled[-1] / FINE_M) + 1) * FINE_M
     return np.stack([np.interp(wanted, travelled, line[:, axis]) for axis in range(2)], axis=1)

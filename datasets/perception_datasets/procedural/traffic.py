@@ -1,8 +1,8 @@
-"""Vehicles that follow their lane and each other, and pedestrians who cross: a small microscopic traffic model.
+"""A small microscopic traffic model: vehicles that follow their lanes and each other, and pedestrians who cross.
 
-Following and braking: the Intelligent Driver Model (Treiber, Hennecke, Helbing, Congested traffic states in empirical
-observations and microscopic simulations, Phys. Rev. E 62, 2000). Junctions: a vehicle enters only with the right of way
-that it claimed (`RightOfWay`).
+Vehicles accelerate by the Intelligent Driver Model (Treiber, Hennecke, Helbing, Congested traffic states in empirical
+observations and microscopic simulations, Phys. Rev. E 62, 2000). They enter a junction only with a granted claim
+(`RightOfWay`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from perception_datasets.procedural.lane_graph import LaneGraph
 from perception_datasets.procedural.pedestrians import Pedestrians
-from perception_datasets.procedural.right_of_way import RightOfWay
+from perception_datasets.procedural.right_of_way import RightOfWay, VehicleStates
 from perception_datasets.procedural.routes import COARSE_M, FINE_M, NearTable, Route, make_route, make_way
 
 STEP_S = 0.2
@@ -26,13 +26,17 @@ _ENTRY_GAP_M = 14.0
 
 @dataclass(frozen=True)
 class Vehicles:
-    """The vehicles' bodies and drivers, one row each.
+    """Bodies and drivers of the vehicles, one row each.
 
     Attributes:
+        routes: Route of each vehicle.
         kind: Argoverse 2's object type.
-        bias_m: How far left of the lane's middle the driver keeps.
+        length_m: Length of the body.
+        width_m: Width of the body.
+        bias_m: Distance that the driver keeps to the left of the lane's centerline.
         eagerness: Factor on the speed that the road allows.
         headway_s: Time gap to the vehicle ahead.
+        acceleration_mps2: Maximum acceleration.
     """
 
     routes: list[Route]
@@ -47,7 +51,14 @@ class Vehicles:
 
 @dataclass(frozen=True)
 class Motion:
-    """What happened, every `STEP_S`: positions along the routes, speeds, and who was on the road."""
+    """Simulated motion, every `STEP_S`.
+
+    Attributes:
+        along_m: Distance of each vehicle along its route.
+        speed_mps: Speed of each vehicle.
+        present: Whether each vehicle is on the road.
+        walked_m: Distance of each pedestrian along their line.
+    """
 
     along_m: Float[np.ndarray, "steps vehicles"]
     speed_mps: Float[np.ndarray, "steps vehicles"]
@@ -56,7 +67,7 @@ class Motion:
 
 
 def make_vehicles(graph: LaneGraph, table: NearTable, count: int, rng: np.random.Generator) -> Vehicles:
-    """Random vehicles on random routes from the entries."""
+    """Returns random vehicles on random routes from the entries."""
     ways = [make_way(graph, int(rng.choice(graph.entries)), rng) for _ in range(count)]
     routes = {way: make_route(graph, table, way) for way in dict.fromkeys(ways)}
     kind = [str(k) for k in rng.choice(["vehicle", "bus", "motorcyclist"], p=[0.92, 0.05, 0.03], size=count)]
@@ -75,13 +86,13 @@ def make_vehicles(graph: LaneGraph, table: NearTable, count: int, rng: np.random
 
 
 class Traffic:
-    """Vehicles and pedestrians on a lane graph, moved step by step."""
+    """Simulation of vehicles and pedestrians on a lane graph."""
 
     def __init__(
         self, graph: LaneGraph, table: NearTable, vehicles: Vehicles, pedestrians: Pedestrians, rng: np.random.Generator
     ) -> None:
         self.vehicles, self.pedestrians = vehicles, pedestrians
-        self.right_of_way = RightOfWay(graph, table, [route.controls for route in vehicles.routes], rng)
+        self.right_of_way = RightOfWay(graph, table, vehicles.routes, vehicles.length_m, rng)
         count = len(vehicles.routes)
         points = max(len(route.xy) for route in vehicles.routes)
         cells = -(-points // round(COARSE_M / FINE_M)) + _CELLS_AHEAD + 1
@@ -103,18 +114,18 @@ class Traffic:
         self.here = self._positions()
 
     def _place(self, rng: np.random.Generator) -> None:
-        """Two thirds of the vehicles start somewhere on their way, with room around them; the others enter later."""
+        """Places two thirds of the vehicles on their routes where there is room; the others enter later."""
         self._waiting = list(range(len(self._rows)))
         for row in range(2 * len(self._rows) // 3):
-            stop = self.vehicles.routes[row].controls
-            reach = stop[0].start_m - 3.0 if stop and rng.random() < 0.7 else self._length[row] - 30.0
+            controls = self.vehicles.routes[row].controls
+            reach = controls[0].start_m - 3.0 if controls and rng.random() < 0.7 else self._length[row] - 30.0
             self.along[row] = rng.uniform(5.0, max(6.0, reach))
-            inside = any(c.start_m - 4.0 < self.along[row] < c.end_m + 6.0 for c in stop)
+            inside = any(c.start_m - 4.0 < self.along[row] < c.end_m + 6.0 for c in controls)
             if not inside and self._has_room(row, _ENTRY_GAP_M):
                 self._enter(row)
 
     def _has_room(self, row: int, gap_m: float) -> bool:
-        """Whether nobody is within a distance of where a vehicle is about to appear."""
+        """Returns whether no present vehicle is within `gap_m` of where a vehicle is about to appear."""
         here = self._positions()
         return not (np.linalg.norm(here - here[row], axis=1)[self.present] < gap_m).any()
 
@@ -126,14 +137,14 @@ class Traffic:
         self.right_of_way.skip_passed(row, self.along[row])
 
     def _positions(self) -> Float[np.ndarray, "vehicles 2"]:
-        """Where the vehicles' middles are."""
+        """Returns the positions of the vehicles' middles."""
         fine = self.along / FINE_M
         low = np.minimum(fine.astype(int), self._xy.shape[1] - 2)
         share = (fine - low)[:, None]
         return self._xy[self._rows, low] * (1 - share) + self._xy[self._rows, low + 1] * share
 
     def run(self, steps: int, rng: np.random.Generator) -> Motion:
-        """Moves everything and keeps what happened."""
+        """Simulates a number of steps and returns the motion."""
         along, speed, present, walked = [], [], [], []
         for step in range(steps):
             self._admit(rng)
@@ -145,7 +156,7 @@ class Traffic:
         return Motion(np.array(along), np.array(speed), np.array(present), np.array(walked))
 
     def _admit(self, rng: np.random.Generator) -> None:
-        """Lets one waiting vehicle in now and then."""
+        """Lets a waiting vehicle enter now and then."""
         if self._waiting and rng.random() < 0.12:
             row = self._waiting[0]
             self.along[row] = 0.0
@@ -154,11 +165,12 @@ class Traffic:
 
     def _step(self, time_s: float) -> None:
         self.here = self._positions()
-        stop_gap = self.right_of_way.step(time_s, self, self.pedestrians)
-        self.pedestrians.step(STEP_S, self.right_of_way)
+        states = VehicleStates(self.along, self.speed, self.here, self.present)
+        stop_gap = self.right_of_way.step(time_s, states, self.pedestrians.blocked_crosswalks())
+        self.pedestrians.step(STEP_S, self.right_of_way.claimed_crosswalks())
         gap, leader_speed = self._leaders()
         wanted = self._accelerate(gap, leader_speed, stop_gap)
-        change = np.clip(wanted - self.acceleration, -8.0 * STEP_S, 4.0 * STEP_S)  # a driver's feet are not instant
+        change = np.clip(wanted - self.acceleration, -8.0 * STEP_S, 4.0 * STEP_S)  # pedals do not move instantly
         self.acceleration = np.clip(self.acceleration + change, -_HARDEST_BRAKING_MPS2, None)
         after = np.maximum(self.speed + self.acceleration * STEP_S, 0.0)
         self.acceleration = (after - self.speed) / STEP_S
@@ -174,7 +186,7 @@ class Traffic:
         leader_speed: Float[np.ndarray, " vehicles"],
         stop_gap: Float[np.ndarray, " vehicles"],
     ) -> Float[np.ndarray, " vehicles"]:
-        """The Intelligent Driver Model, for the vehicle ahead and for a stop line as a standing one."""
+        """Returns accelerations by the Intelligent Driver Model; a stop line counts as a standing vehicle."""
         drivers = self.vehicles
         allowed = self._speed[self._rows, (self.along / FINE_M).astype(int)]
         free = 1.0 - (self.speed / np.maximum(allowed * drivers.eagerness, 0.5)) ** 4
@@ -186,7 +198,7 @@ class Traffic:
         return drivers.acceleration_mps2 * (np.maximum(free, -2.0) - strongest)
 
     def _leaders(self) -> tuple[Float[np.ndarray, " vehicles"], Float[np.ndarray, " vehicles"]]:
-        """Free distance to the first vehicle on each vehicle's way, and that one's speed along it."""
+        """Returns each vehicle's gap to the first vehicle ahead on its route, and that vehicle's speed along it."""
         gap, leader_speed = np.full(len(self._rows), np.inf), np.zeros(len(self._rows))
         rows = np.flatnonzero(self.present)
         if rows.size == 0:
@@ -203,7 +215,7 @@ class Traffic:
         along = fine * FINE_M - self.along[rows, None]
         along = along + offset[..., 0] * np.cos(tangent) + offset[..., 1] * np.sin(tangent)
         seen = any_hit & (along > 0.5)
-        both = seen & seen.T  # each sees the other ahead, as where two lanes merge: the later one of the two gives way
+        both = seen & seen.T  # where two lanes merge, each is ahead of the other; the one farther away gives way
         seen &= ~(both & ((along < along.T) | ((along == along.T) & (rows[:, None] < rows))))
 
         half_length = self.vehicles.length_m[rows] / 2
@@ -222,7 +234,7 @@ def _pad(values: Float[np.ndarray, "points ..."], count: int) -> Float[np.ndarra
 def poses(
     vehicles: Vehicles, along_m: Float[np.ndarray, "steps vehicles"]
 ) -> tuple[Float[np.ndarray, "vehicles steps 2"], Float[np.ndarray, "vehicles steps"]]:
-    """Positions and headings of vehicles at distances along their routes."""
+    """Returns positions and headings of vehicles at distances along their routes."""
     position, heading = [], []
     for route, along, bias in zip(vehicles.routes, along_m.T, vehicles.bias_m, strict=True):
         grid = np.arange(len(route.xy)) * FINE_M

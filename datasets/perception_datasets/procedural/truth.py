@@ -1,4 +1,4 @@
-"""Everyone's exact motion in a stretch of simulated traffic."""
+"""Exact motion of all agents in an interval of simulated traffic."""
 
 from __future__ import annotations
 
@@ -20,17 +20,20 @@ STEPS = HISTORY_STEPS + FUTURE_STEPS
 
 
 class Unusable(Exception):
-    """A stretch of traffic that makes no scenario: nobody to forecast, or two road users too close."""
+    """Raised for traffic that makes no scenario: nobody to forecast, a collision, or an implausible acceleration."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Everyone's exact motion at 10 Hz, one row an agent.
+    """Exact motion of all agents at 10 Hz, one row per agent.
 
     Attributes:
         kinds: Argoverse 2's object types.
         size: Length and width, metres.
-        present: Who is in the world at each step.
+        position: Positions of the middles, metres.
+        heading: Headings, radians.
+        velocity: Velocities, m/s.
+        present: Whether the agent exists at each step.
     """
 
     kinds: list[str]
@@ -49,7 +52,7 @@ def true_motion(
     motion: Motion,
     rng: np.random.Generator,
 ) -> Truth:
-    """The last eleven seconds of simulated traffic, with the cars parked beside the road, on the 10 Hz clock."""
+    """Returns the last 11 s of simulated traffic at 10 Hz, with parked cars added beside the road."""
     along, speed, present, walked = _at_10_hz(motion)
     driving = poses(vehicles, along)
     walking = pedestrians.poses(walked)
@@ -74,9 +77,9 @@ def true_motion(
 
 
 def _at_10_hz(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """`along_m`, `speed_mps`, `present` and `walked_m` of the last 110 tenths of a second.
+    """Returns `along_m`, `speed_mps`, `present` and `walked_m` of the last 110 steps of 0.1 s.
 
-    Between two traffic steps the acceleration is constant.
+    The acceleration is constant between two steps of the traffic.
     """
     half = TRAFFIC_STEP_S / 2
     speed = motion.speed_mps
@@ -89,7 +92,7 @@ def _at_10_hz(motion: Motion) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 
 
 def _interleave(whole: np.ndarray, between: np.ndarray) -> np.ndarray:
-    """Rows of one array, with the rows of another, shorter by one, between them."""
+    """Returns the rows of one array with the rows of another, which is shorter by one, between them."""
     both = np.empty((len(whole) + len(between), *whole.shape[1:]), whole.dtype)
     both[::2], both[1::2] = whole, between
     return both
@@ -98,22 +101,22 @@ def _interleave(whole: np.ndarray, between: np.ndarray) -> np.ndarray:
 def _parked(
     graph: LaneGraph, table: NearTable, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "cars steps 2"], Float[np.ndarray, "cars steps"]]:
-    """Cars that stand at the kerb, away from every lane."""
+    """Returns positions and headings of cars parked at the kerb, away from all lanes."""
     position, heading = [np.zeros((0, STEPS, 2))], [np.zeros((0, STEPS))]
     for kerb in graph.kerbs:
         tangent = np.gradient(kerb, axis=0)
         beside = offset(kerb, -1.4)
-        at = int(rng.integers(12, 40))
-        while at < len(kerb) - 12:
-            if rng.random() < 0.4 and np.linalg.norm(table.points - beside[at], axis=1).min() > 2.9:
-                position.append(np.broadcast_to(beside[at], (1, STEPS, 2)))
-                heading.append(np.full((1, STEPS), np.arctan2(tangent[at, 1], tangent[at, 0])))
-            at += int(rng.integers(7, 25))
+        row = int(rng.integers(12, 40))
+        while row < len(kerb) - 12:
+            if rng.random() < 0.4 and np.linalg.norm(table.points - beside[row], axis=1).min() > 2.9:
+                position.append(np.broadcast_to(beside[row], (1, STEPS, 2)))
+                heading.append(np.full((1, STEPS), np.arctan2(tangent[row, 1], tangent[row, 0])))
+            row += int(rng.integers(7, 25))
     return np.concatenate(position), np.concatenate(heading)
 
 
 def check_plausible(truth: Truth) -> None:
-    """Raises Unusable where a vehicle touches anyone, or one accelerates or brakes harder than a car can."""
+    """Raises Unusable if a vehicle touches another agent, or an agent accelerates or brakes harder than a car can."""
     discs, radius = _discs(truth)
     middle = truth.position
     pedestrian = np.array(truth.kinds) == "pedestrian"
@@ -133,7 +136,7 @@ def check_plausible(truth: Truth) -> None:
 
 
 def _discs(truth: Truth) -> tuple[Float[np.ndarray, "agents steps discs 2"], Float[np.ndarray, " agents"]]:
-    """Five discs along each body, as wide as the body, and their radii."""
+    """Returns the centres of five discs along each body, as wide as the body, and their radii."""
     radius = truth.size[:, 1] / 2
     share = np.linspace(-1.0, 1.0, 5)
     along = share * np.maximum(truth.size[:, 0] / 2 - radius, 0.0)[:, None]

@@ -1,4 +1,4 @@
-"""A made scenario as Argoverse 2's two files: scenario_<id>.parquet and log_map_archive_<id>.json."""
+"""Writes a generated scenario as Argoverse 2's files: scenario_<id>.parquet and log_map_archive_<id>.json."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POINT_EVERY = 3
 
 
 def write_scenario(folder: Path, graph: LaneGraph, recording: Recording, city_SE2_made: SE2) -> None:
-    """Writes both files into a folder that is named after the scenario."""
+    """Writes both files into a new folder, whose name becomes the scenario's id."""
     folder.mkdir(parents=True)
     pq.write_table(_table(folder.name, recording, city_SE2_made), folder / f"scenario_{folder.name}.parquet")
     archive = json.dumps(_archive(graph, city_SE2_made))
@@ -32,7 +32,7 @@ def write_scenario(folder: Path, graph: LaneGraph, recording: Recording, city_SE
 
 
 def _table(scenario: str, recording: Recording, city_SE2_made: SE2) -> pa.Table:
-    """The tracks, with the columns, their order and types as in the recorded files."""
+    """Returns the tracks, with columns, order and types as in the recorded files."""
     agent, step = np.nonzero(recording.valid)
     position = city_SE2_made.apply(recording.position)[agent, step]
     velocity = city_SE2_made.rotate(recording.velocity)[agent, step]
@@ -65,7 +65,7 @@ def _table(scenario: str, recording: Recording, city_SE2_made: SE2) -> pa.Table:
 
 
 def _archive(graph: LaneGraph, city_SE2_made: SE2) -> dict[str, Any]:
-    """The map, in the terms of Argoverse 2's map files."""
+    """Returns the content of the map file."""
     areas = enumerate(graph.road_areas, start=5000)
     return {
         "drivable_areas": {

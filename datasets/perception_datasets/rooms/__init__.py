@@ -1,1 +1,1 @@
-"""Furnished rooms that are made, not scanned, with questions that only the room and the asker's place in it answer."""
+"""Generator of synthetic furnished rooms, with questions that depend on the room and the asker's place in it."""

@@ -1,4 +1,4 @@
-"""Takes questions away until words alone no longer tell their answers."""
+"""Removes questions until their words alone no longer reveal the answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 Question = TypeVar("Question")
 KEEP = 2
-"""So many of an answer stay even where it is the only one: of two equal questions nobody learns much."""
+"""Up to this many questions with the same answer are kept even if their group has no other answer."""
 _ROUNDS = 3
 
 
@@ -20,14 +20,17 @@ def balance(
     keys: Sequence[Callable[[Question], Hashable]],
     rng: np.random.Generator,
 ) -> list[Question]:
-    """The questions, in their order, without those by which the commonest answer of a group outnumbers the second.
+    """Removes questions so that the most frequent answer of a group is no more frequent than the second.
 
     Args:
-        questions: Of a split.
-        answer: To a question.
-        keys: Each sorts the questions into groups, for instance by their text. Groups of one key are cut after those of
-            another, which tips the first ones again a little, so it is done a few times.
-        rng: Chooses which go.
+        questions: Questions of a split.
+        answer: Returns the answer to a question.
+        keys: Functions that each divide the questions into groups, for instance by their text. Balancing by one key
+            can unbalance the groups of another a little, so all keys are applied a few times.
+        rng: Chooses the questions that are removed.
+
+    Returns:
+        The remaining questions in their order.
     """
     kept = [questions[i] for i in rng.permutation(len(questions))]
     for _ in range(_ROUNDS):

@@ -1,4 +1,4 @@
-"""Left, right, ahead and behind, as somebody in a room would say them without hesitation."""
+"""Directions of items as seen from a place in a room, where they are unambiguous."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OUTSIDE_RAD = np.deg2rad(55.0)
 
 
 class Direction(IntEnum):
-    """Quarter turns to the left from straight ahead."""
+    """Direction as a number of quarter turns to the left from straight ahead."""
 
     FRONT = 0
     LEFT = 1
@@ -25,15 +25,15 @@ class Direction(IntEnum):
 
 
 def bearing(start: Float64[np.ndarray, " 2"], end: Float64[np.ndarray, " 2"]) -> float:
-    """The direction from one point to another, radians counter-clockwise from x."""
+    """Returns the direction from one point to another, in radians counter-clockwise from x."""
     return float(np.arctan2(end[1] - start[1], end[0] - start[0]))
 
 
 def whereabouts(item: Item, position: Float64[np.ndarray, " 2"], heading_rad: float) -> tuple[bool | None, ...]:
-    """Whether an item lies in each `Direction`; None where people might disagree.
+    """Returns whether an item lies in each `Direction`; None if people might disagree.
 
-    It does where its middle is within 30° of that direction and all of it within 60°; it does not where all of it is
-    more than 55° off.
+    It does if its middle is within 30° of the direction and its whole footprint within 60°; it does not if its whole
+    footprint is more than 55° off.
     """
     axes = heading_rad + np.array(Direction) * np.pi / 2
     low, high = item.footprint

@@ -1,6 +1,6 @@
-"""Kinds of furniture, each put together from boxes.
+"""Kinds of furniture, composed of boxes.
 
-An item's own frame: x along its width from the middle, y from its back (0, where a wall may be) to its front, z up.
+Frame of an item: x along its width from the middle, y from its back (0, where a wall may be) to its front, z up.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COLORS = {
 
 @dataclass(frozen=True)
 class Part:
-    """A box of an item: two corners in the item's frame, and how bright its colour is (1 is the item's own)."""
+    """A box of an item: two corners in the item's frame, and a factor on the brightness of the item's colour."""
 
     low: tuple[float, float, float]
     high: tuple[float, float, float]
@@ -41,15 +41,15 @@ class Kind:
     """A kind of furniture.
 
     Attributes:
-        name: As SQA3D's questions call it.
-        plural: For counting.
-        width_m: From, to.
-        depth_m: From, to; a thing on a wall is thin.
-        height_m: From, to.
-        build: Its parts, from width, depth and height.
-        most: A room that has it has up to so many of it.
-        on_floor: False where it hangs on a wall.
-        colored: Whether its points tell its colour: a window is mostly its pane.
+        name: Name in SQA3D's questions.
+        plural: Plural of the name.
+        width_m: Minimum and maximum width.
+        depth_m: Minimum and maximum depth.
+        height_m: Minimum and maximum height.
+        build: Returns the parts for a width, depth and height.
+        most: Maximum number of items in a room.
+        on_floor: False if it hangs on a wall.
+        colored: Whether its points show its colour; those of a window are mostly its pane.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Kind:
 
     @property
     def nyu40(self) -> int:
-        """Its NYU40 class."""
+        """NYU40 class."""
         return NYU40.index(self.name)
 
 

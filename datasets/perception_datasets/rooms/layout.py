@@ -1,4 +1,4 @@
-"""A room and where its furniture stands."""
+"""Random rooms and the placement of their furniture."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from perception_datasets.rooms.furniture import COLORS, KINDS, Kind
 
 GAP_M = 0.12
-"""Between things, so that their points stay apart."""
+"""Minimum distance between two items, so that their points are separate."""
 KINDS_IN_ROOM = (6, 9)
 _TRIES = 40
 
@@ -21,11 +21,11 @@ class Item:
     """A piece of furniture in the room frame.
 
     Attributes:
-        kind: What it is.
-        color: Word of its colour.
-        size: Width, depth, height in its own frame, metres.
-        origin: Where the middle of its back touches the floor.
-        quarter_turns: Counter-clockwise; 0 faces along +y.
+        kind: Kind of furniture.
+        color: Name of its colour.
+        size: Width, depth and height, metres.
+        origin: Position of the middle of its back on the floor.
+        quarter_turns: Number of counter-clockwise quarter turns; with 0 it faces +y.
     """
 
     kind: Kind
@@ -36,22 +36,22 @@ class Item:
 
     @cached_property
     def footprint(self) -> Float64[np.ndarray, "2 2"]:
-        """Its lowest and highest x, y."""
+        """Minimum and maximum x, y."""
         w, d, _ = self.size
         return np.sort(self.to_room(np.array([[-w / 2, 0.0], [w / 2, d]])), axis=0)
 
     @property
     def center(self) -> Float64[np.ndarray, " 2"]:
-        """The middle of its footprint."""
+        """Centre of the footprint."""
         return self.footprint.mean(axis=0)
 
     def to_room(self, points: Float64[np.ndarray, "points 2"]) -> Float64[np.ndarray, "points 2"]:
-        """Floor points of its own frame, in the room frame."""
+        """Transforms floor points from the item's frame to the room frame."""
         cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[self.quarter_turns]
         return points @ np.array([[cos, sin], [-sin, cos]], dtype=np.float64) + np.array(self.origin)
 
     def distance(self, points: Float64[np.ndarray, "*points 2"]) -> Float64[np.ndarray, "*points"]:
-        """Along the floor from points to the footprint; 0 inside."""
+        """Returns the distance on the floor from points to the footprint; 0 inside."""
         low, high = self.footprint
         return np.asarray(np.linalg.norm(np.maximum(np.maximum(low - points, points - high), 0.0), axis=-1))
 
@@ -61,24 +61,24 @@ class Room:
     """An axis-aligned room, its floor at z = 0 around the origin.
 
     Attributes:
-        size: Along x, y and z, metres.
-        items: Its furniture; none overlaps another.
+        size: Extent along x, y and z, metres.
+        items: Furniture; items do not overlap.
     """
 
     size: tuple[float, float, float]
     items: tuple[Item, ...]
 
     def of_kind(self, name: str) -> list[Item]:
-        """All items of a kind."""
+        """Returns all items of a kind."""
         return [item for item in self.items if item.kind.name == name]
 
 
 def make_room(rng: np.random.Generator) -> Room:
-    """A room of random size with random furniture: what does not fit after some tries is left out."""
+    """Returns a room of random size with random furniture; items that do not fit after some tries are left out."""
     size = (rng.uniform(4.5, 7.0), rng.uniform(4.5, 6.5), rng.uniform(2.4, 2.7))
     chosen = rng.choice(len(KINDS), int(rng.integers(KINDS_IN_ROOM[0], KINDS_IN_ROOM[1] + 1)), replace=False)
     items: list[Item] = []
-    for kind in (KINDS[i] for i in sorted(chosen)):  # large things come first in the list and find a place
+    for kind in (KINDS[i] for i in sorted(chosen)):  # KINDS lists large items first, which are harder to place
         for _ in range(int(rng.integers(1, kind.most + 1))):
             item = _place(kind, size, items, rng)
             if item is not None:
@@ -103,7 +103,7 @@ def _place(kind: Kind, room: tuple[float, float, float], items: list[Item], rng:
 
 
 def _from_wall(x: float, y: float, turns: int) -> tuple[float, float]:
-    """A point given for an item that faces +y, for one that is turned."""
+    """Rotates a point counter-clockwise by a number of quarter turns."""
     for _ in range(turns):
         x, y = -y, x
     return x, y

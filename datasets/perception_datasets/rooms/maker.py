@@ -1,4 +1,4 @@
-"""Makes rooms and questions by number: the same seed and number always give the same room."""
+"""Generates rooms and questions by number: the same seed and number always result in the same room."""
 
 from __future__ import annotations
 
@@ -15,87 +15,90 @@ import numpy as np
 from perception.errors import InputError
 from perception.geometry import SE3
 from perception.scenes.scene import Viewpoint
-from perception_datasets.folders import SYNTHETIC_MARKER
+from perception_datasets.folders import SYNTHETIC_MARKER, mark_synthetic
 from perception_datasets.rooms.balance import balance
 from perception_datasets.rooms.layout import make_room
 from perception_datasets.rooms.questions import ask
 from perception_datasets.rooms.surface import scan_room
 from perception_datasets.rooms.viewpoints import Standpoint, describe, find_standpoints
-from perception_datasets.rooms.writer import ANSWERS, RoomQuestion, write_json, write_questions, write_scan
+from perception_datasets.rooms.writer import ANSWERS, RoomQuestion, write_questions, write_scan
 from perception_datasets.scannet.preprocessed import PreprocessedScans
 from perception_datasets.sqa3d.answer_dict import FILE_NAME, write_answer_dict
 from perception_datasets.sqa3d.scenes import to_pose
 
 SPLITS = ("train",) * 8 + ("val", "test")
-"""Room number n is in split n modulo 10, so that a larger count moves no room to another split."""
+"""Split of room n is `SPLITS[n % 10]`, so that a larger count moves no room to another split."""
 STANDPOINTS = 8
 _FIRST_ID = 900_000_000_000
 
 
 def scene_id(number: int) -> str:
-    """The name of a room."""
+    """Returns the name of a room."""
     return f"synthetic{number:05d}_00"
 
 
 def make_rooms(out: Path, *, count: int, seed: int, processes: int | None = None) -> Generator[str, None, None]:
-    """Writes rooms number 0 to `count` in parallel, yields the name of each, and then writes all their questions.
+    """Writes rooms 0 to `count` - 1 in parallel, yields the name of each, and then writes all questions.
 
-    A scan that is there already is kept: the same call continues what was interrupted.
+    Existing scans are kept, so the same call continues an interrupted run.
+
+    Raises:
+        InputError: The folder holds rooms of another seed.
     """
     folder = out / "scans"
     folder.mkdir(parents=True, exist_ok=True)
     _mark(out, seed)
     questions: dict[str, list[RoomQuestion]] = {split: [] for split in SPLITS}
     with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for number, asked in enumerate(pool.map(partial(write_room, folder, seed), range(count), chunksize=2)):
-            questions[SPLITS[number % len(SPLITS)]] += asked
+        for number, of_room in enumerate(pool.map(partial(write_room, folder, seed), range(count), chunksize=2)):
+            questions[SPLITS[number % len(SPLITS)]] += of_room
             yield scene_id(number)
-    for split, asked in questions.items():
+    for split, of_split in questions.items():
         rng = np.random.default_rng([seed, *split.encode()])
-        keys = (lambda q: q.question, lambda q: (q.alike, q.side))
-        write_questions(out, split, balance(asked, lambda q: q.answer, keys, rng))
+        keys = (lambda q: q.question, lambda q: (q.group, q.side))
+        write_questions(out, split, balance(of_split, lambda q: q.answer, keys, rng))
     write_answer_dict(out / FILE_NAME, ANSWERS)
 
 
 def write_room(folder: Path, seed: int, number: int) -> list[RoomQuestion]:
-    """Writes one room's scan, unless it is there, and gives its questions."""
+    """Writes the scan of a room, unless it exists; returns the room's questions."""
     name = scene_id(number)
     rng = np.random.default_rng([seed, number])
     room = make_room(rng)
-    asked = [(s, ask(room, s, rng)) for s in find_standpoints(room, STANDPOINTS, rng)]
+    questions_from = [(s, ask(room, s, rng)) for s in find_standpoints(room, STANDPOINTS, rng)]
     scans = PreprocessedScans(folder)
     if not scans.path(name).is_file():
         write_scan(folder, name, scan_room(room, rng), _random_turn(rng), rng)
-    frame = scans.read(name).scene_SE3_centred  # as a reader will see it: its origin hangs on the outermost points
+    frame = scans.read(name).scene_SE3_centred  # read back, because its origin depends on the stored points
     assert frame is not None
     questions: list[RoomQuestion] = []
-    for standpoint, qs in asked:
+    for standpoint, qs in questions_from:
         situations, pose = tuple(describe(standpoint, room)), to_pose(viewpoint(standpoint), frame)
         for q in qs:
             i = _FIRST_ID + 1000 * number + len(questions)
             questions.append(
-                RoomQuestion(i, name, situations, q.question, q.answer, q.alike, int(standpoint.side), pose)
+                RoomQuestion(i, name, situations, q.question, q.answer, q.group, int(standpoint.side), pose)
             )
     return questions
 
 
 def viewpoint(standpoint: Standpoint) -> Viewpoint:
-    """A standpoint in the scene frame, which is the room frame."""
-    half = (standpoint.heading_rad + np.pi) / 2  # the gaze is along -x
+    """Returns the viewpoint of a standpoint in the scene frame, which is the room frame."""
+    half = (standpoint.heading_rad + np.pi) / 2  # the viewpoint looks along -x
     return Viewpoint(np.array([*standpoint.position, 0.0]), np.array([0.0, 0.0, np.sin(half), np.cos(half)]))
 
 
 def _random_turn(rng: np.random.Generator) -> SE3:
-    """How a raw scan, whose axes nobody chose, is turned into the room frame."""
+    """Returns `scene_SE3_raw` of a raw scan with arbitrary yaw and origin."""
     yaw = rng.uniform(-np.pi, np.pi)
     rotation = np.array([[np.cos(yaw), -np.sin(yaw), 0.0], [np.sin(yaw), np.cos(yaw), 0.0], [0.0, 0.0, 1.0]])
     return SE3(rotation, rng.uniform(-5.0, 5.0, 3) * np.array([1.0, 1.0, 0.02]))
 
 
 def _mark(out: Path, seed: int) -> None:
-    """Says what the folder holds; refuses one of another seed, whose scans would not fit the questions."""
+    """Marks the folder as synthetic; raises InputError if it holds rooms of another seed."""
     path = out / SYNTHETIC_MARKER
     marker = {"made_by": "perception sample rooms", "seed": seed, "note": "synthetic rooms, not scanned"}
     if path.is_file() and (found := json.loads(path.read_text())) != marker:
         raise InputError(f"{out}: expected rooms of seed {seed}, found {found}; choose another folder")
-    write_json(path, marker)
+    mark_synthetic(out, marker)

@@ -1,4 +1,4 @@
-"""A room as a depth camera would leave it: coloured points on surfaces, noisy and unevenly dense, with holes."""
+"""Simulated scans of rooms: coloured points on surfaces, with noise, uneven density and holes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from perception_datasets.rooms.furniture import COLORS, Part
 from perception_datasets.rooms.layout import Item, Room
 
 POINTS = (30_000, 50_000)
-"""From, to. The field's preprocessed scans hold 50,000 at most."""
+"""Minimum and maximum number of points. Preprocessed scans of other code bases hold 50,000 at most."""
 NOISE_M = 0.005
 STRUCTURE_DENSITY = 0.35
-"""Of walls and floor, against 1 of furniture, so that small things get their points."""
+"""Density of walls and floor relative to furniture, so that small items get enough points."""
 PANE = (150, 190, 225)
 WALL = (205, 198, 185)
 FLOOR = (160, 130, 100)
@@ -23,7 +23,7 @@ FLOOR = (160, 130, 100)
 
 @dataclass(frozen=True)
 class Faces:
-    """Rectangles in the room frame, each corner + s·u + t·v with s, t from 0 to 1."""
+    """Rectangles in the room frame: `corner` + s·`u` + t·`v` with s and t from 0 to 1."""
 
     corner: Float64[np.ndarray, "faces 3"]
     u: Float64[np.ndarray, "faces 3"]
@@ -35,13 +35,13 @@ class Faces:
 
     @property
     def weight(self) -> Float64[np.ndarray, " faces"]:
-        """How many points each gets, relative to the others."""
+        """Expected number of points on each face, up to a common factor."""
         return self.density * np.linalg.norm(np.cross(self.u, self.v), axis=1)
 
 
 @dataclass(frozen=True)
 class SurfacePoints:
-    """Points in the room frame. Instances: 1 the floor, 2 to 5 the walls, then the items in their order."""
+    """Points in the room frame. Instance 1 is the floor, 2 to 5 are the walls; the items follow in their order."""
 
     points: Float64[np.ndarray, "points 3"]
     colors: Float64[np.ndarray, "points 3"]
@@ -53,7 +53,7 @@ FIRST_ITEM = 6
 
 
 def scan_room(room: Room, rng: np.random.Generator) -> SurfacePoints:
-    """Points on everything in a room."""
+    """Samples points on all surfaces in a room."""
     faces = _join([_structure(room), *(_item(item, FIRST_ITEM + i) for i, item in enumerate(room.items))])
     weight = faces.weight * rng.lognormal(0.0, 0.4, len(faces.density))
     count = rng.multinomial(int(rng.integers(POINTS[0], POINTS[1] + 1)), weight / weight.sum())
@@ -74,7 +74,7 @@ def _seen(
     room: Room,
     rng: np.random.Generator,
 ) -> Bool[np.ndarray, " points"]:
-    """Which points the camera caught: fewer far from its path, few in some holes, but some of every instance."""
+    """Returns which points the camera sees: fewer far from its path and in holes, but at least one per instance."""
     half = np.array(room.size) / 2
     path = rng.uniform(-0.7 * half[:2], 0.7 * half[:2], (3, 2))
     near = np.linalg.norm(points[:, None, :2] - path, axis=-1).min(axis=1)
@@ -88,7 +88,7 @@ def _seen(
 
 
 def _structure(room: Room) -> Faces:
-    """Floor and walls."""
+    """Returns the faces of the floor and the walls."""
     x, y, z = room.size
     low = np.array([-x / 2, -y / 2, 0.0])
     ex, ey, ez = np.diag([x, y, z])
@@ -101,7 +101,7 @@ def _structure(room: Room) -> Faces:
 
 
 def _item(item: Item, instance: int) -> Faces:
-    """The faces of an item's parts, without those that lie on the floor."""
+    """Returns the faces of an item's parts, without those that lie on the floor."""
     parts = item.kind.build(*item.size)
     rgb = [np.array(COLORS[item.color]) * part.brightness for part in parts]
     if not item.kind.colored:  # a window: the pane between its bars
@@ -112,7 +112,7 @@ def _item(item: Item, instance: int) -> Faces:
 
 
 def _box(item: Item, part: Part, rgb: Float64[np.ndarray, " 3"], instance: int) -> Faces:
-    """Five or six faces of a box; its top is lit, and its sides are darker."""
+    """Returns five or six faces of a box; the top is bright and the sides are darker."""
     xy = np.sort(item.to_room(np.array([part.low[:2], part.high[:2]])), axis=0)
     low, high = np.array([*xy[0], part.low[2]]), np.array([*xy[1], part.high[2]])
     ex, ey, ez = np.diag(high - low)

@@ -1,4 +1,4 @@
-"""Where somebody stands in a made room: beside one thing and facing another, so that the words determine the place."""
+"""Standpoints in a generated room: beside one item and facing another, so that a description determines the place."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _WORDS = {Direction.LEFT: "on my left", Direction.RIGHT: "on my right", Directio
 
 @dataclass(frozen=True)
 class Standpoint:
-    """Somebody in a room, described by two of its things.
+    """A place and a direction of view in a room, described by two items.
 
     Attributes:
-        position: On the floor, room frame, metres.
-        heading_rad: Of the gaze, counter-clockwise from x.
-        anchor: The thing within reach.
-        side: Where the anchor is, exactly: 90° to the left or right, or behind.
-        faced: What the gaze meets.
+        position: Position on the floor in the room frame, metres.
+        heading_rad: Direction of view, counter-clockwise from x.
+        anchor: Item within reach.
+        side: Direction of the anchor's centre: exactly 90° to the left or right, or behind.
+        faced: Item straight ahead.
     """
 
     position: Float64[np.ndarray, " 2"]
@@ -39,12 +39,12 @@ class Standpoint:
 
     @property
     def mentioned(self) -> set[str]:
-        """Kinds that the description gives away; no question asks for them."""
+        """Kinds that the description mentions; questions avoid them."""
         return {self.anchor.kind.name, self.faced.kind.name}
 
 
 def describe(standpoint: Standpoint, room: Room) -> list[str]:
-    """The place in words, three times."""
+    """Returns three descriptions of the place."""
     anchor, faced = name(standpoint.anchor, room), name(standpoint.faced, room)
     side = _WORDS[standpoint.side]
     return [
@@ -55,7 +55,7 @@ def describe(standpoint: Standpoint, room: Room) -> list[str]:
 
 
 def name(item: Item, room: Room) -> str | None:
-    """What to call an item so that no other of the room is meant; None where neither kind nor colour tells."""
+    """Returns a name that no other item in the room fits; None if neither kind nor colour is unique."""
     alike = room.of_kind(item.kind.name)
     if len(alike) == 1:
         return item.kind.name
@@ -65,7 +65,7 @@ def name(item: Item, room: Room) -> str | None:
 
 
 def find_standpoints(room: Room, most: int, rng: np.random.Generator) -> list[Standpoint]:
-    """Up to so many standpoints, each with other things or on another side of them."""
+    """Returns up to `most` standpoints, each with different items or another side."""
     named = [item for item in room.items if name(item, room)]
     pairs = [(a, f, s) for a in named for f in named if a is not f and a.kind is not f.kind for s in SIDES]
     found: list[Standpoint] = []
@@ -79,9 +79,10 @@ def find_standpoints(room: Room, most: int, rng: np.random.Generator) -> list[St
 
 
 def _stand(room: Room, anchor: Item, faced: Item, side: Direction) -> Standpoint | None:
-    """The one place from which the anchor is just on that side when the other thing is just ahead, if one can be there.
+    """Returns the place with the anchor exactly at `side` and the faced item straight ahead; None if it is impossible.
 
-    To the left or right it is a point of the circle over anchor and faced thing (Thales), behind it is on their line.
+    For a side of left or right it is on the circle with anchor and faced item as diameter (Thales' theorem); for behind
+    it is on the line through both.
     """
     line = faced.center - anchor.center
     length = float(np.linalg.norm(line))
@@ -102,7 +103,7 @@ def _stand(room: Room, anchor: Item, faced: Item, side: Direction) -> Standpoint
 
 
 def _is_possible(room: Room, standpoint: Standpoint) -> bool:
-    """Whether there is room to stand, the anchor the closest thing, and nothing tall before what is faced."""
+    """Returns whether there is room to stand, the anchor is the closest item, and no tall item hides the faced one."""
     position, faced, reach = standpoint.position, standpoint.faced, standpoint.anchor.distance(standpoint.position)
     others = [item for item in room.items if item is not standpoint.anchor]
     to_wall = np.array(room.size[:2]) / 2 - np.abs(position)

@@ -1,10 +1,8 @@
-"""Made rooms on disk: scans as VoteNet's preprocessed arrays, questions as SQA3D's JSON."""
+"""Writes generated rooms: scans as VoteNet's preprocessed arrays, questions as SQA3D's JSON files."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from perception.files import whole_file
 from perception.geometry import SE3
 from perception.scenes.boxes import instance_boxes
 from perception.scenes.classes import BOX_CLASS_NYU40
@@ -26,22 +25,22 @@ INFO = {
     "version": "1.0",
 }
 ANSWERS = AnswerVocabulary(("yes", "no", *NUMBERS, *COLORS, *WAYS.values(), *(kind.name for kind in KINDS)))
-"""All that are ever given; words of SQA3D's own dictionary."""
+"""All answers to generated questions; they are words of SQA3D's dictionary."""
 
 
 @dataclass(frozen=True)
 class RoomQuestion:
-    """A question as it is written.
+    """A question as it is written to the files.
 
     Attributes:
-        id: Unique over all splits.
-        scene_id: The room.
-        situations: The place in words: the main text and its alternatives.
-        question: In words.
-        answer: The one that is right.
-        alike: `Asked.alike`.
-        side: Where the thing is that the situation calls within reach.
-        pose: The place in SQA3D's frame.
+        id: Id, unique over all splits.
+        scene_id: Name of the room.
+        situations: Descriptions of the place: the main one, then the alternatives.
+        question: Text of the question.
+        answer: Correct answer.
+        group: Group for balancing, as in `AnsweredQuestion`.
+        side: `Direction` of the item that the situation calls within reach.
+        pose: Pose of the asker in SQA3D's frame.
     """
 
     id: int
@@ -49,19 +48,16 @@ class RoomQuestion:
     situations: tuple[str, ...]
     question: str
     answer: str
-    alike: str
+    group: str
     side: int
     pose: Pose
 
 
 def write_scan(folder: Path, scene_id: str, scan: SurfacePoints, scene_SE3_raw: SE3, rng: np.random.Generator) -> None:
-    """Writes a room's arrays; `_vert.npy` comes last and tells that they are complete."""
+    """Writes the arrays of a room. `_vert.npy` is written last, so its presence means that all are complete."""
     order = rng.permutation(len(scan.points))
     points = scan.points[order].astype(np.float32)
     semantic, instance = scan.semantic[order], scan.instance[order]
-    unfinished = folder / f".{scene_id}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     ids, first = np.unique(instance, return_index=True)
     of_benchmark = np.isin(semantic[first], (*BOX_CLASS_NYU40, 39))  # as VoteNet's exporter does
     ids, classes = ids[of_benchmark], semantic[first][of_benchmark]
@@ -72,17 +68,16 @@ def write_scan(folder: Path, scene_id: str, scan: SurfacePoints, scene_SE3_raw: 
         "vert": np.column_stack([points, np.round(scan.colors[order]).astype(np.float32)]),
     }
     numbers = " ".join(repr(x) for x in scene_SE3_raw.matrix.ravel().tolist())
-    (unfinished / f"{scene_id}.txt").write_text(f"axisAlignment = {numbers}\n")
+    with whole_file(folder / f"{scene_id}.txt") as path:
+        path.write_text(f"axisAlignment = {numbers}\n")
     for name, array in arrays.items():
-        np.save(unfinished / f"{scene_id}_{name}.npy", array)
-    for name in (f"{scene_id}.txt", *(f"{scene_id}_{name}.npy" for name in arrays)):
-        (unfinished / name).rename(folder / name)
-    unfinished.rmdir()
+        with whole_file(folder / f"{scene_id}_{name}.npy") as path, path.open("wb") as file:
+            np.save(file, array)
 
 
 def write_questions(out: Path, split: str, questions: Sequence[RoomQuestion]) -> None:
-    """Writes a split's questions and annotations."""
-    asked = [
+    """Writes the question file and the annotation file of a split."""
+    plain = [
         {
             "scene_id": q.scene_id,
             "situation": q.situations[0],
@@ -92,16 +87,15 @@ def write_questions(out: Path, split: str, questions: Sequence[RoomQuestion]) ->
         }
         for q in questions
     ]
-    answered = [_annotation(question) for question in questions]
-    write_json(out / f"v1_balanced_questions_{split}_scannetv2.json", {"info": INFO, "questions": asked})
-    write_json(out / f"v1_balanced_sqa_annotations_{split}_scannetv2.json", {"info": INFO, "annotations": answered})
+    annotations = [_annotation(question) for question in questions]
+    _write_json(out / f"v1_balanced_questions_{split}_scannetv2.json", {"info": INFO, "questions": plain})
+    _write_json(out / f"v1_balanced_sqa_annotations_{split}_scannetv2.json", {"info": INFO, "annotations": annotations})
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Writes a file under a temporary name and renames it."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(content) + "\n")
-    unfinished.rename(path)
+def _write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file."""
+    with whole_file(path) as file:
+        file.write_text(json.dumps(content) + "\n")
 
 
 def _annotation(question: RoomQuestion) -> dict[str, Any]:

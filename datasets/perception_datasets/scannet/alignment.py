@@ -1,4 +1,4 @@
-"""`<scene>.txt`: ScanNet's rotation of a raw scan that turns its walls parallel to the axes."""
+"""Reader of `<scene>.txt`, whose transform turns the walls of a raw ScanNet scan parallel to the axes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from perception.geometry import SE3
 
 
 def read_alignment(path: Path) -> SE3:
-    """`scene_SE3_raw` of a scan; the identity where the file states none, as for some scans of ScanNet's."""
+    """Returns `scene_SE3_raw` of a scan; the identity if the file states none, as for some of ScanNet's scans."""
     for line in path.read_text().splitlines():
         name, _, value = line.partition("=")
         if name.strip() == "axisAlignment":

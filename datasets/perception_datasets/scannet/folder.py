@@ -1,4 +1,4 @@
-"""The front door to ScanNet: a folder, recognised by its layout."""
+"""Opens ScanNet scans: detects the format of a folder by its layout."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ Scans = OfficialScans | PreprocessedScans
 LAYOUTS = """\
   ScanNet's own files    [scans/]<scene>/<scene>_vh_clean_2.ply with .txt, .segs.json, .aggregation.json
   preprocessed arrays    [scans/ or scannet_data/]<scene>_vert.npy with _sem_label.npy, _ins_label.npy
-                         (of VoteNet, mmdetection3d, ScanQA or SQA3D, or made by `perception sample rooms`)"""
+                         (from VoteNet, mmdetection3d, ScanQA, SQA3D or `perception sample rooms`)"""
 
 
 def open_scans(folder: Path) -> Scans:
-    """The scans in a folder, whatever their format."""
+    """Opens the scans in a folder in any of the known formats.
+
+    Raises:
+        InputError: The folder has none of the known layouts.
+    """
     for find in (find_official_scans, find_preprocessed_scans):
         scans = find(folder)
         if scans is not None:

@@ -1,10 +1,10 @@
-"""ScanNet's own files, one folder a scan.
+"""Reader of ScanNet's own files, with one folder per scan.
 
-<scene>/<scene>_vh_clean_2.ply                      the mesh; we read its vertices
-<scene>/<scene>.txt                                 the alignment of its axes
+<scene>/<scene>_vh_clean_2.ply                      mesh, of which the vertices are read
+<scene>/<scene>.txt                                 alignment of its axes
 <scene>/<scene>_vh_clean_2.0.010000.segs.json       vertex → segment
-<scene>/<scene>.aggregation.json                    object → segments and a word
-scannetv2-labels.combined.tsv                       word → NYU40 class; beside the folders or above them
+<scene>/<scene>.aggregation.json                    object → segments and raw category
+scannetv2-labels.combined.tsv                       raw category → NYU40 class; beside the folders or above them
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class OfficialScans:
     """Scans in ScanNet's own format.
 
     Attributes:
-        folder: Holds a folder for each scan.
-        label_map: The file of words and classes.
-        source: The data set's name.
+        folder: Folder that holds a folder for each scan.
+        label_map: File that maps raw categories to classes.
+        source: Name of the data set.
     """
 
     folder: Path
@@ -45,15 +45,15 @@ class OfficialScans:
     source: str = "scannet"
 
     def names(self) -> list[str]:
-        """The scans' names, in alphabetical order."""
+        """Returns the names of the scans in alphabetical order."""
         return [name for name in record_folders(self.folder) if self.path(name).is_file()]
 
     def path(self, name: str) -> Path:
-        """A scan's mesh."""
+        """Returns the path of a scan's mesh."""
         return self.folder / name / MESH.format(scene=name)
 
     def read(self, name: str) -> Scan:
-        """One scan, turned so that its walls are parallel to the axes."""
+        """Reads one scan, with its walls parallel to the axes."""
         path = self.path(name)
         segments, objects = (
             path.with_name(name + end) for end in ("_vh_clean_2.0.010000.segs.json", ".aggregation.json")
@@ -65,9 +65,7 @@ class OfficialScans:
         with reading(segments, CURE):
             segment = np.array(json.loads(segments.read_text())["segIndices"], dtype=np.int64)
         if len(segment) != len(vertices):
-            raise bad_file(
-                segments, f"expected a segment for each of {len(vertices)} vertices, found {len(segment)}", CURE
-            )
+            raise bad_file(segments, f"expected segments of {len(vertices)} vertices, found {len(segment)}", CURE)
         with reading(objects, CURE):
             semantic, instance = _label(segment, json.loads(objects.read_text())["segGroups"], self.label_map)
         points = scene_SE3_raw.apply(vertices.astype(np.float64)).astype(np.float32)
@@ -76,11 +74,11 @@ class OfficialScans:
 
 
 def find_official_scans(folder: Path) -> OfficialScans | None:
-    """The scans in a folder or in its `scans` folder; None where there is none in ScanNet's format."""
+    """Finds scans in a folder or its `scans` folder; returns None if there are none in ScanNet's format."""
     for place in (folder, folder / "scans"):
         if place.is_dir() and any((place / n / MESH.format(scene=n)).is_file() for n in record_folders(place)):
             if find_spec("trimesh") is None:
-                raise InputError(f"{place}: its meshes need trimesh; pip install 'frozen-perception[lidar]'")
+                raise InputError(f"{place}: reading its meshes needs trimesh; pip install 'frozen-perception[lidar]'")
             for above in (place, place.parent):
                 if (above / LABEL_MAP).is_file():
                     return OfficialScans(place, above / LABEL_MAP)
@@ -89,9 +87,9 @@ def find_official_scans(folder: Path) -> OfficialScans | None:
 
 
 def _read_mesh(path: Path) -> tuple[Float32[np.ndarray, "vertices 3"], UInt8[np.ndarray, "vertices 3"]]:
-    """Positions and colours of a mesh's vertices.
+    """Reads the positions and colours of a mesh's vertices.
 
-    Open3D would read a truncated file too, and fill the rest with whatever the memory held.
+    Open3D is not used here: it accepts a truncated file and returns uninitialised memory for the rest.
     """
     from trimesh.exchange.ply import load_ply
 
@@ -99,14 +97,14 @@ def _read_mesh(path: Path) -> tuple[Float32[np.ndarray, "vertices 3"], UInt8[np.
         mesh = load_ply(file)
     colors = mesh.get("vertex_colors")
     if colors is None:
-        raise ValueError("expected a colour for each vertex, found none")
+        raise ValueError("expected vertex colours, found none")
     return mesh["vertices"].astype(np.float32), colors[:, :3].astype(np.uint8)
 
 
 def _label(
     segment: Int64[np.ndarray, " vertices"], groups: list[dict], label_map: Path
 ) -> tuple[Int64[np.ndarray, " vertices"], Int64[np.ndarray, " vertices"]]:
-    """NYU40 class and instance of every vertex; the last object that claims a segment has it."""
+    """Returns NYU40 class and instance of each vertex; if several objects list a segment, the last one gets it."""
     classes = _read_label_map(label_map)
     names, row = np.unique(segment, return_inverse=True)
     semantic, instance = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)

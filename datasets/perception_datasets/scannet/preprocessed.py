@@ -1,17 +1,17 @@
-"""The arrays into which the field's code bases turn ScanNet, all scans in one folder.
+"""Reader of ScanNet as NumPy arrays, as other code bases preprocess it, with all scans in one folder.
 
     <scene>_sem_label.npy, <scene>_ins_label.npy       NYU40 class and instance (from 1) of each vertex
     <scene>_vert.npy                                   x, y, z, red, green, blue[, normal] of each vertex
-    <scene>_bbox.npy or _aligned_bbox.npy              a box a row: centre, full size, class[, object]
+    <scene>_bbox.npy or _aligned_bbox.npy              one box per row: centre, full size, class[, object]
 
-Whether `_vert.npy` is aligned, the other files tell:
+The other files tell whether `_vert.npy` is aligned with the axes:
 
 * with `_aligned_vert.npy` beside it, it is the raw scan (ScanRefer, ScanQA, SQA3D);
 * with `_axis_align_matrix.npy` beside it, it is the raw scan (newer mmdetection3d);
-* else it is aligned (VoteNet, older mmdetection3d), and where `<scene>.txt` lies beside it, that tells from where.
+* otherwise it is aligned (VoteNet, older mmdetection3d), and `<scene>.txt`, if there is one, states the transform.
 
-The boxes are only compared. They were made from all vertices, of which the arrays hold 50,000 at most, and leave out
-whatever the benchmark at hand does; and one export of the ScanRefer family saved unaligned boxes as aligned ones.
+The stored boxes are only a check. They were computed from all vertices, of which the arrays hold 50,000 at most, and
+lack the classes that the benchmark does not use. One export of the ScanRefer family stored unaligned boxes as aligned.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ CURE = "export the scan again, or delete its files"
 VERTICES = "_vert.npy"
 ALIGNED_VERTICES = "_aligned_vert.npy"
 MAX_BOX_SHIFT_M = 0.15
-"""Boxes of all vertices and of 50,000 differ by up to 0.06 m in scene0000; unaligned ones by metres."""
+"""In scene0000, boxes of all vertices and of 50,000 differ by up to 0.06 m; unaligned boxes differ by metres."""
 
 
 @dataclass(frozen=True)
 class PreprocessedScans:
-    """Scans as arrays in one folder."""
+    """Scans stored as arrays in one folder."""
 
     folder: Path
 
     @property
     def source(self) -> str:
-        """The data set's name: `scannet`, or `synthetic` for rooms that were made."""
+        """Name of the data set: `scannet`, or `synthetic` for generated rooms."""
         return "synthetic" if is_synthetic(self.folder) else "scannet"
 
     def names(self) -> list[str]:
-        """The scans' names, in alphabetical order."""
+        """Returns the names of the scans in alphabetical order."""
         return sorted(
             path.name.removesuffix(VERTICES)
             for path in self.folder.glob(f"*{VERTICES}")
@@ -56,11 +56,11 @@ class PreprocessedScans:
         )
 
     def path(self, name: str) -> Path:
-        """A scan's vertices."""
+        """Returns the path of a scan's vertices."""
         return self.folder / (name + VERTICES)
 
     def read(self, name: str) -> Scan:
-        """One scan, in the axis-aligned frame."""
+        """Reads one scan in the axis-aligned frame."""
         with reading(self.path(name), CURE):
             vertices = _load(self.path(name), columns=(6, 9))
         points, scene_SE3_raw = self._align(name, vertices[:, :3])
@@ -78,7 +78,7 @@ class PreprocessedScans:
     def _align(
         self, name: str, vertices: Float32[np.ndarray, "points 3"]
     ) -> tuple[Float32[np.ndarray, "points 3"], SE3 | None]:
-        """The points of the scene frame, and how the raw scan was turned into it."""
+        """Returns the points in the scene frame, and `scene_SE3_raw` if it is known."""
         aligned, matrix, text = (
             self.folder / (name + end) for end in (ALIGNED_VERTICES, "_axis_align_matrix.npy", ".txt")
         )
@@ -96,7 +96,7 @@ class PreprocessedScans:
         return vertices, None
 
     def _check_boxes(self, scene: Scene) -> None:
-        """Refuses a scan whose stored boxes are elsewhere than its objects."""
+        """Raises RecordError if the stored boxes are not where the objects are."""
         aligned, only = (self.folder / (scene.id + end) for end in ("_aligned_bbox.npy", "_bbox.npy"))
         path = aligned if aligned.is_file() else only
         if not path.is_file():
@@ -106,13 +106,13 @@ class PreprocessedScans:
         shifts = [_shift(box, scene) for box in stored]
         if shifts and np.median(shifts) > MAX_BOX_SHIFT_M:
             raise RecordError(
-                f"{path}: expected boxes around the objects of {scene.id}, found them {np.median(shifts):.2f} m off in "
-                f"the middle; they were exported in another frame than the vertices: {CURE}"
+                f"{path}: expected boxes around the objects of {scene.id}, found a median distance of "
+                f"{np.median(shifts):.2f} m (exported in another frame than the vertices); {CURE}"
             )
 
 
 def find_preprocessed_scans(folder: Path) -> PreprocessedScans | None:
-    """The scans in a folder, its `scans` or its `scannet_data`; None where there are no such arrays."""
+    """Finds scans in a folder, its `scans` or its `scannet_data`; returns None if there are none."""
     for place in (folder, folder / "scans", folder / "scannet_data"):
         scans = PreprocessedScans(place)
         if place.is_dir() and scans.names():
@@ -121,7 +121,7 @@ def find_preprocessed_scans(folder: Path) -> PreprocessedScans | None:
 
 
 def _load(path: Path, *, columns: tuple[int, ...] = (), rows: int | None = None) -> np.ndarray:
-    """An array of the expected shape: one axis, or two where columns are given."""
+    """Loads an array and checks its shape: one axis, or two if `columns` lists the allowed numbers of columns."""
     array = np.load(path, allow_pickle=False)
     expected = f"{'any' if rows is None else rows} rows" + (f" of {' or '.join(map(str, columns))}" if columns else "")
     if (
@@ -129,21 +129,21 @@ def _load(path: Path, *, columns: tuple[int, ...] = (), rows: int | None = None)
         or (columns and array.shape[1] not in columns)
         or (rows is not None and len(array) != rows)
     ):
-        raise ValueError(f"expected {expected}, found the shape {array.shape}")
+        raise ValueError(f"expected {expected}, found shape {array.shape}")
     return array
 
 
 def _fit(raw: Float32[np.ndarray, "points 3"], aligned: Float32[np.ndarray, "points 3"]) -> SE3:
-    """The transform that takes the raw vertices to the aligned ones."""
+    """Returns `aligned_SE3_raw`, the transform from the raw vertices to the aligned ones."""
     source = np.column_stack([raw, np.ones(len(raw))]).astype(np.float64)
     columns, *_ = np.linalg.lstsq(source, aligned.astype(np.float64), rcond=None)
     if np.abs(source @ columns - aligned).max() > 1e-3:
-        raise ValueError("expected the raw vertices turned and moved, found others")
+        raise ValueError("expected a rigid transform of the raw vertices, found other points")
     return SE3.from_matrix(np.vstack([columns.T, (0, 0, 0, 1)]))
 
 
 def _shift(stored: Float[np.ndarray, " numbers"], scene: Scene) -> float:
-    """How far the corners of a stored box are from those of the nearest object of its class; inf where it has none."""
+    """Returns the distance of a box's corners to those of the nearest object of its class; inf if there is none."""
     low, high = stored[:3] - stored[3:6] / 2, stored[:3] + stored[3:6] / 2
     own: Float64[np.ndarray, "boxes 6"] = scene.boxes[scene.box_classes == int(stored[6])].astype(np.float64)
     lows, highs = own[:, :3] - own[:, 3:] / 2, own[:, :3] + own[:, 3:] / 2

@@ -1,4 +1,4 @@
-"""A scan as every reader of ScanNet's files gives it."""
+"""The scan that all readers of ScanNet's files return."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from perception.scenes.scene import Scene
 
 @dataclass(frozen=True)
 class Scan:
-    """A scene, and where SQA3D's positions are in it.
+    """A scene, and its transform from the frame of SQA3D's positions.
 
     Attributes:
-        scene: In the axis-aligned frame.
-        scene_SE3_centred: From the frame of SQA3D's files: the raw scan's axes, the origin in the middle of the raw
-            scan's bounding box. None where the files do not say how the raw scan was turned.
+        scene: Scene in the axis-aligned frame.
+        scene_SE3_centred: Transform from the frame of SQA3D's files, which has the axes of the raw scan and its origin
+            in the middle of the raw scan's bounding box. None if the files do not state the alignment.
     """
 
     scene: Scene
@@ -35,9 +35,10 @@ def make_scan(
     instance: Int64[np.ndarray, " points"],
     scene_SE3_raw: SE3 | None,
 ) -> Scan:
-    """A scan from points of the scene frame; its boxes are always those of the points.
+    """Makes a scan from points in the scene frame; computes its boxes from the points.
 
-    ValueError where the arrays make no scene.
+    Raises:
+        ValueError: There are no points, or they are not finite, or a class or instance is out of range.
     """
     _check(points, semantic, instance)
     ids, first = np.unique(instance, return_index=True)

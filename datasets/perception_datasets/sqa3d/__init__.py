@@ -1,1 +1,1 @@
-"""SQA3D: questions about ScanNet's rooms, with answers and the asker's place."""
+"""SQA3D: questions about ScanNet's rooms, asked from a described place, with answers."""

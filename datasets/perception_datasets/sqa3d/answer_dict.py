@@ -1,13 +1,13 @@
-"""SQA3D's `answer_dict.json`: [{answer: class}, {class: answer}]."""
+"""SQA3D's answer vocabulary, `answer_dict.json`: [{answer: class}, {class: answer}]."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from perception.files import whole_file
 from perception.texts.answers import AnswerVocabulary
 from perception_datasets.errors import bad_file, reading
 
@@ -16,28 +16,27 @@ CURE = "expected [{answer: class}, {class: answer}] with classes 0, 1, 2 …, as
 
 
 def read_answer_dict(path: Path) -> AnswerVocabulary:
-    """The vocabulary of a file whose two halves agree.
+    """Reads the vocabulary.
 
     Raises:
-        RecordError: The file is broken, classes are missing or shared, or its halves differ.
+        RecordError: The file is broken, a class is missing or used twice, or the two mappings disagree.
     """
     with reading(path, CURE):
         classes, answers = json.loads(path.read_text(encoding="utf-8"))
         ordered = tuple(str(answers[str(index)]) for index in range(len(answers)))
         if classes != {answer: index for index, answer in enumerate(ordered)}:
-            raise bad_file(path, "its two halves do not say the same", CURE)
+            raise bad_file(path, "its two mappings disagree", CURE)
         return AnswerVocabulary(ordered)
 
 
 def write_answer_dict(path: Path, vocabulary: AnswerVocabulary) -> None:
-    """Writes both halves, under a temporary name first."""
+    """Writes both mappings."""
     classes = {answer: index for index, answer in enumerate(vocabulary.answers)}
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps([classes, {str(index): answer for answer, index in classes.items()}]), "utf-8")
-    partial.replace(path)
+    with whole_file(path) as file:
+        file.write_text(json.dumps([classes, {str(index): answer for answer, index in classes.items()}]), "utf-8")
 
 
 def frequent_answers(answers: Iterable[str], at_least: int = 2) -> AnswerVocabulary:
-    """The vocabulary of what is answered at least so often, the most frequent first."""
+    """Returns the vocabulary of the answers given at least `at_least` times, the most frequent first."""
     counts = sorted(Counter(answers).items(), key=lambda item: (-item[1], item[0]))
     return AnswerVocabulary(tuple(answer for answer, count in counts if count >= at_least))

@@ -1,4 +1,4 @@
-"""SQA3D's questions joined to the scans that they are asked in: places become viewpoints in the scene frame."""
+"""Joins SQA3D's questions to their scans: poses become viewpoints in the scene frame."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SHOWN = 10
 
 @dataclass
 class JoinedQuestions:
-    """Questions in scenes, and what could not be joined.
+    """Questions joined to scenes, and counts of what could not be joined.
 
     Attributes:
-        questions: In the order of the files.
-        without_scene: How many questions were left out, by the scene that is not there.
-        without_viewpoint: How many questions have no viewpoint, by the scene that does not say how it was turned.
+        questions: Joined questions, in the order of the files.
+        without_scene: Number of questions left out because their scene is missing, by scene.
+        without_viewpoint: Number of questions without a viewpoint because the scene's alignment is unknown, by scene.
     """
 
     questions: list[SceneQuestion] = field(default_factory=list)
@@ -29,21 +29,24 @@ class JoinedQuestions:
     without_viewpoint: Counter[str] = field(default_factory=Counter)
 
     def report(self) -> str:
-        """What to print at the end; empty where all was joined."""
+        """Returns a summary to print; empty if everything was joined."""
         parts = (
-            (self.without_scene, "questions left out, their scenes are not in the store"),
-            (self.without_viewpoint, "questions without a viewpoint, put <scene>.txt (axisAlignment) beside the scans"),
+            (self.without_scene, "questions left out, because their scenes are not in the store"),
+            (
+                self.without_viewpoint,
+                "questions without a viewpoint; put <scene>.txt (with its axisAlignment) beside the scans",
+            ),
         )
         return "\n".join(f"{counter.total()} {what}: {_list(counter)}" for counter, what in parts if counter)
 
 
-def join_questions(asked: Iterable[Sqa3dQuestion], scans: StoredScans) -> JoinedQuestions:
-    """The questions whose scenes are there, asked from viewpoints of the scene frame."""
-    joined, there = JoinedQuestions(), set(scans.names())
+def join_questions(questions: Iterable[Sqa3dQuestion], scans: StoredScans) -> JoinedQuestions:
+    """Joins questions to the scans of a store; their poses become viewpoints in the scene frame."""
+    joined, known = JoinedQuestions(), set(scans.names())
     frames: dict[str, SE3 | None] = {}
-    for question in asked:
+    for question in questions:
         scene_id = question.scene_id
-        if scene_id not in there:
+        if scene_id not in known:
             joined.without_scene[scene_id] += 1
             continue
         if scene_id not in frames:
@@ -60,13 +63,13 @@ def join_questions(asked: Iterable[Sqa3dQuestion], scans: StoredScans) -> Joined
 
 
 def to_viewpoint(pose: Pose, scene_SE3_centred: SE3) -> Viewpoint:
-    """A place of SQA3D's files in the scene frame."""
+    """Converts a pose of SQA3D's files to a viewpoint in the scene frame."""
     rotation = scene_SE3_centred.rotation @ rotation_matrix(pose.rotation)
     return Viewpoint(scene_SE3_centred.apply(pose.position), unit_quaternion(rotation))
 
 
 def to_pose(viewpoint: Viewpoint, scene_SE3_centred: SE3) -> Pose:
-    """A viewpoint as SQA3D's files state it; they know no height, which is 0."""
+    """Converts a viewpoint to a pose of SQA3D's files, whose height is always 0."""
     centred_SE3_scene = scene_SE3_centred.inverse()
     position = centred_SE3_scene.apply(viewpoint.position)
     position[2] = 0.0
@@ -74,7 +77,7 @@ def to_pose(viewpoint: Viewpoint, scene_SE3_centred: SE3) -> Pose:
 
 
 def _list(questions_of: Counter[str]) -> str:
-    """Scenes with how many questions each has; only the first ones of many."""
+    """Lists scenes with their numbers of questions; only the first `_SHOWN`."""
     shown = [f"{scene} ({count})" for scene, count in sorted(questions_of.items())[:_SHOWN]]
     more = len(questions_of) - len(shown)
     return ", ".join(shown) + (f" and {more} more scenes" if more else "")

@@ -1,1 +1,1 @@
-"""Prepared data: zarr stores of scenarios, scenes and questions."""
+"""Zarr stores of prepared scenarios, scenes and questions."""

@@ -33,13 +33,13 @@ SCHEMA = store.Schema(
         ("text", "|u1", 1),
     )
 )
-"""`text` is JSON: the ids, the city, and the few single numbers."""
+"""`text` is UTF-8 JSON with the ids, the city and the scalar fields."""
 
 KIND = "forecasting"
 
 
 def to_record(scenario: Scenario) -> dict[str, np.ndarray]:
-    """A scenario as the arrays of `SCHEMA`."""
+    """Converts a scenario to the arrays of `SCHEMA`."""
     agents, lanes = scenario.agents, scenario.map
     names = ("id", "source", "city", "history_steps", "focal", "ego")
     text = {**{name: getattr(scenario, name) for name in names}, "agents": agents.ids}
@@ -61,7 +61,7 @@ def to_record(scenario: Scenario) -> dict[str, np.ndarray]:
 
 
 def from_record(record: store.Record) -> Scenario:
-    """The scenario that `to_record` was given."""
+    """Returns the scenario of a record; the inverse of `to_record`."""
     text = json.loads(record["text"].tobytes())
     agents = AgentTracks(
         ids=tuple(text.pop("agents")),
@@ -84,15 +84,15 @@ def from_record(record: store.Record) -> Scenario:
 
 
 class StoredScenarios(store.StoredSplit):
-    """The scenarios of one split of a store."""
+    """Scenarios in one split of a store."""
 
     def read(self, name: str) -> Scenario:
-        """One scenario."""
+        """Reads one scenario."""
         return from_record(self.read_fields(name, SCHEMA))
 
 
 def find_store(folder: Path, split: str) -> StoredScenarios | None:
-    """The scenarios of a split, or None where the folder is no store of scenarios."""
+    """Opens the scenarios of a split; returns None if the folder is not a store."""
     info = store.read_info(folder)
     if info is None:
         return None
@@ -106,7 +106,7 @@ def find_store(folder: Path, split: str) -> StoredScenarios | None:
 def prepare(
     raw: ScenarioFolder, folder: Path, *, processes: int | None = None
 ) -> Generator[tuple[int, Failures], None, None]:
-    """Writes a split to a store, as `writer.write_split` does."""
+    """Writes the scenarios of a split to a store; yields what `writer.write_split` yields."""
     info = store.StoreInfo(KIND, raw.source, SCHEMA)
     read = partial(_read_record, raw.files)
     return write_split(folder, info, raw.split, raw.ids, read, processes=processes)

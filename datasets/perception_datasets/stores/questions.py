@@ -1,4 +1,4 @@
-"""Questions about the scenes of a store, kept in a store of their own in its folder `questions`."""
+"""Questions about the scenes of a store, in a store of their own in its subfolder `questions`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from perception_datasets.errors import reading
 from perception_datasets.stores import store
 
 SCHEMA = store.Schema((("viewpoint", "<f8", 1), ("text", "|u1", 1)))
-"""`viewpoint` is position and quaternion, or empty where it is unknown; `text` is JSON: all the rest."""
+"""`viewpoint` is the position and the quaternion, empty if unknown; `text` is UTF-8 JSON with all other fields."""
 
 KIND = "scene-question"
 
 
 def to_record(question: SceneQuestion) -> dict[str, np.ndarray]:
-    """A question as the arrays of `SCHEMA`."""
+    """Converts a question to the arrays of `SCHEMA`."""
     names = ("id", "scene_id", "situation", "question", "answers")
     viewpoint = question.viewpoint
     numbers = np.zeros(0) if viewpoint is None else np.concatenate([viewpoint.position, viewpoint.rotation])
@@ -29,20 +29,20 @@ def to_record(question: SceneQuestion) -> dict[str, np.ndarray]:
 
 
 def from_record(record: store.Record) -> SceneQuestion:
-    """The question that `to_record` was given."""
+    """Returns the question of a record; the inverse of `to_record`."""
     text, numbers = json.loads(record["text"].tobytes()), record["viewpoint"]
     viewpoint = Viewpoint(numbers[:3], numbers[3:]) if len(numbers) else None
     return SceneQuestion(**{**text, "answers": tuple(text["answers"])}, viewpoint=viewpoint)
 
 
 def write_questions(folder: Path, source: str, split: str, questions: Sequence[SceneQuestion]) -> None:
-    """Writes all questions of a split beside the scenes of a store, in place of those that were there.
+    """Writes all questions of a split into a store of scenes; replaces the questions that this split had.
 
     Args:
-        folder: The store of the scenes.
-        source: The data set that the questions come from.
-        split: Of the questions.
-        questions: In their order.
+        folder: Store of the scenes.
+        source: Name of the data set that the questions come from.
+        split: Split of the questions.
+        questions: Questions, whose order is kept.
     """
     inside = folder / "questions"
     store.create_store(inside, store.StoreInfo(KIND, source, SCHEMA))
@@ -52,7 +52,7 @@ def write_questions(folder: Path, source: str, split: str, questions: Sequence[S
 
 
 def read_questions(folder: Path, split: str) -> list[SceneQuestion]:
-    """The questions of a split that `perception prepare sqa3d` joined to the scenes of a store."""
+    """Reads the questions of a split that `perception prepare sqa3d` wrote into a store of scenes."""
     inside = folder / "questions"
     info = store.read_info(inside)
     if info is None or (info.kind, info.schema) != (KIND, SCHEMA):

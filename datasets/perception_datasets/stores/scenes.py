@@ -1,4 +1,4 @@
-"""Scanned rooms in a prepared store (`perception_datasets.stores.store`), the same for every data set of scans."""
+"""Scanned rooms in a prepared store (`perception_datasets.stores.store`), in one schema for all data sets."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ SCHEMA = store.Schema(
         ("id", "|u1", 1),
     )
 )
-"""`scene_SE3_centred` is a 4 × 4 matrix, or has no rows where it is unknown; `id` is UTF-8."""
+"""`scene_SE3_centred` is a 4 × 4 matrix, without rows if unknown; `id` is UTF-8."""
 
 KIND = "scene"
 PART_SCENES = 16
-"""A scan of ScanNet has 150,000 points on average: some 60 MB a part, which a process holds while it writes."""
+"""A ScanNet scan has 150,000 points on average: about 60 MB per part, which a process holds while it writes."""
 
 _ALL = "scenes"
-"""The one split: SQA3D splits by scene otherwise than ScanNet, so its questions say what is for training."""
+"""The only split. SQA3D splits the scenes differently from ScanNet, so the questions decide what is for training."""
 
 
 def to_record(scan: Scan) -> dict[str, np.ndarray]:
-    """A scan as the arrays of `SCHEMA`."""
+    """Converts a scan to the arrays of `SCHEMA`."""
     scene = scan.scene
     return {
         "id": np.frombuffer(scene.id.encode(), np.uint8),
@@ -57,7 +57,7 @@ def to_record(scan: Scan) -> dict[str, np.ndarray]:
 
 
 def from_record(record: store.Record) -> Scan:
-    """The scan that `to_record` was given."""
+    """Returns the scan of a record; the inverse of `to_record`."""
     scene = Scene(
         id=record["id"].tobytes().decode(),
         points=record["points"],
@@ -73,15 +73,15 @@ def from_record(record: store.Record) -> Scan:
 
 
 class StoredScans(store.StoredSplit):
-    """The scans of a store; their source is `scannet`, or `synthetic` for made rooms."""
+    """Scans in a store; `source` is `scannet`, or `synthetic` for generated rooms."""
 
     def read(self, name: str) -> Scan:
-        """One scan."""
+        """Reads one scan."""
         return from_record(self.read_fields(name, SCHEMA))
 
 
 def open_scene_store(folder: Path) -> StoredScans:
-    """The scans that `perception prepare scannet` wrote."""
+    """Opens the scans that `perception prepare scannet` wrote."""
     info = store.read_info(folder)
     if info is None or (info.kind, info.schema) != (KIND, SCHEMA):
         found = "none" if info is None else f"one of {info.kind} records or an old schema"
@@ -94,7 +94,7 @@ def open_scene_store(folder: Path) -> StoredScans:
 def prepare_scans(
     scans: Scans, folder: Path, *, processes: int | None = None
 ) -> Generator[tuple[int, Failures], None, None]:
-    """Writes scans to a store, as `writer.write_split` does."""
+    """Writes scans to a store; yields what `writer.write_split` yields."""
     info = store.StoreInfo(KIND, scans.source, SCHEMA)
     read = partial(_read_record, scans)
     return write_split(folder, info, _ALL, scans.names(), read, part_records=PART_SCENES, processes=processes)

@@ -1,17 +1,17 @@
-"""Prepared records for repeated training: a few large files, one short read for each record.
+"""Prepared records for repeated training: a few large files, and one short read per record.
 
-A store is a Zarr v3 hierarchy: a group for each split, in it a group for each part (some hundred records), in it
+A store is a Zarr v3 hierarchy with a group per split. Each of these holds a group per part (some hundred records) with
 
-    bytes     all records of the part, one after the other, compressed in small chunks inside one shard (one file)
-    offsets   where each record starts and the last one ends
-    shapes    the shape of every field of every record
+    bytes     all records of the part in a row, compressed in small chunks inside one shard (one file)
+    offsets   where each record starts, and where the last one ends
+    shapes    the shapes of all fields of each record
 
-A record is a fixed list of named arrays (its schema); they follow each other in `bytes` in the order and with the types
-that the store's attributes state. They are not Zarr arrays of their own, since one Zarr read takes about a millisecond
-however little it reads, and a scenario has a dozen fields.
+A record is a fixed list of named arrays (its schema). They follow each other in `bytes`, in the order and with the
+types that the store's attributes state. They are not Zarr arrays of their own, because a Zarr read takes about a
+millisecond however little it reads, and a scenario has a dozen fields.
 
-A part is written to a hidden folder and renamed when it is complete, so that an interrupted run is continued by doing
-the parts that are missing.
+A part is written to a hidden folder and renamed when it is complete, so that a later run can continue an interrupted
+one by writing the missing parts.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from jaxtyping import Int
 from zarr.codecs import BloscCodec
 
 from perception.errors import InputError
+from perception.files import writing
 from perception_datasets.errors import reading
 
 FORMAT = "perception-records"
@@ -44,15 +45,15 @@ Record = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Schema:
-    """The fields of a record: their names, NumPy types (`<f8`) and numbers of axes, in the order of storage.
+    """Fields of a record in the order of storage: name, NumPy type (such as `<f8`) and number of axes.
 
-    Those of eight bytes come first, so that they stay aligned.
+    Fields with 8-byte items come first, so that they stay aligned.
     """
 
     fields: tuple[tuple[str, str, int], ...]
 
     def pack(self, record: Record) -> tuple[bytes, list[int]]:
-        """A record as bytes and its fields' shapes, one after the other."""
+        """Returns the record as bytes, and the shapes of its fields in a row."""
         shapes: list[int] = []
         pieces = []
         for name, kind, axes in self.fields:
@@ -65,24 +66,25 @@ class Schema:
         return data + bytes(-len(data) % 8), shapes
 
     def unpack(self, data: bytearray, shapes: Sequence[int]) -> dict[str, np.ndarray]:
-        """The record that was packed; its arrays are views of the bytes."""
-        record, at, axis = {}, 0, 0
+        """Returns the record that `pack` was given; its arrays are views of `data`."""
+        record, start, axis = {}, 0, 0
         for name, kind, axes in self.fields:
             shape = tuple(shapes[axis : axis + axes])
             count = int(np.prod(shape, dtype=np.int64))
-            record[name] = np.frombuffer(data, kind, count, at).reshape(shape)
-            at += count * np.dtype(kind).itemsize
+            record[name] = np.frombuffer(data, kind, count, start).reshape(shape)
+            start += count * np.dtype(kind).itemsize
             axis += axes
         return record
 
 
 @dataclass(frozen=True)
 class StoreInfo:
-    """What a store says about itself.
+    """Attributes of a store.
 
     Attributes:
-        kind: What its records are (`forecasting`, `scene`).
-        source: The data set that they come from.
+        kind: Kind of its records, such as `forecasting` or `scene`.
+        source: Name of the data set that they come from.
+        schema: Fields of each record.
     """
 
     kind: str
@@ -91,7 +93,7 @@ class StoreInfo:
 
 
 def create_store(folder: Path, info: StoreInfo) -> None:
-    """Makes an empty store, or checks that the one which is there is of the same make."""
+    """Creates an empty store, or checks that the existing one has the same attributes."""
     found = read_info(folder)
     if found is None:
         if folder.exists() and any(folder.iterdir()):
@@ -112,7 +114,7 @@ def create_store(folder: Path, info: StoreInfo) -> None:
 
 
 def read_info(folder: Path) -> StoreInfo | None:
-    """What a store says about itself; None where the folder is no store."""
+    """Reads the attributes of a store; returns None if the folder is not a store."""
     attributes = _attributes(folder)
     if attributes.get("format") != FORMAT:
         return None
@@ -123,29 +125,35 @@ def read_info(folder: Path) -> StoreInfo | None:
 
 
 def part_path(folder: Path, split: str, part: int) -> Path:
-    """Where a part of a split is stored."""
+    """Returns the folder of a part of a split."""
     return folder / split / f"part-{part:05d}"
 
 
 def write_part(path: Path, schema: Schema, records: Mapping[str, Record], failures: Mapping[str, str]) -> None:
-    """Writes the records of a part by their names, with the reasons why others are missing from it."""
+    """Writes the records of a part, by name; `failures` states why others could not be read."""
     packed = [schema.pack(record) for record in records.values()]
     unfinished = path.parent / f".{path.name}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    group = zarr.create_group(unfinished, attributes={"names": list(records), "failures": dict(failures)})
+    with writing(path):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        group = zarr.create_group(unfinished, attributes={"names": list(records), "failures": dict(failures)})
+        if packed:
+            _write_arrays(group, packed)
+        shutil.rmtree(path, ignore_errors=True)
+        unfinished.rename(path)
+
+
+def _write_arrays(group: zarr.Group, packed: Sequence[tuple[bytes, list[int]]]) -> None:
+    """Writes the packed records of a part."""
     data = np.frombuffer(b"".join(piece for piece, _ in packed), np.uint8)
-    if packed:
-        shard = -(-len(data) // _CHUNK_BYTES) * _CHUNK_BYTES
-        compressor = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=8)
-        group.create_array("bytes", data=data, chunks=(_CHUNK_BYTES,), shards=(shard,), compressors=compressor)
-        group.create_array("offsets", data=np.cumsum([0, *(len(piece) for piece, _ in packed)]))
-        group.create_array("shapes", data=np.array([shapes for _, shapes in packed], dtype=np.int64))
-    shutil.rmtree(path, ignore_errors=True)
-    unfinished.rename(path)
+    shard = -(-len(data) // _CHUNK_BYTES) * _CHUNK_BYTES
+    compressor = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=8)
+    group.create_array("bytes", data=data, chunks=(_CHUNK_BYTES,), shards=(shard,), compressors=compressor)
+    group.create_array("offsets", data=np.cumsum([0, *(len(piece) for piece, _ in packed)]))
+    group.create_array("shapes", data=np.array([shapes for _, shapes in packed], dtype=np.int64))
 
 
 def part_is_done(path: Path, names: Sequence[str]) -> bool:
-    """Whether a part is there, holds just these records, and lost none."""
+    """Returns whether a part exists and holds exactly these records, without a failure."""
     return _attributes(path).get("names") == list(names)
 
 
@@ -155,7 +163,7 @@ def finish_split(folder: Path, split: str, parts: int) -> None:
 
 
 def read_names(folder: Path, split: str) -> list[list[str]]:
-    """The names of the records in each part of a complete split."""
+    """Returns the names of the records in each part of a complete split."""
     parts = _attributes(folder / split).get("parts")
     if parts is None:
         found = sorted(p.parent.name for p in folder.glob("*/zarr.json"))
@@ -164,14 +172,14 @@ def read_names(folder: Path, split: str) -> list[list[str]]:
 
 
 def read_record(path: Path, row: int, schema: Schema) -> dict[str, np.ndarray]:
-    """One record of a part."""
+    """Reads one record of a part."""
     data, offsets, shapes = _open_part(path)
     packed = np.asarray(data[int(offsets[row]) : int(offsets[row + 1])])
     return schema.unpack(bytearray(packed), shapes[row].tolist())
 
 
 def read_part(path: Path, schema: Schema) -> list[dict[str, np.ndarray]]:
-    """All records of a part at once, for records so small that a read each would be slow."""
+    """Reads all records of a part at once, for records so small that one read each would be slow."""
     if not _attributes(path)["names"]:
         return []
     data, offsets, shapes = _open_part(path)
@@ -184,13 +192,13 @@ def read_part(path: Path, schema: Schema) -> list[dict[str, np.ndarray]]:
 
 @lru_cache(maxsize=1024)
 def _open_part(path: Path) -> tuple[zarr.Array, Int[np.ndarray, " ends"], Int[np.ndarray, "records axes"]]:
-    """A part's arrays; no file stays open between reads."""
+    """Returns the arrays of a part; no file stays open between reads."""
     data, offsets, shapes = (zarr.open_array(path / name, mode="r") for name in ("bytes", "offsets", "shapes"))
     return data, np.asarray(offsets[:]), np.asarray(shapes[:])
 
 
 def _attributes(folder: Path) -> dict[str, Any]:
-    """The attributes of a Zarr group; none where there is no group."""
+    """Returns the attributes of a Zarr group; empty if there is no group."""
     path = folder / "zarr.json"
     if not path.is_file():
         return {}
@@ -202,12 +210,12 @@ def _attributes(folder: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class StoredSplit:
-    """The records of one split of a store, by name.
+    """Records in one split of a store, by name.
 
     Attributes:
-        folder: The store.
-        split: Group of the store.
-        source: Where the records came from: a data set's name, or `synthetic`.
+        folder: Folder of the store.
+        split: Name of the split.
+        source: Name of the data set that the records come from, or `synthetic`.
     """
 
     folder: Path
@@ -215,23 +223,23 @@ class StoredSplit:
     source: str
 
     @cached_property
-    def _places(self) -> dict[str, tuple[int, int]]:
-        """Part and row of each record."""
+    def _locations(self) -> dict[str, tuple[int, int]]:
+        """Part and row of each record, by name."""
         parts = read_names(self.folder, self.split)
         return {name: (part, row) for part, names in enumerate(parts) for row, name in enumerate(names)}
 
     def names(self) -> list[str]:
-        """The records' names, in the order in which they were prepared."""
-        return list(self._places)
+        """Returns the names of the records, in the order in which they were prepared."""
+        return list(self._locations)
 
     def path(self, name: str) -> Path:
-        """The part of the store that holds a record."""
-        if name not in self._places:
-            raise InputError(f"{self.folder}: expected {name!r} in {self.split}, found {len(self._places)} others")
-        return part_path(self.folder, self.split, self._places[name][0])
+        """Returns the folder of the part that holds a record."""
+        if name not in self._locations:
+            raise InputError(f"{self.folder}: expected {name!r} in {self.split}, found {len(self._locations)} others")
+        return part_path(self.folder, self.split, self._locations[name][0])
 
     def read_fields(self, name: str, schema: Schema) -> dict[str, np.ndarray]:
-        """The fields of one record."""
+        """Reads the fields of one record."""
         path = self.path(name)
         with reading(path, f"delete the folder and {CURE}"):
-            return read_record(path, self._places[name][1], schema)
+            return read_record(path, self._locations[name][1], schema)

@@ -1,4 +1,4 @@
-"""Writes a split of a store, part by part in parallel, and continues what an earlier run left."""
+"""Writes a split of a store part by part in parallel, and continues an interrupted run."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ def write_split(
     part_records: int | None = None,
     processes: int | None = None,
 ) -> Generator[tuple[int, Failures], None, None]:
-    """Writes the named records to a split of a store, which is made where there is none.
+    """Writes the named records to a split of a store; creates the store if there is none.
 
-    Yields, as each part is complete, how many records were looked at and which of them could not be read. A part that
-    lost records is done again in a later run, since the files may have been mended.
+    A part with records that could not be read is written again in a later run, since the files may have been repaired.
 
     Args:
-        folder: The store.
-        info: What it holds.
-        split: The split's name.
-        names: Of its records, in order.
-        read: Gives a record, or raises RecordError. It is sent to other processes.
-        part_records: Records in a part; a process holds one part in memory.
-        processes: How many; all cores unless given.
+        folder: Folder of the store.
+        info: Attributes of the store.
+        split: Name of the split.
+        names: Names of its records, in order.
+        read: Returns the record of a name, or raises RecordError. It is sent to other processes.
+        part_records: Number of records per part; a process holds one part in memory.
+        processes: Number of processes; all cores if not given.
+
+    Yields:
+        For each part, once it is complete: the number of its names, and the records that could not be read.
     """
     store.create_store(folder, info)
     size = part_records or store.PART_RECORDS

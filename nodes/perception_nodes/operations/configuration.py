@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
@@ -17,6 +18,8 @@ T = TypeVar("T")
 Keys = dict[str, tuple[yaml.Node, yaml.Node]]
 """A mapping's keys, each with its own node and its value's."""
 _MAX_BYTES = 2**20
+_EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+"""Numbers such as 1e-3, which YAML 1.1 takes for a text, since they have no point."""
 _SCALARS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
 
@@ -57,6 +60,32 @@ def read_yaml(
     Raises:
         ConfigurationError: The file cannot be read, is not YAML, or has something that the dataclass does not know.
     """
+    root = _compose(path, _keys_of(kind))
+    amend(root)
+    return _Reader(path, choices or {}).read(root, kind, "the file")
+
+
+def read_variant(path: Path, key: str, presets: Mapping[str, T]) -> tuple[str, T]:
+    """A YAML file that names a dataclass instance and states what differs from it.
+
+    Args:
+        path: The file.
+        key: Its key whose value is a preset's name; all other keys are fields.
+        presets: The instances by their names.
+
+    Returns:
+        The preset's name, and the instance with the file's values in it. A field that is a dataclass is changed key by
+        key; any other is replaced.
+
+    Raises:
+        ConfigurationError: It cannot be read, is no YAML, names no preset, or says something that the preset does not
+            know.
+    """
+    return _Reader(path, {}).variant(_compose(path, key), key, presets)
+
+
+def _compose(path: Path, expected: str) -> yaml.Node:
+    """The root of a YAML file."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ConfigurationError(f"{path}: expected a file of at most {_MAX_BYTES} bytes; is it another one?")
@@ -68,9 +97,8 @@ def read_yaml(
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigurationError(f"{path}{line}: no YAML: {getattr(error, 'problem', error)}") from error
     if root is None:
-        raise ConfigurationError(f"{path}:1: expected {_keys_of(kind)}, found nothing")
-    amend(root)
-    return _Reader(path, choices or {}).read(root, kind, "the file")
+        raise ConfigurationError(f"{path}:1: expected {expected}, found nothing")
+    return root
 
 
 class _Reader:
@@ -79,7 +107,19 @@ class _Reader:
     def __init__(self, path: Path, choices: Mapping[type, Choice]) -> None:
         self._path, self._choices = path, choices
 
-    def read(self, node: yaml.Node, kind: Any, name: str) -> Any:
+    def variant(self, node: yaml.Node, key: str, presets: Mapping[str, T]) -> tuple[str, T]:
+        place, word = self._keys(node, "the file").get(key, (node, None))
+        if word is None:
+            raise self._error(place, f"the file: expected the key {key}; add it")
+        name = self._scalar(word, str, key)
+        if name not in presets:
+            raise self._error(word, f"{key}: there is no {name!r}; {_hint(name, presets)}")
+        fields_only = [pair for pair in node.value if pair[0] is not place]
+        rest = yaml.MappingNode(node.tag, fields_only, node.start_mark, node.end_mark)
+        keys = self._keys(rest, "the file")
+        return name, self._dataclass(rest, keys, type(presets[name]), "the file", presets[name])
+
+    def read(self, node: yaml.Node, kind: Any, name: str, preset: Any = None) -> Any:
         if get_origin(kind) is UnionType:
             if NoneType in get_args(kind) and node.tag == "tag:yaml.org,2002:null":
                 return None
@@ -87,7 +127,7 @@ class _Reader:
         if kind in self._choices:
             return self._chosen(node, self._choices[kind], name)
         if is_dataclass(kind):
-            return self._dataclass(node, self._keys(node, name), kind, name)
+            return self._dataclass(node, self._keys(node, name), kind, name, preset)
         if get_origin(kind) is Literal:
             return self._word(node, get_args(kind), name)
         if get_origin(kind) is tuple:
@@ -104,19 +144,21 @@ class _Reader:
         word = self._word(given.pop(choice.key)[1], tuple(choice.types), f"{name}.{choice.key}")
         return self._dataclass(node, given, choice.types[word](), name)
 
-    def _dataclass(self, node: yaml.Node, given: Keys, kind: Any, name: str) -> Any:
+    def _dataclass(self, node: yaml.Node, given: Keys, kind: Any, name: str, preset: Any = None) -> Any:
+        """A dataclass of the file's values; fields that the file leaves out come from `preset`, or have defaults."""
         known, types = {field.name: field for field in fields(kind)}, get_type_hints(kind)
         for key, (place, _) in given.items():
             if key not in known:
-                near = get_close_matches(key, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"expected {_keys_of(kind)}"
-                raise self._error(place, f"{name} has no key {key!r}; {hint}")
+                raise self._error(place, f"{name} has no key {key!r}; {_hint(key, known)}")
         for key, field in known.items():
-            if key not in given and field.default is MISSING and field.default_factory is MISSING:
+            required = preset is None and field.default is MISSING and field.default_factory is MISSING
+            if required and key not in given:
                 raise self._error(node, f"{name}: expected the key {key}; add it")
-        values = {key: self.read(value, types[key], key) for key, (_, value) in given.items()}
+        values = {
+            key: self.read(value, types[key], key, getattr(preset, key, None)) for key, (_, value) in given.items()
+        }
         try:
-            return kind(**values)
+            return kind(**values) if preset is None else replace(preset, **values)
         except ConfigurationError:
             raise
         except InputError as error:
@@ -149,6 +191,8 @@ class _Reader:
         value = yaml.SafeLoader("").construct_object(node) if isinstance(node, yaml.ScalarNode) else None
         if kind is float and type(value) is int:
             value = float(value)
+        if kind is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
+            value = float(value)
         if kind is Path and isinstance(value, str):
             return self._path.parent / Path(value).expanduser()  # relative to the file, wherever it is read from
         if type(value) is not kind:
@@ -163,6 +207,12 @@ def _kind_of(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
         return repr(node.value[:80]) if node.value else "nothing"
     return "a list" if isinstance(node, yaml.SequenceNode) else "keys and values"
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    """The known word that was probably meant, or all of them."""
+    near = get_close_matches(word, known := list(known), 1)
+    return f"did you mean {near[0]}?" if near else f"expected {', '.join(known)}"
 
 
 def _keys_of(kind: Any) -> str:

@@ -18,6 +18,7 @@ from mcap.writer import Writer
 from zstandard import ZstdError
 
 from perception.errors import InputError
+from perception.files import whole_file
 
 _BROKEN = (McapError, ValueError, RuntimeError, OverflowError, MemoryError, struct.error, ZstdError)
 """What mcap and its decompressors raise for invalid bytes; too large a length runs out of memory."""
@@ -52,17 +53,14 @@ def recover(source: Path, target: Path) -> Recovered:
         raise InputError(f"{target} is the file to recover; name another one to write to")
     records = _Records(source)
     header = next((record for record in records if isinstance(record, Header)), Header(profile="", library=""))
-    temporary = target.with_name(f"{target.name}.tmp")
-    with temporary.open("wb") as file:
+    with whole_file(target) as temporary, temporary.open("wb") as file:
         copy = _Copy(Writer(file, chunk_size=256 * 1024), records)
         copy.writer.start(header.profile, header.library)
         for record in records:
             copy.add(record)
         copy.writer.finish()
-    if copy.messages == 0:
-        temporary.unlink()
-        raise InputError(f"{source} holds no message that can be read; there is nothing to save")
-    temporary.replace(target)
+        if copy.messages == 0:
+            raise InputError(f"{source} holds no message that can be read; there is nothing to save")
     topics = tuple(sorted({copy.channels[channel].topic for channel in copy.channel_ids}))
     lost = records.unread_bytes, records.damaged_chunks, copy.nameless
     return Recovered(copy.messages, topics, records.complete, *lost)
@@ -95,6 +93,10 @@ class _Records:
                 self.unread_bytes = size - file.tell()
             except _BROKEN:
                 return
+            except OSError as error:
+                raise InputError(
+                    f"{self._source}: cannot be read ({error.strerror}); copy what can be read to another disk first"
+                ) from error
 
     def _opened(self, chunk: Chunk) -> list[McapRecord]:
         try:

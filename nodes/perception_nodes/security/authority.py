@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from perception.errors import InputError
+from perception.files import whole_file
 
 AUTHORITY = "ca"
 AUTHORITY_DAYS, PROCESS_DAYS = 3650, 825
@@ -112,9 +113,9 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Writes under a temporary name and renames; other users can read the file at no time."""
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+    """Writes a file that others can read only if `mode` says so, at no time before."""
+    with (
+        whole_file(path) as temporary,
+        os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file,
+    ):
         file.write(data)
-    part.replace(path)

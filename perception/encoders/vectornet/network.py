@@ -25,9 +25,9 @@ from perception.traffic.scenario import AgentKind, MapPolylines
 NEWEST_VECTORS = 19
 """Argoverse 1's whole history; the newest 1.9 s of longer ones."""
 RELATION_DIM = 64
-"""Width of what a polyline is told about where another one lies."""
+"""Width of the relation between two polylines: how one lies to the other."""
 POSE_WAVELENGTHS_M = (4.0, 10.0, 25.0, 60.0, 150.0)
-"""Of the sines that tell positions apart, from a lane's width to the size of a scene."""
+"""Wavelengths of the position embedding, from a lane's width to the size of a scene."""
 
 
 class PolylineSubgraph(nn.Module):
@@ -37,8 +37,8 @@ class PolylineSubgraph(nn.Module):
     layer ends with the maximum alone.
 
     Args:
-        features: Of a vector.
-        widths: Of each layer's encoding; the next layer reads twice as many.
+        features: Number of features of a vector.
+        widths: Width of each layer's encoding; the next layer reads twice as many.
         out_dim: Width of the polyline feature.
     """
 
@@ -104,7 +104,7 @@ class NewestVectors(nn.Module):
     a map, after 600 steps of 32: minFDE of six 2.42 m by the sub-graph alone, 2.26 m by this alone.
 
     Args:
-        count: So many vectors; an agent with fewer has zeros before them.
+        count: Number of vectors; an agent with fewer has zeros before them.
         dim: Width of the feature.
     """
 
@@ -198,10 +198,10 @@ class VectorNet(nn.Module):
 
     Args:
         dim: Width of the tokens.
-        subgraph_widths: Of the three sub-graph layers.
+        subgraph_widths: Widths of the three sub-graph layers.
         global_layers: Self-attention layers over all polylines; the paper has one.
         heads: Attention heads of the global graph; the paper has one.
-        dropout: In the global graph.
+        dropout: Dropout in the global graph.
         view: From where polylines are seen, see `perception.encoders.vectornet.views`. In the pairwise view each
             polyline is told how its neighbours lie to it, in the others where it lies in the view.
         max_tokens: Polylines that each agent or lane sees (`pairwise`), or that an agent's view holds (`agent`).

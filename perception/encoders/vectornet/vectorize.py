@@ -17,17 +17,17 @@ from perception.geometry import SE2
 from perception.traffic.scenario import STEP_S, MapPolylines, PolylineKind, Scenario, Turn
 
 AGENT_FEATURES = 10
-"""Of an agent's vector, in the agent's present frame: start x, y; displacement x, y; how far start and displacement
-deviate from a past at the present velocity, x, y each; time of its end; speed."""
+"""Features of an agent's vector, in the agent's present frame: start x, y; displacement x, y; deviation of start and
+displacement from a past at the present velocity, x, y each; time of its end; speed."""
 LANE_FEATURES = 12
-"""Of a lane's vector: start x, y, displacement x, y in the lane's frame, turn left, turn right, intersection, traffic
-control, four kinds."""
+"""Features of a lane's vector: start x, y, displacement x, y in the lane's frame, turn left, turn right, intersection,
+traffic control, four kinds."""
 POSITION_SCALE = 0.1
 """Decametres, so that positions and displacements reach the first layer at about unit size."""
 CHANGE_SCALE = 5.0
 """A displacement changes by decimetres a step; this brings the change to about unit size."""
 VELOCITY_STEPS = 5
-"""An agent's present velocity is its mean over so many steps, which evens out the noise of tracked positions."""
+"""An agent's present velocity is its mean over this many steps, which evens out the noise of tracked positions."""
 
 
 @dataclass(frozen=True)

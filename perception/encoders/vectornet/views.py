@@ -28,9 +28,9 @@ LOOK_AHEAD_S = 1.5
 REACH_S = (0.0, 1.0, 2.0, 3.0)
 """When the moving agents of a scene are looked for beside its lanes."""
 REACH_M = 25.0
-"""So near a lane must come to one of them to be seen in the scene view: on Argoverse 1, 59 of 116 lanes do."""
+"""A lane that comes this near to one of them is seen in the scene view: on Argoverse 1, 59 of 116 lanes do."""
 MOVING_M_S = 1.0
-"""What is slower counts as standing."""
+"""Slower agents count as standing."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class VectorBatch(TensorRecord):
 
 @dataclass(frozen=True)
 class _Viewer:
-    """One viewer: the polylines it sees as (scenario-local) token order, and the agents it is asked about."""
+    """A viewer: the polylines that it sees, in the order of its tokens, and the agents that it is asked about."""
 
     agents: Int[np.ndarray, " seen_agents"]
     lanes: Int[np.ndarray, " seen_lanes"]

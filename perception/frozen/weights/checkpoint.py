@@ -1,4 +1,4 @@
-"""Reading chosen blocks out of a whole model's files, whatever their format, and refusing what does not fit."""
+"""Reads chosen blocks from the checkpoint of a whole model, in any format, and checks that they fit."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Naming:
     """How a file format names the tensors of a block.
 
     Attributes:
-        layer: What their names start with, `{layer}` standing for the block's index.
-        block: Our name → the rest of theirs.
+        layer: Prefix of the names, with `{layer}` for the block's index.
+        block: Our name → their name without the prefix.
         final_norm: Our name → their full name.
-        ignored: Endings of names inside a block that carry no weights: tables of the rotary embedding.
+        ignored: Endings of names in a block that are not weights: tables of the rotary embedding.
     """
 
     layer: str
@@ -37,12 +37,12 @@ class Naming:
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """One tensor as a file holds it.
+    """A tensor as stored in a file.
 
     Attributes:
-        value: Possibly mapped from the file, not yet in memory.
-        dtype: The storage type's name.
-        files: Where it was found.
+        value: The tensor; it may be mapped from the file.
+        dtype: Name of the storage type.
+        files: Files that hold it.
     """
 
     value: Tensor
@@ -51,7 +51,7 @@ class StoredTensor:
 
 
 class Checkpoint(ABC):
-    """A whole model's weights: opened, not read."""
+    """An opened checkpoint of a whole model, whose tensors are read on demand."""
 
     def __init__(self, source: str, config: BlockConfig, layers: int) -> None:
         self.source = source
@@ -66,20 +66,20 @@ class Checkpoint(ABC):
     @property
     @abstractmethod
     def naming(self) -> Naming:
-        """How this file names them."""
+        """Names of a block's tensors in this format."""
 
     @abstractmethod
     def read(self, name: str) -> StoredTensor:
-        """One tensor; no other is touched."""
+        """Reads a single tensor."""
 
 
 def read_blocks(checkpoint: Checkpoint, layers: Sequence[int], dtype: torch.dtype | None) -> LoadedBlocks:
-    """The chosen blocks and the final norm; a progress bar shows when it takes longer than half a second.
+    """Reads the chosen blocks and the final norm, with a progress bar if it takes longer than half a second.
 
     Args:
-        checkpoint: Where to read.
+        checkpoint: Checkpoint of the model.
         layers: Block indices, negative ones from the end.
-        dtype: What to convert to; None keeps what is stored (float32 where that is quantised).
+        dtype: Type to convert to; None keeps the stored type (float32 for quantised weights).
     """
     chosen = resolve_layers(layers, checkpoint.layers, checkpoint.source)
     shapes = block_shapes(checkpoint.config)
@@ -111,7 +111,7 @@ def read_blocks(checkpoint: Checkpoint, layers: Sequence[int], dtype: torch.dtyp
 
 
 def _block_names(checkpoint: Checkpoint, layer: int) -> dict[str, str]:
-    """Our name → stored name for one block, which must hold these tensors and no others."""
+    """Returns our name → stored name for one block, which must hold exactly these tensors."""
     naming = checkpoint.naming
     prefix = naming.layer.format(layer=layer)
     names = {ours: prefix + theirs for ours, theirs in naming.block.items()}
@@ -129,7 +129,7 @@ def _block_names(checkpoint: Checkpoint, layer: int) -> dict[str, str]:
 
 @dataclass
 class _Reader:
-    """Reads single tensors, checks them, and remembers what they were and where they lay."""
+    """Reads and checks single tensors, and records their types and files."""
 
     checkpoint: Checkpoint
     dtype: torch.dtype | None
@@ -137,7 +137,7 @@ class _Reader:
     files: set[Path] = field(default_factory=set)
 
     def read(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        """A copy in memory, so that the file may change or go away later."""
+        """Reads a copy into memory, so that the file may change or be deleted later."""
         stored = self.checkpoint.read(name)
         where = f"{stored.files[0]}: tensor {name!r}"
         if tuple(stored.value.shape) != shape:
@@ -151,7 +151,7 @@ class _Reader:
         value = stored.value.to(self.dtype or stored.value.dtype, copy=True, memory_format=torch.contiguous_format)
         if not value.isfinite().all():
             raise WeightsError(
-                f"{where} has values that are not finite as {value.dtype}; bfloat16 or float32 hold wider ones"
+                f"{where} has values that are not finite as {value.dtype}; load it as bfloat16 or float32"
             )
         self.dtypes.add(stored.dtype)
         self.files.update(stored.files)

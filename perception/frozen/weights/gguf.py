@@ -1,7 +1,7 @@
-"""llama.cpp's GGUF files of LLaMA models, dequantised tensor by tensor.
+"""Reads LLaMA models from llama.cpp's GGUF files, dequantising tensor by tensor.
 
-llama.cpp permutes the rows of q and k inside each head for its form of rotary embedding. Both get the same permutation,
-so without rotary embedding QKᵀ, and with it the block, is the same.
+llama.cpp permutes the rows of q and k in each head for its form of rotary embedding. Both get the same permutation, so
+without rotary embedding QKᵀ, and hence the block, is unchanged.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NAMING = Naming(
 
 
 class GgufCheckpoint(Checkpoint):
-    """A GGUF file."""
+    """The checkpoint in a GGUF file."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -53,16 +53,16 @@ class GgufCheckpoint(Checkpoint):
 
     @property
     def naming(self) -> Naming:
-        """How such files name tensors."""
+        """Names of a block's tensors in GGUF files."""
         return NAMING
 
     @property
     def names(self) -> Collection[str]:
-        """All stored tensors."""
+        """Names of all stored tensors."""
         return self._tensors.keys()
 
     def read(self, name: str) -> StoredTensor:
-        """One tensor, dequantised."""
+        """Reads and dequantises a tensor."""
         tensor = self._tensors[name]
         try:
             values = dequantize(tensor.data, tensor.tensor_type)
@@ -86,7 +86,7 @@ def _read_config(path: Path, reader: GGUFReader) -> tuple[BlockConfig, int]:
     head_dim = field("llama.attention.key_length", dim // heads)
     if head_dim != dim // heads:
         raise WeightsError(f"{path}: expected heads of width {dim // heads} (width / heads), got {head_dim}")
-    # Stored as float32; its shortest decimal is the number that the model was trained with.
+    # Stored as float32; its shortest decimal is the value that the model was trained with.
     eps = float(str(np.float32(field("llama.attention.layer_norm_rms_epsilon"))))
     kv_heads = field("llama.attention.head_count_kv", heads)
     return BlockConfig("llama", dim, heads, kv_heads, field("llama.feed_forward_length"), eps), field(

@@ -1,4 +1,4 @@
-"""Models on huggingface.co, fetched file by file into Hugging Face's own cache."""
+"""Downloads models from huggingface.co file by file into Hugging Face's cache."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from perception.frozen.weights.hugging_face import HuggingFaceCheckpoint
 
 
 def open_hub(repository: str) -> Checkpoint:
-    """A model by its `org/name`; of its weights only the files that hold the wanted tensors are downloaded."""
+    """Opens a model by its `org/name`; only the weight files that hold requested tensors are downloaded."""
     return HuggingFaceCheckpoint(repository, lambda name: _locate(repository, name))
 
 
 def _locate(repository: str, name: str) -> Path | None:
-    """The file's path in the cache; None where the model has no such file.
+    """Returns the file's path in the cache; None if the model has no such file.
 
-    What is cached is used as it is, so a run does not change when somebody pushes to the model.
+    Cached files are used without looking for updates, so that a run does not change when the model's repository does.
     """
     import huggingface_hub as hub
     from huggingface_hub import errors
@@ -32,7 +32,7 @@ def _locate(repository: str, name: str) -> Path | None:
     except errors.RepositoryNotFoundError as error:
         raise WeightsError(
             f"{repository}: there is no such folder here, and no such model on huggingface.co that you may read; "
-            "a gated one needs its licence accepted and `hf auth login`"
+            "for a gated model accept its licence and run `hf auth login`"
         ) from error
     except errors.EntryNotFoundError as error:
         if not isinstance(error, errors.LocalEntryNotFoundError):

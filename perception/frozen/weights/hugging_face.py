@@ -1,4 +1,4 @@
-"""Models in Hugging Face's layout, from a folder or from huggingface.co: LLaMA and OPT."""
+"""Reads LLaMA and OPT models in Hugging Face's layout, from a folder or from huggingface.co."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-"""In the order in which transformers looks for them, so that a cache filled by it serves us offline."""
+"""Names of weight files, in the order in which transformers tries them, so that its cache can be used offline."""
 
 LLAMA_BLOCK = {
     "attention_norm.weight": "input_layernorm.weight",
@@ -48,16 +48,16 @@ OPT_PARTS = {
 OPT_BLOCK = {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in OPT_PARTS.items() for kind in ("weight", "bias")}
 
 Locate = Callable[[str], Path | None]
-"""Gives the local path of a model's file, downloading it where needed; None where the model has no such file."""
+"""Returns the local path of a model's file, downloading it if needed; None if the model has no such file."""
 
 
 def open_folder(folder: Path) -> Checkpoint:
-    """A model in a folder of this machine."""
+    """Opens a model in a local folder."""
     return HuggingFaceCheckpoint(str(folder), lambda name: folder / name if (folder / name).is_file() else None)
 
 
 class HuggingFaceCheckpoint(Checkpoint):
-    """A Hugging Face model; which files hold it is found out when the first tensor is asked for."""
+    """The checkpoint of a Hugging Face model; its files are located when the first tensor is read."""
 
     def __init__(self, source: str, locate: Locate) -> None:
         config, layers = _read_config(source, _read_json(source, "config.json", locate))
@@ -67,12 +67,12 @@ class HuggingFaceCheckpoint(Checkpoint):
 
     @property
     def names(self) -> Collection[str]:
-        """All stored tensors."""
+        """Names of all stored tensors."""
         return self._file_of.keys()
 
     @cached_property
     def naming(self) -> Naming:
-        """The prefix differs between a causal model and the bare stack that some checkpoints hold."""
+        """Names of a block's tensors; the prefix shows whether the file holds a causal model or only its decoder."""
         is_llama = self.config.architecture == "llama"
         stems = ("model.", "") if is_llama else ("model.decoder.", "decoder.", "")
         stem = next((s for s in stems if any(n.startswith(f"{s}layers.") for n in self.names)), stems[0])
@@ -83,7 +83,7 @@ class HuggingFaceCheckpoint(Checkpoint):
         return Naming(stem + "layers.{layer}.", OPT_BLOCK, norm)
 
     def read(self, name: str) -> StoredTensor:
-        """One tensor."""
+        """Reads a tensor."""
         file, path = self._open_file(self._file_of[name])
         try:
             value: Tensor = file.get_tensor(name) if path.suffix == ".safetensors" else file[name]
@@ -93,7 +93,7 @@ class HuggingFaceCheckpoint(Checkpoint):
 
     @cached_property
     def _file_of(self) -> dict[str, str]:
-        """Tensor name → file name."""
+        """Maps tensor names to file names."""
         found = next((name for name in WEIGHT_FILES if self._locate(name)), None)
         if found is None:
             raise WeightsError(
@@ -104,7 +104,7 @@ class HuggingFaceCheckpoint(Checkpoint):
         return dict.fromkeys(self._open_file(found)[0].keys(), found)
 
     def _open_file(self, name: str) -> tuple[Any, Path]:
-        """A mapped file, opened once."""
+        """Opens and maps a file, once."""
         path = self._locate(name)
         if path is None:
             raise WeightsError(f"{self.source}: the index names {name!r}, but there is no such file; download it again")
@@ -133,7 +133,7 @@ def _read_json(source: str, name: str, locate: Locate) -> dict[str, Any]:
 
 
 def _read_config(source: str, config: dict[str, Any]) -> tuple[BlockConfig, int]:
-    """The block's shape and the number of blocks; refuses whatever would change the block's arithmetic."""
+    """Returns the block's shape and the number of blocks; refuses variants that would change the block's arithmetic."""
     kind = config.get("model_type")
     if kind not in ("llama", "opt"):
         raise WeightsError(f"{source}: expected a model of type llama or opt, config.json says {kind!r}")
@@ -169,9 +169,9 @@ def _read_opt(source: str, config: dict[str, Any]) -> tuple[BlockConfig, int]:
 
 
 def _require(source: str, config: dict[str, Any], key: str, value: object) -> None:
-    """An absent key has the wanted value by transformers' default."""
+    """Refuses another value of a key; if the key is absent, transformers' default is the required value."""
     found = config.get(key)
     if found is not None and found != value:
         raise WeightsError(
-            f"{source}: this block has no such variant: expected {key}={value!r} in config.json, got {found!r}"
+            f"{source}: unsupported variant of the block: expected {key}={value!r} in config.json, got {found!r}"
         )

@@ -1,9 +1,9 @@
-"""From a block's URI to its weights."""
+"""Loads blocks by their URI."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,14 +24,14 @@ LAST = (-1,)
 
 
 def load_blocks(uri: str, dtype: torch.dtype | None = torch.float32) -> LoadedBlocks:
-    """The blocks that a URI names (grammar: `perception.frozen.weights`).
+    """Loads the blocks that a URI names; `perception.frozen.weights` gives the grammar.
 
     Args:
         uri: `PLACE[#LAYERS]`.
         dtype: Type of the tensors in memory; None keeps the stored one.
 
     Raises:
-        WeightsError: They cannot be had; the message says what is wrong with what.
+        WeightsError: The blocks cannot be loaded.
     """
     address = _parse(uri)
     layers = address.layers or LAST
@@ -41,15 +41,14 @@ def load_blocks(uri: str, dtype: torch.dtype | None = torch.float32) -> LoadedBl
         source = f"{address.place}#{','.join(map(str, chosen))}"
         return random_blocks(config, chosen, seed, source).to(dtype)
     if address.place == smollm2.NAME:
-        blocks = read_slice(smollm2.fetch_slice(layers), None)
-        return replace(blocks, source=blocks.sliced_from or uri).to(dtype)
+        return smollm2.read_smollm2(layers).to(dtype)
     if address.is_slice:
         return read_slice(Path(address.place), address.layers).to(dtype)
     return read_blocks(_open(address.place), layers, dtype)
 
 
 def read_config(uri: str) -> tuple[BlockConfig, tuple[int, ...]]:
-    """The shape of the blocks that a URI names, and their 0-based indices; no weights are read but a sliced file's."""
+    """Returns the shape and the 0-based indices of the blocks that a URI names; reads weights only of sliced files."""
     address = _parse(uri)
     layers = address.layers or LAST
     if address.is_random:
@@ -66,20 +65,20 @@ def read_config(uri: str) -> tuple[BlockConfig, tuple[int, ...]]:
 
 
 def random_like(uri: str, seed: int) -> str:
-    """The URI of random blocks in the shape of those that a URI names."""
+    """Returns the URI of random blocks with the shape of those that a URI names."""
     address = _parse(uri)
     shape = parse_random(address.place)[0] if address.is_random else address.place
     return f"random:{shape}?seed={seed}{address.fragment}"
 
 
 def inspect(uri: str) -> dict[str, object]:
-    """What a URI holds, ready for JSON; the blocks are read, since their fingerprint is part of it."""
+    """Describes the blocks that a URI names, in types that JSON can store; reads them to compute the fingerprint."""
     return load_blocks(uri, dtype=None).describe()
 
 
 @dataclass(frozen=True)
 class _Address:
-    """A URI taken apart; `layers` is None where it names none."""
+    """A parsed URI; `layers` is None if it names none."""
 
     place: str
     layers: tuple[int, ...] | None
@@ -106,7 +105,7 @@ def _parse(uri: str) -> _Address:
 
 
 def _open(place: str) -> Checkpoint:
-    """A whole model's files; whatever is wrong with them is said with the place's name."""
+    """Opens the checkpoint of a whole model; errors name its place."""
     try:
         return _recognise(place)
     except WeightsError:
@@ -116,7 +115,7 @@ def _open(place: str) -> Checkpoint:
 
 
 def _recognise(place: str) -> Checkpoint:
-    """A whole model's files, by what lies at the place."""
+    """Opens the checkpoint of a whole model in the format found at its place."""
     path = Path(place)
     if path.is_dir():
         if (path / "config.json").is_file():
@@ -130,8 +129,8 @@ def _recognise(place: str) -> Checkpoint:
         if path.suffix == ".gguf":
             return GgufCheckpoint(path)
         raise WeightsError(f"{place}: expected a .gguf or sliced .safetensors file, or the folder of a model")
-    looks_like_a_file = path.suffix in (".gguf", ".safetensors", ".pth", ".bin")
-    if not looks_like_a_file and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", place):
+    has_file_suffix = path.suffix in (".gguf", ".safetensors", ".pth", ".bin")
+    if not has_file_suffix and re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", place):
         return open_hub(place)
     raise WeightsError(
         f"{place}: no such file or folder; expected a path, org/name (huggingface.co), smollm2 or random:…"

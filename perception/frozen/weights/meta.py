@@ -1,4 +1,4 @@
-"""Meta's own release of LLaMA: params.json beside consolidated.00.pth and its further shards."""
+"""Reads Meta's release of LLaMA: params.json and the shards consolidated.*.pth."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ NAMING = Naming(
     ignored=("rope.freqs",),
 )
 SPLIT_BY_INPUT = ("attention.wo.weight", "feed_forward.w2.weight")
-"""Tensor-parallel shards divide these along their columns, the other matrices along their rows; norms are repeated."""
+"""Tensor-parallel shards split these along columns and the other matrices along rows; norms are replicated."""
 
 
 class MetaCheckpoint(Checkpoint):
-    """A folder of Meta's."""
+    """The checkpoint in a folder of Meta's release."""
 
     def __init__(self, folder: Path) -> None:
         self._paths = sorted(folder.glob("consolidated.*.pth"))
@@ -47,16 +47,16 @@ class MetaCheckpoint(Checkpoint):
 
     @property
     def naming(self) -> Naming:
-        """How such files name tensors."""
+        """Names of a block's tensors in Meta's files."""
         return NAMING
 
     @property
     def names(self) -> Collection[str]:
-        """All stored tensors."""
+        """Names of all stored tensors."""
         return self._shards[0].keys()
 
     def read(self, name: str) -> StoredTensor:
-        """One tensor, joined from its shards."""
+        """Reads a tensor and concatenates its shards."""
         try:
             parts = [shard[name] for shard in self._shards]
         except KeyError:
@@ -86,7 +86,7 @@ def _read_params(path: Path) -> tuple[BlockConfig, int]:
 
 
 def _ffn_dim(dim: int, multiple_of: int, multiplier: float | None) -> int:
-    """Two thirds of four times the width, scaled, then rounded up: LLaMA's rule for SwiGLU."""
+    """Returns LLaMA's feed-forward width for SwiGLU: two thirds of 4·dim, scaled, then rounded up."""
     width = int(2 * (4 * dim) / 3)
     if multiplier is not None:
         width = int(multiplier * width)

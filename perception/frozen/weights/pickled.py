@@ -1,4 +1,4 @@
-"""Opening PyTorch's own files (.pth, .bin) without running code from them and without reading them whole."""
+"""Opens PyTorch files (.pth, .bin) without executing code from them and without reading them entirely."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from perception.frozen.weights.blocks import WeightsError
 
 
 def open_pickled(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, mapped: each is read from disk only when it is used.
+    """Maps the tensors of a file; each is read from disk when it is used.
 
     Raises:
-        WeightsError: The file is missing, cut short, of the old format, or holds anything but tensors.
+        WeightsError: The file is missing, truncated, of the old format, or holds anything but tensors.
     """
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)

@@ -1,4 +1,4 @@
-"""Seeded random blocks: the paper's random control (§B.2), and full-size blocks where no checkpoint is at hand."""
+"""Seeded random blocks: the paper's random control (§B.2), and full-size blocks without a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GRAMMAR = "random:DIMxFFNxHEADS[xKV_HEADS][?seed=S], random:llama-7b[?seed=S] or
 
 
 def parse_random(place: str) -> tuple[str, int]:
-    """What a `random:` place says of the shape, and its seed, which is 0 unless told.
+    """Returns the shape and the seed (default 0) of a `random:` place.
 
     Raises:
         WeightsError: It does not follow the grammar.
@@ -29,10 +29,10 @@ def parse_random(place: str) -> tuple[str, int]:
 
 
 def parse_shape(shape: str) -> BlockConfig | None:
-    """A shape given by numbers or as `llama-7b`; None where it must be that of some other place's blocks.
+    """Parses a shape given by numbers or as `llama-7b`; None if it refers to the blocks at another place.
 
     Raises:
-        WeightsError: It is numbers, but not the right ones.
+        WeightsError: The shape is malformed.
     """
     if shape == "llama-7b":
         return LLAMA_7B
@@ -46,13 +46,13 @@ def parse_shape(shape: str) -> BlockConfig | None:
 
 
 def random_blocks(config: BlockConfig, layers: Sequence[int], seed: int, source: str) -> LoadedBlocks:
-    """Blocks as a language model starts its training: matrices N(0, 0.02²), gains 1, biases 0; same seed, same values.
+    """Draws blocks as a language model is initialised: matrices N(0, 0.02²), gains 1, biases 0.
 
     Args:
-        config: Their shape.
-        layers: Which block of the imagined model each is; a block's values depend on seed and index alone.
-        seed: Of the model.
-        source: The URI to note down.
+        config: Shape of the blocks.
+        layers: Indices of the blocks in a model; the values of a block depend only on seed and index.
+        seed: Seed of the model.
+        source: URI stored with the blocks.
     """
     if any(layer < 0 for layer in layers):
         raise WeightsError(f"{source}: random blocks have no end to count from; expected layers of 0 or more")

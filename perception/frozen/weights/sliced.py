@@ -1,4 +1,4 @@
-"""Our own small file: chosen blocks of a model with their configuration, origin and fingerprint."""
+"""Reads and writes sliced files: chosen blocks of a model with their configuration, source and fingerprint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMAT = "perception-block"
 
 
 def write_slice(blocks: LoadedBlocks, path: Path) -> None:
-    """Writes blocks as a safetensors file; an interrupted write leaves nothing under the final name."""
+    """Writes blocks to a safetensors file; an interrupted write leaves no file under the final name."""
     tensors = {f"final_norm.{name}": tensor for name, tensor in blocks.final_norm.items()}
     for layer, state in zip(blocks.layers, blocks.states, strict=True):
         tensors |= {f"{layer}.{name}": tensor for name, tensor in state.items()}
@@ -36,10 +36,10 @@ def write_slice(blocks: LoadedBlocks, path: Path) -> None:
 
 
 def read_slice(path: Path, layers: Sequence[int] | None) -> LoadedBlocks:
-    """All blocks of a sliced file, or those of the named layers of its model.
+    """Reads all blocks of a sliced file, or those with the given indices in the model.
 
     Raises:
-        WeightsError: Not a file of ours, damaged, changed since it was written, or without such a layer.
+        WeightsError: It is not a sliced file, is damaged, was changed after it was written, or lacks a layer.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -84,7 +84,7 @@ def _check_format(path: Path, metadata: dict[str, str] | None) -> dict[str, str]
 
 
 def _choose(blocks: LoadedBlocks, layers: Sequence[int] | None) -> LoadedBlocks:
-    """The blocks of the named layers, which count as in the whole model."""
+    """Selects blocks by their indices in the whole model."""
     if layers is None:
         return blocks
     chosen = tuple(layer + blocks.source_layers if layer < 0 else layer for layer in layers)

@@ -33,19 +33,19 @@ def test_the_velocity_is_the_mean_over_the_last_five_steps(make_scenario):
     np.testing.assert_allclose(forecast.trajectories[0, 0, :, 0], [11.0 + per_step, 11.0 + 2 * per_step])
 
 
-def test_an_agent_seen_late_goes_on_with_what_was_seen(make_scenario):
+def test_an_agent_observed_late_uses_the_steps_it_has(make_scenario):
     scenario = with_unseen(make_scenario(agents=1, history_steps=8), 0, slice(0, 6))
     forecast = constant_velocity(scenario, np.array([0]))
     np.testing.assert_allclose(forecast.trajectories[0, 0], scenario.agents.position[0, 8:], atol=1e-12)
 
 
-def test_an_agent_seen_only_now_stands_still(make_scenario):
+def test_an_agent_observed_only_at_present_stands_still(make_scenario):
     scenario = with_unseen(make_scenario(agents=1, history_steps=8), 0, slice(0, 7))
     forecast = constant_velocity(scenario, np.array([0]))
     assert (forecast.trajectories == scenario.agents.position[0, 7]).all()
 
 
-def test_an_agent_that_is_not_seen_now_is_refused(make_scenario):
+def test_an_agent_not_observed_at_present_is_refused(make_scenario):
     scenario = with_unseen(make_scenario("abc", history_steps=8), 1, 7)
     with pytest.raises(InputError, match=r"abc, agent track1: expected an agent seen at the present step \(7\)"):
         constant_velocity(scenario, np.arange(2))

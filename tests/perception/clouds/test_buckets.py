@@ -1,4 +1,4 @@
-"""Boxes around neighbours: what may be left out by them."""
+"""Buckets of neighbouring points and their boxes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_eligible_point_is_in_one_bucket() -> None:
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1e-3, 1.0, 1e4]))
-def test_no_box_is_farther_than_a_point_in_it_rounding_included(seed: int, scale: float) -> None:
+def test_no_box_is_farther_than_a_point_in_it_even_with_rounding(seed: int, scale: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     points, places = (scale * torch.randn(count, 3, generator=generator) + scale for count in (300, 50))
     buckets = group_nearby(points, torch.ones(300, dtype=torch.bool))
@@ -36,7 +36,7 @@ def test_buckets_hold_neighbours() -> None:
     assert volume < 8, "64 boxes of points in any order would fill nearly 64 unit cubes"
 
 
-def test_a_cloud_in_one_place_is_a_bucket() -> None:
+def test_coinciding_points_make_one_bucket() -> None:
     buckets = group_nearby(torch.ones(5, 3), torch.ones(5, dtype=torch.bool))
     assert buckets.index[0, :6].tolist() == [0, 1, 2, 3, 4, -1]
     assert buckets.square_distance(torch.zeros(1, 3)).item() == 3.0

@@ -1,4 +1,4 @@
-"""The fast sampling's own cases; tests of `cloud` hold it to the definition."""
+"""Cases of the fast sampling; the tests of `grouping` compare it with the definition."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def test_the_number_of_candidates_changes_nothing(candidates: int, monkeypatch: 
     assert torch.equal(farthest_points(clouds, 300), expected)
 
 
-def test_a_start_among_points_that_are_not_eligible_is_kept() -> None:
+def test_a_start_that_is_not_eligible_is_kept() -> None:
     points = torch.tensor([[0.0, 0, 0], [1, 0, 0], [5, 0, 0]])
     eligible = torch.tensor([False, True, True])
     assert farthest_among(points, eligible, torch.tensor(0), 4).tolist() == [0, 2, 1, 1]
 
 
-def test_all_wanted_points_may_be_one() -> None:
+def test_a_single_point_may_be_sampled() -> None:
     assert farthest_among(torch.zeros(3, 3), torch.ones(3, dtype=torch.bool), torch.tensor(0), 1).tolist() == [0]

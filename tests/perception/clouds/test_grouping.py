@@ -1,4 +1,4 @@
-"""Operations on point clouds: the values of PointNet++'s CUDA kernels."""
+"""Point operations, compared with PointNet++'s CUDA kernels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def random_clouds(seed: int, *, batch: int = 2, points: int = 90) -> tuple[torch.Tensor, torch.Tensor]:
-    """Clouds on a lattice, so that distances tie, points coincide and lie exactly at a radius; and a random mask."""
+    """Clouds on a lattice and a random mask: distances tie, points coincide or lie exactly at a radius."""
     generator = torch.Generator().manual_seed(seed)
     lattice = torch.randint(-3, 4, (batch, points, 3), generator=generator) * 0.25
     valid = torch.rand(batch, points, generator=generator) < 0.7
@@ -34,7 +34,7 @@ def random_clouds(seed: int, *, batch: int = 2, points: int = 90) -> tuple[torch
 
 
 def ball_query_as_the_kernel_does(centre: np.ndarray, points: np.ndarray, radius: float, count: int) -> list[int]:
-    """For one centre: the CUDA kernel's loop, in the types of its C code."""
+    """The CUDA kernel's loop for one centre, in the types of its C code."""
     found = [0] * count
     hits = 0
     for index, point in enumerate(points):
@@ -58,7 +58,7 @@ def test_modelnets_files_are_in_farthest_point_order(real_data: Path, name: str,
     points = torch.from_numpy(np.loadtxt(path, delimiter=",", dtype=np.float32)[:, :3])[None]
     chosen = farthest_points(points, 2048)[0]
     wrong = (chosen != torch.arange(2048)).nonzero().squeeze(1)
-    # Where distances tie at the precision of the text, two neighbours change places; all else is in order.
+    # Two neighbours are swapped where distances tie at the precision of the text; the rest is in order.
     assert torch.equal(wrong, torch.tensor([] if exact_until == 2048 else [exact_until, exact_until + 1]).long())
     skipping = farthest_points(points, 2048, skip_origin=True)[0]
     near_origin = (points[0].double().square().sum(-1) <= 1e-3).sum()

@@ -53,7 +53,7 @@ def test_the_maximum_is_the_same_with_and_without_gradients() -> None:
     assert torch.equal(alone, layer(points[:, :6], points, features))
 
 
-def test_propagation_at_the_coarse_points_themselves_carries_their_features() -> None:
+def test_propagation_to_the_coarse_points_keeps_their_features() -> None:
     layer = FeaturePropagation(3, 2, (4,)).eval()
     points, coarse, fine = torch.rand(1, 9, 3), torch.randn(1, 9, 3), torch.randn(1, 9, 2)
     torch.testing.assert_close(layer(points, fine, points, coarse), layer.mlp(torch.cat([coarse, fine], dim=-1)))
@@ -67,7 +67,7 @@ def test_seeds_are_the_farthest_points_at_the_second_levels_number() -> None:
     assert features.shape == (2, 16, 11)
 
 
-def test_a_scene_is_encoded_alike_wherever_it_is_and_whatever_stands_beside_it_in_the_batch() -> None:
+def test_the_encoding_of_a_scene_does_not_depend_on_its_position_or_the_batch() -> None:
     encoder = tiny()
     points, features = torch.rand(2, 200, 3), torch.randn(2, 200, 2)
     _, _, together = encoder(points, features)
@@ -81,5 +81,5 @@ def test_a_scene_of_fewer_points_than_centres_is_encoded() -> None:
 
 
 def test_levels_must_shrink() -> None:
-    with pytest.raises(ValueError, match=r"ever fewer centres, got \[8, 16, 32\]"):
+    with pytest.raises(ValueError, match=r"decreasing centres, got \[8, 16, 32\]"):
         PointNet2(2, LEVELS[::-1], (4, 4))

@@ -1,4 +1,4 @@
-"""Text encoders: padding and company change nothing."""
+"""Text encoders: invariance to padding and batching, and frozen weights."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformers = pytest.importorskip("transformers")
     folder = tmp_path_factory.mktemp("bert")
     words = "[PAD] [UNK] [CLS] [SEP] [MASK] what is left of the chair ?".split()
-    (folder / "vocab.txt").write_text("\n".join(words))
-    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    transformers.BertTokenizerFast({word: i for i, word in enumerate(words)}).save_pretrained(folder)
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     transformers.BertModel(transformers.BertConfig(vocab_size=len(words), **sizes)).save_pretrained(folder)
     return folder
@@ -37,7 +36,7 @@ def encoder(request: pytest.FixtureRequest, bert: Path) -> TextEncoder:
     return lstm() if request.param == "lstm" else TransformerText(bert, dim=8).eval()
 
 
-def test_a_text_is_read_alike_whatever_stands_beside_it(encoder: TextEncoder) -> None:
+def test_the_encoding_of_a_text_does_not_depend_on_the_batch(encoder: TextEncoder) -> None:
     together = encoder(encoder.batch(TEXTS))
     for row, text in enumerate(TEXTS):
         alone = encoder(encoder.batch([text]))
@@ -47,7 +46,7 @@ def test_a_text_is_read_alike_whatever_stands_beside_it(encoder: TextEncoder) ->
     assert together.values.isfinite().all()
 
 
-def test_packing_equals_running_each_text_by_itself() -> None:
+def test_packing_equals_encoding_each_text_separately() -> None:
     model = lstm()
     batch = model.batch(TEXTS)
     packed = model(batch)
@@ -70,12 +69,12 @@ def test_unknown_words_are_zeros_that_are_not_trained_unless_vectors_are_given()
     assert [n for n, p in given.named_parameters() if p.grad is None] == ["words.weight"]
 
 
-def test_as_many_vectors_as_numbers_are_wanted() -> None:
+def test_a_wrong_number_of_vectors_is_refused() -> None:
     with pytest.raises(ValueError, match="expected 8 word vectors, got 7"):
         lstm(vectors=torch.zeros(7, 6))
 
 
-def test_a_frozen_transformer_stays_as_it_is_and_a_free_one_learns(bert: Path) -> None:
+def test_a_frozen_transformer_does_not_change_and_another_learns(bert: Path) -> None:
     frozen, free = TransformerText(bert, dim=8).train(), TransformerText(bert, dim=8, frozen=False).train()
     assert not frozen.encoder.training
     assert free.encoder.training
@@ -86,7 +85,7 @@ def test_a_frozen_transformer_stays_as_it_is_and_a_free_one_learns(bert: Path) -
     assert free.encoder.embeddings.word_embeddings.weight.grad.any()
 
 
-def test_a_folder_that_holds_no_text_encoder_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_a_text_encoder_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     with pytest.raises(InputError, match=r"found no config\.json"):
         TransformerText(tmp_path)
@@ -95,8 +94,8 @@ def test_a_folder_that_holds_no_text_encoder_is_one_sentence(tmp_path: Path) -> 
         TransformerText(tmp_path)
 
 
-def test_a_tokenizer_that_gives_an_empty_text_nothing_is_refused(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tokenizer_without_a_token_for_an_empty_text_is_refused(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     transformers = pytest.importorskip("transformers")
     monkeypatch.setattr(transformers.BertTokenizerFast, "__call__", lambda *_: {"input_ids": []})
-    with pytest.raises(InputError, match="that gives an empty text a token too"):
+    with pytest.raises(InputError, match="at least one token for an empty text"):
         TransformerText(bert)

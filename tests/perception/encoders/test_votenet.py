@@ -1,4 +1,4 @@
-"""VoteNet: its published sizes, and what follows from its definition."""
+"""VoteNet: its published sizes and properties of its definition."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_boxes_move_with_the_scene(scenes) -> None:
     torch.testing.assert_close(there.boxes[..., 3:], here.boxes[..., 3:], rtol=1e-4, atol=1e-4)
 
 
-def test_a_scene_is_seen_alike_whatever_stands_beside_it(scenes) -> None:
+def test_the_detections_of_a_scene_do_not_depend_on_the_batch(scenes) -> None:
     model = tiny()
     together, alone = model(*scenes), model(scenes[0][1:], scenes[1][1:])
     for name, value in vars(alone).items():
@@ -65,14 +65,14 @@ def test_a_scene_is_seen_alike_whatever_stands_beside_it(scenes) -> None:
             torch.testing.assert_close(getattr(together, name)[1:], value, msg=name)
 
 
-def test_proposals_stand_on_votes_and_their_features_are_finite(scenes) -> None:
+def test_proposals_are_clusters_of_votes_with_finite_features(scenes) -> None:
     found = tiny()(*scenes)
     assert (torch.cdist(found.clusters, found.votes).amin(-1) < 1e-5).all()
     assert found.features.isfinite().all()
     assert torch.equal(found.seeds, scenes[0].gather(1, found.seed_index[..., None].expand(-1, -1, 3)))
 
 
-def test_a_box_is_its_likeliest_classes_mean_size_and_the_residual(scenes) -> None:
+def test_a_box_has_the_mean_size_of_its_most_probable_class_plus_the_residual(scenes) -> None:
     found = tiny()(*scenes)
     boxes, scores = found.boxes.detach().numpy(), found.size_scores.detach().numpy()
     means, residuals = found.mean_sizes.numpy(), found.size_residuals.detach().numpy()
@@ -83,7 +83,7 @@ def test_a_box_is_its_likeliest_classes_mean_size_and_the_residual(scenes) -> No
             np.testing.assert_allclose(boxes[scene, proposal, 3:], np.maximum(size, 0), rtol=1e-5)
 
 
-def test_proposals_are_valid_where_an_object_is_likelier_and_all_are_where_none_is(scenes) -> None:
+def test_proposals_are_valid_if_they_are_objects_and_all_are_valid_if_none_is(scenes) -> None:
     found = tiny()(*scenes)
     objectness = torch.tensor([[[0.0, 1], [1, 0], [0, 2], [1, 0], [1, 0], [1, 0]], [[1.0, 0]] * 6])
     found = replace(found, objectness=objectness)
@@ -91,7 +91,7 @@ def test_proposals_are_valid_where_an_object_is_likelier_and_all_are_where_none_
     assert found.tokens.values is found.features
 
 
-def test_proposals_are_told_what_their_votes_were_named(scenes) -> None:
+def test_class_probabilities_of_the_seeds_are_features_of_their_votes(scenes) -> None:
     model = tiny(named_seeds=True)
     assert model.name is not None
     found = model(*scenes)
@@ -117,7 +117,7 @@ def test_every_parameter_learns(scenes, named_seeds: bool) -> None:
     assert silent == []
 
 
-def test_mean_sizes_are_of_each_class_and_of_all_boxes_where_a_class_has_none() -> None:
+def test_mean_sizes_are_per_class_or_of_all_boxes_for_an_empty_class() -> None:
     sizes = torch.tensor([[1.0, 2, 3], [3, 2, 1], [8, 8, 8]])
     boxes = torch.cat([torch.full((3, 3), 9.0), sizes], dim=1)
     expected = torch.tensor([[2.0, 2, 2], [4, 4, 4], [8, 8, 8]])

@@ -1,4 +1,4 @@
-"""Times forward and backward pass of every regime in a range of sizes: writes readout_times.json beside this file.
+"""Measures forward and backward pass of every regime for a range of sizes; writes readout_times.json beside this file.
 
 Run it on a quiet machine, single-threaded: `OMP_NUM_THREADS=1 python tests/perception/frozen/make_readout_times.py`.
 """
@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from perception.frozen.block import BlockConfig
-from perception.frozen.readout import Regime, read_rows
+from perception.frozen.readout import read_rows
+from perception.frozen.readout_cost import Regime
 from perception.tokens import Readout, Tokens
 
 SMOLLM2 = BlockConfig("llama", 576, 9, 3, 1536, 1e-5)
@@ -47,7 +48,7 @@ CASES = [  # block, then batch, tokens, rows, dim
 
 
 def main(repetitions: int = 5) -> None:
-    """The regimes take turns, so that a change in the machine's load meets all of them; medians of processor time."""
+    """Measures medians of processor time; regimes alternate, so that the machine's load affects all of them equally."""
     torch.set_num_threads(1)
     table = []
     for config, batch, tokens, rows, dim in CASES:

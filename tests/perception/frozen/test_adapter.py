@@ -96,7 +96,7 @@ def test_read_rows_equal_the_gathered_full_output(kind: Any, rows: list[int], la
     torch.testing.assert_close(adapter(tokens, readout), readout.gather(adapter(tokens)))
 
 
-def test_language_adapter_is_its_parts_in_order() -> None:
+def test_language_adapter_applies_its_parts_in_order() -> None:
     adapter = build_adapter(DIM, source=f"{SOURCE}#0,1")
     tokens, readout = make_tokens(), Readout(torch.tensor([[3], [1]]))
     first, second = load_blocks(f"{SOURCE}#0,1").build()
@@ -106,7 +106,7 @@ def test_language_adapter_is_its_parts_in_order() -> None:
     torch.testing.assert_close(adapter(tokens, readout), x @ weight(adapter, "project_out").T)
 
 
-def test_none_gives_the_rows_as_they_are() -> None:
+def test_none_returns_the_rows_unchanged() -> None:
     tokens = make_tokens()
     adapter = build_adapter(DIM, kind="none")
     assert torch.equal(adapter(tokens, Readout.first(tokens)), tokens.values[:, :1])
@@ -121,7 +121,7 @@ def test_mlp_control_is_gelu_then_layer_norm() -> None:
     torch.testing.assert_close(adapter(tokens), expected)
 
 
-def test_post_norm_is_a_choice(tmp_path: Any) -> None:
+def test_post_norm_can_be_chosen(tmp_path: Any) -> None:
     loaded = load_blocks(SOURCE)
     loaded.final_norm["weight"] = torch.full((16,), 3.0)
     write_slice(loaded, tmp_path / "block.safetensors")
@@ -186,7 +186,7 @@ def test_sample_without_valid_tokens_is_finite() -> None:
     assert all(p.grad.isfinite().all() for p in adapter.parameters() if p.grad is not None)
 
 
-def test_printed_adapter_says_where_its_block_came_from() -> None:
+def test_printed_adapter_shows_the_source_of_its_block() -> None:
     text = repr(build_adapter(DIM, source=SOURCE))
     assert "random:16x24x4x2?seed=1#0" in text
     assert isinstance(build_adapter(DIM, source=SOURCE), FrozenBlockAdapter)
@@ -206,7 +206,7 @@ def test_a_matched_input_is_as_large_as_what_the_block_adds_and_is_saved_with_th
     assert "input_gain" in trainable_state_dict(adapter)
 
 
-def test_the_gain_is_applied_to_what_enters_the_projection() -> None:
+def test_the_gain_is_applied_before_the_projection() -> None:
     adapter = build_adapter(8, source="random:32x48x4?seed=0")
     tokens = Tokens(torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool))
     larger = adapter(tokens.replace(3 * tokens.values))

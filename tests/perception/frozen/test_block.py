@@ -70,7 +70,7 @@ def make_tokens(config: BlockConfig, batch: int = 2, tokens: int = 7) -> tuple[T
 
 
 def hugging_face_layer(config: BlockConfig, block: nn.Module, exact_norm: bool) -> nn.Module:
-    """transformers' own layer with the block's weights.
+    """transformers' layer with the block's weights.
 
     Its LLaMA norm drops to float32 even in float64 (as does its "eager" softmax), so PyTorch's norm takes its place
     where 1e-10 is asked.
@@ -223,8 +223,8 @@ def test_half_precision_norm_is_computed_in_float32() -> None:
     [
         (("llama", 10, 3, 3, 8, 1e-5), "heads that divide the width"),
         (("llama", 12, 4, 3, 8, 1e-5), "kv_heads that divide heads"),
-        (("opt", 12, 4, 2, 8, 1e-5), "OPT has one key/value head a head"),
-        (("llama", 12, 4, 2, 8, 1e-5, False), "norms in front"),
+        (("opt", 12, 4, 2, 8, 1e-5), "expected one key/value head per head in OPT"),
+        (("llama", 12, 4, 2, 8, 1e-5, False), "expected pre_norm=True"),
     ],
 )
 def test_impossible_shape_is_named(config: Any, message: str) -> None:

@@ -21,7 +21,7 @@ POST_LN = BlockConfig("opt", 32, 4, 4, 48, 1e-5, pre_norm=False)
 def make_adapter(
     config: BlockConfig = LLAMA, *, dim: int = 6, bias: bool = False, post_norm: str = "unit", residual: bool = False
 ) -> FrozenBlockAdapter:
-    """An adapter whose every number is random."""
+    """An adapter in which all weights are random."""
     norms = {"unit": RMSNorm(32, 1e-6), "final": nn.LayerNorm(32), "none": nn.Identity()}
     adapter = FrozenBlockAdapter(
         nn.Linear(dim, 32, bias), [config.build()], norms[post_norm], nn.Linear(32, dim, bias), residual=residual
@@ -86,7 +86,7 @@ def test_narrow_weights_stay_close_and_are_narrow(precision, error: float, monke
     assert size < whole * (0.51 if precision == "bfloat16" else 0.28)
 
 
-def test_a_device_with_bfloat16_products_gets_the_attention_in_it_too(monkeypatch: pytest.MonkeyPatch):
+def test_attention_is_bfloat16_on_a_device_with_bfloat16_products(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(folded_module, "has_bfloat16_products", lambda _: True)
     torch.manual_seed(0)
     adapter, tokens = build_adapter(16, source="random:128x344x4?seed=1"), make_tokens(4, 20, 16)
@@ -113,7 +113,7 @@ def test_a_tail_of_another_block_is_refused():
 
 
 @pytest.mark.parametrize("kind", ["none", "mlp"])
-def test_what_has_no_language_block_cannot_be_folded(kind):
+def test_an_adapter_without_a_language_block_cannot_be_folded(kind):
     with pytest.raises(InputError, match="one language block"):
         fold(build_adapter(16, kind=kind, source="random:128x344x4"))
 
@@ -124,7 +124,7 @@ def test_a_sample_without_valid_tokens_stays_finite():
     assert folded(tokens).isfinite().all()
 
 
-def test_folding_leaves_the_adapter_as_it_was():
+def test_folding_does_not_change_the_adapter():
     adapter = make_adapter()
     before = {name: value.clone() for name, value in adapter.state_dict().items()}
     fold(adapter, "int8")

@@ -33,7 +33,7 @@ def tokens() -> Tokens:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8", "int8_dynamic"])
 @pytest.mark.parametrize("post_norm", ["unit_rms", "none"])
-def test_what_is_loaded_gives_the_very_numbers_of_what_was_saved(precision, post_norm, tokens: Tokens, tmp_path: Path):
+def test_a_loaded_pipeline_gives_the_same_values_as_the_saved_one(precision, post_norm, tokens: Tokens, tmp_path: Path):
     folded = fold(build_adapter(16, source=SOURCE, post_norm=post_norm), precision)
     loaded = load_folded(save_folded(folded, tmp_path, "forecaster"))
     assert torch.equal(loaded(tokens), folded(tokens))
@@ -51,10 +51,10 @@ def test_pipelines_share_the_tails_file_and_object(adapter: FrozenBlockAdapter, 
     assert torch.equal(loaded[0](tokens), first(tokens))
 
 
-def test_int8_weights_serve_either_kernel(adapter: FrozenBlockAdapter, tmp_path: Path):
+def test_int8_weights_load_for_either_kernel(adapter: FrozenBlockAdapter, tmp_path: Path):
     save_folded(fold(adapter, "int8"), tmp_path, "forecaster")
     assert load_tail(next(tmp_path.glob("block-*")), "int8_dynamic").precision == "int8_dynamic"
-    with pytest.raises(WeightsError, match=r"int8, asked was float32"):
+    with pytest.raises(WeightsError, match=r"expected float32 weights, found int8"):
         load_tail(next(tmp_path.glob("block-*")), "float32")
 
 
@@ -91,7 +91,7 @@ def test_a_missing_tail_is_named(adapter: FrozenBlockAdapter, tmp_path: Path):
         load_folded(path)
 
 
-def test_a_pipelines_file_is_no_tail(adapter: FrozenBlockAdapter, tmp_path: Path):
+def test_a_pipelines_file_is_not_accepted_as_a_tail(adapter: FrozenBlockAdapter, tmp_path: Path):
     with pytest.raises(WeightsError, match="expected a perception-folded-tail"):
         load_tail(save_folded(fold(adapter), tmp_path, "forecaster"))
 
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_written_is_named(adapter: FrozenBlockAdapter, t
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux' account of mapped memory")
 def test_processes_share_one_copy_of_the_tail(tmp_path: Path):
-    """A process that loads and uses 40 MB of weights allocates almost none: they are pages of the file."""
+    """A process that loads and uses 40 MB of weights allocates almost no memory, because it maps the file."""
     save_folded(fold(build_adapter(16, source="random:1024x2752x8")), tmp_path, "p")
     script = f"""
         import torch

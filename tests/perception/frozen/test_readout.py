@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import copy
-import json
-import logging
 import subprocess
 import sys
 import textwrap
@@ -15,14 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
-from torch.utils.flop_counter import FlopCounterMode
 
 from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.block import EVERY_ROW, BlockConfig, LlamaBlock, OptBlock, RMSNorm
-from perception.frozen.readout import Regime, Work, cheapest, multiply_adds, read_rows
+from perception.frozen.readout import read_rows
+from perception.frozen.readout_cost import Regime
 from perception.tokens import Readout, Tokens
 
 few = settings(deadline=None, max_examples=25)
@@ -34,7 +31,7 @@ POST_LN = BlockConfig("opt", 32, 4, 4, 48, 1e-5, pre_norm=False)
 
 @dataclass
 class Case:
-    """A block behind its projection, and what is asked of it."""
+    """A block behind its projection, with tokens and the rows to read."""
 
     block: LlamaBlock | OptBlock
     project_in: nn.Linear
@@ -66,7 +63,7 @@ def make_case(
     rows: int | None = 3,
     seed: int = 0,
 ) -> Case:
-    """A float64 case, every weight random, norms and biases too; rows may pad, and tokens (even all) be invalid."""
+    """A float64 case with random weights, norms and biases included; some rows and some or all tokens are padding."""
     torch.manual_seed(seed)
     block, project_in = config.build().double(), nn.Linear(dim, config.dim, bias).double()
     for parameter in [*block.parameters(), *project_in.parameters()]:
@@ -90,7 +87,7 @@ def configs(draw: st.DrawFn) -> BlockConfig:
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Any block, projection, padding and rows: none to all of the tokens valid, rows repeated and unsorted, or all."""
+    """Any block, projection, padding and rows: none to all tokens valid; all rows, or repeated and unsorted ones."""
     return make_case(
         draw(configs()),
         dim=draw(st.integers(1, 12)),
@@ -237,7 +234,7 @@ def test_several_blocks_equal_the_plain_ones_one_after_another(regime: Regime, c
 
 
 class WidestTensor(TorchDispatchMode):
-    """Remembers how many numbers the largest tensor holds that is made while the mode is on."""
+    """Records the number of elements of the largest tensor created while the mode is active."""
 
     numel = 0
 
@@ -263,7 +260,7 @@ def test_absorbed_readout_makes_no_tensor_as_large_as_the_plain_blocks_input() -
 
 
 @pytest.mark.parametrize("config", [LLAMA, OPT, POST_LN], ids=str)
-def test_less_is_kept_for_the_backward_pass_than_by_the_plain_block(config: BlockConfig) -> None:
+def test_less_memory_is_kept_for_the_backward_pass_than_by_the_plain_block(config: BlockConfig) -> None:
     case = make_case(config, dim=4, bias=True, batch=4, tokens=50, rows=2)
     case.block.requires_grad_(False)
     own = {tensor.untyped_storage().data_ptr() for tensor in case.inputs()}
@@ -357,7 +354,7 @@ DISTRIBUTED = """
         distributed(Tokens(values[mine], valid[mine]), Readout(rows[mine])).square().mean().backward()
         torch.testing.assert_close(adapter.project_in.weight.grad, alone)
     dist.barrier()
-    os._exit(0)  # what is left to do is to end gloo's threads, which now and then aborts the process
+    os._exit(0)  # skips the shutdown of gloo's threads, which occasionally aborts the process
 """
 
 
@@ -368,46 +365,8 @@ def test_two_processes_get_the_gradient_of_one(tmp_path: Path) -> None:
 
 
 def run(program: str, *processes: list[str]) -> None:
-    """Runs a program outside this process, whose shape checks torch's tracers cannot see through."""
+    """Runs a program in another process, because torch's tracers cannot trace the shape checks of this one."""
     command = [sys.executable, "-c", textwrap.dedent(program)]
     running = [subprocess.Popen([*command, *a], stderr=subprocess.PIPE, text=True) for a in processes]
     errors = [process.communicate(timeout=300)[1] for process in running]
     assert all(process.returncode == 0 for process in running), "\n".join(errors)
-
-
-@settings(few, max_examples=8)
-@given(
-    heads_a_group=st.integers(1, 3),
-    sizes=st.tuples(*[st.integers(1, 40)] * 3),
-    dims=st.tuples(st.integers(1, 24), st.integers(1, 12)),
-)
-def test_cost_model_counts_the_multiply_adds_that_torch_counts(
-    heads_a_group: int, sizes: tuple[int, int, int], dims: tuple[int, int]
-) -> None:
-    (batch, tokens, rows), (dim, ffn_dim), kv_heads = sizes, dims, 2
-    width = 4 * kv_heads * heads_a_group
-    config = BlockConfig("llama", width, kv_heads * heads_a_group, kv_heads, ffn_dim, 1e-5)
-    case = make_case(config, dim=dim, batch=batch, tokens=tokens, rows=rows)
-    work = Work(batch, tokens, rows, dim, width, config.heads, kv_heads, 3 * width * ffn_dim)
-    for regime in get_args(Regime):
-        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-            case.read(regime)
-        assert 2 * multiply_adds(work, regime) == counter.get_total_flops()
-
-
-def test_cost_model_picks_the_fastest_regime_of_the_recorded_table_or_one_nearly_as_fast() -> None:
-    table = json.loads(Path(__file__).with_name("readout_times.json").read_text())
-    picked = set()
-    for entry in table:
-        regime, milliseconds = cheapest(Work(*entry["work"])), entry["milliseconds"]
-        assert milliseconds[regime] <= 1.2 * min(milliseconds.values()), entry
-        picked.add(regime)
-    assert picked == set(get_args(Regime))
-
-
-def test_choice_is_logged_once_for_each_regime(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "perception")
-    config = BlockConfig("llama", 40, 4, 4, 60, 1e-5)  # no other test has this shape
-    for tokens, rows in [(50, 1), (60, 1), (1, 1), (50, 1), (2, 2)]:
-        make_case(config, tokens=tokens, rows=rows).read(None)
-    assert [record.getMessage().split(": ")[1] for record in caplog.records] == ["absorbed readout", "full readout"]

@@ -41,7 +41,7 @@ def test_checkpoint_leaves_out_frozen_blocks_and_restores_the_rest(tmp_path: Pat
     assert_equal(fresh.state_dict(), model.state_dict())
 
 
-def test_block_that_was_trained_is_kept_in_the_checkpoint() -> None:
+def test_a_trained_block_is_kept_in_the_checkpoint() -> None:
     model, fresh = make_model(frozen=False), make_model(frozen=False)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -65,7 +65,7 @@ def test_baseline_does_not_load_into_a_model_with_a_block() -> None:
 
 
 @pytest.mark.parametrize("change", ["missing", "surplus", "shape"])
-def test_loading_is_strict_for_everything_else_and_says_what_differs_and_what_to_do(change: str) -> None:
+def test_loading_is_strict_for_everything_else_and_names_the_difference_and_the_cure(change: str) -> None:
     model = make_model()
     state = trainable_state_dict(model)
     if change == "missing":

@@ -1,4 +1,4 @@
-"""MCAN's layers: parity with PyTorch's, and what masks and order must not change."""
+"""MCAN's layers: parity with PyTorch's layers, and invariance to padding and order."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def random_tokens(batch: int, count: int, dim: int, seed: int = 0) -> Tokens:
 
 
 def shortened(tokens: Tokens, row: int) -> Tokens:
-    """One entry of a batch without its padding."""
+    """Returns one entry of a batch without its padding."""
     return Tokens(tokens.values[row : row + 1, tokens.valid[row]], torch.ones(1, int(tokens.valid[row].sum())).bool())
 
 
 @torch.no_grad()
 def give_weights(theirs: nn.Module, ours: GuidedAttention) -> None:
-    """Makes PyTorch's attention compute with our weights."""
+    """Copies our weights to PyTorch's attention."""
     assert isinstance(theirs, nn.MultiheadAttention)
     theirs.in_proj_weight.copy_(torch.cat([ours.query.weight, ours.key_value.weight]))
     theirs.in_proj_bias.copy_(torch.cat([ours.query.bias, ours.key_value.bias]))
@@ -61,7 +61,7 @@ def test_layers_equal_pytorchs_post_norm_encoder_and_decoder_layers() -> None:
         torch.testing.assert_close(ours(tokens, guide).values, expected)
 
 
-def test_padding_of_any_stream_changes_nothing() -> None:
+def test_padding_of_any_input_changes_nothing() -> None:
     fusion = SceneTextFusion(8, heads=2).eval()
     objects, situation, question = (random_tokens(2, count, 8, seed=count) for count in (7, 5, 4))
     together = fusion.guide(objects, *fusion.read(situation, question))
@@ -70,7 +70,7 @@ def test_padding_of_any_stream_changes_nothing() -> None:
         torch.testing.assert_close(together.values[row, together.valid[row]], alone.values[0])
 
 
-def test_objects_change_places_together_with_what_is_known_of_them() -> None:
+def test_permuted_objects_give_permuted_outputs() -> None:
     fusion = SceneTextFusion(8, heads=2).eval()
     objects, situation, question = (random_tokens(2, count, 8, seed=count) for count in (7, 5, 4))
     texts = fusion.read(situation, question)
@@ -79,7 +79,7 @@ def test_objects_change_places_together_with_what_is_known_of_them() -> None:
     torch.testing.assert_close(moved.values, fusion.guide(objects, *texts).values[:, order])
 
 
-def test_each_text_tells_the_objects_something() -> None:
+def test_the_objects_depend_on_each_text() -> None:
     fusion = SceneTextFusion(8, heads=2).eval()
     objects, situation, question = (random_tokens(1, count, 8, seed=count) for count in (7, 5, 4))
     other = random_tokens(1, 5, 8, seed=9)
@@ -105,7 +105,7 @@ def test_heads_must_divide_the_width() -> None:
         GuidedAttention(8, 3, 0.1)
 
 
-def test_a_prior_moves_the_pools_weights() -> None:
+def test_a_prior_shifts_the_pooling_weights() -> None:
     tokens, pool = random_tokens(2, 5, 8), AttentionPool(8, 4).eval()
     prior = torch.zeros(2, 5)
     prior[:, 0] = 50.0

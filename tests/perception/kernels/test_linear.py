@@ -1,4 +1,4 @@
-"""Inference kernels against PyTorch's own linear map."""
+"""Inference kernels, compared with PyTorch's linear layer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from perception.kernels.linear import (
     for_inference,
     frozen_linear,
     inference_linear,
-    suits_frozen,
     suits_onednn,
     with_linears,
 )
@@ -36,11 +35,11 @@ has_onednn = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.backe
     bias=st.booleans(),
     turned=st.booleans(),
 )
-def test_it_is_the_same_map_for_every_number_of_rows(lead, sizes, bias, turned) -> None:
+def test_values_are_those_of_linear_for_every_number_of_rows(lead, sizes, bias, turned) -> None:
     torch.manual_seed(0)
     x, weight = torch.randn(*lead, sizes[0]), torch.randn(sizes[1], sizes[0])
     if turned and len(lead) == 2:
-        x = x.transpose(0, 1)  # rows that do not lie one behind the other
+        x = x.transpose(0, 1)  # rows that are not contiguous
     added = torch.randn(sizes[1]) if bias else None
     with torch.inference_mode():
         out = inference_linear(x, weight, added)
@@ -49,14 +48,14 @@ def test_it_is_the_same_map_for_every_number_of_rows(lead, sizes, bias, turned) 
     torch.testing.assert_close(out.double(), expected, rtol=1e-5, atol=1e-4)
 
 
-def test_many_rows_and_mapped_weights_too() -> None:
+def test_many_rows_and_unaligned_weights_give_the_same_values() -> None:
     x, held = torch.randn(FEW_ROWS + 1, 8), torch.randn(4 * 8 + 1)
     weight = held[1:].view(4, 8)  # at an address that is no multiple of 64, as a file's may be
     with torch.no_grad():
         torch.testing.assert_close(inference_linear(x, weight), F.linear(x, weight), rtol=1e-5, atol=1e-5)
 
 
-def test_where_a_gradient_is_wanted_there_is_one() -> None:
+def test_layers_are_differentiable_if_gradients_are_enabled() -> None:
     layer = for_inference(nn.Linear(3, 2))
     layer(torch.randn(4, 3)).sum().backward()
     assert layer.weight.grad is not None
@@ -70,13 +69,13 @@ def test_autocast_is_obeyed() -> None:
         assert layer(x).dtype == rows_times(x, weight).dtype == torch.bfloat16
 
 
-def test_shapes_that_do_not_fit_are_left_to_pytorch_to_complain_of() -> None:
+def test_shapes_that_do_not_fit_are_left_to_pytorchs_error() -> None:
     with torch.no_grad():
         assert not suits_onednn(torch.randn(4, 3), torch.randn(5, 8))
 
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
-def test_other_types_take_pytorchs_way(kind: torch.dtype) -> None:
+def test_other_types_use_pytorchs_kernel(kind: torch.dtype) -> None:
     x, weight = torch.randn(5, 3, dtype=kind), torch.randn(2, 3, dtype=kind)
     with torch.no_grad():
         assert not suits_onednn(x, weight)
@@ -84,14 +83,14 @@ def test_other_types_take_pytorchs_way(kind: torch.dtype) -> None:
 
 
 @pytest.mark.skipif(not has_onednn, reason="this processor has no AVX-512, or this PyTorch no oneDNN")
-def test_the_fast_kernel_is_taken_where_the_processor_has_it() -> None:
+def test_the_fast_kernel_is_used_if_the_processor_has_it() -> None:
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile, torch.no_grad():
         for_inference(nn.Linear(3, 2))(torch.randn(4, 3))
     assert "mkldnn::_linear_pointwise" in {event.key for event in profile.key_averages()}
 
 
-def test_without_avx512_pytorchs_way_is_taken() -> None:
-    """In a process that is told so before PyTorch starts."""
+def test_without_avx512_pytorchs_kernel_is_used() -> None:
+    """The capability is set for a new process, since PyTorch reads it when it starts."""
     code = (
         "import torch; from perception.kernels.linear import *; torch.set_grad_enabled(False)\n"
         "x, layer = torch.randn(4, 3), nn.Linear(3, 2)\n"
@@ -120,7 +119,7 @@ def test_a_frozen_products_values_and_gradients_are_those_of_a_linear_layer(lead
 
 
 @pytest.mark.skipif(not has_onednn, reason="this processor has no AVX-512, or this PyTorch no oneDNN")
-def test_a_frozen_product_goes_the_fast_way_forwards_and_backwards_and_a_trained_one_does_not() -> None:
+def test_a_frozen_product_uses_the_fast_kernel_forward_and_backward_and_a_trained_one_does_not() -> None:
     def products_of(weight: Tensor) -> int:
         x = torch.randn(4, 3, requires_grad=True)
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
@@ -131,15 +130,15 @@ def test_a_frozen_product_goes_the_fast_way_forwards_and_backwards_and_a_trained
     assert products_of(torch.randn(2, 3, requires_grad=True)) == 0
 
 
-def test_a_frozen_product_says_that_it_is_differentiable_once() -> None:
+def test_a_frozen_product_refuses_to_be_differentiated_twice() -> None:
     x, weight = torch.randn(4, 3, requires_grad=True), torch.randn(2, 3)
-    if suits_frozen(x, weight):
+    if suits_onednn(x, weight):
         (grad,) = torch.autograd.grad(frozen_linear(x, weight).square().sum(), x, create_graph=True)
         with pytest.raises(RuntimeError, match="once_differentiable"):
             grad.sum().backward()
 
 
-def test_linears_may_be_made_pytorchs_own_again() -> None:
+def test_linear_layers_can_be_made_pytorchs_again() -> None:
     module = for_inference(Nested())
     assert type(with_linears(module, nn.Linear).first) is nn.Linear
     assert isinstance(module.first, InferenceLinear)
@@ -156,7 +155,7 @@ class Nested(nn.Module):
         return self.rest(self.first(x))
 
 
-def test_a_module_shares_its_weights_and_stays_as_it_was() -> None:
+def test_an_inference_module_shares_the_weights_of_an_unchanged_module() -> None:
     module = Nested().eval()
     made = for_inference(module)
     assert type(module.first) is nn.Linear

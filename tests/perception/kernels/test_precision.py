@@ -74,14 +74,14 @@ def test_bfloat16_products_are_used_where_the_device_has_them(monkeypatch: pytes
     assert relative_error(out, linear(x)) < 1e-2
 
 
-def test_few_and_many_rows_agree_though_their_kernels_differ():
+def test_kernels_for_few_and_for_many_rows_agree():
     linear = with_precision(make_linear(), "int8")
     x = torch.randn(precision_module.FEW_ROWS + 1, 96)
     assert relative_error(torch.stack([linear(row.unsqueeze(0))[0] for row in x]), linear(x)) < 1e-2
 
 
-def test_seven_bits_where_sums_could_overflow(monkeypatch: pytest.MonkeyPatch):
-    """The largest activation times the largest weight, many times over: what a 16-bit sum of two would cut off."""
+def test_activations_get_seven_bits_where_sums_could_overflow(monkeypatch: pytest.MonkeyPatch):
+    """Sums of the largest activation times the largest weight would saturate 16 bits."""
     linear = make_linear()
     linear.weight.fill_(1.0)
     x = torch.ones(2, 96)
@@ -89,7 +89,7 @@ def test_seven_bits_where_sums_could_overflow(monkeypatch: pytest.MonkeyPatch):
     assert relative_error(with_precision(linear, "int8_dynamic")(x), linear(x)) < 1e-2
 
 
-def test_weights_are_kept_not_copied():
+def test_weights_are_not_copied():
     weight = torch.randn(8, 16)
     whole = with_precision(_holding(weight), "float32")
     assert isinstance(whole, Float32Linear)
@@ -114,8 +114,8 @@ def _holding(weight: Tensor) -> nn.Linear:
 
 @pytest.mark.parametrize("width", [32, 40, 344])
 @pytest.mark.parametrize("offset", [0, 8])
-def test_int8_weights_may_lie_anywhere_and_have_any_width(width: int, offset: int):
-    """PyTorch's kernel for few rows ends the process, or gives other values, where it does not fit (with AVX-512)."""
+def test_int8_weights_may_have_any_address_and_width(width: int, offset: int):
+    """With AVX-512, PyTorch's kernel for few rows crashes or gives wrong values for unsupported weights."""
     torch.manual_seed(0)
     memory = torch.randint(-127, 128, (24 * width + 64,), dtype=torch.int8)
     weight, scale = memory[offset : offset + 24 * width].view(24, width), torch.rand(24)

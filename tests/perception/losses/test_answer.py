@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from perception.heads.answer import SceneAnswers, ViewpointEstimate
+from perception.heads.answer import SceneAnswers
 from perception.losses.answer import AnswerTargets, scene_answer_loss
 from perception.losses.detection import DetectionLoss
+from perception.scenes.viewpoint import ViewpointEstimate
 
 
 def random_answers() -> tuple[SceneAnswers, AnswerTargets]:
@@ -23,7 +24,7 @@ def random_answers() -> tuple[SceneAnswers, AnswerTargets]:
     return SceneAnswers(logits, None, estimate), targets
 
 
-def test_it_equals_the_sum_written_out() -> None:
+def test_the_loss_equals_the_explicit_sum() -> None:
     answers, targets = random_answers()
     loss = scene_answer_loss(answers, targets)
     probability = 1 / (1 + np.exp(-answers.logits.double().numpy()))
@@ -49,7 +50,7 @@ def test_a_rotation_and_its_negative_are_the_same() -> None:
     assert scene_answer_loss(answers, turned).viewpoint == scene_answer_loss(answers, targets).viewpoint
 
 
-def test_detection_weighs_ten_times_and_nothing_is_added_where_it_is_not_known() -> None:
+def test_detection_has_weight_ten_and_missing_parts_add_nothing() -> None:
     answers, targets = random_answers()
     answers = replace(answers, viewpoint=None)
     vote, objectness, box, semantic = torch.tensor([1.0, 2.0, 3.0, 4.0])
@@ -60,14 +61,14 @@ def test_detection_weighs_ten_times_and_nothing_is_added_where_it_is_not_known()
     assert (both.total - alone.total).item() == pytest.approx(10 * (1 + 0.5 * 2 + 3 + 0.1 * 4), rel=1e-6)
 
 
-def test_without_any_located_asker_the_viewpoint_costs_nothing() -> None:
+def test_without_a_located_asker_the_viewpoint_loss_is_zero() -> None:
     answers, targets = random_answers()
     loss = scene_answer_loss(answers, replace(targets, located=torch.zeros(4, dtype=torch.bool)))
     assert loss.viewpoint is not None
     assert loss.viewpoint.item() == 0
 
 
-def test_answers_that_compete_cost_their_softmax() -> None:
+def test_competing_answers_have_a_softmax_cross_entropy() -> None:
     answers, targets = random_answers()
     loss = scene_answer_loss(replace(answers, one_answer=True), targets)
     logits, scores = answers.logits.double().numpy(), targets.scores.double().numpy()

@@ -1,4 +1,4 @@
-"""Detection losses against sums written out, and at their ends."""
+"""Detection losses, compared with explicit sums and at their extremes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def random_scenes(seed: int = 0) -> SceneBatch:
 
 
 def random_detections(scenes: SceneBatch, seed: int = 1) -> Detections:
-    """Four seeds and five proposals a scene: two near boxes, others anywhere."""
+    """Four seeds and five proposals per scene: two near boxes, others anywhere."""
     rng = torch.Generator().manual_seed(seed)
 
     def noise(*shape: int) -> torch.Tensor:
@@ -64,7 +64,7 @@ def huber(error: np.ndarray) -> np.ndarray:
 
 
 def written_out(found: Detections, scenes: SceneBatch) -> dict[str, float]:
-    """The losses proposal by proposal."""
+    """Computes the losses proposal by proposal."""
     f = {name: value.double().numpy() for name, value in vars(found).items() if value is not None}
     parts: dict[str, list[float]] = {n: [] for n in "vote objectness to_box to_proposal size_etc semantic".split()}
     for scene in range(len(scenes.points)):
@@ -96,7 +96,7 @@ def written_out(found: Detections, scenes: SceneBatch) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_losses_equal_their_sums_written_out(seed: int) -> None:
+def test_the_losses_equal_explicit_sums(seed: int) -> None:
     scenes = random_scenes(seed)
     found = random_detections(scenes, seed + 100)
     loss = detection_loss(found, scenes)
@@ -109,7 +109,7 @@ def test_the_losses_equal_their_sums_written_out(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_named_seeds_are_taught_the_class_of_the_object_they_lie_on(seed: int) -> None:
+def test_seeds_are_trained_with_the_class_of_the_object_they_lie_on(seed: int) -> None:
     scenes = random_scenes(seed)
     owners = torch.randint(3, (2, 12), generator=torch.Generator().manual_seed(seed))
     owners[1] = 0  # its only box
@@ -132,7 +132,7 @@ def test_named_seeds_are_taught_the_class_of_the_object_they_lie_on(seed: int) -
     assert without.seed_semantic is None
 
 
-def test_what_is_found_exactly_costs_nothing() -> None:
+def test_exact_detections_have_no_loss() -> None:
     scenes = random_scenes()
     scenes = replace(scenes, boxes_valid=torch.ones(2, 3, dtype=torch.bool))
     found = random_detections(scenes)
@@ -154,7 +154,7 @@ def test_what_is_found_exactly_costs_nothing() -> None:
     assert detection_loss(exact, scenes).total.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_a_room_without_boxes_teaches_that_nothing_is_an_object() -> None:
+def test_in_a_room_without_boxes_no_proposal_is_an_object() -> None:
     scenes = random_scenes()
     empty = replace(
         scenes,
@@ -174,7 +174,7 @@ def test_a_room_without_boxes_teaches_that_nothing_is_an_object() -> None:
     assert (gradient[..., 1] > 0).all()
 
 
-def test_boxes_that_pad_change_nothing() -> None:
+def test_padding_boxes_change_nothing() -> None:
     scenes = random_scenes()
     found = random_detections(scenes)
     more = replace(
@@ -186,7 +186,7 @@ def test_boxes_that_pad_change_nothing() -> None:
     assert vars(detection_loss(found, more)) == vars(detection_loss(found, scenes))
 
 
-def test_naming_objects_weighs_as_it_is_told() -> None:
+def test_the_semantic_weight_scales_the_class_losses() -> None:
     scenes = random_scenes()
     found = random_detections(scenes)
     usual, heavy = detection_loss(found, scenes), detection_loss(found, scenes, semantic_weight=1.0)

@@ -1,4 +1,4 @@
-"""The forecasting loss, by hand."""
+"""The forecasting loss, compared with values computed by hand."""
 
 import math
 
@@ -51,7 +51,7 @@ def test_agents_count_by_their_weights_and_padding_does_not() -> None:
     assert trajectory_loss(three, truths, valid, torch.zeros(3)).total(1.0) == 0
 
 
-def test_the_expected_end_error_teaches_probabilities_but_not_trajectories() -> None:
+def test_the_expected_end_error_trains_probabilities_but_not_trajectories() -> None:
     modes, truth = two_modes()
     trajectories = modes.trajectories.clone().requires_grad_()
     logits = torch.zeros(1, 2, requires_grad=True)

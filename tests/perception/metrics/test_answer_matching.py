@@ -1,4 +1,4 @@
-"""The three rules of the field, against what the published scripts do."""
+"""The three published rules, compared with the published scripts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PUBLISHED_CLEANING = {
     "behine me: chai": "behind me: chair",
     "the 1st": "the 1st",
 }
-"""What SQA3D's LLM/eval_sqa3d_llm.py (equal to LEO's data_utils.py) makes of these, run by us."""
+"""Outputs of SQA3D's LLM/eval_sqa3d_llm.py (equal to LEO's data_utils.py), which we ran."""
 
 
 @pytest.mark.parametrize("text", PUBLISHED_CLEANING)
@@ -55,7 +55,7 @@ def test_answers_are_cleaned_as_by_the_published_script(text: str) -> None:
         ("TV", "TV", True, True, True),
     ],
 )
-def test_each_rule_has_its_own_idea_of_right(
+def test_the_rules_differ_as_the_published_scripts_do(
     answer: str, truth: str, cleaned: bool, refined: bool, lenient: bool
 ) -> None:
     rules = (matches_cleaned, matches_refined, matches_lenient)
@@ -65,11 +65,11 @@ def test_each_rule_has_its_own_idea_of_right(
 
 @pytest.mark.parametrize("answer", ["", "  ", "?!", "."])
 @pytest.mark.parametrize("rule", [matches_cleaned, matches_refined, matches_lenient])
-def test_an_answer_that_says_nothing_is_wrong_under_every_rule(answer: str, rule) -> None:
+def test_an_empty_answer_is_wrong_under_every_rule(answer: str, rule) -> None:
     assert not rule(answer, ["yes", ""])
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.text(alphabet="ab 1'.-the", max_size=8), st.text(alphabet="ab 1'.-the", max_size=8))
-def test_what_is_right_after_cleaning_is_right_by_the_refined_rule(answer: str, truth: str) -> None:
+def test_an_answer_right_after_cleaning_is_right_by_the_refined_rule(answer: str, truth: str) -> None:
     assert matches_refined(answer, [truth]) or not matches_cleaned(answer, [truth])

@@ -34,7 +34,7 @@ def test_groups_of_one_row_are_rows() -> None:
     np.testing.assert_allclose(grouped, plain, rtol=0, atol=1e-12)
 
 
-def test_equal_rows_within_groups_leave_as_much_doubt_as_one_row_a_group() -> None:
+def test_equal_rows_within_groups_give_the_interval_of_one_row_per_group() -> None:
     single = np.random.default_rng(3).normal(size=(40, 1))
     one = bootstrap_interval(single, seed=0)
     repeated = bootstrap_interval(np.repeat(single, 25, axis=0), seed=0, groups=np.repeat(np.arange(40), 25))
@@ -43,7 +43,7 @@ def test_equal_rows_within_groups_leave_as_much_doubt_as_one_row_a_group() -> No
     assert (narrow[1] - narrow[0])[0] < 0.3 * (one[1] - one[0])[0]
 
 
-def test_large_groups_weigh_as_much_as_they_hold() -> None:
+def test_groups_are_weighted_by_their_size() -> None:
     rows = np.concatenate([np.zeros((90, 1)), np.ones((10, 1))])
     low, high = bootstrap_interval(rows, seed=0, groups=np.repeat([7, 3], [90, 10]))
     assert (low[0], high[0]) == (0.0, 1.0)

@@ -8,7 +8,7 @@ from perception.metrics.consistency import forecast_consistency
 
 
 def straight(*speeds: float, start: float = 0.0, steps: int = 4) -> np.ndarray:
-    """One agent that is at `start` now, a mode for each speed in metres a step, along x."""
+    """One agent at `start`, with a mode along x for each speed in metres per step."""
     along = start + np.outer(speeds, np.arange(1, steps + 1))
     return np.stack([along, np.zeros_like(along)], axis=-1)[None]
 
@@ -20,7 +20,7 @@ def test_the_same_futures_a_step_later_are_consistent() -> None:
     assert (result.most_likely.tolist(), result.best_matching.tolist()) == ([0.0], [0.0])
 
 
-def test_a_flip_of_probabilities_shows_in_the_most_likely_mode_alone() -> None:
+def test_a_change_of_probabilities_affects_only_the_most_likely_mode() -> None:
     """Steps 2, 3, 4 of 2 m a step are 4, 6, 8 m; of 1 m a step from 2 m they are 3, 4, 5 m: 1, 2 and 3 m apart."""
     before, now = straight(2, 1), straight(2, 1, start=2.0)
     result = forecast_consistency(before, np.array([[0.6, 0.4]]), now, np.array([[0.4, 0.6]]))
@@ -28,7 +28,7 @@ def test_a_flip_of_probabilities_shows_in_the_most_likely_mode_alone() -> None:
     np.testing.assert_allclose(result.best_matching, [1.0])  # 2, 3, 4 m of the slow mode before: 1 m from 3, 4, 5
 
 
-def test_a_shift_of_everything_shows_in_both() -> None:
+def test_a_shift_of_all_modes_affects_both_distances() -> None:
     before, now = straight(2, 1), straight(2, 1, start=2.0) + np.array([0.0, 5.0])
     result = forecast_consistency(before, np.array([[0.6, 0.4]]), now, np.array([[0.6, 0.4]]))
     assert (result.most_likely.tolist(), result.best_matching.tolist()) == ([5.0], [5.0])
@@ -40,7 +40,7 @@ def test_forecasts_that_are_two_steps_apart_share_two_steps_less() -> None:
     assert result.most_likely.tolist() == [1.0]
 
 
-def test_forecasts_without_a_common_moment_are_refused() -> None:
+def test_forecasts_without_a_common_step_are_refused() -> None:
     one = np.ones((1, 1))
     with pytest.raises(InputError, match="less than their 4 steps apart, got 4"):
         forecast_consistency(straight(2), one, straight(2), one, steps_apart=4)

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from av2.datasets.motion_forecasting.eval import metrics as av2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +39,7 @@ ORIGIN = np.zeros((1, 2, 2))
 )
 @settings(max_examples=60, deadline=None)
 def test_scores_are_bit_equal_to_av2(seed, agents, modes, steps, k):
+    av2 = pytest.importorskip("av2.datasets.motion_forecasting.eval.metrics")
     trajectories, probabilities, truth = random_forecast(seed, agents, modes, steps)
     scores = score_forecast(trajectories, probabilities, truth, k)
     for a in range(agents):
@@ -67,7 +67,7 @@ def test_scores_of_one_agent_by_hand():
     assert scores.p_min_ade[0] == pytest.approx(0.75 + np.log(4.0))
 
 
-def test_the_two_min_ade_rules_differ_where_the_best_endpoint_has_the_worse_way():
+def test_the_two_min_ade_rules_differ_if_the_best_endpoint_has_the_larger_ade():
     detour_to_a_good_end = [[0.0, 10.0], [0.0, 0.5]]
     close_all_along = [[0.0, 0.0], [0.0, 1.0]]
     scores = score_forecast(np.array([[detour_to_a_good_end, close_all_along]]), np.array([[0.5, 0.5]]), ORIGIN, k=6)
@@ -96,7 +96,7 @@ def test_an_endpoint_exactly_two_metres_off_is_a_hit():
     assert missed.miss[0]
 
 
-def test_an_improbable_best_mode_pays_at_most_the_penalty_of_five_per_cent():
+def test_the_penalty_of_an_improbable_best_mode_is_capped_at_five_per_cent():
     scores = score_forecast(straight_modes(1.0, 9.0), np.array([[0.0, 1.0]]), ORIGIN, k=6)
     assert scores.p_min_fde[0] == pytest.approx(1.0 - np.log(0.05))
 
@@ -121,7 +121,7 @@ def test_a_forecast_that_is_not_finite_is_refused(bad):
 
 
 @pytest.mark.parametrize("bad", [[0.9, 0.2], [1.2, -0.2], [np.nan, 1.0]])
-def test_probabilities_that_are_no_distribution_are_refused(bad):
+def test_probabilities_that_are_not_a_distribution_are_refused(bad):
     with pytest.raises(InputError, match=r"agent row 0: expected probabilities .* that sum to 1"):
         score_forecast(straight_modes(1.0, 2.0), np.array([bad]), ORIGIN, k=6)
 
@@ -169,7 +169,7 @@ def test_agents_with_gaps_in_their_future_are_counted_and_not_scored(make_scenar
     assert (metrics["agents"], metrics["incomplete"], metrics["incomplete_focal"]) == (2, 1, 0)
 
 
-def test_an_incomplete_focal_agent_is_counted_apart(make_scenario):
+def test_an_incomplete_focal_agent_is_counted_separately(make_scenario):
     whole, broken = make_scenario("whole"), make_scenario("broken")
     valid = broken.agents.valid.copy()
     valid[broken.focal, -1] = False

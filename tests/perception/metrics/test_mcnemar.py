@@ -32,7 +32,7 @@ def test_questions_are_counted_by_who_answered_them() -> None:
     assert hits.interval[0] < 0.2 < hits.interval[1]
 
 
-def test_a_system_cannot_be_told_from_itself() -> None:
+def test_a_system_does_not_differ_from_itself() -> None:
     hits = np.array([True, False])
     same = PairedHits.count(hits, hits, np.arange(2))
     assert (same.p_value, same.difference, same.interval, same.told_apart) == (1.0, 0.0, (0.0, 0.0), False)
@@ -45,7 +45,7 @@ def test_two_systems_are_told_apart_only_where_test_and_scenes_agree() -> None:
     assert not paired(12, 10).told_apart
 
 
-def test_a_gain_in_one_scene_alone_leaves_the_scenes_in_doubt() -> None:
+def test_a_gain_in_a_single_scene_is_not_significant_over_scenes() -> None:
     scenes = np.repeat(np.arange(10), 20)
     first, second = scenes == 3, np.zeros(200, dtype=bool)
     hits = PairedHits.count(first, second, scenes)

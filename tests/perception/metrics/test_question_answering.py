@@ -61,7 +61,7 @@ def test_true_answers_are_right_by_every_rule() -> None:
     assert scores["interval"]["em1"] == [1.0, 1.0]
 
 
-def test_exact_match_asks_for_the_very_string_and_says_what_cleaning_would_give() -> None:
+def test_exact_match_requires_the_same_string_and_the_cleaned_match_does_not() -> None:
     table = score_answers(QUESTIONS, {2: ["a tv."]}, VOCABULARY)
     scores = row(table, 2)
     assert (scores["em1"], scores["em1_cleaned"], scores["refined"], scores["lenient"]) == (0, 1, 1, 1)
@@ -76,7 +76,7 @@ def test_the_tenth_ranked_answer_counts_for_em10_and_the_eleventh_does_not() -> 
     assert table.as_json()["most_ranked"] == 10
 
 
-def test_unknown_is_right_only_as_a_class_and_only_where_no_class_is_right() -> None:
+def test_unknown_is_right_only_as_a_class_and_only_if_no_other_class_is_right() -> None:
     table = score_answers(QUESTIONS, {1: ["unknown"], 4: ["no", "unknown"], 3: ["unknown", "two"]}, VOCABULARY)
     assert row(table, 1)["em1_unknown"] == row(table, 1)["em10_unknown"] == 0
     assert (row(table, 4)["em10"], row(table, 4)["em1_unknown"], row(table, 4)["em10_unknown"]) == (0, 0, 1)
@@ -84,7 +84,7 @@ def test_unknown_is_right_only_as_a_class_and_only_where_no_class_is_right() -> 
     assert table.as_json()["unknown_as_class"] == {"em1": 0.0, "em10": 0.5}
 
 
-def test_without_a_vocabulary_nothing_is_said_about_what_is_outside_it() -> None:
+def test_without_a_vocabulary_the_numbers_about_it_are_none() -> None:
     scores = score_answers(QUESTIONS, {4: ["unknown"]}, None).as_json()
     assert scores["out_of_vocabulary"] is None
     assert scores["unknown_as_class"] is None
@@ -112,7 +112,7 @@ def test_types_that_do_not_occur_are_left_out_and_the_others_add_up() -> None:
 
 @settings(deadline=None, max_examples=10)
 @given(st.lists(st.sampled_from(["yes", "TV", "two", "unknown", "Yes", ""]), min_size=4, max_size=4))
-def test_each_looser_rule_is_at_least_as_high_and_types_average_to_the_whole(answers: list[str]) -> None:
+def test_each_looser_rule_scores_at_least_as_high_and_types_average_to_the_whole(answers: list[str]) -> None:
     table = score_answers(QUESTIONS, {i + 1: [answer] for i, answer in enumerate(answers)}, VOCABULARY)
     scores = table.as_json()
     assert scores["em1"] <= scores["em1_cleaned"] <= scores["refined"]
@@ -122,7 +122,7 @@ def test_each_looser_rule_is_at_least_as_high_and_types_average_to_the_whole(ans
     assert set(np.unique(table.hits)) <= {0.0, 1.0}
 
 
-def test_nothing_to_score_and_nothing_to_score_with_are_refused() -> None:
+def test_missing_questions_and_missing_true_answers_are_refused() -> None:
     with pytest.raises(InputError, match="expected questions, got none"):
         score_answers([], {}, VOCABULARY)
     with pytest.raises(InputError, match="question 1: expected a true answer"):

@@ -23,7 +23,7 @@ def make_scene(seed: int = 0, *, points: int = 300, objects: int = 5) -> Scene:
     rng = np.random.default_rng(seed)
     xyz = rng.normal(0, 2, (points, 3)).astype(np.float32)
     instance = rng.integers(0, objects + 2, points)
-    instance[: objects + 1] = np.arange(objects + 1)  # each has a point; the last but one is a floor, without a box
+    instance[: objects + 1] = np.arange(objects + 1)  # every id has a point; the last one has no box, like a floor
     ids = 1 + rng.permutation(objects)
     return Scene(
         id="s",
@@ -52,7 +52,7 @@ def test_every_vote_ends_at_the_centre_of_the_box_of_its_points(seed: int, mirro
     assert np.any(np.all(inside, axis=-1), axis=1)[sample.votes_valid].all()
 
 
-def test_a_scene_that_stays_keeps_its_boxes_and_repeats_under_a_seed() -> None:
+def test_an_unmoved_scene_keeps_its_boxes_and_the_sample_repeats_with_its_seed() -> None:
     scene = make_scene()
     one, other = (sample_scene(scene, np.random.default_rng(7), count=100) for _ in range(2))
     np.testing.assert_array_equal(one.boxes, scene.boxes)
@@ -60,7 +60,7 @@ def test_a_scene_that_stays_keeps_its_boxes_and_repeats_under_a_seed() -> None:
     assert len(np.unique(one.points, axis=0)) == 100
 
 
-def test_a_small_scan_repeats_points_to_make_up_the_number() -> None:
+def test_a_small_scan_repeats_points_up_to_the_count() -> None:
     assert sample_scene(make_scene(points=20, objects=2), np.random.default_rng(0), count=64).points.shape == (64, 3)
 
 
@@ -71,7 +71,7 @@ def test_boxes_beyond_the_limit_are_left_out_with_their_votes() -> None:
     assert sample.votes_valid.sum() == np.isin(scene.instance, scene.box_instances[:MAX_BOXES]).sum()
 
 
-def test_colours_are_normalised_once_unless_the_published_bug_is_wanted() -> None:
+def test_colours_are_normalised_once_except_with_the_published_bug() -> None:
     points, colors = np.zeros((2, 3), np.float32), np.array([[110, 97, 84], [255, 0, 0]], np.uint8)
     expected = (colors - np.array([109.8, 97.2, 83.8])) / 256
     np.testing.assert_allclose(point_features(points, colors)[:, :3], expected, atol=1e-6)
@@ -95,12 +95,12 @@ def test_height_is_measured_from_the_floor_of_the_whole_scan(real_data: Path) ->
         assert points[:, 2] - height == pytest.approx(np.full(len(points), floor), abs=1e-6)
 
 
-def test_the_last_of_the_18_classes_takes_what_the_others_leave() -> None:
+def test_the_last_of_the_18_classes_is_others() -> None:
     assert len(BOX_CLASSES) == 18
     np.testing.assert_array_equal(box_classes(np.array([3, 36, 24, 39, 35, 40])), [0, 16, 12, 17, 17, 17])
 
 
-def test_a_batch_pads_boxes_and_says_which_are_real() -> None:
+def test_a_batch_pads_boxes_and_masks_the_padding() -> None:
     samples = [sample_scene(make_scene(objects=n), np.random.default_rng(n), count=50) for n in (3, 5)]
     batch = collate_scenes(samples)
     assert batch.features.shape == (2, 50, 4)

@@ -6,14 +6,14 @@ from perception.errors import InputError
 from perception.texts.answers import UNKNOWN, AnswerVocabulary
 
 
-def test_every_class_but_the_last_has_its_answer_and_back() -> None:
+def test_class_of_and_answer_of_are_inverses() -> None:
     vocabulary = AnswerVocabulary(("yes", "no", "TV"))
     assert len(vocabulary) == 4
     assert [vocabulary.class_of(vocabulary.answer_of(index)) for index in range(4)] == [0, 1, 2, 3]
     assert vocabulary.answer_of(3) == UNKNOWN
 
 
-def test_an_answer_that_it_lacks_is_of_the_last_class() -> None:
+def test_an_answer_outside_the_vocabulary_has_the_last_class() -> None:
     vocabulary = AnswerVocabulary(("yes", "no"))
     assert vocabulary.class_of("perhaps") == vocabulary.class_of("Yes") == 2
     assert "perhaps" not in vocabulary

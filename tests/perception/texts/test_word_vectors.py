@@ -31,14 +31,14 @@ def test_words_may_hold_spaces_and_odd_line_ends(write) -> None:
         np.testing.assert_array_equal(vectors.vector_of[". ."], np.array([4, 5, 6], dtype=np.float32))
 
 
-def test_a_vocabularys_table_has_the_unknown_words_vector_first_and_where_a_word_is_missing(write) -> None:
+def test_the_table_has_the_unknown_words_vector_first_and_for_missing_words(write) -> None:
     vectors = read_word_vectors(write(LINES), wanted=["chair", "sofa"])
     assert set(vectors.vector_of) == {"chair", "unk"}
     table = vectors.table(Vocabulary(("sofa", "chair")))
     np.testing.assert_array_equal(table, np.array([[7, 8, 9], [7, 8, 9], [-0.5, 0.01, 0]], dtype=np.float32))
 
 
-def test_without_an_unknown_words_vector_the_mean_stands_for_it(write) -> None:
+def test_without_a_vector_for_unknown_words_the_mean_is_used(write) -> None:
     vectors = read_word_vectors(write(["a 1 2", "b 3 6"]))
     np.testing.assert_array_equal(vectors.unknown, [2, 4])
 
@@ -54,12 +54,12 @@ def test_without_an_unknown_words_vector_the_mean_stands_for_it(write) -> None:
         ([], "line 1: expected a word and its vector"),
     ],
 )
-def test_a_broken_file_is_one_sentence_with_its_line(write, lines: list[str], complaint: str) -> None:
+def test_a_broken_file_is_refused_with_its_line(write, lines: list[str], complaint: str) -> None:
     with pytest.raises(InputError, match=complaint):
         read_word_vectors(write(lines))
 
 
-def test_what_is_no_such_file_is_named(write, tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_refused(write, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a GloVe text file, found none"):
         read_word_vectors(tmp_path / "nowhere")
     (tmp_path / "glove.zip").write_bytes(b"PK\x03\x04 \xff\xfe 1 2\n")

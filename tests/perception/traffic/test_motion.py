@@ -15,7 +15,7 @@ STEPS, PRESENT = 30, 19
     valid=hnp.arrays(bool, (1, STEPS), elements=st.booleans()),
 )
 def test_uniform_motion_is_recovered_through_any_gaps(direction: float, speed: float, valid: np.ndarray) -> None:
-    """At 2.5 m/s a metre takes four steps; where it is known, it is right."""
+    """At 2.5 m/s a metre takes four steps, so the heading is known only later."""
     velocity = speed * np.array([np.cos(direction), np.sin(direction)])
     position = (np.arange(STEPS)[None, :, None] * 0.1 * velocity) * valid[..., None]
     heading, known = causal_heading(position, valid, PRESENT)
@@ -47,7 +47,7 @@ def test_the_heading_is_held_while_an_agent_stands() -> None:
     assert np.abs(heading).max() < 0.2
 
 
-def test_of_an_agent_that_never_moved_no_heading_is_known_and_the_velocity_is_near_zero() -> None:
+def test_an_agent_that_never_moved_has_no_heading_and_almost_no_velocity() -> None:
     position = np.random.default_rng(0).normal(0, 0.05, (1, STEPS, 2))
     valid = np.ones((1, STEPS), bool)
     assert not causal_heading(position, valid, PRESENT)[1].any()

@@ -20,7 +20,7 @@ def read(path: Path) -> Scenario:
     return read_argoverse1(path, path.parents[2] / "map_files")
 
 
-def test_a_scene_is_the_agent_the_av_and_the_others_on_one_clock(argoverse1: Path) -> None:
+def test_a_scene_holds_the_agent_the_av_and_the_others_at_common_steps(argoverse1: Path) -> None:
     scenario = read(argoverse1 / "val" / "data" / "1.csv")
     agents = scenario.agents
     assert (scenario.id, scenario.source, scenario.city) == ("1", "argoverse1", "PIT")
@@ -31,7 +31,7 @@ def test_a_scene_is_the_agent_the_av_and_the_others_on_one_clock(argoverse1: Pat
     assert agents.scored.tolist() == [True, True, True, False]
 
 
-def test_a_track_that_ends_before_the_present_stays_with_its_gap_masked(argoverse1: Path) -> None:
+def test_a_track_that_ends_before_the_present_is_kept_and_masked(argoverse1: Path) -> None:
     agents = read(argoverse1 / "val" / "data" / "1.csv").agents
     assert agents.valid[3].sum() == 6
     assert (agents.position[3, 6:] == 0).all()
@@ -64,7 +64,7 @@ def test_rows_in_any_order_give_the_same_scene(write_scene: WriteScene, scene_ro
         np.testing.assert_array_equal(getattr(straight.agents, name), getattr(shuffled.agents, name))
 
 
-def test_the_history_does_not_know_the_future(write_scene: WriteScene, scene_rows: list[str]) -> None:
+def test_the_history_does_not_depend_on_the_future(write_scene: WriteScene, scene_rows: list[str]) -> None:
     rng = np.random.default_rng(1)
 
     def disturb(row: str) -> str:
@@ -90,16 +90,16 @@ def test_a_test_split_scene_has_no_future_and_scores_the_agent(write_scene: Writ
 
 HEADER = "TIMESTAMP,TRACK_ID,OBJECT_TYPE,X,Y,CITY_NAME"
 FAULTS = {
-    "a missing column": (lambda rows: rows, "TIMESTAMP,TRACK_ID,OBJECT_TYPE,X,LATITUDE,CITY_NAME", "Y missing"),
-    "a NaN": (lambda rows: [*rows[:-1], rows[-1].replace("49.0", "NaN")], HEADER, "column X has missing or infinite"),
-    "an infinity": (lambda rows: [*rows[:-1], rows[-1].replace("49.0", "inf")], HEADER, "column X has missing or inf"),
+    "a missing column": (lambda rows: rows, "TIMESTAMP,TRACK_ID,OBJECT_TYPE,X,LATITUDE,CITY_NAME", "missing: Y"),
+    "a NaN": (lambda rows: [*rows[:-1], rows[-1].replace("49.0", "NaN")], HEADER, "column X has missing or non-finite"),
+    "an infinity": (lambda rows: [*rows[:-1], rows[-1].replace("49.0", "inf")], HEADER, "column X has missing or non-"),
     "text for a number": (lambda rows: [*rows[:-1], rows[-1].replace("49.0", "x")], HEADER, "cannot be parsed"),
     "duplicated rows": (lambda rows: [*rows, rows[30]], HEADER, "has 2 rows for step"),
     "no AGENT": (lambda rows: [r for r in rows if "AGENT" not in r], HEADER, "one track of OBJECT_TYPE AGENT, found 0"),
     "two AGENTs": (lambda rows: [r.replace("OTHERS", "AGENT") for r in rows], HEADER, "OBJECT_TYPE AGENT, found 3"),
     "a truncated end": (lambda rows: rows[: len(rows) // 2], HEADER, "expected 50 time stamps (20 in a test split)"),
     "a row cut short": (lambda rows: [*rows[:-1], rows[-1][:-8]], HEADER, "Expected 6 columns"),
-    "a header alone": (lambda _: [], HEADER, "no rows"),
+    "a header alone": (lambda _: [], HEADER, "expected rows, found none"),
     "an unknown city": (lambda rows: [r.replace("PIT", "NYC") for r in rows], HEADER, "found 'NYC'"),
 }
 

@@ -38,7 +38,7 @@ def test_a_broken_map_is_named_with_the_reason(argoverse1: Path, old: str, new: 
     assert str(path) in str(raised.value)
 
 
-def test_the_real_maps_hold_the_centrelines_of_their_table(real_data: Path, tmp_path: Path) -> None:
+def test_the_real_maps_hold_the_centerlines_of_their_table(real_data: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     spec = importlib.util.spec_from_file_location("unpack_argoverse1", real_data / "unpack_argoverse1.py")

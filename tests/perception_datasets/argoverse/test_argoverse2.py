@@ -5,7 +5,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from av2.datasets.motion_forecasting.scenario_serialization import load_argoverse_scenario_parquet
 
 from perception.traffic.scenario import AgentKind
 from perception_datasets.argoverse.argoverse2 import read_argoverse2
@@ -18,7 +17,8 @@ def parquet_of(folder: Path) -> Path:
 
 
 def assert_equal_to_av2(folder: Path) -> None:
-    ours, theirs = read_argoverse2(folder), load_argoverse_scenario_parquet(parquet_of(folder))
+    av2 = pytest.importorskip("av2.datasets.motion_forecasting.scenario_serialization")
+    ours, theirs = read_argoverse2(folder), av2.load_argoverse_scenario_parquet(parquet_of(folder))
     assert ours.id == theirs.scenario_id
     assert ours.city == theirs.city_name
     assert ours.agents.ids[ours.focal] == theirs.focal_track_id
@@ -98,11 +98,11 @@ FAULTS = {
     "no parquet": (lambda f: parquet_of(f).unlink(), "no such file"),
     "a missing column": (
         lambda f: pq.write_table(pq.read_table(parquet_of(f)).drop_columns(["heading"]), parquet_of(f)),
-        "heading missing",
+        "missing: heading",
     ),
-    "no rows": (lambda f: pq.write_table(pq.read_table(parquet_of(f)).slice(0, 0), parquet_of(f)), "no rows"),
-    "a NaN": (lambda f: change(f, "velocity_x", float("nan")), "velocity_x has missing or infinite values"),
-    "an empty cell": (lambda f: change(f, "track_id", None), "track_id has missing or infinite values"),
+    "no rows": (lambda f: pq.write_table(pq.read_table(parquet_of(f)).slice(0, 0), parquet_of(f)), "expected rows"),
+    "a NaN": (lambda f: change(f, "velocity_x", float("nan")), "velocity_x has missing or non-finite values"),
+    "an empty cell": (lambda f: change(f, "track_id", None), "track_id has missing or non-finite values"),
     "an unknown type": (lambda f: change(f, "object_type", "spaceship"), "lacks 'SPACESHIP'"),
     "a wrong timestep": (lambda f: change(f, "timestep", 500), "expected timesteps from 0 to 109"),
     "a duplicated row": (
@@ -111,7 +111,7 @@ FAULTS = {
         ),
         "has 2 rows for step",
     ),
-    "a focal track that is not there": (lambda f: change(f, "focal_track_id", "nobody"), "expected a track nobody"),
+    "a focal track that is not there": (lambda f: change(f, "focal_track_id", "nobody"), "expected the track nobody"),
     "no map": (lambda f: next(f.glob("*.json")).unlink(), "no such file"),
     "a broken map": (lambda f: next(f.glob("*.json")).write_text('{"lane_segments": {'), "cannot be parsed"),
 }
@@ -125,7 +125,7 @@ def test_a_broken_scenario_is_named_and_the_others_are_read(fault: str, argovers
     with pytest.raises(RecordError, match=reason) as raised:
         read_argoverse2(folder)
     assert folder.name in str(raised.value)
-    assert "take the scenario's folder again" in str(raised.value) or "keep one row" in str(raised.value)
+    assert "extract the scenario's folder again" in str(raised.value) or "keep one row" in str(raised.value)
 
     val, failures = open_forecasting(argoverse2, "val"), Failures()
     assert len(list(val.read_all(failures.add))) == 3

@@ -5,10 +5,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
 import pytest
-from av2.datasets.motion_forecasting.data_schema import ObjectType
-from av2.datasets.sensor.constants import AnnotationCategories
-from av2.structures.cuboid import CuboidList
-from av2.utils.io import read_city_SE3_ego
 
 from perception.encoders.vectornet.vectorize import vectorize
 from perception.traffic.scenario import AgentKind
@@ -17,28 +13,28 @@ from perception_datasets.argoverse.argoverse2_sensor import read_log
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import open_forecasting
 
-FRAMES = 112
+SWEEPS = 112
 
 
 @pytest.fixture
 def sensor_logs(tmp_path: Path) -> Path:
-    """One log of 112 frames: the ego drives north at 5 m/s and turns its nose west; a car keeps 10 m ahead of it."""
+    """One log of 112 sweeps: the ego drives north at 5 m/s; a car that faces west keeps 10 m ahead of it."""
     log = tmp_path / "logs" / "val" / "log0"
     (log / "map").mkdir(parents=True)
-    time = 1_000_000_000 + 100_300_000 * np.arange(FRAMES)  # a little slower than 10 Hz, as the recorded ones
-    zero, one = np.zeros(FRAMES), np.ones(FRAMES)
+    time = 1_000_000_000 + 100_300_000 * np.arange(SWEEPS)  # a little slower than 10 Hz, as the recorded ones
+    zero, one = np.zeros(SWEEPS), np.ones(SWEEPS)
     half = np.pi / 4
     pose = {"timestamp_ns": time, "qw": np.cos(half) * one, "qx": zero, "qy": zero, "qz": np.sin(half) * one}
     feather.write_feather(
-        pa.table({**pose, "tx_m": zero + 100, "ty_m": 0.5 * np.arange(FRAMES), "tz_m": zero}),
+        pa.table({**pose, "tx_m": zero + 100, "ty_m": 0.5 * np.arange(SWEEPS), "tz_m": zero}),
         log / "city_SE3_egovehicle.feather",
     )
     box = {
         "timestamp_ns": np.concatenate([time, time[:60]]),
-        "track_uuid": ["car"] * FRAMES + ["cone"] * 60,
-        "category": ["REGULAR_VEHICLE"] * FRAMES + ["CONSTRUCTION_CONE"] * 60,
+        "track_uuid": ["car"] * SWEEPS + ["cone"] * 60,
+        "category": ["REGULAR_VEHICLE"] * SWEEPS + ["CONSTRUCTION_CONE"] * 60,
     }
-    rows = FRAMES + 60
+    rows = SWEEPS + 60
     pose = {"qw": np.cos(half) * np.ones(rows), "qz": np.sin(half) * np.ones(rows), "tx_m": 10.0 * np.ones(rows)}
     rest = {name: np.zeros(rows) for name in ("qx", "qy", "ty_m", "tz_m", "width_m", "height_m")}
     rest["length_m"] = 4.5 * np.ones(rows)
@@ -55,7 +51,7 @@ def test_each_step_with_eleven_seconds_after_it_starts_a_scenario(sensor_logs: P
     assert logs[0].agents.valid.shape[1] == 110
 
 
-def test_boxes_are_moved_to_the_city_frame(sensor_logs: Path) -> None:
+def test_boxes_are_transformed_to_the_city_frame(sensor_logs: Path) -> None:
     scenario = open_forecasting(sensor_logs, "val")[2]
     agents = scenario.agents
     assert agents.ids == ("AV", "car", "cone")
@@ -71,13 +67,13 @@ def test_boxes_are_moved_to_the_city_frame(sensor_logs: Path) -> None:
     assert agents.valid.sum(axis=1).tolist() == [110, 110, 58]
 
 
-def test_a_log_says_when_its_frames_were_and_how_large_its_boxes_are(sensor_logs: Path) -> None:
+def test_a_log_has_the_times_of_its_sweeps_and_the_sizes_of_its_boxes(sensor_logs: Path) -> None:
     log = read_log(sensor_logs / "val" / "log0")
-    assert log.stamps_ns.tolist() == (1_000_000_000 + 100_300_000 * np.arange(FRAMES)).tolist()
+    assert log.stamps_ns.tolist() == (1_000_000_000 + 100_300_000 * np.arange(SWEEPS)).tolist()
     assert log.size.tolist() == [list(argoverse2_sensor.EGO_SIZE_M), [4.5, 0.0, 0.0], [4.5, 0.0, 0.0]]
 
 
-def test_a_window_without_a_future_shows_a_network_what_the_labelled_one_shows(sensor_logs: Path) -> None:
+def test_windows_with_and_without_a_future_give_a_network_the_same_input(sensor_logs: Path) -> None:
     log = read_log(sensor_logs / "val" / "log0")
     labelled, unlabelled = log.scenario(1), log.scenario(1, future_steps=0)
     assert (unlabelled.history_steps, unlabelled.future_steps) == (50, 0)
@@ -87,7 +83,7 @@ def test_a_window_without_a_future_shows_a_network_what_the_labelled_one_shows(s
         np.testing.assert_array_equal(getattr(seen, name), getattr(known, name))
 
 
-def test_a_missing_frame_leaves_a_gap(sensor_logs: Path) -> None:
+def test_a_missing_sweep_leaves_a_gap(sensor_logs: Path) -> None:
     path = sensor_logs / "val" / "log0" / "annotations.feather"
     table = feather.read_table(path)
     lost = table["timestamp_ns"].to_numpy() == 1_000_000_000 + 100_300_000 * 70
@@ -118,8 +114,8 @@ def shorten(log: Path) -> None:
     ("spoil", "reason"),
     [
         (truncate, "annotations.feather: it cannot be parsed"),
-        (drop_poses, "expected a pose for every annotated frame; 12 have none"),
-        (shorten, r"expected 110 frames \(11 s\) from frame 0 on, found 70"),
+        (drop_poses, "expected a pose for each annotated sweep, found none for 12, the first at 11030000000 ns"),
+        (shorten, r"expected 110 steps \(11 s\) from step 0 on, found 70"),
         (lambda log: (log / "annotations.feather").unlink(), "no such file"),
         (lambda log: next((log / "map").iterdir()).unlink(), r"expected log_map_archive_\*.json, found none"),
     ],
@@ -133,19 +129,22 @@ def test_a_broken_log_is_named_with_the_reason(spoil, reason: str, sensor_logs: 
         logs[0]
 
 
-def test_every_category_of_av2_has_a_kind_or_is_unknown_on_purpose() -> None:
+def test_every_category_of_av2_has_a_kind_or_is_deliberately_unknown() -> None:
+    motion = pytest.importorskip("av2.datasets.motion_forecasting.data_schema")
+    sensor = pytest.importorskip("av2.datasets.sensor.constants")
     unknown = {"ANIMAL", "DOG", "MOTORCYCLE", "WHEELED_DEVICE", "TRAFFIC_LIGHT_TRAILER"} - {"TRAFFIC_LIGHT_TRAILER"}
     named = set(argoverse2_sensor._KIND_OF_CATEGORY)
-    assert {category.value for category in AnnotationCategories} - named == unknown
-    assert named <= {category.value for category in AnnotationCategories}
-    assert {kind.name.lower() for kind in AgentKind} == {kind.value for kind in ObjectType}
+    assert {category.value for category in sensor.AnnotationCategories} - named == unknown
+    assert named <= {category.value for category in sensor.AnnotationCategories}
+    assert {kind.name.lower() for kind in AgentKind} == {kind.value for kind in motion.ObjectType}
 
 
 def test_recorded_boxes_lie_where_av2s_own_transforms_put_them(real_data: Path) -> None:
+    cuboid_of, io = pytest.importorskip("av2.structures.cuboid"), pytest.importorskip("av2.utils.io")
     for folder in sorted((real_data / "argoverse2" / "sensor_logs").iterdir()):
         log = read_log(folder)
-        cuboids = CuboidList.from_feather(argoverse2_sensor._annotations(folder))
-        poses = read_city_SE3_ego(folder)
+        cuboids = cuboid_of.CuboidList.from_feather(argoverse2_sensor._annotations(folder))
+        poses = io.read_city_SE3_ego(folder)
         steps = {time: step for time, step in zip(*_clock(folder), strict=True)}
         checked = 0
         for cuboid, uuid in list(zip(cuboids.cuboids, _uuids(folder), strict=True))[::101]:
@@ -171,9 +170,9 @@ def _uuids(folder: Path) -> list[str]:
     return feather.read_table(argoverse2_sensor._annotations(folder))["track_uuid"].to_pylist()
 
 
-def test_recorded_logs_of_15_6_s_give_47_start_frames(real_data: Path) -> None:
+def test_recorded_logs_of_15_6_s_give_47_start_steps(real_data: Path) -> None:
     logs = open_forecasting(real_data / "argoverse2" / "sensor_logs", "val")
-    assert len(logs) == 48 + 47 + 47  # the first has one frame more
+    assert len(logs) == 48 + 47 + 47  # the first has one sweep more
     failures = Failures()
     scenarios = list(logs.read_all(failures.add))
     assert len(scenarios) == len(logs)

@@ -5,13 +5,13 @@ from hypothesis import strategies as st
 from perception.traffic.scenario import MapPolylines
 from perception_datasets.argoverse.polylines import lane_heading, resample
 
-# Coordinates on a 1 mm grid, like the data sets': no vertices closer than that, save repeated ones.
+# Coordinates on a 1 mm grid, as in the data sets, so that different vertices are not closer than that.
 coordinate = st.integers(-5_000_000, 5_000_000).map(lambda mm: mm / 1000)
 polyline = st.lists(st.tuples(coordinate, coordinate), min_size=1, max_size=12)
 
 
-def alone(points: np.ndarray, num_points: int) -> np.ndarray:
-    """The obvious way: one polyline, one np.interp for each coordinate."""
+def resample_one(points: np.ndarray, num_points: int) -> np.ndarray:
+    """Reference implementation for one polyline, with np.interp for each coordinate."""
     travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     wanted = np.linspace(0.0, travelled[-1], num_points)
     return np.stack([np.interp(wanted, travelled, points[:, axis]) for axis in range(2)], axis=1)
@@ -25,7 +25,7 @@ def test_resampling_many_polylines_at_once_equals_one_by_one(polylines: list, nu
     together = resample(vertices, counts, num_points)
     assert together.shape == (len(polylines), num_points, 2)
     for given_vertices, points in zip(polylines, together, strict=True):
-        np.testing.assert_allclose(points, alone(np.array(given_vertices), num_points), atol=1e-6)
+        np.testing.assert_allclose(points, resample_one(np.array(given_vertices), num_points), atol=1e-6)
         np.testing.assert_array_equal(points[[0, -1]], np.array(given_vertices)[[0, -1]])
 
 

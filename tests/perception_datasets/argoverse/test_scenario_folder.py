@@ -22,11 +22,11 @@ class Numbers:
 
     def read(self, name: str) -> Scenario:
         if int(name) % 3 == 2:
-            raise RecordError(f"numbers/{name}: broken; mend it")
+            raise RecordError(f"numbers/{name}: broken; repair it")
         return self.make_scenario(name)
 
 
-def test_any_files_that_can_be_read_by_name_make_a_sequence(make_scenario: Callable[..., Scenario]) -> None:
+def test_any_reader_by_name_makes_a_sequence(make_scenario: Callable[..., Scenario]) -> None:
     files = Numbers(make_scenario)
     assert isinstance(files, ScenarioFiles)
     folder = ScenarioFolder(files, "val", files.names())
@@ -34,16 +34,16 @@ def test_any_files_that_can_be_read_by_name_make_a_sequence(make_scenario: Calla
     assert folder[4].id == "4"
 
 
-def test_bad_scenarios_are_counted_and_named_and_the_rest_goes_on(make_scenario: Callable[..., Scenario]) -> None:
+def test_bad_scenarios_are_counted_and_named_and_the_others_are_read(make_scenario: Callable[..., Scenario]) -> None:
     files, failures = Numbers(make_scenario), Failures()
     folder = ScenarioFolder(files, "val", files.names())
     assert [scenario.id for scenario in folder.read_all(failures.add)] == ["0", "1", "3", "4", "6"]
     assert len(failures) == 2
     assert failures.report(of=len(folder)) == (
-        "2 of 7 scenarios could not be read\n  2: numbers/2: broken; mend it\n  5: numbers/5: broken; mend it"
+        "2 of 7 scenarios could not be read\n  2: numbers/2: broken; repair it\n  5: numbers/5: broken; repair it"
     )
     assert [name for name, _ in folder.read_named(failures.add)] == ["0", "1", "3", "4", "6"]
 
 
-def test_no_failures_are_falsy() -> None:
+def test_failures_without_entries_are_falsy() -> None:
     assert not Failures()

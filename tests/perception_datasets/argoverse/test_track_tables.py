@@ -14,7 +14,7 @@ FILE = Path("a.csv")
 
 @settings(deadline=None, max_examples=30)
 @given(texts=st.lists(st.text(max_size=3), min_size=1, max_size=20), dictionary=st.booleans())
-def test_encoding_gives_sorted_names_and_every_rows_own(texts: list[str], dictionary: bool) -> None:
+def test_encoding_gives_sorted_names_and_the_name_of_each_row(texts: list[str], dictionary: bool) -> None:
     column = pa.chunked_array([texts], type=pa.string())
     names, codes = encode(column.dictionary_encode() if dictionary else column)
     assert names == sorted(set(texts))
@@ -39,5 +39,5 @@ def test_a_second_row_for_a_cell_is_named() -> None:
 
 
 def test_missing_columns_are_all_listed() -> None:
-    with pytest.raises(RecordError, match="expected the columns a, b, c; b, c missing; do this"):
+    with pytest.raises(RecordError, match="expected the columns a, b, c; missing: b, c; do this"):
         check_columns(FILE, pa.table({"a": [1.0]}), dict.fromkeys("abc", pa.float64()), "do this")

@@ -9,7 +9,7 @@ def graphs() -> list[LaneGraph]:
     return [make_lane_graph(np.random.default_rng(seed)) for seed in range(40)]
 
 
-def test_successors_begin_where_and_as_their_predecessors_end(graphs: list[LaneGraph]) -> None:
+def test_successors_continue_position_and_direction_of_their_predecessors(graphs: list[LaneGraph]) -> None:
     for graph in graphs:
         for segment in graph.segments.values():
             for successor in segment.successors:
@@ -32,7 +32,7 @@ def test_every_lane_is_reached_from_an_entry(graphs: list[LaneGraph]) -> None:
         assert len(reached) > 0.9 * len(graph.segments)
 
 
-def test_there_are_choices_to_make_and_all_kinds_of_networks(graphs: list[LaneGraph]) -> None:
+def test_networks_have_branches_and_all_layouts_occur(graphs: list[LaneGraph]) -> None:
     choices = [max(len(s.successors) for s in graph.segments.values()) for graph in graphs]
     junctions = [len(graph.rules) for graph in graphs]
     merges = sum(any(len(s.predecessors) > 1 and not s.is_intersection for s in g.segments.values()) for g in graphs)

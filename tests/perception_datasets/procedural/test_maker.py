@@ -1,11 +1,10 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from av2.datasets.motion_forecasting.scenario_serialization import load_argoverse_scenario_parquet
-from av2.map.map_api import ArgoverseStaticMap
 
 from perception.traffic.scenario import AgentKind, PolylineKind, Scenario
 from perception_datasets.forecasting import open_forecasting
@@ -28,6 +27,19 @@ def test_the_same_number_gives_the_same_scenario_and_others_differ() -> None:
     assert not np.array_equal(make_scenario(3, "val", 7)[1].position[0], recording.position[0])
 
 
+def test_known_seeds_still_make_the_scenarios_that_they_made() -> None:
+    golden = json.loads(Path(__file__).with_name("golden_scenarios.json").read_text())
+    for expected in golden:
+        graph, recording, frame = make_scenario(*expected["scenario"])
+        assert [frame.x_m, frame.y_m, frame.heading_rad] == pytest.approx(expected["city_SE2_made"], abs=1e-3)
+        assert (graph.rules, len(graph.segments)) == (expected["rules"], expected["segments"])
+        assert recording.focal == expected["focal"]
+        ids, kinds, categories, steps, positions = zip(*expected["agents"], strict=True)
+        assert (tuple(recording.ids), tuple(recording.kinds)) == (ids, kinds)
+        assert (tuple(recording.category), tuple(recording.valid.sum(axis=1))) == (categories, steps)
+        np.testing.assert_allclose(recording.position[:, [0, 49, 109]], positions, rtol=0, atol=1e-3)
+
+
 def test_made_files_have_the_columns_and_types_of_recorded_ones(made_argoverse2: Path, real_data: Path) -> None:
     recorded = next((real_data / "argoverse2" / "scenarios").glob("*/*.parquet"))
     expected = pq.read_schema(recorded).remove_metadata()
@@ -35,14 +47,16 @@ def test_made_files_have_the_columns_and_types_of_recorded_ones(made_argoverse2:
         assert pq.read_schema(path).remove_metadata() == expected
 
 
-def test_av2s_own_tools_read_what_is_made(made_argoverse2: Path) -> None:
+def test_av2s_own_tools_read_made_scenarios(made_argoverse2: Path) -> None:
+    serialization = pytest.importorskip("av2.datasets.motion_forecasting.scenario_serialization")
+    maps = pytest.importorskip("av2.map.map_api")
     for folder in sorted((made_argoverse2 / "train").iterdir()):
-        scenario = load_argoverse_scenario_parquet(folder / f"scenario_{folder.name}.parquet")
+        scenario = serialization.load_argoverse_scenario_parquet(folder / f"scenario_{folder.name}.parquet")
         assert scenario.city_name == "synthetic"
         focal = next(track for track in scenario.tracks if track.track_id == scenario.focal_track_id)
         assert len(focal.object_states) == len(scenario.timestamps_ns) == 110
         assert [state.observed for state in focal.object_states] == [True] * 50 + [False] * 60
-        lanes = ArgoverseStaticMap.from_json(folder / f"log_map_archive_{folder.name}.json").vector_lane_segments
+        lanes = maps.ArgoverseStaticMap.from_json(folder / f"log_map_archive_{folder.name}.json").vector_lane_segments
         for lane in lanes.values():
             for successor in lane.successors:
                 assert lane.id in lanes[successor].predecessors
@@ -52,7 +66,7 @@ def test_av2s_own_tools_read_what_is_made(made_argoverse2: Path) -> None:
                 assert lanes[lane.right_neighbor_id].left_neighbor_id == lane.id
 
 
-def test_every_scenario_asks_for_a_complete_moving_focal_track(scenarios: list[Scenario]) -> None:
+def test_every_scenario_has_a_complete_moving_focal_track(scenarios: list[Scenario]) -> None:
     for scenario in scenarios:
         agents = scenario.agents
         assert agents.valid[scenario.focal].all()
@@ -63,7 +77,7 @@ def test_every_scenario_asks_for_a_complete_moving_focal_track(scenarios: list[S
 
 
 def drivers(scenario: Scenario) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Position, heading and velocity of every vehicle that moves, where it was seen."""
+    """Yields position, heading and velocity of each moving vehicle at the steps where it was seen."""
     agents = scenario.agents
     for agent in np.flatnonzero(agents.kinds == AgentKind.VEHICLE):
         seen = agents.valid[agent]
@@ -72,10 +86,11 @@ def drivers(scenario: Scenario) -> Iterator[tuple[np.ndarray, np.ndarray, np.nda
 
 
 def test_vehicles_keep_to_lanes_and_face_where_they_go(scenarios: list[Scenario], made_argoverse2: Path) -> None:
+    maps = pytest.importorskip("av2.map.map_api")
     off_lane, off_course = [], []
     for scenario in scenarios:
         folder = next(made_argoverse2.glob(f"*/{scenario.id}"))
-        lanes = ArgoverseStaticMap.from_json(
+        lanes = maps.ArgoverseStaticMap.from_json(
             folder / f"log_map_archive_{folder.name}.json"
         ).vector_lane_segments.values()
         points = np.concatenate([_dense(lane) for lane in lanes])
@@ -95,7 +110,7 @@ def _dense(lane: object) -> np.ndarray:
     return (middle[:-1] * (1 - share) + middle[1:] * share).reshape(-1, 2)
 
 
-def test_motion_is_plausible_no_jumps_no_wild_speed(scenarios: list[Scenario]) -> None:
+def test_motion_has_no_jumps_and_no_implausible_speeds(scenarios: list[Scenario]) -> None:
     for scenario in scenarios:
         agents = scenario.agents
         both = agents.valid[:, 1:] & agents.valid[:, :-1]
@@ -117,7 +132,7 @@ def test_cars_do_not_overlap(scenarios: list[Scenario]) -> None:
 
 
 def test_there_are_turns_stops_crossings_gaps_and_short_tracks(made_argoverse2: Path) -> None:
-    """Over the ten scenarios together."""
+    """In the ten scenarios together."""
     turned, stopped, crossings, gaps, short, people = 0, 0, 0, 0, 0, 0
     for split in ("train", "val"):
         for scenario in open_forecasting(made_argoverse2, split):
@@ -133,7 +148,7 @@ def test_there_are_turns_stops_crossings_gaps_and_short_tracks(made_argoverse2: 
     assert min(turned, stopped, crossings, gaps, short, people) > 2
 
 
-def test_an_interrupted_run_is_continued_and_leaves_no_rest(tmp_path: Path) -> None:
+def test_an_interrupted_run_is_continued_and_leaves_no_temporary_folders(tmp_path: Path) -> None:
     run = make_split(tmp_path, "train", count=3, seed=0, processes=1)
     first = next(run)
     written = first.stat().st_mtime_ns

@@ -5,17 +5,6 @@ from perception_datasets.procedural.lane_graph import Crosswalk, LaneGraph
 from perception_datasets.procedural.pedestrians import Pedestrians
 
 
-class Claims:
-    """A right of way where vehicles hold the crosswalk, or nobody does."""
-
-    def __init__(self, claimed: bool) -> None:
-        self.claimed = claimed
-
-    def crosswalk_claimed(self, crosswalk: int) -> bool:
-        assert crosswalk == 0
-        return self.claimed
-
-
 @pytest.fixture
 def graph() -> LaneGraph:
     """A kerb along y = 0 and a crosswalk of 8 m."""
@@ -25,39 +14,39 @@ def graph() -> LaneGraph:
     return graph
 
 
-def walk(people: Pedestrians, claims: Claims, seconds: float) -> np.ndarray:
-    """Metres walked after every fifth of a second."""
+def walk(people: Pedestrians, claimed_crosswalks: set[int], seconds: float) -> np.ndarray:
+    """Returns the metres walked after every fifth of a second."""
     walked = []
     for _ in range(round(seconds / 0.2)):
-        people.step(0.2, claims)  # pyright: ignore[reportArgumentType]
+        people.step(0.2, claimed_crosswalks)
         walked.append(people.walked.copy())
     return np.array(walked)
 
 
-def test_nobody_steps_on_a_crosswalk_that_a_vehicle_has(graph: LaneGraph) -> None:
+def test_pedestrians_wait_at_a_claimed_crosswalk(graph: LaneGraph) -> None:
     people = Pedestrians(graph, 12, np.random.default_rng(1))
     crossers = np.array(people.crosswalk) == 0
     assert crossers.any()
     assert (~crossers).any()
-    walked = walk(people, Claims(claimed=True), seconds=40)
+    walked = walk(people, claimed_crosswalks={0}, seconds=40)
     assert walked[-1, crossers].max() < 8.0  # the kerb
     assert walked[-1, ~crossers].min() > 20.0
     assert not any(people.on_road(row) for row in range(12))
-    assert people.blocks(0)  # they have waited long enough
+    assert people.blocked_crosswalks() == {0}  # they have waited long enough
 
 
-def test_everybody_crosses_a_free_crosswalk_at_walking_speed(graph: LaneGraph) -> None:
+def test_pedestrians_cross_a_free_crosswalk_at_walking_speed(graph: LaneGraph) -> None:
     people = Pedestrians(graph, 12, np.random.default_rng(1))
     before = people.walked.copy()
-    walked = walk(people, Claims(claimed=False), seconds=40)
+    walked = walk(people, claimed_crosswalks=set(), seconds=40)
     assert (walked[-1] - before).min() > 25.0
     steps = np.diff(walked, axis=0) / 0.2
     assert steps.min() >= 0.0
     assert steps.max() < 2.1
-    assert not people.blocks(0)
+    assert people.blocked_crosswalks() == set()
 
 
-def test_a_crossers_line_leads_over_the_road_and_a_walkers_beside_it(graph: LaneGraph) -> None:
+def test_lines_lead_over_the_road_at_crosswalks_and_beside_it_elsewhere(graph: LaneGraph) -> None:
     people = Pedestrians(graph, 12, np.random.default_rng(1))
     position, heading = people.poses(np.tile([[0.0], [12.0]], (1, 12)))
     for row, crosswalk in enumerate(people.crosswalk):
@@ -70,5 +59,5 @@ def test_a_crossers_line_leads_over_the_road_and_a_walkers_beside_it(graph: Lane
             assert np.abs(np.sin(heading[row])).max() < 1e-9
 
 
-def test_on_a_motorway_nobody_walks() -> None:
+def test_a_motorway_has_no_pedestrians() -> None:
     assert Pedestrians(LaneGraph(), 5, np.random.default_rng(0)).lines == []

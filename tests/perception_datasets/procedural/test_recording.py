@@ -6,7 +6,7 @@ from perception_datasets.procedural.truth import STEPS, Truth, Unusable
 
 
 def convoy(cars: int, speed: float = 10.0, spacing_m: float = 15.0) -> Truth:
-    """Cars one behind the other, driving east."""
+    """Returns cars in a row that drive east."""
     x = np.arange(cars)[:, None] * spacing_m + np.arange(STEPS) * 0.1 * speed
     position = np.stack([x, np.zeros_like(x)], axis=2)
     velocity = np.zeros_like(position)
@@ -35,7 +35,7 @@ def test_the_measured_tracks_are_near_the_true_ones() -> None:
     np.testing.assert_allclose(recording.velocity[..., 0], 10.0, atol=0.5)
 
 
-def test_only_what_is_near_the_measuring_vehicle_is_seen() -> None:
+def test_only_agents_near_the_ego_are_seen() -> None:
     recording = record(convoy(30), 30, np.random.default_rng(0))
     ego = recording.position[-1]
     distance = np.linalg.norm(recording.position - ego, axis=2)

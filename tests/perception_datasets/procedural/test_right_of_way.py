@@ -1,10 +1,8 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from perception_datasets.procedural.lane_graph import Crosswalk, LaneGraph, Priority, Rule
-from perception_datasets.procedural.right_of_way import RightOfWay
+from perception_datasets.procedural.right_of_way import RightOfWay, VehicleStates
 from perception_datasets.procedural.routes import NearTable, make_route
 
 EAST, NORTH = 0, 1
@@ -29,37 +27,31 @@ class Crossing:
             graph.crosswalks.append(Crosswalk(9000, axis, 3.0, (routes[EAST][1],)))
         table = NearTable(graph)
         made = [make_route(graph, table, tuple(ways)) for ways in routes]
-        controls = [route.controls for route in made]
-        self.right_of_way = RightOfWay(graph, table, controls, np.random.default_rng(0))
-        self.blocked = False
+        self.right_of_way = RightOfWay(graph, table, made, np.array([4.0, 4.0]), np.random.default_rng(0))
+        self.blocked_crosswalks: set[int] = set()
         self.standing_at: np.ndarray | None = None
-        self.routes = made
 
     def gaps(self, along: tuple[float, float], speed: tuple[float, float], time_s: float = 0.0) -> np.ndarray:
-        """Distance to the line where each must stop; infinite where it may go on. The crossing begins at 50 m."""
+        """Returns each vehicle's distance to the line where it must stop, or infinity. The crossing starts at 50 m."""
         here = np.stack([np.array([along[0] - 60.0, 0.0]), np.array([0.0, along[1] - 60.0])])
         if self.standing_at is not None:
             here[NORTH] = self.standing_at
-        vehicles = SimpleNamespace(length_m=np.array([4.0, 4.0]), routes=self.routes)
-        traffic = SimpleNamespace(
-            along=np.array(along), speed=np.array(speed), present=np.array([True, True]), vehicles=vehicles, here=here
-        )
-        pedestrians = SimpleNamespace(blocks=lambda _: self.blocked)
-        return self.right_of_way.step(time_s, traffic, pedestrians)  # pyright: ignore[reportArgumentType]
+        states = VehicleStates(np.array(along), np.array(speed), here, np.array([True, True]))
+        return self.right_of_way.step(time_s, states, self.blocked_crosswalks)
 
 
-def test_far_away_nobody_needs_to_stop() -> None:
+def test_distant_vehicles_need_not_stop() -> None:
     assert np.isinf(Crossing(Rule.PRIORITY).gaps((5.0, 5.0), (5.0, 5.0))).all()
 
 
-def test_the_minor_road_stops_for_one_who_comes_soon_and_goes_when_nobody_comes() -> None:
+def test_the_minor_road_yields_only_to_a_vehicle_that_arrives_soon() -> None:
     both = Crossing(Rule.PRIORITY).gaps((40.0, 35.0), (5.0, 10.0))
-    assert both[EAST] == pytest.approx(9.0)  # 8 m from its nose to the line, and the metre that it keeps from it
+    assert both[EAST] == pytest.approx(9.0)  # 8 m from its front to the line, plus the margin of 1 m
     assert np.isinf(both[NORTH])
     assert np.isinf(Crossing(Rule.PRIORITY).gaps((40.0, 1.0), (5.0, 1.0))[EAST])
 
 
-def test_who_has_claimed_keeps_the_others_out_until_its_tail_has_left() -> None:
+def test_a_claim_keeps_others_out_until_the_tail_has_left() -> None:
     crossing = Crossing(Rule.PRIORITY)
     assert np.isinf(crossing.gaps((46.0, 1.0), (5.0, 1.0))[EAST])
     assert np.isfinite(crossing.gaps((60.0, 46.0), (5.0, 5.0))[NORTH])  # even for the major road
@@ -67,7 +59,7 @@ def test_who_has_claimed_keeps_the_others_out_until_its_tail_has_left() -> None:
     assert np.isinf(crossing.gaps((73.0, 46.0), (5.0, 0.0))[NORTH])
 
 
-def test_at_a_stop_sign_one_must_have_stopped() -> None:
+def test_a_vehicle_must_stop_at_a_stop_sign() -> None:
     crossing = Crossing(Rule.ALL_WAY_STOP)
     assert np.isfinite(crossing.gaps((46.0, 5.0), (3.0, 1.0))[EAST])
     assert np.isinf(crossing.gaps((47.0, 5.0), (0.1, 1.0))[EAST])
@@ -83,7 +75,7 @@ def test_a_red_light_stops_and_a_green_one_does_not() -> None:
     assert (~np.any(free, axis=1)).any()  # all red in between
 
 
-def test_nobody_enters_who_could_not_leave_since_one_stands_behind_the_junction() -> None:
+def test_a_vehicle_does_not_enter_if_another_blocks_its_exit() -> None:
     crossing = Crossing(Rule.PRIORITY)
     crossing.standing_at = np.array([15.0, 0.0])  # 5 m east of the crossing's end
     assert np.isfinite(crossing.gaps((46.0, 1.0), (5.0, 0.0))[EAST])
@@ -91,11 +83,11 @@ def test_nobody_enters_who_could_not_leave_since_one_stands_behind_the_junction(
     assert np.isinf(crossing.gaps((46.0, 1.0), (5.0, 0.0))[EAST])
 
 
-def test_nobody_drives_onto_a_crosswalk_where_someone_walks() -> None:
+def test_a_vehicle_does_not_enter_a_blocked_crosswalk() -> None:
     crossing = Crossing(Rule.PRIORITY, crosswalk=True)
-    crossing.blocked = True
+    crossing.blocked_crosswalks = {0}
     assert np.isfinite(crossing.gaps((46.0, 1.0), (5.0, 1.0))[EAST])
-    assert not crossing.right_of_way.crosswalk_claimed(0)
-    crossing.blocked = False
+    assert crossing.right_of_way.claimed_crosswalks() == set()
+    crossing.blocked_crosswalks = set()
     assert np.isinf(crossing.gaps((46.0, 1.0), (5.0, 1.0))[EAST])
-    assert crossing.right_of_way.crosswalk_claimed(0)
+    assert crossing.right_of_way.claimed_crosswalks() == {0}

@@ -18,7 +18,7 @@ def graphs() -> list[LaneGraph]:
     return [make_lane_graph(np.random.default_rng(seed)) for seed in range(6)]
 
 
-def test_the_near_table_says_which_points_are_near_and_nothing_is_near_nowhere(graphs: list[LaneGraph]) -> None:
+def test_the_near_table_states_which_points_are_near_and_nothing_is_near_nowhere(graphs: list[LaneGraph]) -> None:
     table = NearTable(graphs[0])
     distance = np.linalg.norm(table.points[:200, None] - table.points, axis=2)
     clear = np.abs(distance - NEAR_M) > 1e-3  # the table is computed in single precision
@@ -27,7 +27,7 @@ def test_the_near_table_says_which_points_are_near_and_nothing_is_near_nowhere(g
     assert not table.near[:, table.nowhere].any()
 
 
-def test_a_routes_points_are_evenly_spaced_and_stand_by_their_cells(graphs: list[LaneGraph]) -> None:
+def test_points_of_a_route_are_evenly_spaced_and_near_their_cells(graphs: list[LaneGraph]) -> None:
     rng = np.random.default_rng(0)
     for graph in graphs:
         table = NearTable(graph)

@@ -1,4 +1,4 @@
-"""Situations with a known outcome, on roads laid by hand."""
+"""Situations with a known outcome, on roads made by hand."""
 
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ def line(start: tuple[float, float], end: tuple[float, float]) -> np.ndarray:
 
 
 def crossing_roads(rule: Rule) -> LaneGraph:
-    """A lane to the east and a lane to the north that cross at the origin; the northbound one has priority."""
+    """Returns an eastbound and a northbound lane that cross at the origin; the northbound one has priority."""
     graph = LaneGraph(rules=[rule])
     for arm, ahead in enumerate([np.array([1.0, 0.0]), np.array([0.0, 1.0])]):
         ends = [-120.0, -10.0, 10.0, 120.0]
@@ -35,7 +35,7 @@ def crossing_roads(rule: Rule) -> LaneGraph:
 def drive(
     graph: LaneGraph, starts: list[tuple[int, float]], steps: int, pedestrians: int = 0
 ) -> tuple[Motion, Traffic]:
-    """Vehicles that enter on the given entries after so many metres, all with the same driver."""
+    """Simulates vehicles with equal drivers that start on the given entries at the given distances, in metres."""
     rng = np.random.default_rng(0)
     table = NearTable(graph)
     routes = []

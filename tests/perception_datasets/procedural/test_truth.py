@@ -5,7 +5,7 @@ from perception_datasets.procedural.truth import STEPS, Truth, Unusable, check_p
 
 
 def two_cars(gap_m: float, speed: np.ndarray | None = None, kind: str = "vehicle") -> Truth:
-    """Two cars one behind the other, driving east at 10 m/s or with the given speeds."""
+    """Returns two cars in a row that drive east at 10 m/s or the given speeds."""
     speeds = np.full(STEPS, 10.0) if speed is None else speed
     x = np.cumsum(speeds) * 0.1
     position = np.zeros((2, STEPS, 2))
@@ -21,17 +21,17 @@ def test_two_cars_with_room_between_them_are_plausible() -> None:
 
 
 @pytest.mark.parametrize("kind", ["vehicle", "pedestrian"])
-def test_a_car_that_touches_anyone_is_not(kind: str) -> None:
+def test_a_car_that_touches_another_agent_is_implausible(kind: str) -> None:
     with pytest.raises(Unusable):
         check_plausible(two_cars(gap_m=4.5, kind=kind))
 
 
-def test_who_is_not_there_cannot_be_touched() -> None:
+def test_absent_agents_do_not_collide() -> None:
     truth = two_cars(gap_m=4.5)
     truth.present[1] = False
     check_plausible(truth)
 
 
-def test_a_car_that_stops_within_a_tenth_of_a_second_is_not_plausible() -> None:
+def test_a_car_that_stops_within_a_tenth_of_a_second_is_implausible() -> None:
     with pytest.raises(Unusable):
         check_plausible(two_cars(gap_m=30.0, speed=np.where(np.arange(STEPS) < 60, 10.0, 0.0)))

@@ -14,7 +14,7 @@ from perception_datasets.procedural.writer import write_scenario
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    """A straight lane eastwards from the origin and two tracks, turned by a right angle and moved by (1000, 2000)."""
+    """A straight eastbound lane from the origin and two tracks, rotated by 90° and translated by (1000, 2000)."""
     graph = LaneGraph()
     lane = graph.add(np.stack([np.arange(11.0), np.zeros(11)], axis=1))
     graph.crosswalks.append(Crosswalk(9000, np.array([[5.0, -3.0], [5.0, 3.0]]), 2.0, (lane,)))
@@ -64,7 +64,7 @@ def test_tracks_are_written_where_they_were_seen_in_the_city_frame(written: Path
     assert [row["observed"] for row in rows[:STEPS]] == [True] * 50 + [False] * 60
 
 
-def test_the_map_is_written_with_boundaries_left_and_right_of_the_centreline(written: Path) -> None:
+def test_the_map_is_written_with_boundaries_left_and_right_of_the_centerline(written: Path) -> None:
     archive = json.loads((written / "log_map_archive_name.json").read_text())
     (lane,) = archive["lane_segments"].values()
     assert lane["centerline"][0] == {"x": 1000.0, "y": 2000.0, "z": 0.0}

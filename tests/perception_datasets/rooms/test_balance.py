@@ -11,7 +11,7 @@ QUESTIONS = st.lists(st.tuples(st.sampled_from("QRS"), st.sampled_from("abc"), s
 
 @given(QUESTIONS)
 @settings(max_examples=40, deadline=None)
-def test_no_answer_of_a_question_stands_out(questions: list[tuple[str, str, int]]) -> None:
+def test_no_answer_of_a_group_is_more_frequent_than_the_second(questions: list[tuple[str, str, int]]) -> None:
     kept = balance(questions, lambda q: q[1], [lambda q: q[0]], np.random.default_rng(0))
     assert [q for q in questions if any(q is k for k in kept)] == kept
     for text in "QRS":
@@ -22,7 +22,7 @@ def test_no_answer_of_a_question_stands_out(questions: list[tuple[str, str, int]
             assert after[answer] == min(count, max(second, KEEP))
 
 
-def test_groups_of_every_key_are_cut() -> None:
+def test_groups_of_every_key_are_balanced() -> None:
     rng = np.random.default_rng(0)
     questions = [(q, s, "yes" if rng.random() < 0.7 else "no") for q in range(20) for s in range(3) for _ in range(9)]
     kept = balance(questions, lambda q: q[2], [lambda q: q[0], lambda q: q[1]], rng)

@@ -16,16 +16,16 @@ def lamp_at(degrees: float, distance: float = 3.0) -> Item:
 
 @pytest.mark.parametrize("heading", [0.0, 40.0, 170.0])
 @pytest.mark.parametrize("direction", Direction)
-def test_a_thing_just_there_is_there_and_nowhere_else(direction: Direction, heading: float) -> None:
+def test_an_item_straight_in_one_direction_is_in_no_other(direction: Direction, heading: float) -> None:
     found = whereabouts(lamp_at(heading + 90 * direction), HERE, np.deg2rad(heading))
     assert found == tuple(d is direction for d in Direction)
 
 
-def test_between_two_directions_nobody_can_say() -> None:
+def test_an_item_between_two_directions_is_ambiguous() -> None:
     assert whereabouts(lamp_at(45), HERE, 0.0) == (None, None, False, False)
 
 
-def test_a_thing_that_is_near_and_wide_is_hard_to_place() -> None:
+def test_the_direction_of_a_near_and_wide_item_is_ambiguous() -> None:
     bed = Item(KINDS[0], "red", (1.7, 2.0, 0.5), (0.0, 0.3), quarter_turns=0)
     assert whereabouts(bed, HERE, 0.0)[Direction.LEFT] is None
 

@@ -6,7 +6,7 @@ from perception_datasets.rooms.furniture import KINDS, Kind
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_the_parts_of_a_thing_fill_its_size_and_nothing_beside_it(kind: Kind) -> None:
+def test_the_parts_of_an_item_fill_its_size_and_no_more(kind: Kind) -> None:
     for w, d, h in zip(kind.width_m, kind.depth_m, kind.height_m, strict=True):
         parts = kind.build(w, d, h)
         low, high = np.array([p.low for p in parts]), np.array([p.high for p in parts])

@@ -21,7 +21,7 @@ def test_furniture_stands_inside_the_room_and_apart(seed: int) -> None:
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=20, deadline=None)
-def test_what_hangs_on_a_wall_touches_it_with_its_back(seed: int) -> None:
+def test_items_on_a_wall_touch_it_with_their_backs(seed: int) -> None:
     room = make_room(np.random.default_rng(seed))
     for item in room.items:
         if not item.kind.on_floor:

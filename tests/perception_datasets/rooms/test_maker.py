@@ -42,7 +42,7 @@ def test_rooms_of_another_seed_are_not_mixed_in(made_rooms: Path) -> None:
         next(make_rooms(made_rooms, count=10, seed=4, processes=1))
 
 
-def test_the_asker_stands_in_the_room_and_looks_at_what_the_words_say(rooms_store: Path) -> None:
+def test_viewpoints_are_in_the_room_and_face_what_the_situation_says(rooms_store: Path) -> None:
     read = cache(open_scene_store(rooms_store).read)
     for question in read_questions(rooms_store, "train"):
         scene = read(question.scene_id).scene
@@ -58,7 +58,7 @@ def test_the_asker_stands_in_the_room_and_looks_at_what_the_words_say(rooms_stor
         assert along.max() > np.cos(np.deg2rad(2.0)), question
 
 
-def test_a_question_alone_does_not_tell_its_answer(made_rooms: Path) -> None:
+def test_the_text_of_a_question_does_not_reveal_its_answer(made_rooms: Path) -> None:
     answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for q in read_files(*question_files(made_rooms, "train")):
         answers[q.question][q.answers[0]] += 1

@@ -8,7 +8,7 @@ from perception_datasets.rooms.surface import FIRST_ITEM, NOISE_M, POINTS, scan_
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_points_lie_on_the_things_they_are_labelled_as(seed: int) -> None:
+def test_points_lie_on_the_items_that_they_are_labelled_as(seed: int) -> None:
     rng = np.random.default_rng(seed)
     room = make_room(rng)
     scan = scan_room(room, rng)
@@ -27,7 +27,7 @@ def test_points_lie_on_the_things_they_are_labelled_as(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_things_colour_is_nearest_to_its_name(seed: int) -> None:
+def test_the_colour_of_an_item_is_nearest_to_its_name(seed: int) -> None:
     rng = np.random.default_rng(seed)
     room = make_room(rng)
     scan = scan_room(room, rng)

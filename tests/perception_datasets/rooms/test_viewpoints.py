@@ -10,7 +10,7 @@ CHAIR = next(kind for kind in KINDS if kind.name == "chair")
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_words_and_the_room_determine_the_place(seed: int) -> None:
+def test_the_description_and_the_room_determine_the_place(seed: int) -> None:
     rng = np.random.default_rng(seed)
     room = make_room(rng)
     found = find_standpoints(room, 8, rng)
@@ -27,7 +27,7 @@ def test_the_words_and_the_room_determine_the_place(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_every_description_names_one_thing_beside_and_one_ahead(seed: int) -> None:
+def test_every_description_names_one_item_beside_and_one_ahead(seed: int) -> None:
     rng = np.random.default_rng(seed)
     room = make_room(rng)
     for standpoint in find_standpoints(room, 8, rng):
@@ -39,7 +39,7 @@ def test_every_description_names_one_thing_beside_and_one_ahead(seed: int) -> No
             assert {Direction.LEFT: "left", Direction.RIGHT: "right", Direction.BACK: "behind"}[standpoint.side] in text
 
 
-def test_alike_things_are_told_apart_by_colour_or_not_named() -> None:
+def test_items_of_one_kind_are_named_by_a_unique_colour_or_not_at_all() -> None:
     items = tuple(Item(CHAIR, c, (0.5, 0.5, 0.9), (float(i), 0.0), 0) for i, c in enumerate(["red", "red", "blue"]))
     room = Room((6.0, 6.0, 2.5), items)
     assert [name(item, room) for item in items] == [None, None, "blue chair"]

@@ -10,7 +10,7 @@ from perception_datasets.scannet.preprocessed import PreprocessedScans
 from perception_datasets.sqa3d.questions import Pose, question_files, read_questions
 
 
-def test_a_room_comes_back_from_its_arrays(tmp_path: Path) -> None:
+def test_a_written_room_is_read_back(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     room = make_room(rng)
     scan = scan_room(room, rng)
@@ -27,7 +27,7 @@ def test_a_room_comes_back_from_its_arrays(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 5
 
 
-def test_questions_come_back_from_sqa3ds_files(tmp_path: Path) -> None:
+def test_written_questions_are_read_back_as_sqa3ds_files(tmp_path: Path) -> None:
     pose = Pose(np.array([1.0, 2.0, 0.0]), np.array([0.0, 0.0, 0.6, 0.8]))
     written = RoomQuestion(9, "room", ("a", "b", "c"), "Is it?", "yes", "is", 1, pose)
     write_questions(tmp_path, "val", [written])

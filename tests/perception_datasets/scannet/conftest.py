@@ -1,4 +1,4 @@
-"""Small scans in every format of ScanNet's."""
+"""Small scans in all of ScanNet's formats."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 CLASSES = {2: "floor", 3: "cabinet", 5: "chair", 7: "table", 40: "backpack"}
-"""NYU40 classes of our small scans, and a word of ScanNet's for each."""
+"""NYU40 classes of the small scans, with a raw category of ScanNet for each."""
 SIN = np.sin(0.3)
 COS = np.cos(0.3)
 ALIGNMENT = np.array([[COS, SIN, 0, -5.0], [-SIN, COS, 0, -3.0], [0, 0, 1, -0.1], [0, 0, 0, 1]])
@@ -19,7 +19,7 @@ ALIGNMENT = np.array([[COS, SIN, 0, -5.0], [-SIN, COS, 0, -3.0], [0, 0, 1, -0.1]
 
 @dataclass
 class RawScan:
-    """What the files hold: a raw scan, its labels, and how to turn it."""
+    """Content of the files: raw scan, labels and alignment."""
 
     name: str
     vertices: np.ndarray
@@ -42,7 +42,7 @@ def write_text(folder: Path, scan: RawScan) -> None:
 
 @pytest.fixture(scope="session")
 def make_raw_scan() -> Callable[..., RawScan]:
-    """Four objects and a floor, some vertices of nothing; all in the raw frame."""
+    """Makes a scan of four objects, a floor and some unlabelled vertices, in the raw frame."""
 
     def make(name: str = "scene0001_00", seed: int = 0) -> RawScan:
         rng = np.random.default_rng(seed)
@@ -143,7 +143,7 @@ def write_preprocessed() -> Callable[..., Path]:
 
 
 def _boxes(scan: RawScan, points: np.ndarray, columns: int) -> np.ndarray:
-    """Boxes of the objects that a benchmark of three classes asks for."""
+    """Returns the boxes of objects of three classes, as exported for a benchmark."""
     rows = []
     for i in np.unique(scan.instance[np.isin(scan.semantic, (3, 5, 7))]):
         own = points[scan.instance == i].astype(np.float64)

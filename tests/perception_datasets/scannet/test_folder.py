@@ -22,6 +22,6 @@ def test_the_layout_is_recognised(
     assert arrays.source == "synthetic"
 
 
-def test_a_folder_without_scans_is_told_what_would_be_one(tmp_path: Path) -> None:
+def test_a_folder_without_scans_is_refused_with_the_known_layouts(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected scans in a known layout, found none(.|\n)*_vh_clean_2.ply"):
         open_scans(tmp_path)

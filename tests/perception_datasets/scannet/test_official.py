@@ -28,7 +28,7 @@ def read_only(folder: Path) -> Scan:
 
 
 @pytest.mark.parametrize("ascii_mesh", [False, True])
-def test_a_scan_is_turned_labelled_and_boxed(
+def test_a_scan_is_aligned_and_has_labels_and_boxes(
     tmp_path: Path, make_raw_scan: Callable, write_official: Callable, ascii_mesh: bool
 ) -> None:
     raw = make_raw_scan()
@@ -66,30 +66,30 @@ def test_segments_of_another_mesh_are_refused(
 ) -> None:
     path = write_official(tmp_path, make_raw_scan()) / SEGMENTS
     path.write_text('{"segIndices": [1, 2]}')
-    with pytest.raises(RecordError, match="expected a segment for each of 240 vertices, found 2"):
+    with pytest.raises(RecordError, match="expected segments of 240 vertices, found 2"):
         read_only(tmp_path)
 
 
-def test_a_word_without_a_class_is_named(tmp_path: Path, make_raw_scan: Callable, write_official: Callable) -> None:
+def test_a_category_without_a_class_is_named(tmp_path: Path, make_raw_scan: Callable, write_official: Callable) -> None:
     path = write_official(tmp_path, make_raw_scan()) / OBJECTS
     path.write_text(path.read_text().replace("backpack", "hoverboard"))
     with pytest.raises(RecordError, match=f"{OBJECTS}: it lacks 'hoverboard'"):
         read_only(tmp_path)
 
 
-def test_a_missing_label_map_is_asked_for(tmp_path: Path, make_raw_scan: Callable, write_official: Callable) -> None:
+def test_a_missing_label_map_is_named(tmp_path: Path, make_raw_scan: Callable, write_official: Callable) -> None:
     write_official(tmp_path, make_raw_scan())
     (tmp_path / "scannetv2-labels.combined.tsv").unlink()
     with pytest.raises(InputError, match=r"expected scannetv2-labels.combined.tsv in it or above it"):
         find_official_scans(tmp_path)
 
 
-def test_without_the_reader_of_meshes_its_extra_is_named(
+def test_the_extra_is_named_if_trimesh_is_missing(
     tmp_path: Path, make_raw_scan: Callable, write_official: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_official(tmp_path, make_raw_scan())
     monkeypatch.setitem(sys.modules, "trimesh", None)
-    with pytest.raises(InputError, match=r"need trimesh; pip install 'frozen-perception\[lidar\]'"):
+    with pytest.raises(InputError, match=r"needs trimesh; pip install 'frozen-perception\[lidar\]'"):
         find_official_scans(tmp_path)
 
 

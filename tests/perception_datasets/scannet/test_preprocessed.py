@@ -38,19 +38,22 @@ def test_every_family_gives_the_scan_of_the_official_files(
     assert_same(arrays.read(NAME), official.read(NAME))
 
 
-def test_aligned_arrays_alone_do_not_tell_where_the_raw_scan_was(
+def test_the_raw_frame_is_unknown_for_aligned_arrays_alone(
     tmp_path: Path, make_raw_scan: Callable, write_preprocessed: Callable
 ) -> None:
     folder = write_preprocessed(tmp_path, make_raw_scan(), "votenet", with_text=False)
     assert PreprocessedScans(folder).read(NAME).scene_SE3_centred is None
 
 
-def test_boxes_exported_in_the_raw_frame_are_noticed(
+def test_boxes_exported_in_the_raw_frame_are_refused(
     tmp_path: Path, make_raw_scan: Callable, write_preprocessed: Callable
 ) -> None:
     folder = write_preprocessed(tmp_path, make_raw_scan(), "scanqa")
     (folder / f"{NAME}_bbox.npy").rename(folder / f"{NAME}_aligned_bbox.npy")
-    with pytest.raises(RecordError, match=r"_aligned_bbox.npy: expected boxes around the objects .* another frame"):
+    with pytest.raises(
+        RecordError,
+        match=r"_aligned_bbox.npy: expected boxes around the objects .* another frame than the vertices\); export",
+    ):
         PreprocessedScans(folder).read(NAME)
 
 
@@ -70,7 +73,7 @@ def test_an_array_of_another_shape_is_named(
 ) -> None:
     path = write_preprocessed(tmp_path, make_raw_scan(), "scanqa") / f"{NAME}_{end}.npy"
     np.save(path, np.zeros((240, columns), np.float32))
-    with pytest.raises(RecordError, match=rf"{path.name}: .*expected .*found the shape \(240, {columns}\)"):
+    with pytest.raises(RecordError, match=rf"{path.name}: .*expected .*found shape \(240, {columns}\)"):
         PreprocessedScans(path.parent).read(NAME)
 
 
@@ -79,7 +82,7 @@ def test_aligned_vertices_of_another_scan_are_refused(
 ) -> None:
     path = write_preprocessed(tmp_path, make_raw_scan(), "scanqa") / f"{NAME}_aligned_vert.npy"
     np.save(path, np.load(path)[::-1])
-    with pytest.raises(RecordError, match="expected the raw vertices turned and moved, found others"):
+    with pytest.raises(RecordError, match="expected a rigid transform of the raw vertices, found other points"):
         PreprocessedScans(path.parent).read(NAME)
 
 

@@ -35,7 +35,7 @@ def test_positions_start_in_the_middle_of_the_raw_scan() -> None:
         (POINTS, SEMANTIC + 1, "expected NYU40 classes 0 to 40 .* found classes 1 to 41"),
     ],
 )
-def test_what_makes_no_scene_is_refused(points: np.ndarray, semantic: np.ndarray, message: str) -> None:
+def test_invalid_arrays_are_refused(points: np.ndarray, semantic: np.ndarray, message: str) -> None:
     count = len(points)
     with pytest.raises(ValueError, match=message):
         make_scan("s", points, COLORS[:count], semantic, INSTANCE[:count], None)

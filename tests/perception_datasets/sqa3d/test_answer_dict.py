@@ -9,7 +9,7 @@ from perception_datasets.errors import RecordError
 from perception_datasets.sqa3d.answer_dict import frequent_answers, read_answer_dict, write_answer_dict
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_a_written_dictionary_is_read_back(tmp_path: Path) -> None:
     vocabulary = AnswerVocabulary(("yes", "no", "o'clock", "größer"))
     write_answer_dict(tmp_path / "answer_dict.json", vocabulary)
     assert read_answer_dict(tmp_path / "answer_dict.json") == vocabulary

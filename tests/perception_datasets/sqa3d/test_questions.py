@@ -44,26 +44,26 @@ def test_questions_are_joined_to_annotations_by_id_and_not_by_order(write) -> No
     assert first.alternative_situations == ("The door is beside me.",)
 
 
-def test_poses_are_read_by_key_whatever_the_order_in_the_file(write) -> None:
-    (asked,) = read_questions(*write([question(1)], [annotation(1)]))
-    assert asked.pose is not None
-    np.testing.assert_array_equal(asked.pose.position, [1.5, -2.0, 0.0])
-    np.testing.assert_array_equal(asked.pose.rotation, [0.0, 0.0, 0.6, 0.8])
+def test_poses_are_read_by_key_in_any_order(write) -> None:
+    (joined,) = read_questions(*write([question(1)], [annotation(1)]))
+    assert joined.pose is not None
+    np.testing.assert_array_equal(joined.pose.position, [1.5, -2.0, 0.0])
+    np.testing.assert_array_equal(joined.pose.rotation, [0.0, 0.0, 0.6, 0.8])
 
 
 def test_questions_without_annotations_have_neither_answers_nor_a_pose(write) -> None:
-    (asked,) = read_questions(write([question(1)], [])[0])
-    assert (asked.answers, asked.pose) == ((), None)
+    (joined,) = read_questions(write([question(1)], [])[0])
+    assert (joined.answers, joined.pose) == ((), None)
 
 
 @pytest.mark.parametrize(
     ("questions", "annotations", "message"),
     [
-        ([question(1), question(1)], [annotation(1)], "question_id 1 comes twice"),
-        ([question(1)], [annotation(1), annotation(1)], "question_id 1 comes twice"),
+        ([question(1), question(1)], [annotation(1)], "expected each question_id once, found 1 twice"),
+        ([question(1)], [annotation(1), annotation(1)], "expected each question_id once, found 1 twice"),
         ([question(1), question(7)], [annotation(1)], "no annotation for 1 of the questions, the first is 7"),
-        ([question(1)], [annotation(1, scene="scene0001_00")], "got 1 answers in scene0001_00"),
-        ([question(1)], [annotation(1, answers=[])], "got 0 answers in scene0000_00"),
+        ([question(1)], [annotation(1, scene="scene0001_00")], "found 1 answers in scene0001_00"),
+        ([question(1)], [annotation(1, answers=[])], "found 0 answers in scene0000_00"),
         ([question(1)], [annotation(1, rotation={"_x": 0, "_y": 0, "_z": 2, "_w": 0})], "a unit quaternion"),
         ([question(1)], [annotation(1, position={"x": float("nan"), "y": 0, "z": 0})], "a finite position"),
         ([{"question_id": 1}], [annotation(1)], "it lacks 'scene_id'"),
@@ -91,7 +91,7 @@ def test_the_files_of_a_split_are_found_in_the_releases_folders(tmp_path: Path) 
     assert question_files(tmp_path, "val") == tuple(tmp_path / "balanced" / name for name in names)
 
 
-def test_situations_are_joined_to_their_places(tmp_path: Path) -> None:
+def test_situations_are_joined_to_their_poses(tmp_path: Path) -> None:
     item = {"situation_id": 5, "scene_id": "scene0000_00", "situation": "At the door.", "augmented": True}
     (tmp_path / "s.json").write_text(json.dumps({"situations": [item]}))
     (tmp_path / "a.json").write_text(json.dumps({"annotations": [{"situation_id": 5, **PLACE}]}))
@@ -103,13 +103,13 @@ def test_situations_are_joined_to_their_places(tmp_path: Path) -> None:
 def test_the_released_test_split_has_3519_questions_in_67_scenes(real_data: Path) -> None:
     questions = read_questions(*question_files(real_data / "sqa3d", "test"))
     assert len(questions) == 3519
-    assert len({asked.scene_id for asked in questions}) == 67
-    assert len({(asked.scene_id, asked.situation) for asked in questions}) == 719
-    assert {len(asked.answers) for asked in questions} == {1}
+    assert len({q.scene_id for q in questions}) == 67
+    assert len({(q.scene_id, q.situation) for q in questions}) == 719
+    assert {len(q.answers) for q in questions} == {1}
     assert questions[0].answers == ("piano",)
 
 
-def test_every_released_situation_has_a_place(real_data: Path) -> None:
+def test_every_released_situation_has_a_pose(real_data: Path) -> None:
     folder = real_data / "sqa3d"
     situations = read_situations(
         folder / "v1_situations_test_scannetv2.json", folder / "v1_localization_annotations_test_scannetv2.json"

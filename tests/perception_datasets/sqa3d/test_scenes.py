@@ -19,7 +19,7 @@ from perception_datasets.stores.scenes import StoredScans, open_scene_store
 ALIGNMENT = np.array(
     [[0.945519, 0.325568, 0, -5.38439], [-0.325568, 0.945519, 0, -2.87178], [0, 0, 1, -0.06435], [0, 0, 0, 1]]
 )
-"""Of scene0000_00, as its info file has it."""
+"""Alignment of scene0000_00, from its info file."""
 
 
 def question(i: int, scene_id: str, pose: Pose | None) -> Sqa3dQuestion:
@@ -41,21 +41,23 @@ def test_questions_without_a_scene_or_a_frame_are_counted_and_named(
         return Scan(scan.scene, None) if name == unaligned else scan
 
     monkeypatch.setattr(StoredScans, "read", read_without_frame)
-    asked = [question(i, s, POSE) for i, s in enumerate([known, "scene0707_00", unaligned, "scene0707_00", unaligned])]
-    joined = join_questions([*asked, question(9, known, None)], scans)
+    ids = [known, "scene0707_00", unaligned, "scene0707_00", unaligned]
+    questions = [question(i, scene_id, POSE) for i, scene_id in enumerate(ids)]
+    joined = join_questions([*questions, question(9, known, None)], scans)
     assert [(q.id, q.viewpoint is None) for q in joined.questions] == [(0, False), (2, True), (4, True), (9, True)]
     assert joined.report().splitlines() == [
-        "2 questions left out, their scenes are not in the store: scene0707_00 (2)",
-        "2 questions without a viewpoint, put <scene>.txt (axisAlignment) beside the scans: synthetic00001_00 (2)",
+        "2 questions left out, because their scenes are not in the store: scene0707_00 (2)",
+        "2 questions without a viewpoint; put <scene>.txt (with its axisAlignment) beside the scans: "
+        "synthetic00001_00 (2)",
     ]
-    assert join_questions(asked[:1], scans).report() == ""
+    assert join_questions(questions[:1], scans).report() == ""
     many = join_questions([question(i, f"scene{i:04d}_00", POSE) for i in range(13)], scans)
     assert many.report().endswith("scene0009_00 (1) and 3 more scenes")
 
 
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=20, deadline=None)
-def test_a_place_comes_back_from_the_scene_frame(seed: int) -> None:
+def test_a_pose_survives_conversion_to_the_scene_frame_and_back(seed: int) -> None:
     rng = np.random.default_rng(seed)
     frame = SE3(Rotation.from_euler("z", rng.uniform(-3, 3)).as_matrix(), rng.normal(0, 3, 3))
     yaw = rng.uniform(-1.5, 1.5)
@@ -78,7 +80,7 @@ def real_scan(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Scan
 
 @pytest.fixture(scope="module")
 def real_poses(real_data: Path) -> dict[int, Pose]:
-    """The places of scene0000_00 in the train split, by situation."""
+    """Poses of scene0000_00 in the train split, by situation."""
     path = real_data / "sqa3d" / "v1_localization_annotations_train_scannetv2.json"
     return {
         item["situation_id"]: Pose(
@@ -118,7 +120,7 @@ def test_real_situations_fall_inside_the_room(real_scan: Scan, real_poses: dict[
         (220601014937, "curtain"),  # I am opening the curtain and there is a bicycle on my right.
     ],
 )
-def test_real_askers_look_at_what_their_words_say(
+def test_real_viewpoints_face_what_their_situations_say(
     real_scan: Scan, real_poses: dict[int, Pose], situation: int, faced: str
 ) -> None:
     frame, scene = real_scan.scene_SE3_centred, real_scan.scene

@@ -58,7 +58,9 @@ def test_a_prepared_split_gives_the_same_scenarios(
         open_forecasting(tmp_path / "store", "train")
 
 
-def test_a_bad_scene_is_named_and_its_part_done_again_when_it_is_mended(argoverse1: Path, tmp_path: Path) -> None:
+def test_a_bad_scene_is_named_and_its_part_is_written_again_once_it_is_repaired(
+    argoverse1: Path, tmp_path: Path
+) -> None:
     path = argoverse1 / "val" / "data" / "3.csv"
     good = path.read_text()
     path.write_text(good[:400])

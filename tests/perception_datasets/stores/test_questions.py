@@ -14,7 +14,7 @@ def question(i: int, viewpoint: Viewpoint | None = None) -> SceneQuestion:
     return SceneQuestion(i, "scene0000_00", "I stand “here”.", "What is it?", ("chair", "armchair"), viewpoint)
 
 
-def test_questions_come_back_in_their_order(tmp_path: Path) -> None:
+def test_questions_are_read_back_in_order(tmp_path: Path) -> None:
     written = [question(220602000002, VIEWPOINT), question(7), SceneQuestion(1, "s", "", "Is it?", (), None)]
     write_questions(tmp_path, "scannet", "val", written)
     read = read_questions(tmp_path, "val")
@@ -27,7 +27,7 @@ def test_questions_come_back_in_their_order(tmp_path: Path) -> None:
             assert getattr(one, name) == getattr(other, name)
 
 
-def test_writing_again_replaces_the_split_and_no_other(tmp_path: Path) -> None:
+def test_writing_again_replaces_only_that_split(tmp_path: Path) -> None:
     write_questions(tmp_path, "scannet", "train", [question(1)])
     write_questions(tmp_path, "scannet", "val", [question(2), question(3)])
     write_questions(tmp_path, "scannet", "val", [question(4)])
@@ -40,7 +40,7 @@ def test_a_split_without_questions_is_empty(tmp_path: Path) -> None:
     assert read_questions(tmp_path, "val") == []
 
 
-def test_missing_questions_are_asked_for(tmp_path: Path) -> None:
+def test_missing_questions_are_refused_with_the_command_to_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found none; run `perception prepare sqa3d`"):
         read_questions(tmp_path, "val")
     write_questions(tmp_path, "scannet", "val", [question(1)])

@@ -103,7 +103,7 @@ def test_a_killed_run_is_continued_to_the_same_bytes(made_rooms: Path, tmp_path:
     assert contents(killed) == contents(whole)
 
 
-def test_an_unknown_scene_is_one_sentence(rooms_store: Path) -> None:
+def test_an_unknown_scene_is_refused_by_name(rooms_store: Path) -> None:
     with pytest.raises(InputError, match="expected 'scene0000_00' in scenes, found 10 others"):
         open_scene_store(rooms_store).read("scene0000_00")
 
@@ -116,7 +116,7 @@ def test_a_damaged_part_is_named(rooms_store: Path, tmp_path: Path) -> None:
         open_scene_store(tmp_path / "store").read("synthetic00000_00")
 
 
-def test_what_is_no_store_of_scenes_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_a_store_of_scenes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found none; make it with `perception prepare scannet`"):
         open_scene_store(tmp_path)
     store.create_store(tmp_path / "s", store.StoreInfo("forecasting", "x", store.Schema((("points", "<f8", 2),))))

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ def make_record(seed: int, points: int = 5) -> dict[str, np.ndarray]:
     points=hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=4)),
     flags=st.lists(st.booleans(), max_size=9),
 )
-def test_what_is_packed_is_unpacked_bit_by_bit(points: np.ndarray, flags: list[bool]) -> None:
+def test_unpacking_restores_packed_records_exactly(points: np.ndarray, flags: list[bool]) -> None:
     record = {"points": points, "labels": np.arange(len(flags)), "flags": np.array(flags, bool)}
     data, shapes = SCHEMA.pack(record)
     assert len(data) % 8 == 0
@@ -64,12 +66,27 @@ def test_a_part_without_records_is_possible(tmp_path: Path) -> None:
     assert not store.part_is_done(path, ["bad"])
 
 
-def test_a_part_is_done_when_it_holds_just_the_asked_records(tmp_path: Path) -> None:
+def test_a_part_is_done_if_it_holds_exactly_the_named_records(tmp_path: Path) -> None:
     path = store.part_path(tmp_path, "val", 0)
     assert not store.part_is_done(path, ["a"])
     store.write_part(path, SCHEMA, {"a": make_record(0)}, {})
     assert store.part_is_done(path, ["a"])
     assert not store.part_is_done(path, ["a", "b"])
+
+
+def test_a_full_disk_keeps_the_former_part_and_is_an_input_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.part_path(tmp_path, "val", 0)
+    store.write_part(path, SCHEMA, {"a": make_record(0)}, {})
+
+    def full_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(store, "_write_arrays", full_disk)
+    with pytest.raises(InputError, match=r"part-00000: cannot be written \(No space left on device\); free some space"):
+        store.write_part(path, SCHEMA, {"b": make_record(1)}, {})
+    assert store.part_is_done(path, ["a"])
 
 
 def test_an_incomplete_split_is_not_opened(tmp_path: Path) -> None:
@@ -79,7 +96,7 @@ def test_an_incomplete_split_is_not_opened(tmp_path: Path) -> None:
         store.read_names(tmp_path / "s", "val")
 
 
-def test_a_store_is_never_mixed_with_other_things(tmp_path: Path) -> None:
+def test_a_store_is_not_mixed_with_other_files_or_stores(tmp_path: Path) -> None:
     store.create_store(tmp_path / "s", INFO)
     store.create_store(tmp_path / "s", INFO)  # again is fine
     with pytest.raises(InputError, match="found one of scan records from somewhere"):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from perception.errors import InputError
-from perception_nodes.operations.configuration import Choice, ConfigurationError, read_yaml
+from perception_nodes.operations.configuration import Choice, ConfigurationError, read_variant, read_yaml
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,29 @@ def test_a_file_that_is_not_there_or_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(ConfigurationError, match=r"bytes\.yaml"):
         read_yaml(tmp_path / "bytes.yaml", Car)
+
+
+@pytest.mark.parametrize(("text", "size"), [("1e-3", 1e-3), ("2E2", 200.0), ("1.5e3", 1500.0), ("3", 3.0), (".5", 0.5)])
+def test_a_number_may_be_written_with_an_exponent_alone(tmp_path: Path, text: str, size: float) -> None:
+    assert read_yaml(write(tmp_path, f"size: {text}"), Wheel).size == size
+
+
+def test_a_variant_is_a_preset_with_the_files_values(tmp_path: Path) -> None:
+    wheels = {"left": Wheel(3.0)}
+    presets = {"small": Car("mini", 2, wheels=wheels), "large": Car("bus", 6)}
+    assert read_variant(write(tmp_path, "base: small\nfuel: none"), "base", presets) == (
+        "small",
+        Car("mini", 2, wheels=wheels, fuel="none"),
+    )
+    with pytest.raises(ConfigurationError, match=r"car\.yaml:2: base: there is no 'smal'; did you mean small\?"):
+        read_variant(write(tmp_path, "doors: 3\nbase: smal"), "base", presets)
+    with pytest.raises(ConfigurationError, match=r"car\.yaml:1: the file: expected the key base; add it"):
+        read_variant(write(tmp_path, "doors: 3"), "base", presets)
+
+
+def test_a_variant_that_its_dataclass_refuses_is_said_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"car\.yaml:1: wheel: expected a size above 0, got -1\.0"):
+        read_variant(write(tmp_path, "base: one\nsize: -1"), "base", {"one": Wheel(1.0)})
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,12 @@ def test_a_whole_file_is_copied_whole(whole: Path, tmp_path: Path) -> None:
     assert {channel.metadata["a"] for channel in summary.channels.values()} == {"/one", "/two"}
 
 
+def test_a_disk_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^/proc/self/mem: cannot be read \(Input/output error\); copy what"):
+        recover(Path("/proc/self/mem"), tmp_path / "b.mcap")  # nothing is mapped at its start
+    assert list(tmp_path.iterdir()) == []
+
+
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fraction=st.floats(0, 1, exclude_max=True))
 def test_a_file_cut_anywhere_gives_its_first_messages(whole: Path, tmp_path: Path, fraction: float) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from perception.models.scene_answerer import SceneAnswerer
 from perception.scenes.classes import BOX_CLASSES
-from perception.scenes.sample import STILL_SEED, collate_scenes, sample_scene
+from perception.scenes.sample import FIXED_SAMPLE_SEED, collate_scenes, sample_scene
 from perception.scenes.scene import Scene
 from perception.texts.answers import AnswerVocabulary
 from perception_nodes.scene_qa.answering import NotAnswered, answer_of, notes_on
@@ -47,7 +47,9 @@ def ask(
 def test_answers_are_those_of_the_model_offline(
     scene_answerer: SceneAnswerer, scan: Scene, encoded: EncodedScene
 ) -> None:
-    batch = collate_scenes([sample_scene(scan, np.random.default_rng(STILL_SEED), count=scene_answerer.input.points)])
+    batch = collate_scenes(
+        [sample_scene(scan, np.random.default_rng(FIXED_SAMPLE_SEED), count=scene_answerer.input.points)]
+    )
     texts = scene_answerer.text.batch([SITUATION] * 4), scene_answerer.text.batch(QUESTIONS)
     with torch.inference_mode():
         expected, seen = scene_answerer(batch.points, batch.features, *texts)

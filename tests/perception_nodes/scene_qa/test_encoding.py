@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from perception.scenes.sample import STILL_SEED, collate_scenes, sample_scene
+from perception.scenes.sample import FIXED_SAMPLE_SEED, collate_scenes, sample_scene
 from perception_nodes.scene_qa.encoding import SceneEncoder, encode_snapshot
 from perception_nodes.scene_qa.scene_map import SceneSnapshot
 
 
 def test_a_snapshot_is_encoded_as_its_scan_is_offline(scene_answerer, scan) -> None:
-    offline = collate_scenes([sample_scene(scan, np.random.default_rng(STILL_SEED), count=150)])
+    offline = collate_scenes([sample_scene(scan, np.random.default_rng(FIXED_SAMPLE_SEED), count=150)])
     with torch.inference_mode():
         expected = scene_answerer.encode_scene(offline.points, offline.features)
     tokens = encode_snapshot(scene_answerer, SceneSnapshot.of_scene(scan, 0))

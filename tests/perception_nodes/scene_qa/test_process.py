@@ -21,7 +21,7 @@ from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.folded import fold
 from perception.geometry import SE3
 from perception.models.scene_answerer import SceneAnswerer
-from perception.scenes.sample import STILL_SEED, collate_scenes, sample_scene
+from perception.scenes.sample import FIXED_SAMPLE_SEED, collate_scenes, sample_scene
 from perception.scenes.scene import Scene
 from perception.texts.answers import AnswerVocabulary
 from perception_nodes.block.client import RemoteBlock
@@ -154,7 +154,7 @@ def metric(process: SceneQaProcess, name: str) -> float:
 def test_a_scans_questions_are_answered_as_offline_on_a_topic_and_as_a_service(
     start: Start, scene_answerer: SceneAnswerer, scan: Scene, snapshot: SceneSnapshot
 ) -> None:
-    batch = collate_scenes([sample_scene(scan, np.random.default_rng(STILL_SEED), count=POINTS)])
+    batch = collate_scenes([sample_scene(scan, np.random.default_rng(FIXED_SAMPLE_SEED), count=POINTS)])
     texts = scene_answerer.text.batch([SITUATION] * 4), scene_answerer.text.batch(QUESTIONS)
     with torch.inference_mode():
         expected, _ = scene_answerer(batch.points, batch.features, *texts)

@@ -184,7 +184,10 @@ def test_a_scene_is_taken_as_it_is() -> None:
     none = nothing[:0]
     points, colors = room(5).astype(np.float32), np.zeros((5, 3), np.uint8)
     scene = Scene("s", points, colors, nothing, nothing, np.zeros((0, 6), np.float32), none, none)
-    assert SceneSnapshot.of_scene(scene, 3) == SceneSnapshot(1, 3, scene.points, scene.colors)
+    snapshot = SceneSnapshot.of_scene(scene, 3)
+    assert (snapshot.version, snapshot.stamp_ns) == (1, 3)
+    assert snapshot.points is scene.points
+    assert snapshot.colors is scene.colors
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

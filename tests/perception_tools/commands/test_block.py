@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from perception_tools.folding import FoldedResult
 from perception_tools.main import main
 
 
@@ -44,6 +45,26 @@ def test_mistake_is_one_line_on_stderr(words: list[str], message: str, capsys: p
     assert captured.err.count("\n") == 1
 
 
+def test_fold_passes_its_options_on_and_gives_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple] = []
+    measured = FoldedResult("int8", 1.5, 0.01, {"min_fde": 2.0}, 0.3)
+
+    def remember(*words: object, **options: object) -> list[FoldedResult]:
+        asked.append((*words, options))
+        return [measured]
+
+    monkeypatch.setattr("perception_tools.folding.fold_run", remember)
+    given = tmp_path / "given.json"
+    words = f"block fold run out --precisions int8 float32 --data in --split test --limit 7 --json {given}"
+    assert main(words.split()) == 0
+    assert asked == [(Path("run"), Path("out"), ("int8", "float32"), Path("in"), {"split": "test", "limit": 7})]
+    assert json.loads(given.read_text())["precisions"] == [
+        {"precision": "int8", "megabytes": 1.5, "relative_error": 0.01, "block_ms": 0.3, "min_fde": 2.0}
+    ]
+
+
 def test_fetch_says_where_the_block_is(capsys: pytest.CaptureFixture[str]) -> None:
     if main(["block", "fetch"]) != 0:
         pytest.skip(f"needs the package index: {capsys.readouterr().err}")
@@ -54,7 +75,7 @@ def test_fetch_says_where_the_block_is(capsys: pytest.CaptureFixture[str]) -> No
     assert found["files"][0] in lines
 
 
-@pytest.mark.parametrize("command", ["fetch", "slice", "inspect"])
+@pytest.mark.parametrize("command", ["fetch", "slice", "inspect", "fold"])
 def test_help_does_not_import_torch(command: str) -> None:
     code = f"""
 import sys

@@ -1,13 +1,15 @@
-"""The command line of evaluation."""
+"""The command line of evaluation: the runs say of which task they are, and the task which options there are."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from perception_tools.main import main
+from perception_tools.tasks import all_tasks
 
 
 @pytest.fixture
@@ -15,34 +17,78 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the command asks for, without doing it."""
     calls: dict[str, Any] = {}
 
-    def remember(checkpoints: tuple[Path, ...], data: Path, out: Path, **options: Any) -> None:
-        calls.update(checkpoints=checkpoints, data=data, out=out, **options)
+    def remember(runs: tuple[Path, ...], data: Path, out: Path, **options: Any) -> None:
+        calls.update(runs=runs, data=data, out=out, **options)
 
     monkeypatch.setattr("perception_tools.forecasting.evaluate.evaluate_models", remember)
     return calls
 
 
-def test_the_contracts_words_are_understood(asked: dict[str, Any]) -> None:
-    assert main([*"evaluate runs/a --data in --split val --out out".split()]) == 0
+def test_the_contracts_words_are_understood(asked: dict[str, Any], trained_run: Path) -> None:
+    assert main(["evaluate", str(trained_run), *"--data in --split val --out out".split()]) == 0
     assert asked == {
-        "checkpoints": (Path("runs/a"),), "data": Path("in"), "out": Path("out"), "split": "val",
+        "runs": (trained_run,), "data": Path("in"), "out": Path("out"), "split": "val",
         "limit": None, "data_name": None, "batch": 8, "device": "cpu",
     }  # fmt: skip
 
 
-def test_several_checkpoints_are_put_side_by_side(asked: dict[str, Any]) -> None:
-    assert main([*"evaluate a b c --data in --out out --limit 9 --batch 2 --data-name".split(), "AV1-mini"]) == 0
-    assert asked["checkpoints"] == (Path("a"), Path("b"), Path("c"))
+def test_several_runs_are_put_side_by_side(asked: dict[str, Any], trained_run: Path) -> None:
+    runs = (trained_run, trained_run / "model.safetensors", trained_run)
+    words = [*map(str, runs), *"--data in --out out --limit 9 --batch 2 --data-name".split(), "AV1-mini"]
+    assert main(["evaluate", *words]) == 0
+    assert asked["runs"] == runs
     assert (asked["limit"], asked["batch"], asked["data_name"]) == (9, 2, "AV1-mini")
+
+
+@pytest.mark.parametrize("name", ["", "model.safetensors"])
+def test_runs_may_come_after_the_options(asked: dict[str, Any], trained_run: Path, name: str) -> None:
+    assert main(["evaluate", *"--data in --out out".split(), str(trained_run / name)]) == 0
+    assert asked["runs"] == (trained_run / name,)
+
+
+def test_runs_of_two_tasks_are_not_evaluated_together(
+    trained_run: Path, trained_answerer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(trained_run), str(trained_answerer), "--data", "in", "--out", str(tmp_path / "out")]
+    assert main(["evaluate", *words]) == 2
+    complaint = f"{trained_answerer}: it is of the task scene-qa, {trained_run} of forecast; evaluate each task"
+    assert complaint in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_without_a_run_names_the_tasks_and_with_one_shows_its_options(
+    trained_answerer: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "--help"]) == 0
+    shown = capsys.readouterr().out
+    for task in all_tasks():
+        assert f"  {task.name:<12} {', '.join(task.monitored)}" in shown
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", str(trained_answerer), "--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert "--viewer" in shown
+    assert "--batch" not in shown
+
+
+def test_without_a_run_nothing_is_evaluated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--data", "in", "--out", "out"]) == 2
+    assert "expected at least one run, got none; give the folder that" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(tmp_path), "--data", "in", "--out", "out"]) == 2
+    assert f"{tmp_path}: expected a run's folder or its model.safetensors, found none" in capsys.readouterr().err
 
 
 def test_a_trained_run_is_evaluated(
     trained_run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        main(["evaluate", str(trained_run), "--data", str(data), "--out", str(tmp_path / "out"), "--limit", "2"]) == 0
-    )
+    out, given = tmp_path / "out", tmp_path / "given.json"
+    words = f"--data {data} --out {out} --limit 2 --json {given}"
+    assert main(["evaluate", str(trained_run), *words.split()]) == 0
     said = capsys.readouterr().out
     assert "2 scenarios of argoverse1 val, focal agents" in said
-    assert f"{tmp_path / 'out' / 'report.html'}\n" in said
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["metrics.json", "report.html"]
+    assert f"{out / 'report.html'}\n" in said
+    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "report.html"]
+    assert json.loads(given.read_text()) == json.loads((out / "metrics.json").read_text())

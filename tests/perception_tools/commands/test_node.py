@@ -11,22 +11,19 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from perception.errors import InputError
 from perception_nodes.operations.deployment import (
     EGO,
     FORECASTS,
     MAP,
     OBJECTS,
     Deployment,
-    SceneQaPlan,
     read_deployment,
 )
 from perception_nodes.operations.identity import Identity
@@ -102,7 +99,7 @@ def test_a_deployment_is_shown_to_foxglove(tmp_path: Path) -> None:
 def test_without_its_extra_foxglove_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("perception_tools.commands.node.find_spec", lambda _: None)
+    monkeypatch.setattr("perception_tools.extras.find_spec", lambda _: None)
     assert main(["node", "foxglove", "--config", str(tmp_path / "deployment.yaml")]) == 2
     assert "pip install 'frozen-perception[foxglove]'" in capsys.readouterr().err
 
@@ -114,6 +111,14 @@ def test_a_node_that_the_file_does_not_know_is_refused(tmp_path: Path, capsys: p
     assert "expected the node 'forecast', found ego" in capsys.readouterr().err
     assert main(["node", "scene-qa", "--config", str(config)]) == 2
     assert "expected the node 'scene_qa', found none" in capsys.readouterr().err
+
+
+def test_an_unknown_kind_is_answered_with_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["node", "forecasting", "--config", str(tmp_path / "deployment.yaml")]) == 2
+    assert "there is no node of kind 'forecasting'; expected one of forecast, scene-qa" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["node", "--help"])
+    assert "{forecast,scene-qa}" in capsys.readouterr().out
 
 
 def test_a_node_with_a_certificate_forecasts_what_a_tracker_with_one_tracks(
@@ -159,38 +164,17 @@ security:
     assert len(forecast.pose_counts) > 0
 
 
-@pytest.fixture(scope="module")
-def answerer(rooms_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of an untrained model that knows the words of ten made rooms."""
-    from perception_datasets.stores.questions import read_questions
-    from perception_datasets.stores.scenes import open_scene_store
-    from perception_tools.scene_qa.job import known_words, mean_sizes
-    from perception_tools.scene_qa.learning import build_answerer
-    from perception_tools.scene_qa.model import SceneQaTraining, save_answerer
-    from perception_tools.scene_qa.recipes import ROOMS
-    from perception_tools.training.recipes import BlockRecipe
-
-    recipe = replace(ROOMS, points=600, proposals=8, dim=16, heads=2, layers=1, pooled_dim=16, word_dim=8, text_dim=16)
-    recipe = replace(recipe, block=BlockRecipe(source="random:32x48x4?seed=0"))
-    questions = read_questions(rooms_store, "train")
-    words = known_words(questions, None, None)
-    model = build_answerer(recipe, words, mean_sizes(open_scene_store(rooms_store), [questions[0].scene_id]))
-    file = tmp_path_factory.mktemp("answerer") / "model.safetensors"
-    save_answerer(file, model, recipe, words, SceneQaTraining("scene-qa/rooms-llama", "synthetic", 1, 1, 0))
-    return file
-
-
 def test_a_scene_question_node_answers_over_tls_and_with_the_shared_block_what_the_evaluation_answers(
-    answerer: Path, rooms_store: Path, tmp_path: Path
+    trained_answerer: Path, rooms_store: Path, tmp_path: Path
 ) -> None:
     open3d = pytest.importorskip("open3d", reason="the extra [lidar] is not installed")
     from perception_datasets.stores.questions import read_questions
     from perception_datasets.stores.scenes import open_scene_store
     from perception_tools.scene_qa.evaluate import evaluate_answerers
 
-    evaluate_answerers([answerer], rooms_store, tmp_path / "offline", split="val")
+    evaluate_answerers((trained_answerer,), rooms_store, tmp_path / "offline", split="val")
     offline = json.loads((tmp_path / "offline" / "predictions.json").read_text())
-    assert main(["block", "fold", str(answerer), str(tmp_path / "folded"), "--precisions", "float32"]) == 0
+    assert main(["block", "fold", str(trained_answerer), str(tmp_path / "folded"), "--precisions", "float32"]) == 0
     questions = read_questions(rooms_store, "val")[:6]
     scene = open_scene_store(rooms_store).read(questions[0].scene_id).scene
     cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(scene.points.astype(float)))
@@ -200,7 +184,7 @@ def test_a_scene_question_node_answers_over_tls_and_with_the_shared_block_what_t
     config.write_text(f"""
 router: {{listen: {place}}}
 service: {{folder: folded/float32}}
-scene_qa: {{answerer: {{checkpoint: {answerer}, scan: room.ply, metrics: 0, block: scene-qa-rooms-llama}}}}
+scene_qa: {{answerer: {{checkpoint: {trained_answerer}, scan: room.ply, metrics: 0, block: scene-qa-rooms-llama}}}}
 security: {{certificates: papers, others: {{asker: {{asks: [/scene_qa/ask]}}, nosy: {{subscribes: [/scene_qa/ask]}}}}}}
 """)
     assert main(["certificates", str(config)]) == 0
@@ -248,17 +232,6 @@ def _papers(plan: Deployment, name: str) -> Identity:
 def free_place(protocol: str) -> str:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return f"{protocol}/127.0.0.1:{free.getsockname()[1]}"
-
-
-def test_a_model_of_doubly_normalised_colours_is_refused(answerer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from perception_tools.commands import node
-    from perception_tools.scene_qa import model_file
-
-    trained = model_file.load_answerer(answerer)
-    legacy = replace(trained, recipe=replace(trained.recipe, legacy_color=True))
-    monkeypatch.setattr(model_file, "load_answerer", lambda _: legacy)
-    with ExitStack() as open_, pytest.raises(InputError, match="got one trained with legacy_color"):
-        node._answerer(SceneQaPlan(checkpoint=answerer), None, open_)  # pyright: ignore[reportArgumentType]
 
 
 @contextmanager

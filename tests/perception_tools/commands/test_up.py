@@ -23,8 +23,9 @@ from perception.frozen.adapter import build_adapter
 from perception.frozen.folded import fold
 from perception.frozen.folded_file import save_folded
 from perception_nodes.operations.deployment import read_deployment
-from perception_tools.commands.up import supervisor_configuration
+from perception_tools.commands.up import commands, supervisor_configuration
 from perception_tools.main import COMMANDS, main
+from perception_tools.tasks import all_tasks
 
 SYSTEMD = Path(__file__).parents[3] / "nodes" / "systemd"
 
@@ -148,6 +149,14 @@ def test_the_supervisor_stops_by_force_before_the_five_seconds_are_over(tmp_path
         assert any(" ".join(words).startswith(command) for command in COMMANDS)
     assert shlex.split(parsed["program:node_hal"]["command"].replace("%%", "%"))[3:5] == ["node", "scene-qa"]
     assert shlex.split(parsed["program:block1"]["command"])[-3:] == ["--name", "x", "y"]
+
+
+def test_every_kind_of_node_has_its_process(tmp_path: Path) -> None:
+    file = tmp_path / "deployment.yaml"
+    file.write_text("nodes: {ego: {checkpoint: run}}\nscene_qa: {hal: {checkpoint: run}}")
+    started = commands(read_deployment(file), file)
+    kinds = {words[4] for name, words in started.items() if name.startswith("node_")}
+    assert kinds == {task.node_kind for task in all_tasks() if task.node_kind}
 
 
 @pytest.mark.parametrize("unit", sorted(SYSTEMD.glob("*.service")), ids=lambda unit: unit.name)

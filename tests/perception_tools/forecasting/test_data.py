@@ -13,21 +13,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception.encoders.vectornet.vectorize import VectorizedScenario, vectorize
-from perception.encoders.vectornet.views import Frame, VectorBatch
+from perception.encoders.vectornet.input import VectorizedInput
+from perception.encoders.vectornet.vectorize import VectorizedScenario
+from perception.encoders.vectornet.views import VectorBatch, View
 from perception.errors import InputError
-from perception.traffic.scenario import Scenario
+from perception.traffic.augmentation import NO_AUGMENTATION
+from perception.traffic.scenario import Scenario, UnusableScenario
 from perception_datasets.forecasting import open_forecasting
 from perception_tools.forecasting.data import (
+    PreparedScenario,
     Sample,
     TrainingScenarios,
     choose_targets,
+    has_target,
+    is_moving,
     make_training_batch,
     training_loader,
     validation_loader,
 )
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.training.sampler import Key
+
+INPUT = VectorizedInput()
 
 
 def same_vectors(left: VectorizedScenario, right: VectorizedScenario) -> bool:
@@ -46,36 +53,45 @@ def folder_of(data: Path):
 
 def test_a_sample_is_a_function_of_its_key_whatever_was_drawn_before(folder_of, tiny_recipe: ForecastRecipe) -> None:
     folder, keys = folder_of("train"), [Key(index, data_pass) for index in (0, 4) for data_pass in (0, 1, 2)]
-    once, again = TrainingScenarios(folder, tiny_recipe), TrainingScenarios(folder, tiny_recipe, keep=0)
+    once, again = (TrainingScenarios(folder, INPUT, tiny_recipe, keep) for keep in (8, 0))
     samples = {key: once[key] for key in keys}
     for key in reversed(keys):
         sample = again[key]
-        assert same_vectors(sample.vectors, samples[key].vectors)
+        assert same_vectors(sample.scenario.prepared, samples[key].scenario.prepared)
         assert np.array_equal(sample.targets, samples[key].targets)
-        assert sample.turn_rad == samples[key].turn_rad
-    assert len({sample.turn_rad for sample in samples.values()}) == len(keys)
-    other_seed = TrainingScenarios(folder, replace(tiny_recipe, seed=1))
-    assert other_seed[keys[0]].turn_rad != samples[keys[0]].turn_rad
+        assert sample.augmentation == samples[key].augmentation
+    assert len({sample.augmentation.turn_rad for sample in samples.values()}) == len(keys)
+    other_seed = TrainingScenarios(folder, INPUT, replace(tiny_recipe, seed=1))
+    assert other_seed[keys[0]].augmentation != samples[keys[0]].augmentation
 
 
 @pytest.mark.parametrize(("probability", "expected"), [(0.0, {False}), (1.0, {True}), (0.5, {True, False})])
 def test_scenarios_are_mirrored_as_often_as_the_recipe_says(
     folder_of, tiny_recipe: ForecastRecipe, probability: float, expected: set[bool]
 ) -> None:
-    recipe = replace(tiny_recipe, mirror_probability=probability)
-    scenarios = TrainingScenarios(folder_of("train"), recipe)
-    plain = vectorize(folder_of("train")[0])
-    samples = [scenarios[Key(0, data_pass)].vectors for data_pass in range(12)]
-    assert {not same_vectors(sample, plain) for sample in samples} == expected
+    scenarios = TrainingScenarios(folder_of("train"), INPUT, replace(tiny_recipe, mirror_probability=probability))
+    samples = [scenarios[Key(0, data_pass)] for data_pass in range(12)]
+    assert {sample.augmentation.mirrored for sample in samples} == expected
+
+
+def test_what_is_drawn_is_done_to_the_batch(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    sample = TrainingScenarios(folder_of("train"), INPUT, replace(tiny_recipe, mirror_probability=1.0))[Key(0, 0)]
+    assert sample.augmentation.turn_rad != 0
+    expected = INPUT.collate([sample.scenario.prepared], [sample.targets], [sample.augmentation])
+    views = make_training_batch([sample], INPUT, tiny_recipe).views
+    assert isinstance(views, VectorBatch)
+    assert_same_views(views, expected)
+    plain = INPUT.collate([sample.scenario.prepared], [sample.targets])
+    assert not torch.equal(plain.futures, expected.futures)
 
 
 def test_turns_have_the_recipes_spread(folder_of, tiny_recipe: ForecastRecipe) -> None:
-    scenarios = TrainingScenarios(folder_of("train"), replace(tiny_recipe, turn_std_rad=0.2))
-    turns = [scenarios[Key(0, data_pass)].turn_rad for data_pass in range(300)]
+    scenarios = TrainingScenarios(folder_of("train"), INPUT, replace(tiny_recipe, turn_std_rad=0.2))
+    turns = [scenarios[Key(0, data_pass)].augmentation.turn_rad for data_pass in range(300)]
     assert np.std(turns) == pytest.approx(0.2, rel=0.15)
     assert np.mean(turns) == pytest.approx(0, abs=0.05)
-    straight = TrainingScenarios(folder_of("train"), replace(tiny_recipe, turn_std_rad=0.0))
-    assert straight[Key(0, 0)].turn_rad == 0
+    straight = TrainingScenarios(folder_of("train"), INPUT, replace(tiny_recipe, turn_std_rad=0.0))
+    assert straight[Key(0, 0)].augmentation.turn_rad == 0
 
 
 def test_a_broken_file_is_named_and_the_next_scenario_takes_its_place(
@@ -84,15 +100,31 @@ def test_a_broken_file_is_named_and_the_next_scenario_takes_its_place(
     data = write_data(tmp_path / "argoverse1")
     (data / "train" / "data" / "8.csv").write_text("nonsense\n")
     folder = open_forecasting(data, "train")
-    scenarios = TrainingScenarios(folder, replace(tiny_recipe, mirror_probability=0.0))
+    scenarios = TrainingScenarios(folder, INPUT, tiny_recipe)
     last, first = scenarios[Key(7, 0)], scenarios[Key(0, 0)]
-    assert last.vectors.id == folder.ids[0], "after the last scenario comes the first"
+    assert last.scenario.prepared.id == folder.ids[0], "after the last scenario comes the first"
     assert list(last.failures) == ["8"]
     assert "8.csv" in last.failures["8"]
     assert first.failures == {}
     assert scenarios[Key(7, 1)].failures == last.failures, "it is named in every pass"
-    batch = make_training_batch([last, first], tiny_recipe)
+    batch = make_training_batch([last, first], INPUT, tiny_recipe)
     assert batch.failures == last.failures
+
+
+def test_a_scenario_that_the_encoder_cannot_use_is_named_and_replaced_too(
+    folder_of, tiny_recipe: ForecastRecipe
+) -> None:
+    folder = folder_of("train")
+
+    class Choosy(VectorizedInput):
+        def prepare(self, scenario: Scenario) -> VectorizedScenario:
+            if scenario.id == folder.ids[2]:
+                raise UnusableScenario("too dull")
+            return super().prepare(scenario)
+
+    sample = TrainingScenarios(folder, Choosy(), tiny_recipe)[Key(2, 0)]
+    assert sample.failures == {folder.ids[2]: "too dull"}
+    assert sample.scenario.prepared.id == folder.ids[3]
 
 
 def test_data_without_anything_to_learn_is_refused(
@@ -101,23 +133,24 @@ def test_data_without_anything_to_learn_is_refused(
     observed = [row for row in make_argoverse1_rows() if float(row.split(",")[0]) < 315968001.95]
     write_argoverse1_csv(tmp_path / "train" / "data" / "1.csv", observed)
     (tmp_path / "map_files").symlink_to(data / "map_files")
-    scenarios = TrainingScenarios(open_forecasting(tmp_path, "train"), tiny_recipe)
+    scenarios = TrainingScenarios(open_forecasting(tmp_path, "train"), INPUT, tiny_recipe)
     with pytest.raises(InputError, match="expected a usable scenario, got none; the last: no agent has a labelled"):
         scenarios[Key(0, 0)]
 
 
 @pytest.fixture(scope="session")
-def crowd(make_scenario: Callable[..., Scenario]) -> Callable[..., VectorizedScenario]:
+def crowd(make_scenario: Callable[..., Scenario]) -> Callable[..., PreparedScenario]:
     """Six agents: 0 and 1 drive, 2 and 3 stand, 4 drives and is lost at the end, 5 drives. One of them is focal."""
 
-    def make(focal: int, focal_future: int = 10) -> VectorizedScenario:
+    def make(focal: int, focal_future: int = 10) -> PreparedScenario:
         speed = np.array([1.0, 0.8, 0.0, 0.0, 1.0, 0.6])
         position = np.stack([speed[:, None] * np.arange(15), np.tile(4.0 * np.arange(6)[:, None], 15)], axis=-1)
         scenario = make_scenario(position=position)
         valid = scenario.agents.valid.copy()
         valid[4, -1] = False
         valid[focal, scenario.history_steps + focal_future :] = False
-        return vectorize(replace(scenario, agents=replace(scenario.agents, valid=valid), focal=focal))
+        scenario = replace(scenario, agents=replace(scenario.agents, valid=valid), focal=focal)
+        return PreparedScenario(INPUT.prepare(scenario), focal, has_target(scenario), is_moving(scenario))
 
     return make
 
@@ -146,17 +179,18 @@ def test_the_focal_agent_is_asked_with_part_of_a_future_but_not_with_none(crowd)
     assert chosen(4) == [4]
 
 
-@pytest.mark.parametrize("frame", get_args(Frame))
-def test_focal_agents_weigh_what_the_recipe_says_and_padding_nothing(crowd, tiny_recipe, frame) -> None:
-    samples = [Sample(crowd(focal=1), np.array([0, 1, 5]), 0.0, {}), Sample(crowd(focal=5), np.array([5]), 0.0, {})]
-    batch = make_training_batch(samples, replace(tiny_recipe, frame=frame, focal_weight=4.0))
-    expected = [[1.0], [4.0], [1.0], [4.0]] if frame == "agent" else [[1.0, 4.0, 1.0], [4.0, 0.0, 0.0]]
+@pytest.mark.parametrize("view", get_args(View))
+def test_focal_agents_weigh_what_the_recipe_says_and_padding_nothing(crowd, tiny_recipe, view: View) -> None:
+    asked = (crowd(focal=1), np.array([0, 1, 5])), (crowd(focal=5), np.array([5]))
+    samples = [Sample(scenario, targets, NO_AUGMENTATION, {}) for scenario, targets in asked]
+    batch = make_training_batch(samples, VectorizedInput(view), replace(tiny_recipe, focal_weight=4.0))
+    expected = [[1.0], [4.0], [1.0], [4.0]] if view == "agent" else [[1.0, 4.0, 1.0], [4.0, 0.0, 0.0]]
     assert batch.weights.tolist() == expected
 
 
 def test_workers_give_the_batches_of_one_process(folder_of, tiny_recipe: ForecastRecipe) -> None:
     def views(workers: int) -> list[VectorBatch]:
-        return [batch.views for batch in training_loader(folder_of("train"), tiny_recipe, workers=workers)]
+        return [batch.views for batch in training_loader(folder_of("train"), INPUT, tiny_recipe, workers=workers)]
 
     here, there = views(0), views(1)
     assert len(here) == 4
@@ -164,17 +198,17 @@ def test_workers_give_the_batches_of_one_process(folder_of, tiny_recipe: Forecas
         assert_same_views(left, right)
 
 
-def test_validation_asks_every_focal_agent_once_over_all_processes(folder_of, tiny_recipe: ForecastRecipe) -> None:
-    whole = list(validation_loader(folder_of("val"), tiny_recipe))
-    parts = [list(validation_loader(folder_of("val"), tiny_recipe, rank=rank, processes=2)) for rank in (0, 1)]
+def test_validation_asks_every_focal_agent_once_over_all_processes(folder_of) -> None:
+    whole = list(validation_loader(folder_of("val"), INPUT))
+    parts = [list(validation_loader(folder_of("val"), INPUT, rank=rank, processes=2)) for rank in (0, 1)]
     (everything,), ((even,), (odd,)) = whole, parts
-    assert len(everything.rows) == 5
+    assert len(everything.rows_valid) == 5
     assert torch.equal(even.futures, everything.futures[::2])
     assert torch.equal(odd.futures, everything.futures[1::2])
     assert everything.rows_valid.all()
     assert everything.futures_valid.all()
 
 
-def test_validation_needs_a_labelled_scenario_for_each_process(folder_of, tiny_recipe: ForecastRecipe) -> None:
+def test_validation_needs_a_labelled_scenario_for_each_process(folder_of) -> None:
     with pytest.raises(InputError, match=r"at least 6 scenarios \(one a process\).* got 5 of 5"):
-        validation_loader(folder_of("val"), tiny_recipe, processes=6)
+        validation_loader(folder_of("val"), INPUT, processes=6)

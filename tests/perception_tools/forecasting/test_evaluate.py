@@ -15,20 +15,13 @@ from perception.errors import InputError
 from perception.metrics.forecasting import ForecastTable
 from perception.traffic.scenario import Scenario
 from perception_datasets.forecasting import open_forecasting
-from perception_tools.commands.train import TrainingRun
 from perception_tools.forecasting.evaluate import BASELINE, Split, asked_agents, evaluate_models
+from perception_tools.forecasting.model import load_model
+from perception_tools.forecasting.run import ForecastRun
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import fit
 
 CONTRACT = {"min_ade", "min_ade_endpoint", "min_fde", "miss_rate", "brier_min_fde"}
-
-
-@pytest.fixture(scope="module")
-def evaluated(trained_run: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What evaluating the trained run left."""
-    out = tmp_path_factory.mktemp("evaluated")
-    evaluate_models([trained_run], data, out)
-    return out
 
 
 @pytest.fixture
@@ -103,9 +96,9 @@ def test_a_split_remembers_where_each_scenario_stands(broken_data: Path) -> None
     split = Split(open_forecasting(broken_data, "val"))
     batches = list(split.batches(3))
     assert [len(batch) for batch in batches] == [3, 1]
-    for scenario, vectors in (pair for batch in batches for pair in batch):
+    for scenario in (scenario for batch in batches for scenario in batch):
         again = split.recall(scenario.id)
-        assert again.id == vectors.id == scenario.id
+        assert again.id == scenario.id
         np.testing.assert_array_equal(again.agents.position, scenario.agents.position)
 
 
@@ -130,18 +123,33 @@ def test_a_split_without_a_usable_scenario_is_refused(trained_run: Path, data: P
 
 @pytest.mark.usefixtures("without_report")
 def test_models_side_by_side_are_told_apart(
-    trained_run: Path, make_run: Callable[..., TrainingRun], data: Path, tmp_path: Path
+    trained_run: Path, make_run: Callable[..., ForecastRun], data: Path, tmp_path: Path
 ) -> None:
-    for name, recipe in (("other seed", {"seed": 1}), ("scene", {"frame": "scene"})):
+    for name, recipe in (("other seed", {"seed": 1}), ("scene", {"view": "scene"})):
         fit(make_run(tmp_path / name, {"passes": 1, **recipe}))
     shutil.copytree(trained_run, tmp_path / "a copy")
     runs = [trained_run, tmp_path / "other seed", tmp_path / "scene", tmp_path / "a copy"]
     metrics = evaluate_models(runs, data, tmp_path / "out", limit=2)
     names = {metrics["name"], *metrics["others"]}
     assert len(names) == len(runs) + 1
-    assert metrics["name"].startswith("vectornet-llama (pairwise frame) (seed 0)")
+    assert metrics["name"].startswith("vectornet-llama (pairwise view) (seed 0)")
     assert any(name.endswith("[a copy]") for name in names)
     assert metrics["seconds_per_scene"].keys() == names - {BASELINE}
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_model_that_is_loaded_already_is_scored_as_its_run(
+    trained_run: Path, data: Path, metrics: dict, tmp_path: Path
+) -> None:
+    loaded = evaluate_models([load_model(trained_run), trained_run], data, tmp_path)
+    assert (loaded["k6"], loaded["k1"]) == (metrics["k6"], metrics["k1"])
+    assert loaded["name"] == "vectornet-llama [0]"
+    assert "vectornet-llama [run]" in loaded["others"]
+
+
+def test_without_a_run_there_is_nothing_to_evaluate(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected at least one run, got none"):
+        evaluate_models([], data, tmp_path)
 
 
 @pytest.mark.usefixtures("without_report")

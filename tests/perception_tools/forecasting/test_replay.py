@@ -6,11 +6,18 @@ from typing import get_args, get_type_hints
 import pytest
 import torch
 
+from perception.encoders.vectornet.input import VectorizedInput
 from perception.kernels.precision import Precision
 from perception_tools.forecasting.model import load_model, save_model
 from perception_tools.forecasting.replay import replay as replay_command
 from perception_tools.main import main
 from perception_tools.model_files import MODEL_FILE
+
+
+@pytest.fixture(autouse=True)
+def quick_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Warms nodes up for one size: all sizes take seconds, and are tested with the node."""
+    monkeypatch.setattr(VectorizedInput, "warm_up_agents", lambda _self, _most: (1,))
 
 
 def replay(capsys: pytest.CaptureFixture[str], *words: object) -> dict:
@@ -41,8 +48,7 @@ def test_the_blocks_precision_is_said_and_shows_in_the_difference_to_offline(
 ) -> None:
     trained = load_model(trained_run)
     with torch.no_grad():  # of so short a training the block's part is a thousandth of the tokens'
-        for parameter in trained.model.block.project_out.parameters():
-            parameter.mul_(300)
+        trained.model.get_parameter("block.project_out.weight").mul_(300)
     save_model(tmp_path / MODEL_FILE, trained.model, trained.recipe, trained.training)
     words = (sensor_log, "--checkpoint", tmp_path)
     exact = replay(capsys, *words)
@@ -78,10 +84,14 @@ def test_a_replay_writes_a_recording_for_rerun(
 
 
 def test_without_rerun_the_extra_is_named_before_anything_is_played(
-    sensor_log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    sensor_log: Path,
+    trained_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "rerun", None)
-    words = ["replay", str(sensor_log), "--checkpoint", "nowhere", "--rerun", str(tmp_path / "drive.rrd")]
+    words = ["replay", str(sensor_log), "--checkpoint", str(trained_run), "--rerun", str(tmp_path / "drive.rrd")]
     assert main(words) == 2
     assert "pip install 'frozen-perception[rerun]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,7 @@ def figure() -> Figure:
     plot = Figure(figsize=(2, 2))
     axes = plot.add_axes((0, 0, 1, 1))
     axes.plot([0, 1, 2], [0, 2, 1], color=colour("mode"), marker="o")
-    axes.text(1, 1, "words stay words")
+    axes.text(1, 1, "words stay words, 0.0125 stays 0.0125")
     return plot
 
 
@@ -34,7 +34,7 @@ def test_a_figure_follows_the_page_and_keeps_its_text():
     assert svg.startswith("<svg")
     assert "var(--mode)" in svg
     assert colour("mode") not in svg
-    assert "words stay words" in svg
+    assert "words stay words, 0.0125 stays 0.0125" in svg
 
 
 def test_ids_are_unique_within_a_figure_and_between_figures():

@@ -20,7 +20,6 @@ from perception_datasets.stores.scenes import StoredScans, open_scene_store
 from perception_tools.scene_qa import data
 from perception_tools.scene_qa.data import (
     Collator,
-    KeptScenes,
     TrainingGroups,
     ValidationGroups,
     by_scene,
@@ -28,6 +27,7 @@ from perception_tools.scene_qa.data import (
     first_scenes,
     move_question,
 )
+from perception_tools.scene_qa.model import scene_input
 from perception_tools.scene_qa.recipes import SceneQaRecipe
 from perception_tools.training.sampler import Key
 
@@ -46,7 +46,7 @@ def questions(rooms_store: Path) -> list[SceneQuestion]:
 
 @pytest.fixture(scope="session")
 def groups(scans: StoredScans, questions: list[SceneQuestion], tiny_answerer: SceneQaRecipe) -> TrainingGroups:
-    return TrainingGroups(scans, questions, tiny_answerer)
+    return TrainingGroups(scans, questions, scene_input(tiny_answerer), tiny_answerer)
 
 
 def test_a_pass_asks_every_question_once_and_another_pass_in_another_order(groups, questions) -> None:
@@ -56,7 +56,8 @@ def test_a_pass_asks_every_question_once_and_another_pass_in_another_order(group
 
 
 def test_a_group_is_the_same_whenever_it_is_asked_for(groups, scans, questions, tiny_answerer) -> None:
-    ours, theirs = groups[Key(1, 4)], TrainingGroups(scans, questions, tiny_answerer)[Key(1, 4)]
+    again = TrainingGroups(scans, questions, scene_input(tiny_answerer), tiny_answerer, keep=0)
+    ours, theirs = groups[Key(1, 4)], again[Key(1, 4)]
     assert [q.question for q in ours.questions] == [q.question for q in theirs.questions]
     assert ours.scene is not None
     assert theirs.scene is not None
@@ -69,14 +70,14 @@ def test_a_group_is_the_same_whenever_it_is_asked_for(groups, scans, questions, 
 def test_a_blind_model_gets_no_scene(scans, questions, tiny_answerer) -> None:
     recipe = replace(tiny_answerer, blind=True)
     batch = Collator(Vocabulary(("is",)), AnswerVocabulary(("yes",)))(
-        [TrainingGroups(scans, questions, recipe)[Key(0, 0)]]
+        [TrainingGroups(scans, questions, None, recipe)[Key(0, 0)]]
     )
     assert batch.scenes is None
     assert len(batch) == recipe.questions_per_scene
 
 
 def test_a_scene_that_does_not_move_is_sampled_alike_every_time(scans, questions, tiny_answerer) -> None:
-    first, again = (ValidationGroups(scans, questions, tiny_answerer)[1].scene for _ in range(2))
+    first, again = (ValidationGroups(scans, questions, scene_input(tiny_answerer))[1].scene for _ in range(2))
     assert first is not None
     assert again is not None
     np.testing.assert_array_equal(first.points, again.points)
@@ -131,12 +132,25 @@ def test_a_mirrored_question_is_about_the_mirrored_scene(questions) -> None:
     assert move_question(mirrored, MIRROR).situation == question.situation
 
 
-def test_scenes_stay_in_memory_as_long_as_there_is_room(scans, monkeypatch: pytest.MonkeyPatch) -> None:
-    one, other = scans.names()[:2]
-    monkeypatch.setattr(data, "KEPT_POINTS", len(scans.read(one).scene.points))
-    kept = KeptScenes(scans)
-    assert kept.read(one) is kept.read(one)
-    assert kept.read(other) is not kept.read(other)
+def test_scenes_stay_in_memory_as_long_as_there_is_room_for_their_points(
+    scans, questions, tiny_answerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: Counter[str] = Counter()
+    read = StoredScans.read
+
+    def counted(self: StoredScans, name: str):
+        reads[name] += 1
+        return read(self, name)
+
+    monkeypatch.setattr(StoredScans, "read", counted)
+    one, other = by_scene(questions)
+    points = len(read(scans, one).scene.points)
+    groups = TrainingGroups(scans, questions, scene_input(tiny_answerer), tiny_answerer, keep=points)
+    first_parts = [next(i for i, part in enumerate(groups.parts) if part.scene_id == name) for name in (one, other)]
+    for data_pass in (0, 1):
+        for part in first_parts:
+            groups[Key(part, data_pass)]
+    assert reads == {one: 1, other: 2}
 
 
 def test_a_limit_counts_scenes(rooms_store: Path) -> None:

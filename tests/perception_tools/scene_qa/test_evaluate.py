@@ -11,33 +11,35 @@ import pytest
 import torch
 
 from perception.errors import InputError
-from perception.heads.answer import SceneAnswers, ViewpointEstimate
+from perception.heads.answer import SceneAnswers
 from perception.scenes.scene import SceneQuestion
+from perception.scenes.viewpoint import ViewpointEstimate
 from perception.texts.answers import AnswerVocabulary
-from perception_tools.commands.train import SceneQaTrainingRun
 from perception_tools.main import main
 from perception_tools.scene_qa.evaluate import evaluate_answerers, remember
 from perception_tools.scene_qa.predictions import AnswerPredictions
+from perception_tools.scene_qa.run import SceneQaRun
 from perception_tools.training.fit import fit
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def evaluated(
     trained_answerer: Path,
     rooms_store: Path,
-    make_answerer_run: Callable[..., SceneQaTrainingRun],
+    make_answerer_run: Callable[..., SceneQaRun],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The evaluation of the tiny model beside a blind one, from the command line."""
     out = tmp_path_factory.mktemp("evaluated")
     fit(make_answerer_run(out / "blind", {"blind": True, "passes": 1}, name="scene-qa/rooms"))
-    words = f"evaluate scene-qa --checkpoint {trained_answerer} --checkpoint {out / 'blind'} --data {rooms_store}"
-    assert main([*words.split(), "--split", "test", "--out", str(out)]) == 0
+    words = f"evaluate {trained_answerer} {out / 'blind'} --data {rooms_store} --split test --out {out}"
+    assert main([*words.split(), "--json", str(out / "returned.json")]) == 0
     return out
 
 
 def test_several_models_are_scored_side_by_side(evaluated: Path) -> None:
     metrics = json.loads((evaluated / "metrics.json").read_text())
+    assert json.loads((evaluated / "returned.json").read_text()) == metrics
     assert metrics["name"] == "scene-qa/rooms-llama"
     assert metrics["others"].keys() == {"scene-qa/rooms", "majority", "majority-per-type"}
     assert metrics["paired"].keys() == {"scene-qa/rooms"}
@@ -45,16 +47,15 @@ def test_several_models_are_scored_side_by_side(evaluated: Path) -> None:
     assert metrics["others"]["scene-qa/rooms"]["localization"] is None
     assert 0 <= metrics["em1"] <= metrics["em10"] <= 1
     assert metrics["milliseconds"]["scene-qa/rooms-llama"]["encode_scene"] > 0
+    assert metrics["source"] == "synthetic"
     assert (evaluated / "report.html").is_file()
 
 
 def test_the_written_predictions_score_alike_from_their_file(evaluated: Path, made_rooms: Path) -> None:
     names = [f"v1_balanced_{kind}_test_scannetv2.json" for kind in ("questions", "sqa_annotations")]
-    words = f"--questions {made_rooms / names[0]} --annotations {made_rooms / names[1]}"
-    words += (
-        f" --predictions {evaluated / 'predictions.json'} --predictions {evaluated / 'predictions-scene-qa-rooms.json'}"
-    )
-    assert main(["evaluate", "scene-qa", *words.split(), "--out", str(evaluated / "again")]) == 0
+    words = f"{evaluated / 'predictions.json'} {evaluated / 'predictions-scene-qa-rooms.json'}"
+    words += f" --questions {made_rooms / names[0]} --annotations {made_rooms / names[1]}"
+    assert main(["score", "sqa3d", *words.split(), "--out", str(evaluated / "again")]) == 0
     ours, theirs = (json.loads((folder / "metrics.json").read_text()) for folder in (evaluated, evaluated / "again"))
     for name in ("questions", "em1", "em10", "by_type"):
         assert theirs[name] == ours[name], name
@@ -78,22 +79,7 @@ def test_runs_of_one_recipe_are_told_apart_by_their_folders(
     trained_answerer: Path, rooms_store: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(trained_answerer, tmp_path / "again")
-    metrics = evaluate_answerers([trained_answerer, tmp_path / "again"], rooms_store, tmp_path / "out", limit=1)
+    metrics = evaluate_answerers((trained_answerer, tmp_path / "again"), rooms_store, tmp_path / "out", limit=1)
     assert {metrics["name"], *metrics["paired"]} == {"scene-qa/rooms-llama [run]", "scene-qa/rooms-llama [again]"}
     with pytest.raises(InputError, match="expected models of different runs"):
-        evaluate_answerers([trained_answerer, trained_answerer], rooms_store, tmp_path / "out", limit=1)
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ("--out o --questions q.json", "expected --questions Q.json and --annotations A.json, or --checkpoint RUN"),
-        ("--out o --checkpoint run", "expected --data STORE alone beside --checkpoint"),
-        ("--out o --checkpoint run --data d --baseline majority", "expected --data STORE alone beside --checkpoint"),
-    ],
-)
-def test_mixed_up_options_are_answered_with_what_is_missing(
-    words: str, said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["evaluate", "scene-qa", *words.split()]) == 2
-    assert said in capsys.readouterr().err
+        evaluate_answerers((trained_answerer, trained_answerer), rooms_store, tmp_path / "out", limit=1)

@@ -21,15 +21,16 @@ from perception.texts.answers import AnswerVocabulary
 from perception_datasets.sqa3d.answer_dict import write_answer_dict
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
-from perception_tools.commands.train import SceneQaTrainingRun
 from perception_tools.model_files import MODEL_FILE
 from perception_tools.scene_qa.data import first_scenes
 from perception_tools.scene_qa.job import known_words, mean_sizes, scene_qa_job
-from perception_tools.scene_qa.model import load_answerer
+from perception_tools.scene_qa.model import build_answerer, load_answerer
+from perception_tools.scene_qa.recipes import SceneQaRecipe
+from perception_tools.scene_qa.run import SceneQaRun
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import RUN_FILE, fit
 
-MakeRun = Callable[..., SceneQaTrainingRun]
+MakeRun = Callable[..., SceneQaRun]
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def test_a_detector_that_is_taken_stays_as_it_is(make_answerer_run: MakeRun, tmp
     validated = {name for name in read_curves(tmp_path / "detector") if name.startswith("val/")}
     assert validated == {"val/detection_loss"}, "a detector has no answers to count"
     taking = make_answerer_run(tmp_path / "answerer", {"detector_first": 0.5}, detector_run=tmp_path / "detector")
-    assert not scene_qa_job(taking).leaves_out, "every parameter that learns is used in every step"
+    assert not scene_qa_job(taking).has_unused_parameters, "every parameter that learns is used in every step"
     fit(make_answerer_run(tmp_path / "answerer", {"passes": 1}, detector_run=tmp_path / "detector"))
     detector, answerer = (load_answerer(tmp_path / name).model for name in ("detector", "answerer"))
     assert detector.scene is not None
@@ -90,12 +91,34 @@ def test_a_detector_that_is_taken_stays_as_it_is(make_answerer_run: MakeRun, tmp
     assert "train/vote" not in curves
 
 
-@pytest.mark.parametrize(("change", "named"), [({"proposals": 9}, "proposals=9"), ({"blind": True}, "blind=False")])
 def test_another_recipes_detector_is_not_taken(
-    change: dict, named: str, trained_answerer: Path, make_answerer_run: MakeRun, tmp_path: Path
+    trained_answerer: Path, make_answerer_run: MakeRun, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=named):
-        fit(make_answerer_run(tmp_path, change, detector_run=trained_answerer))
+    with pytest.raises(InputError, match="proposals=9"):
+        fit(make_answerer_run(tmp_path / "run", {"proposals": 9}, detector_run=trained_answerer))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_job_says_what_comes_next_and_by_what_it_is_judged(make_answerer_run: MakeRun, tmp_path: Path) -> None:
+    answering = scene_qa_job(make_answerer_run(tmp_path, {"detector_first": 0.5}))
+    assert (answering.monitor, answering.mode, answering.has_unused_parameters) == ("val/em1", "max", True)
+    assert answering.next_command.startswith(f"perception evaluate {tmp_path} --data ")
+    detecting = scene_qa_job(make_answerer_run(tmp_path, {"detector_first": 1.0}))
+    assert (detecting.monitor, detecting.mode) == ("val/detection_loss", "min")
+    assert f"--detector-run {tmp_path}" in detecting.next_command
+    assert answering.closing_message() == ""
+
+
+def test_a_given_model_is_trained_in_place_of_the_recipes(
+    make_answerer_run: MakeRun, tiny_answerer: SceneQaRecipe, rooms_store: Path, tmp_path: Path
+) -> None:
+    questions = first_scenes(read_questions(rooms_store, "train"), 3)
+    given = build_answerer(replace(tiny_answerer, seed=9), known_words(questions, None, None), torch.ones(18, 3))
+    learned = given.get_parameter("text_in.0.weight")
+    before = learned.detach().clone()
+    fit(make_answerer_run(tmp_path, {"passes": 1}), model=given)
+    assert not torch.equal(learned, before)
+    assert torch.equal(load_file(tmp_path / MODEL_FILE)["text_in.0.weight"], learned)
 
 
 KILLED = """

@@ -1,4 +1,4 @@
-"""The model of a recipe and how it learns."""
+"""How a scene answerer learns: its losses, its rates, and what learns at all."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from perception.texts.vocabulary import Vocabulary
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
 from perception_tools.scene_qa.data import Collator, SceneQaBatch, ValidationGroups, first_scenes
-from perception_tools.scene_qa.learning import KnownWords, SceneQaTask, build_answerer, stepped_factor
+from perception_tools.scene_qa.learning import SceneQaTask
+from perception_tools.scene_qa.model import KnownWords, build_answerer, scene_input
 from perception_tools.scene_qa.recipes import SceneQaRecipe
-from perception_tools.training.lightning_task import parameter_groups
+from perception_tools.training.optim import parameter_groups
 
 SIZES = torch.ones(18, 3)
 
@@ -30,26 +31,17 @@ def words(rooms_store: Path) -> KnownWords:
 
 @pytest.fixture(scope="session")
 def batch(rooms_store: Path, words: KnownWords, tiny_answerer: SceneQaRecipe) -> SceneQaBatch:
-    groups = ValidationGroups(open_scene_store(rooms_store), read_questions(rooms_store, "train"), tiny_answerer)
+    scans, shown = open_scene_store(rooms_store), scene_input(tiny_answerer)
+    groups = ValidationGroups(scans, read_questions(rooms_store, "train"), shown)
     return Collator(words.vocabulary, words.answers)([groups[0], groups[1]])
 
 
+def make_task(recipe: SceneQaRecipe, words: KnownWords) -> SceneQaTask:
+    return SceneQaTask(recipe, build_answerer(recipe, words, SIZES))
+
+
 def loss_of(recipe: SceneQaRecipe, words: KnownWords, batch: SceneQaBatch):
-    return SceneQaTask(recipe, words, SIZES)._loss(batch)
-
-
-def test_the_paper_divides_the_rate_by_ten_after_10_15_and_20_of_30_passes() -> None:
-    factors = [stepped_factor(step, warmup=0, total=300) for step in (0, 99, 100, 149, 150, 199, 200, 299)]
-    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
-    assert stepped_factor(0, warmup=4, total=300) == 0.25
-
-
-def test_a_model_is_that_of_its_seed(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
-    one, same, other = (
-        build_answerer(replace(tiny_answerer, seed=seed), words, SIZES).state_dict() for seed in (0, 0, 1)
-    )
-    assert all(torch.equal(one[name], same[name]) for name in one)
-    assert not torch.equal(one["text.lstm.weight_ih_l0"], other["text.lstm.weight_ih_l0"])
+    return make_task(recipe, words)._loss(batch)
 
 
 def test_options_leave_out_what_they_say(tiny_answerer: SceneQaRecipe, words: KnownWords, batch: SceneQaBatch) -> None:
@@ -83,26 +75,33 @@ def test_given_word_vectors_are_not_trained(tiny_answerer: SceneQaRecipe, words:
     model = build_answerer(tiny_answerer, replace(words, vectors=vectors), SIZES)
     assert isinstance(model.text, LstmText)
     assert torch.equal(model.text.words.weight, vectors)
-    trained = {id(p) for group in parameter_groups(model, tiny_answerer) for p in group["params"]}
+    trained = {id(p) for group in parameter_groups(model, {}, tiny_answerer) for p in group["params"]}
     assert id(model.text.words.weight) not in trained
     assert {id(p) for p in model.parameters() if p.requires_grad} == trained
 
 
-def test_the_projections_of_the_block_learn_at_their_own_rate(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
+def test_block_and_detector_may_learn_at_their_own_rates(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
     block = replace(tiny_answerer.block, learning_rate_multiplier=0.1)
-    model = build_answerer(replace(tiny_answerer, block=block), words, SIZES)
-    groups = parameter_groups(model, replace(tiny_answerer, block=block))
-    project_in = next(p for name, p in model.named_parameters() if name.startswith("block.project_in"))
-    (rate,) = {g["lr"] for g in groups if any(p is project_in for p in g["params"])}
-    assert rate == pytest.approx(0.1 * tiny_answerer.learning_rate)
+    own = replace(tiny_answerer.optimizer, group_rates={"detector": 2.0})
+    task = SceneQaTask(replace(tiny_answerer, block=block, optimizer=own), words, SIZES)
+    groups = parameter_groups(task.model, task.parameter_groups(), task.recipe)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert task.model.block is not None
+    assert task.model.scene is not None
+    for part, factor in ((task.model.block.project_in, 0.1), (task.model.scene, 2.0), (task.model.fusion, 1.0)):
+        assert {rates[id(p)] for p in part.parameters()} == {factor * tiny_answerer.learning_rate}
     biases = [g for g in groups if all(p.ndim < 2 for p in g["params"])]
     assert {g["weight_decay"] for g in biases} == {0.0}
+
+
+def test_a_blind_model_has_neither_group(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
+    assert SceneQaTask(replace(tiny_answerer, blind=True), words, SIZES).parameter_groups() == {}
 
 
 def test_it_learns_a_few_questions_by_heart(
     tiny_answerer: SceneQaRecipe, words: KnownWords, batch: SceneQaBatch
 ) -> None:
-    task = SceneQaTask(replace(tiny_answerer, detection_loss=False), words, SIZES)
+    task = make_task(replace(tiny_answerer, detection_loss=False), words)
     optimizer = torch.optim.AdamW(task.parameters(), 1e-2)
     losses = []
     for _ in range(25):
@@ -117,7 +116,7 @@ def test_it_learns_a_few_questions_by_heart(
 def test_the_detectors_large_gradient_leaves_that_of_the_rest_alone(
     tiny_answerer: SceneQaRecipe, words: KnownWords
 ) -> None:
-    task = SceneQaTask(tiny_answerer, words, SIZES)
+    task = make_task(tiny_answerer, words)
     weights = dict(task.model.named_parameters())
     detector, text = weights["scene.vote.1.weight"], weights["text_in.0.weight"]
     detector.grad, text.grad = torch.full_like(detector, 100.0), torch.full_like(text, 1e-4)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from perception.errors import InputError
-from perception_tools.commands.train import SceneQaTrainingRun
 from perception_tools.main import main
 from perception_tools.scene_qa.recipes import DESCRIPTIONS, RECIPES, SceneQaRecipe
+from perception_tools.scene_qa.run import SceneQaRun
 from perception_tools.training.recipes import BlockRecipe
 
 
@@ -49,7 +49,7 @@ def test_every_recipe_has_its_line_of_help() -> None:
 
 
 def test_a_word_and_its_options_are_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs: list[SceneQaTrainingRun] = []
+    runs: list[SceneQaRun] = []
     monkeypatch.setattr("perception_tools.training.fit.fit", runs.append)
     words = "train scene-qa/rooms --data in --out out --blind --without-situation --legacy-color --no-detection-loss"
     assert main([*words.split(), *"--answers dict.json --word-vectors glove.txt --passes 3".split()]) == 0
@@ -61,5 +61,5 @@ def test_a_word_and_its_options_are_a_run(monkeypatch: pytest.MonkeyPatch) -> No
         detection_loss=False,
         passes=3,
     )
-    expected = SceneQaTrainingRun(data=Path("in"), out=Path("out"), recipe=recipe, name="scene-qa/rooms")
+    expected = SceneQaRun(data=Path("in"), out=Path("out"), recipe=recipe, name="scene-qa/rooms")
     assert runs == [dataclasses.replace(expected, answers=Path("dict.json"), word_vectors=Path("glove.txt"))]

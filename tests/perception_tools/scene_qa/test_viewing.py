@@ -12,15 +12,14 @@ import pytest
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
 from perception_tools.main import main
-from perception_tools.scene_qa.data import ValidationGroups
 from perception_tools.scene_qa.model import load_answerer
-from perception_tools.scene_qa.viewing import view_group
+from perception_tools.scene_qa.viewing import view_scene
 
 
 @pytest.fixture(scope="module")
 def evaluated(trained_answerer: Path, rooms_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("viewed")
-    words = f"evaluate scene-qa --checkpoint {trained_answerer} --data {rooms_store} --split test --viewer --out {out}"
+    words = f"evaluate {trained_answerer} --data {rooms_store} --split test --viewer --out {out}"
     assert main(words.split()) == 0
     return out
 
@@ -48,9 +47,9 @@ def test_the_viewer_shows_what_was_scored(evaluated: Path) -> None:
 
 def test_attention_and_guess_are_those_of_the_model(trained_answerer: Path, rooms_store: Path) -> None:
     trained, scans = load_answerer(trained_answerer), open_scene_store(rooms_store)
-    group = ValidationGroups(scans, read_questions(rooms_store, "test"), trained.recipe)[0]
-    viewed = view_group(trained, group, scans.read(group.questions[0].scene_id).scene)
-    assert [item.question for item in viewed] == list(group.questions)
+    questions = read_questions(rooms_store, "test")
+    viewed = view_scene(trained, questions, scans.read(questions[0].scene_id).scene)
+    assert [item.question for item in viewed] == questions
     for item in viewed:
         assert item.attention is not None
         assert item.attention.shares.sum() == pytest.approx(1, abs=1e-5)
@@ -59,9 +58,11 @@ def test_attention_and_guess_are_those_of_the_model(trained_answerer: Path, room
         assert np.linalg.norm(item.guess.rotation) == pytest.approx(1)
 
 
-def test_a_viewer_without_scenes_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "scene-qa", "--viewer", "--out", str(tmp_path)]) == 2
-    assert "--viewer: expected --data STORE" in capsys.readouterr().err
+def test_a_viewer_without_predictions_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "score sqa3d --baseline majority --questions q.json --annotations a.json --viewer store --out"
+    assert main([*words.split(), str(tmp_path)]) == 2
+    assert "--viewer store: expected a file of predictions to show, got none" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_anybodys_predictions_are_shown_where_they_were_asked(
@@ -69,8 +70,8 @@ def test_anybodys_predictions_are_shown_where_they_were_asked(
 ) -> None:
     """The model's own answers by way of a file: the same answers, and the same places in the scene."""
     questions, annotations = sorted(map(str, made_rooms.rglob("v1_balanced_*_test_*.json")))
-    words = f"evaluate scene-qa --predictions {evaluated}/predictions.json --questions {questions}"
-    words += f" --annotations {annotations} --data {rooms_store} --viewer --out {tmp_path}"
+    words = f"score sqa3d {evaluated}/predictions.json --questions {questions}"
+    words += f" --annotations {annotations} --viewer {rooms_store} --out {tmp_path}"
     assert main(words.split()) == 0
     theirs, ours = content(tmp_path), content(evaluated)
     assert theirs["scenes"] == ours["scenes"]

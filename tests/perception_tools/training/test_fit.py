@@ -17,19 +17,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from perception.encoders.vectornet.vectorize import vectorize
 from perception.errors import InputError
+from perception.frozen.adapter import build_adapter
+from perception.heads.trajectory import TrajectoryDecoder
+from perception.models.forecaster import Forecaster
 from perception_datasets.forecasting import open_forecasting
-from perception_tools.commands.train import TrainingRun
+from perception_tools.forecasting.evaluate import asked_agents
 from perception_tools.forecasting.learning import ForecastTask
 from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.recipes import RECIPES
+from perception_tools.forecasting.run import ForecastRun
 from perception_tools.model_files import MODEL_FILE
+from perception_tools.references import resolve_given
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import RESUME_FILE, RUN_FILE, fit
-from perception_tools.training.lightning_task import learning_rate_factor
+from perception_tools.training.optim import cosine_factor
 
-MakeRun = Callable[..., TrainingRun]
+MakeRun = Callable[..., ForecastRun]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 TINY = "--dim 16 --heads 2 --source random:32x48x4?seed=0 --batch-scenarios 2 --targets-per-scenario 3 --warmup-steps 2"
 
@@ -88,7 +92,7 @@ def test_the_model_file_holds_the_average_of_the_weights(trained_run: Path) -> N
 
 def test_the_learning_rate_at_the_end_is_the_schedules(trained_run: Path, tiny_recipe) -> None:
     groups = checkpoint_of(trained_run)["optimizer_states"][0]["param_groups"]
-    expected = tiny_recipe.learning_rate * learning_rate_factor(12, tiny_recipe.warmup_steps, 12)
+    expected = tiny_recipe.learning_rate * cosine_factor(12, tiny_recipe.warmup_steps, 12)
     assert [group["lr"] for group in groups] == pytest.approx([expected] * len(groups))
 
 
@@ -109,12 +113,37 @@ def test_training_learns(make_run: MakeRun, tmp_path: Path) -> None:
 
 def test_a_recipe_without_any_block_trains_too(make_run: MakeRun, tmp_path: Path) -> None:
     block = RECIPES["forecast/vectornet"].block
-    fit(make_run(tmp_path, {"passes": 1, "block": block, "frame": "scene"}, name="forecast/vectornet"))
+    fit(make_run(tmp_path, {"passes": 1, "block": block, "view": "scene"}, name="forecast/vectornet"))
     assert load_model(tmp_path).training.steps == 4
+
+
+def test_a_given_model_is_trained_in_place_of_the_recipes(
+    make_run: MakeRun, data: Path, own_encoder: str, tmp_path: Path
+) -> None:
+    encoder_type = resolve_given(own_encoder, "encoder")
+
+    def make() -> Forecaster:
+        torch.manual_seed(5)
+        block = build_adapter(12, source="random:32x48x4?seed=1", residual=True)
+        return Forecaster(encoder_type(12, hidden=6), block, TrajectoryDecoder(12, modes=6, steps=30))
+
+    out, model, before = tmp_path / "run", make(), make().state_dict()
+    assert fit(make_run(out, {"passes": 1}), model=model) == out / MODEL_FILE
+    loaded = load_model(out, make())
+    trained = loaded.model.state_dict()
+    same = {name: torch.equal(trained[name], before[name]) for name in before}
+    assert (same["block.blocks.0.q.weight"], same["encoder.layers.0.weight"]) == (True, False)
+    assert loaded.training.steps == 4
+    (scenario, *_) = open_forecasting(data, "val").read_all(lambda *_: None)
+    (ours,), (theirs,) = (m.eval().forecast([scenario], [asked_agents(scenario)]) for m in (model, loaded.model))
+    np.testing.assert_array_equal(ours.trajectories, theirs.trajectories)
+    with pytest.raises(InputError, match="trained around the block random:32x48x4"):
+        load_model(out)
 
 
 KILLED = """
 import os, signal, sys
+from perception_tools.forecasting.evaluate import asked_agents
 from perception_tools.forecasting.learning import ForecastTask
 from perception_tools.main import main
 
@@ -152,15 +181,14 @@ def test_two_processes_train_as_one(make_run: MakeRun, data: Path, tmp_path: Pat
     two = subprocess.run(words, env=ONE_THREAD, capture_output=True, text=True, check=False)
     assert two.returncode == 0, two.stderr
     fit(make_run(tmp_path / "one", {"passes": 2, "dropout": 0.0}))
-    vectors = [vectorize(scenario) for scenario in open_forecasting(data, "val").read_all(lambda *_: None)]
-    ours, theirs = (
-        load_model(tmp_path / run).model.forecast(vectors, [v.agents for v in vectors]) for run in ("one", "two")
-    )
+    scenarios = list(open_forecasting(data, "val").read_all(lambda *_: None))
+    agents = [asked_agents(scenario) for scenario in scenarios]
+    ours, theirs = (load_model(tmp_path / run).model.forecast(scenarios, agents) for run in ("one", "two"))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one.trajectories, other.trajectories, rtol=0, atol=2e-4)
         np.testing.assert_allclose(one.probabilities, other.probabilities, rtol=0, atol=1e-5)
     curves, other_curves = read_curves(tmp_path / "one"), read_curves(tmp_path / "two")
-    for name in ("val/min_fde", "val/min_ade", "val/miss_rate", "val/min_fde_k1"):
+    for name in ("train/loss", "val/min_fde", "val/min_ade", "val/miss_rate", "val/min_fde_k1"):
         assert np.array(curves[name]) == pytest.approx(np.array(other_curves[name]), rel=1e-5), name
 
 
@@ -192,12 +220,14 @@ def test_training_shows_its_progress_and_where_the_model_is_and_nothing_else(
     make_run: MakeRun, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Warnings are errors here anyway; this is about what Lightning logs and prints."""
-    fit(make_run(tmp_path, {"passes": 1}))
+    run = make_run(tmp_path, {"passes": 1})
+    fit(run)
     shown = "".join(capsys.readouterr()).replace("\r", "\n").replace("\x1b[A", "\n").splitlines()
     said = [
         line for line in map(str.strip, shown) if line and not line.startswith(("Training:", "Epoch", "Validation"))
     ]
-    assert said == [f"{tmp_path / MODEL_FILE} holds the model; next: perception evaluate {tmp_path} --data … --out …"]
+    following = f"perception evaluate {tmp_path} --data {run.data} --out …"
+    assert said == [f"{tmp_path / MODEL_FILE} holds the model; next: {following}"]
     assert [record.message for record in caplog.records if record.levelname != "DEBUG"] == []
 
 

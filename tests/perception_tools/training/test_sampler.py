@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from perception.errors import InputError
 from perception_tools.training import sampler as sampler_module
-from perception_tools.training.sampler import Key, SegmentSampler
+from perception_tools.training.sampler import Key, SegmentSampler, records_at_once
 
 
 def keys_of_pass(scenarios: int, batch: int, seed: int, data_pass: int, processes: int = 1) -> list[list[Key]]:
@@ -77,3 +77,23 @@ def test_a_batch_that_cannot_be_filled_or_shared_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=said):
         SegmentSampler(scenarios, batch, 0, processes=processes)
+
+
+@pytest.mark.parametrize(("processes", "parts"), [(1, 1), (2, 1), (1, 3), (2, 3)])
+def test_the_parts_of_a_step_together_are_the_step(processes: int, parts: int) -> None:
+    whole = keys_of_pass(30, 6, seed=3, data_pass=1)
+    of_processes = []
+    for rank in range(processes):
+        sampler = SegmentSampler(30, 6, 3, rank, processes)
+        sampler.set_epoch(1)
+        keys, size = list(sampler), records_at_once(6, processes, parts)
+        of_processes.append([keys[first : first + size] for first in range(0, len(keys), size)])
+    for step, expected in enumerate(whole):
+        of_step = [part for batches in of_processes for part in batches[step * parts : (step + 1) * parts]]
+        assert [key for part in of_step for key in part] == expected
+
+
+@pytest.mark.parametrize(("processes", "parts"), [(1, 4), (2, 2), (1, 0)])
+def test_a_step_that_cannot_be_cut_so_is_refused(processes: int, parts: int) -> None:
+    with pytest.raises(InputError, match=rf"step of 6: .* {processes} processes times accumulate={parts}"):
+        records_at_once(6, processes, parts)

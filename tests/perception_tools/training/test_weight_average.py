@@ -31,6 +31,7 @@ class Training:
         if state is not None:
             self.callback.load_state_dict(state)
         self.callback.on_fit_start(self.trainer, self.module)
+        self.callback.on_train_start(self.trainer, self.module)
 
     @property
     def trainer(self) -> Any:
@@ -45,6 +46,27 @@ class Training:
     @property
     def average(self) -> float:
         return float(self.callback.average["trained.weight"][0, 0])
+
+
+def test_batches_that_only_accumulate_gradients_do_not_count() -> None:
+    for start in (0, 7):
+        training = Training(0.5, step=start)
+        training.set_weights(8.0)
+        average = training.average
+        for _ in range(3):
+            training.callback.on_train_batch_end(training.trainer, training.module)
+        assert training.average == average
+        training.set_weights(8.0)
+        assert training.average > average
+
+
+def test_a_batch_before_the_first_step_does_not_count_after_a_resume() -> None:
+    training = Training(0.5, step=7)
+    before = training.average
+    with torch.no_grad():
+        training.module.trained.weight.fill_(8.0)
+    training.callback.on_train_batch_end(training.trainer, training.module)
+    assert training.average == before
 
 
 @pytest.mark.parametrize("decay", [0.3, 0.999])

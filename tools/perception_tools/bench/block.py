@@ -25,8 +25,8 @@ class Result:
         case: Its name.
         work: What it is, in words.
         way: What is done differently from the baseline.
-        dtype: Of the weights.
-        regime: Of the readout.
+        dtype: Type of the weights.
+        regime: Regime of the readout.
         seconds: Median.
         seconds_range: Fastest and slowest.
         baseline: What it is held against.

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode, register_flop_formula
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.frozen.block import LlamaBlock
 from perception.frozen.folded import BlockTail, FoldedBlock, fold
-from perception.frozen.readout import choose_regime
+from perception.frozen.readout_cost import choose_regime
 from perception.kernels.linear import for_inference, with_linears
 from perception.kernels.precision import Precision, has_bfloat16_products
 from perception.tokens import Readout, Tokens
@@ -37,10 +37,10 @@ class Contender:
 
     Attributes:
         name: What is done differently.
-        precision: Of the weights.
-        regime: Of the readout.
+        precision: Precision of the weights.
+        regime: Regime of the readout.
         work: Does it.
-        flops: Of doing it once.
+        flops: Operations of doing it once.
         weight_bytes: That doing it once must read.
     """
 

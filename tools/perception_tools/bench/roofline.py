@@ -23,8 +23,8 @@ class Machine:
     Attributes:
         processor: Its name.
         threads: That were used.
-        gflops: Of a large matrix product with weights of each precision, multiply and add counted apart.
-        read_gbytes_per_s: Of memory that no cache holds.
+        gflops: GFLOP/s of a large matrix product with weights of each precision, multiply and add counted apart.
+        read_gbytes_per_s: GB/s read from memory that no cache holds.
     """
 
     processor: str

@@ -8,8 +8,6 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from perception.errors import InputError
-
 Uri = Annotated[str, Positional, arg(metavar="URI")]
 
 
@@ -62,38 +60,28 @@ def fold(
     data: Path | None = None,
     split: str = "val",
     limit: int | None = 100,
-) -> None:
+) -> dict:
     """Write a trained model's block in its deployment form: everything constant multiplied out, in narrower weights.
 
     For each precision OUT/PRECISION gets the pipeline's own file and the block's, which pipelines can share and
-    processes map into memory once. With --data, every precision of a forecaster is held against the trained model on
-    real tokens, and on the task's metric.
+    processes map into memory once. With --data, every precision is compared with the trained model on real tokens, and
+    on the metrics of its task.
 
     Args:
         run: The folder of a training run with a language block.
         out: Folder to write to.
-        precisions: Of the block's weights. `int8_dynamic` scales activations to 8 bits too.
+        precisions: Precisions of the block's weights. `int8_dynamic` scales activations to 8 bits too.
         data: A data set folder, as for `perception evaluate`.
         split: Which split of it.
-        limit: Only the first so many scenarios.
+        limit: Measure on this many of the first records only.
     """
-    from perception_tools.forecasting.fold import fold_run
-    from perception_tools.model_files import format_of
-    from perception_tools.pipeline_files import write_pipelines
-    from perception_tools.scene_qa.model import FORMAT, load_answerer
+    from perception_tools.folding import fold_run
 
-    if format_of(run) != FORMAT:
-        fold_run(run, out, precisions, data, split=split, limit=limit)
-    elif data is not None:
-        raise InputError(
-            f"--data {data}: expected none beside a scene answerer, which is not measured here; leave it out"
-        )
-    else:
-        trained = load_answerer(run)
-        write_pipelines(trained.model.block, run, trained.training.name, out, precisions)
+    results = fold_run(run, out, precisions, data, split=split, limit=limit)
+    return {"precisions": [result.as_json() for result in results]}
 
 
-def inspect(uri: Uri) -> None:
+def inspect(uri: Uri) -> dict:
     """Print what a block URI holds, as JSON: shape, layers, parameters, storage type, files, fingerprint.
 
     Args:
@@ -101,4 +89,6 @@ def inspect(uri: Uri) -> None:
     """
     from perception.frozen.weights import inspect as inspect_block
 
-    print(json.dumps(inspect_block(uri), indent=2))
+    found = inspect_block(uri)
+    print(json.dumps(found, indent=2))
+    return found

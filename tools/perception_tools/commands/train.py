@@ -2,130 +2,88 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from inspect import cleandoc
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
-from perception_tools.forecasting.recipes import DESCRIPTIONS, RECIPES, ForecastRecipe
-from perception_tools.scene_qa.recipes import DESCRIPTIONS as SCENE_QA_DESCRIPTIONS
-from perception_tools.scene_qa.recipes import RECIPES as SCENE_QA_RECIPES
-from perception_tools.scene_qa.recipes import SceneQaRecipe
+from perception.errors import InputError
+from perception_tools.references import resolve
+from perception_tools.tasks import all_tasks, task_of_recipe
+from perception_tools.training.recipes import LearningRecipe
+
+if TYPE_CHECKING:
+    from perception_tools.training.run import TrainingRun
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """What every kind of training run is told beside its data and recipe.
-
-    Attributes:
-        out: The run's folder. If it holds an unfinished run of the same recipe, that run goes on.
-        name: Of the recipe.
-        split: Which split to train on.
-        val_split: Which split to validate on.
-        workers: Processes that read data. With 0 the training process reads, which is fastest where all fits in memory.
-        devices: Processes that train, each on a GPU of its own or on the CPU. Under torchrun: on each host.
-        nodes: Hosts, under torchrun.
-        accelerator: Lightning's name: auto, cpu, gpu.
-        restart: Forget the run that is in `out`.
-    """
-
-    out: Path
-    name: tyro.conf.Suppress[str]
-    split: str = "train"
-    val_split: str = "val"
-    workers: int = 0
-    devices: int = 1
-    nodes: int = 1
-    accelerator: str = "auto"
-    restart: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingRun(RunOptions):
-    """What to train a forecaster on, and where to put it.
-
-    Attributes:
-        data: A raw Argoverse 1 or 2 folder, sensor logs, synthetic scenarios, or a prepared store.
-        recipe: Every number, each with an option of its own.
-        limit: Train on the first so many scenarios only.
-        val_limit: Validate on the first so many only.
-    """
-
-    data: Path
-    recipe: tyro.conf.OmitArgPrefixes[ForecastRecipe]
-    limit: int | None = None
-    val_limit: int | None = None
-
-    def describe(self) -> dict:
-        """What makes it this run and no other, for its folder."""
-        return {
-            "name": self.name,
-            "recipe": self.recipe.to_json(),
-            "data": str(self.data.resolve()),
-            "limit": self.limit,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class SceneQaTrainingRun(RunOptions):
-    """What to train a scene answerer on, and where to put it.
-
-    Attributes:
-        data: A store with scenes and questions (`perception prepare scannet`, then `sqa3d`).
-        recipe: Every number, each with an option of its own.
-        answers: SQA3D's answer_dict.json. Without it, the answers are those that occur twice in the training split.
-        word_vectors: A GloVe text file. Without it, word vectors are learned.
-        detector_run: A run whose detector is taken as it is and learns no more: a `…-detector` recipe's, or any
-            answerer's with such a detector. Controls and seeds are then compared on the same objects, in less time.
-        limit: Train on the first so many scenes only.
-        val_limit: Validate on the first so many only.
-    """
-
-    data: Path
-    recipe: tyro.conf.OmitArgPrefixes[SceneQaRecipe]
-    answers: Path | None = None
-    word_vectors: Path | None = None
-    detector_run: Path | None = None
-    limit: int | None = None
-    val_limit: int | None = None
-
-    def describe(self) -> dict:
-        """What makes it this run and no other, for its folder."""
-        return {
-            "name": self.name,
-            "recipe": self.recipe.to_json(),
-            "data": str(self.data.resolve()),
-            "answers": str(self.answers.resolve()) if self.answers else None,
-            "word_vectors": str(self.word_vectors.resolve()) if self.word_vectors else None,
-            "detector_run": str(self.detector_run.resolve()) if self.detector_run else None,
-            "limit": self.limit,
-        }
-
-
-AnyTrainingRun = TrainingRun | SceneQaTrainingRun
-
-CHOICES = tyro.extras.subcommand_type_from_defaults(
-    {
-        **{
-            name: TrainingRun(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, name=name)
-            for name, recipe in RECIPES.items()
-        },
-        **{
-            name: SceneQaTrainingRun(data=tyro.MISSING, out=tyro.MISSING, recipe=recipe, name=name)
-            for name, recipe in SCENE_QA_RECIPES.items()
-        },
-    },
-    descriptions=DESCRIPTIONS | SCENE_QA_DESCRIPTIONS,
-    prefix_names=False,
-)
-
-
-def train(run: tyro.conf.OmitArgPrefixes[CHOICES]) -> None:  # pyright: ignore[reportInvalidTypeForm]
+def train(words: list[str]) -> dict:
     """Trains a recipe; run the same command again after a stop and it goes on where it was.
 
-    Writes to OUT: model.safetensors (the averaged weights, at every validation), run.json, last.ckpt (for resuming)
-    and TensorBoard events.
+    RECIPE is a name, or a YAML file with `recipe: NAME` and the numbers that differ from it. Writes to OUT:
+    model.safetensors (the averaged weights, at every validation), run.json, last.ckpt (for resuming) and TensorBoard
+    events.
     """
+    if not words or words[0] in ("-h", "--help"):
+        return _list_recipes(missing=not words)
+    run = read_run("train", words[0], words[1:])
+
     from perception_tools.training.fit import fit
 
-    fit(run)
+    return {"model": str(fit(run))}
+
+
+def read_run(command: str, recipe: str, words: list[str]) -> TrainingRun:
+    """The training run of a recipe with the options that words give.
+
+    Args:
+        command: Words of the command, for its help.
+        recipe: Name of the recipe, or path of a recipe file.
+        words: Options of the run and of the recipe.
+
+    Raises:
+        InputError: There is no such recipe, or the file cannot be used.
+    """
+    from perception_tools.main import parse
+
+    name, numbers = _recipe(recipe)
+    task = task_of_recipe(name)
+    kind = resolve(task.run)
+    default = kind(data=tyro.MISSING, out=tyro.MISSING, recipe=numbers, name=name)
+    description = f"{name}: {task.descriptions[name]}.\n\n{cleandoc(train.__doc__ or '')}"
+    return parse(f"{command} {recipe}", kind, words, default=default, description=description)
+
+
+def _recipe(word: str) -> tuple[str, LearningRecipe]:
+    """A recipe by its name, or from a YAML file that names one and what differs from it.
+
+    Raises:
+        InputError: There is no such recipe, or the file cannot be used.
+    """
+    if word.startswith("-"):
+        raise InputError(f"expected the name of a recipe first, got {word}; `perception train --help` lists them")
+    if word.endswith((".yaml", ".yml")):
+        from perception_tools.training.recipe_file import read_recipe
+
+        return read_recipe(Path(word), {name: recipe for task in all_tasks() for name, recipe in task.recipes.items()})
+    return word, task_of_recipe(word).recipes[word]
+
+
+def _list_recipes(missing: bool) -> dict:
+    """Shows every recipe with its line; where none was named, as an error."""
+    out = sys.stderr if missing else sys.stdout
+    print("usage: perception train RECIPE --data DIR --out DIR [OPTIONS]\n", file=out)
+    print("Trains a recipe; run the same command again after a stop and it goes on where it was.", file=out)
+    for task in all_tasks():
+        print(f"\n{task.title[:1].upper()}{task.title[1:]}:", file=out)
+        for name in task.recipes:
+            print(f"  {name:<28} {task.descriptions[name]}", file=out)
+    print(
+        "\nperception train RECIPE --help shows every number of a recipe as an option. RECIPE may also be a YAML file",
+        file=out,
+    )
+    print("with `recipe: NAME` and the numbers that differ from it.", file=out)
+    if missing:
+        raise InputError("expected the name of a recipe, got none; give one of those above")
+    return {}

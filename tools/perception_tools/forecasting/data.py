@@ -7,9 +7,10 @@ resumed sees what an unbroken run sees, and so do any number of processes togeth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +18,38 @@ from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from perception.encoders.vectornet.vectorize import UnusableScenario, VectorizedScenario, mirror, vectorize
-from perception.encoders.vectornet.views import VectorBatch, make_batch
+from perception.batches import TensorRecord
+from perception.encoders.forecasting import ForecastBatch, ForecastInput
 from perception.errors import InputError
+from perception.traffic.augmentation import Augmentation
+from perception.traffic.scenario import Scenario, UnusableScenario
 from perception_datasets.errors import RecordError
 from perception_datasets.forecasting import ScenarioFolder
 from perception_tools.forecasting.recipes import ForecastRecipe
-from perception_tools.training.sampler import Key, SegmentSampler
+from perception_tools.training.loaders import KeptRecords, make_loader
+from perception_tools.training.sampler import Key, SegmentSampler, records_at_once
 
-STILL_M = 2.0
+STANDING_M = 2.0
 """An agent whose future ends within this distance of its start teaches little: others are chosen first."""
+KEEP = 50_000
+"""Scenarios kept in memory by default, about 70 kB each."""
+
+
+@dataclass(frozen=True)
+class PreparedScenario:
+    """A scenario as the encoder's input keeps it, and who in it can be learned from.
+
+    Attributes:
+        prepared: From the input's `prepare`.
+        focal: The focal agent.
+        has_target: Agents with a complete future, and the focal agent with any of it.
+        moving: Agents that are elsewhere at the end of their future.
+    """
+
+    prepared: Any
+    focal: int
+    has_target: Bool[np.ndarray, " agents"]
+    moving: Bool[np.ndarray, " agents"]
 
 
 @dataclass(frozen=True)
@@ -34,54 +57,50 @@ class Sample:
     """A scenario as one training step sees it.
 
     Attributes:
-        vectors: The scenario, perhaps mirrored.
-        targets: Rows of the agents to predict.
-        turn_rad: By how much its views are turned.
+        scenario: The scenario.
+        targets: Agents to predict.
+        augmentation: How it is changed.
         failures: Scenarios that it stands in for, by name with the reason.
     """
 
-    vectors: VectorizedScenario
+    scenario: PreparedScenario
     targets: Int[np.ndarray, " targets"]
-    turn_rad: float
+    augmentation: Augmentation
     failures: dict[str, str]
 
 
 @dataclass(frozen=True)
-class TrainingBatch:
-    """One step's views.
+class TrainingBatch(TensorRecord):
+    """One step's scenarios.
 
     Attributes:
-        views: Of all its scenarios.
-        weights: Of each predicted agent in the loss; 0 where a row only pads.
+        views: What the model reads.
+        weights: Weight of each predicted agent in the loss; 0 where a row only pads.
         failures: Scenarios that could not be used on the way, by name with the reason.
     """
 
-    views: VectorBatch
+    views: ForecastBatch
     weights: Float32[Tensor, "views rows"]
     failures: dict[str, str]
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> TrainingBatch:
-        """The same batch on another device."""
-        return replace(
-            self, views=self.views.to(device, non_blocking), weights=self.weights.to(device, non_blocking=non_blocking)
-        )
-
 
 class TrainingScenarios(Dataset[Sample]):
-    """Scenarios of a folder, vectorised once and kept in memory.
+    """Scenarios of a folder, prepared once and kept in memory.
 
     A scenario that cannot be read, or has nothing to learn from, is named in the sample's `failures`, and the next one
     in the folder's order takes its place.
 
     Args:
         folder: Where they are.
+        input: Shows scenarios to the encoder.
         recipe: Targets and augmentation.
-        keep: At most this many stay in memory (about 70 kB each); the others are read every time.
+        keep: Number of scenarios that stay in memory; the others are read every time.
     """
 
-    def __init__(self, folder: ScenarioFolder, recipe: ForecastRecipe, keep: int = 50_000) -> None:
-        self.folder, self.recipe, self.keep = folder, recipe, keep
-        self._kept: dict[int, VectorizedScenario] = {}
+    def __init__(self, folder: ScenarioFolder, input: ForecastInput, recipe: ForecastRecipe, keep: int = KEEP) -> None:
+        self.folder, self.recipe = folder, recipe
+        self._input = input
+        self._scenarios = KeptRecords(self._read, keep)
         self._failed: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -91,118 +110,116 @@ class TrainingScenarios(Dataset[Sample]):
         """A scenario, mirrored and turned at random, with the agents to predict."""
         rng = np.random.default_rng((self.recipe.seed, key.data_pass, key.index))
         failures: dict[str, str] = {}
-        vectors = self._usable(key.index, failures)
-        if rng.random() < self.recipe.mirror_probability:
-            vectors = mirror(vectors)
-        targets = choose_targets(vectors, self.recipe.targets_per_scenario, rng)
-        return Sample(vectors, targets, float(rng.normal(0, self.recipe.turn_std_rad)), failures)
+        scenario = self._usable(key.index, failures)
+        mirrored = bool(rng.random() < self.recipe.mirror_probability)
+        targets = choose_targets(scenario, self.recipe.targets_per_scenario, rng)
+        augmentation = Augmentation(mirrored, float(rng.normal(0, self.recipe.turn_std_rad)))
+        return Sample(scenario, targets, augmentation, failures)
 
-    def _usable(self, index: int, failures: dict[str, str]) -> VectorizedScenario:
+    def _usable(self, index: int, failures: dict[str, str]) -> PreparedScenario:
         for candidate in (*range(index, len(self.folder)), *range(index)):
-            vectors = self._kept.get(candidate)
-            if vectors is None and candidate not in self._failed:
-                vectors = self._read(candidate)
-            if vectors is not None:
-                return vectors
+            if candidate not in self._failed:
+                try:
+                    return self._scenarios[candidate]
+                except (RecordError, UnusableScenario) as error:
+                    self._failed[candidate] = str(error)
             failures[self.folder.ids[candidate]] = self._failed[candidate]
         raise InputError(f"training data: expected a usable scenario, got none; the last: {self._failed[index]}")
 
-    def _read(self, index: int) -> VectorizedScenario | None:
-        try:
-            vectors = vectorize(self.folder[index])
-        except (RecordError, UnusableScenario) as error:
-            self._failed[index] = str(error)
-            return None
-        if not has_target(vectors).any():
-            self._failed[index] = "no agent has a labelled future; train on a split with labels"
-            return None
-        if len(self._kept) < self.keep:
-            self._kept[index] = vectors
-        return vectors
+    def _read(self, index: int) -> PreparedScenario:
+        scenario = self.folder[index]
+        prepared = PreparedScenario(
+            self._input.prepare(scenario), scenario.focal, has_target(scenario), is_moving(scenario)
+        )
+        if not prepared.has_target.any():
+            raise UnusableScenario("no agent has a labelled future; train on a split with labels")
+        return prepared
 
 
-def has_target(vectors: VectorizedScenario) -> Bool[np.ndarray, " agents"]:
-    """Agents that can be learned from: a complete future, or the focal agent with any of it."""
-    usable = vectors.futures_valid.all(axis=1) & (vectors.futures_valid.shape[1] > 0)
-    usable[vectors.focal] = vectors.futures_valid[vectors.focal].any()
+def has_target(scenario: Scenario) -> Bool[np.ndarray, " agents"]:
+    """Agents that can be learned from: seen now with a complete future, or the focal agent with any future."""
+    usable = scenario.has_complete_future.copy()
+    usable[scenario.focal] = scenario.agents.valid[scenario.focal, scenario.history_steps :].any()
     return usable
 
 
-def moving(vectors: VectorizedScenario) -> Bool[np.ndarray, " agents"]:
-    """Agents that are elsewhere at the end of their future."""
-    return np.linalg.norm(vectors.futures[:, -1], axis=-1) > STILL_M
+def is_moving(scenario: Scenario) -> Bool[np.ndarray, " agents"]:
+    """Agents that are elsewhere at the end of their future; the unlabelled end counts as the present place."""
+    position, valid = scenario.agents.position, scenario.agents.valid
+    end = np.linalg.norm(position[:, -1] - position[:, scenario.present], axis=-1)
+    return valid[:, -1] & (end > STANDING_M)
 
 
-def choose_targets(vectors: VectorizedScenario, count: int, rng: np.random.Generator) -> Int[np.ndarray, " targets"]:
+def choose_targets(scenario: PreparedScenario, count: int, rng: np.random.Generator) -> Int[np.ndarray, " targets"]:
     """The focal agent and others at random, moving ones first and at most one that stands still.
 
     Args:
-        vectors: The scenario; its focal agent is left out if it has no future to learn from.
-        count: How many at most.
-        rng: Chooses.
+        scenario: Its focal agent is left out if it has no future to learn from.
+        count: Maximum number of targets.
+        rng: Decides among the others.
     """
-    usable, moves = has_target(vectors), moving(vectors)
-    first = np.array([vectors.focal])[usable[[vectors.focal]]]
-    usable[vectors.focal] = False
-    on_the_way = rng.permutation(np.flatnonzero(usable & moves))
-    still = rng.permutation(np.flatnonzero(usable & ~moves))
-    return np.concatenate([first, on_the_way, still[:1]])[:count]
+    usable = scenario.has_target.copy()
+    first = np.array([scenario.focal])[usable[[scenario.focal]]]
+    usable[scenario.focal] = False
+    moving = rng.permutation(np.flatnonzero(usable & scenario.moving))
+    standing = rng.permutation(np.flatnonzero(usable & ~scenario.moving))
+    return np.concatenate([first, moving, standing[:1]])[:count]
 
 
-def make_training_batch(samples: Sequence[Sample], recipe: ForecastRecipe) -> TrainingBatch:
-    """Samples to one step's views."""
-    views = make_batch(
-        [sample.vectors for sample in samples],
+def make_training_batch(samples: Sequence[Sample], input: ForecastInput, recipe: ForecastRecipe) -> TrainingBatch:
+    """Samples as one step's batch."""
+    views = input.collate(
+        [sample.scenario.prepared for sample in samples],
         [sample.targets for sample in samples],
-        frame=recipe.frame,
-        max_tokens=recipe.max_tokens,
-        turn_rad=[sample.turn_rad for sample in samples],
+        [sample.augmentation for sample in samples],
     )
-    focal = torch.tensor([sample.vectors.focal for sample in samples])[views.view_scenario]
-    weights = torch.where(views.row_agents == focal[:, None], recipe.focal_weight, 1.0) * views.rows_valid
+    is_focal = np.concatenate([sample.targets == sample.scenario.focal for sample in samples])
+    weights = torch.zeros(views.rows_valid.shape)
+    weights[views.rows_valid] = torch.where(torch.from_numpy(is_focal), recipe.focal_weight, 1.0)
     failures = {name: reason for sample in samples for name, reason in sample.failures.items()}
     return TrainingBatch(views, weights, failures)
 
 
 def training_loader(
-    folder: ScenarioFolder, recipe: ForecastRecipe, *, rank: int = 0, processes: int = 1, workers: int = 0
-) -> DataLoader[Sample]:
+    folder: ScenarioFolder,
+    input: ForecastInput,
+    recipe: ForecastRecipe,
+    *,
+    rank: int = 0,
+    processes: int = 1,
+    workers: int = 0,
+    keep: int = KEEP,
+) -> DataLoader[TrainingBatch]:
     """Batches of training views, this process's share of each step."""
-    return DataLoader(
-        TrainingScenarios(folder, recipe),
-        batch_size=recipe.batch_scenarios // processes,
+    return make_loader(
+        TrainingScenarios(folder, input, recipe, keep),
+        collate=partial(make_training_batch, input=input, recipe=recipe),
+        batch=records_at_once(recipe.batch_scenarios, processes, recipe.accumulate),
         sampler=SegmentSampler(len(folder), recipe.batch_scenarios, recipe.seed, rank, processes),
-        collate_fn=partial(make_training_batch, recipe=recipe),
-        num_workers=workers,
-        persistent_workers=workers > 0,
+        workers=workers,
     )
 
 
 def validation_loader(
-    folder: ScenarioFolder, recipe: ForecastRecipe, *, rank: int = 0, processes: int = 1
-) -> DataLoader[VectorizedScenario]:
-    """Every scenario's focal agent, neither mirrored nor turned; vectorised once, in memory.
+    folder: ScenarioFolder, input: ForecastInput, *, rank: int = 0, processes: int = 1
+) -> DataLoader[ForecastBatch]:
+    """Every scenario's focal agent, neither mirrored nor turned; prepared once, in memory.
 
     Scenarios that cannot be used are left out here; `perception evaluate` names them.
     """
-    usable: list[VectorizedScenario] = []
+    usable: list[tuple[Any, int]] = []
     for scenario in folder.read_all(lambda _name, _error: None):
-        try:
-            vectors = vectorize(scenario)
-        except UnusableScenario:
-            continue
-        if vectors.futures_valid[vectors.focal].all() and vectors.futures_valid.shape[1]:
-            usable.append(vectors)
+        if scenario.has_complete_future[scenario.focal]:
+            with suppress(UnusableScenario):
+                usable.append((input.prepare(scenario), scenario.focal))
     if len(usable) < processes:
         raise InputError(
             f"validation split of {folder.source}: expected at least {processes} scenarios (one a process) whose "
             f"focal agent has a complete future, got {len(usable)} of {len(folder)}; validate on a split with labels"
         )
-    share = cast(Dataset[VectorizedScenario], usable[rank::processes])  # a list has all that a DataLoader asks of one
-    return DataLoader(share, batch_size=32, collate_fn=partial(make_validation_batch, recipe=recipe))
+    return make_loader(usable[rank::processes], collate=partial(_make_validation_batch, input=input), batch=32)
 
 
-def make_validation_batch(scenarios: Sequence[VectorizedScenario], recipe: ForecastRecipe) -> VectorBatch:
-    """The focal agents' views."""
-    focal = [np.array([scenario.focal]) for scenario in scenarios]
-    return make_batch(scenarios, focal, frame=recipe.frame, max_tokens=recipe.max_tokens)
+def _make_validation_batch(scenarios: Sequence[tuple[Any, int]], input: ForecastInput) -> ForecastBatch:
+    """Asks for the focal agents alone."""
+    return input.collate([prepared for prepared, _ in scenarios], [np.array([focal]) for _, focal in scenarios])

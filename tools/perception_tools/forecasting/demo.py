@@ -24,9 +24,9 @@ def demo(out: Path = Path("out/demo"), data: Path | None = None, steps: int = 90
         steps: Training steps of each recipe.
     """
     from perception_datasets.forecasting import open_forecasting
-    from perception_tools.commands.train import TrainingRun
     from perception_tools.forecasting.evaluate import evaluate_models
-    from perception_tools.sample import sample_argoverse2
+    from perception_tools.forecasting.run import ForecastRun
+    from perception_tools.forecasting.sample import sample_argoverse2
     from perception_tools.training.fit import fit
 
     if data is None:
@@ -40,7 +40,7 @@ def demo(out: Path = Path("out/demo"), data: Path | None = None, steps: int = 90
         print(f"\ntraining {name}")
         recipe = _shortened(RECIPES[name], scenarios, steps, source)
         folder = out / name.replace("/", "-")
-        fit(TrainingRun(data=data, out=folder, recipe=recipe, name=name, val_limit=VAL_SCENARIOS))
+        fit(ForecastRun(data=data, out=folder, recipe=recipe, name=name, val_limit=VAL_SCENARIOS))
         runs.append(folder)
     what = "synthetic scenarios" if data == out / "data" else str(data)
     evaluate_models(runs, data, out, limit=None, data_name=f"{what}, {steps} steps")

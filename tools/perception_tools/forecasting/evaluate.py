@@ -6,22 +6,26 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import tyro
 from jaxtyping import Int
 from tqdm import tqdm
 
 from perception.baselines.constant_velocity import constant_velocity
-from perception.encoders.vectornet.vectorize import UnusableScenario, VectorizedScenario, vectorize
 from perception.errors import InputError
+from perception.frozen.adapter import FrozenBlockAdapter
 from perception.metrics.forecasting import ForecastTable
-from perception.traffic.scenario import Forecast, Scenario
+from perception.traffic.scenario import Forecast, Scenario, UnusableScenario
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 from perception_tools.forecasting.model import TrainedForecaster, load_model
+from perception_tools.forecasting.recipes import ENCODERS
 from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples
 from perception_tools.forecasting.report.writer import write_report
+from perception_tools.forecasting.task import TASK
 from perception_tools.json_files import write_json
 from perception_tools.training.curves import read_curves
 
@@ -33,27 +37,53 @@ class Scored:
     """One model's running result.
 
     Attributes:
-        name: Of its column.
-        run: Its run folder, for the learning curves.
+        name: Heading of its column.
+        run: Its run folder, for the learning curves; None where it was given as a loaded model.
         trained: The model.
         table: Its scores so far.
-        seconds: Spent in forecasting, from vectorised scenarios to futures in the city frame.
+        seconds: Time spent in forecasting, from scenarios to futures in the city frame.
     """
 
     name: str
-    run: Path
+    run: Path | None
     trained: TrainedForecaster
     table: ForecastTable = field(default_factory=ForecastTable)
     seconds: float = 0.0
 
-    def forecast(self, scenarios: Sequence[tuple[Scenario, VectorizedScenario]]) -> list[Forecast]:
+    def forecast(self, scenarios: Sequence[Scenario]) -> list[Forecast]:
         """Futures of every agent that the benchmark asks about."""
-        agents = [asked_agents(scenario) for scenario, _ in scenarios]
-        return self.trained.model.forecast([vectors for _, vectors in scenarios], agents)
+        return self.trained.model.forecast(scenarios, [asked_agents(scenario) for scenario in scenarios])
+
+
+def evaluate_forecasters(
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")],
+    data: Path,
+    out: Path,
+    split: str = "val",
+    limit: int | None = None,
+    data_name: str | None = None,
+    batch: int = 8,
+    device: str = "cpu",
+) -> dict:
+    """Scores trained forecasters: OUT/metrics.json and OUT/report.html (one self-contained page with pictures).
+
+    The numbers of the first run are metrics.json's own; the others, and constant velocity, stand under `others`.
+
+    Args:
+        runs: Run folders or model files; several are put side by side in the report.
+        data: A raw Argoverse 1 or 2 folder, sensor logs, synthetic scenarios, or a prepared store.
+        out: Folder for metrics.json and report.html.
+        split: Split to score.
+        limit: Score this many of the first scenarios only.
+        data_name: What to call the data in the report, e.g. "AV1-mini (3,552/616)".
+        batch: Number of scenarios in one call of the model.
+        device: Where the model runs: cpu, cuda.
+    """
+    return evaluate_models(runs, data, out, split=split, limit=limit, data_name=data_name, batch=batch, device=device)
 
 
 def evaluate_models(
-    checkpoints: Sequence[Path],
+    runs: Sequence[Path | TrainedForecaster],
     data: Path,
     out: Path,
     *,
@@ -63,33 +93,37 @@ def evaluate_models(
     batch: int = 8,
     device: str = "cpu",
 ) -> dict:
-    """Scores the models, writes metrics.json and report.html into `out`, and gives what metrics.json holds."""
-    if not checkpoints:
-        raise InputError("evaluate: expected at least one checkpoint, got none; give a run's folder")
+    """Scores models, which may be loaded already; see `evaluate_forecasters`.
+
+    Returns:
+        What metrics.json holds.
+    """
+    if not runs:
+        raise InputError("evaluate: expected at least one run, got none; give a run's folder")
     folder = open_forecasting(data, split, limit=limit)
-    models = [_load(path, device) for path in checkpoints]
+    models = [_load(run, device) for run in runs]
     _name_apart(models)
     baseline, scenes = ForecastTable(), Split(folder)
     for scenarios in tqdm(scenes.batches(batch), total=-(-len(folder) // batch), desc="evaluate"):
         for model in models:
-            _check_shape(model.trained, scenarios[0][0])
+            _check_shape(model.trained, scenarios[0])
             start = time.perf_counter()
             forecasts = model.forecast(scenarios)
             model.seconds += time.perf_counter() - start
-            for (scenario, _), forecast in zip(scenarios, forecasts, strict=True):
+            for scenario, forecast in zip(scenarios, forecasts, strict=True):
                 model.table.add(scenario, forecast)
-        for scenario, _ in scenarios:
+        for scenario in scenarios:
             baseline.add(scenario, constant_velocity(scenario, asked_agents(scenario)))
     if baseline.scenarios == 0:
         raise InputError(f"{data}: expected scenarios to evaluate, got none\n{scenes.failures.report(len(folder))}")
     by_name = {model.name: model.table.as_json() for model in models} | {BASELINE: baseline.as_json()}
     metrics = _metrics(models, by_name, scenes)
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "metrics.json", metrics)
-    _report(models, by_name, scenes, out, data_name or f"{folder.source} {split} of {data}")
     _print_table(metrics)
     if len(scenes.failures):
         print(scenes.failures.report(len(folder)))
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "metrics.json", metrics)
+    _report(models, by_name, scenes, out, data_name or f"{folder.source} {split} of {data}")
     print(f"{out / 'metrics.json'}\n{out / 'report.html'}")
     return metrics
 
@@ -101,24 +135,27 @@ def asked_agents(scenario: Scenario) -> Int[np.ndarray, " agents"]:
     return np.flatnonzero(asked & scenario.agents.valid[:, scenario.present])
 
 
-def _load(path: Path, device: str) -> Scored:
-    trained = load_model(path)
+def _load(run: Path | TrainedForecaster, device: str) -> Scored:
+    trained = load_model(run) if isinstance(run, Path) else run
     trained.model.to(torch.device(device))
-    name = trained.training.name.removeprefix("forecast/")
-    return Scored(name, path if path.is_dir() else path.parent, trained)
+    name = trained.name.removeprefix(f"{TASK.name}/")
+    if trained.recipe.encoder not in ENCODERS:  # the recipe's name says nothing of it
+        name += f" ({trained.recipe.encoder})"
+    folder = None if not isinstance(run, Path) else run if run.is_dir() else run.parent
+    return Scored(name, folder, trained)
 
 
 def _name_apart(models: list[Scored]) -> None:
-    """Two models of one recipe are told apart by what differs: frame, seed, or at last their folder."""
-    for attribute in ("frame", "seed"):
+    """Two models of one recipe are told apart by what differs: view, seed, or at last their folder."""
+    for attribute in ("view", "seed"):
         if len({model.name for model in models}) < len(models):
             for model in models:
                 value = getattr(model.trained.recipe, attribute)
                 if len({getattr(other.trained.recipe, attribute) for other in models}) > 1:
-                    model.name += f" ({attribute} {value})" if attribute == "seed" else f" ({value} frame)"
+                    model.name += f" ({value} view)" if attribute == "view" else f" ({attribute} {value})"
     if len({model.name for model in models}) < len(models):
-        for model in models:
-            model.name += f" [{model.run.name}]"
+        for number, model in enumerate(models):
+            model.name += f" [{model.run.name if model.run else number}]"
 
 
 def _check_shape(trained: TrainedForecaster, scenario: Scenario) -> None:
@@ -139,16 +176,17 @@ class Split:
         self.failures = Failures()
         self._index: dict[str, int] = {}
 
-    def batches(self, size: int) -> Iterator[list[tuple[Scenario, VectorizedScenario]]]:
-        """So many scenarios at a time."""
-        batch: list[tuple[Scenario, VectorizedScenario]] = []
+    def batches(self, size: int) -> Iterator[list[Scenario]]:
+        """At most this many scenarios at a time."""
+        batch: list[Scenario] = []
         for index, name in enumerate(self.folder.ids):
             try:
                 scenario = self.folder[index]
-                batch.append((scenario, vectorize(scenario)))
+                scenario.require_focal()
             except (RecordError, UnusableScenario) as error:
                 self.failures.add(name, RecordError(str(error)))
                 continue
+            batch.append(scenario)
             self._index[scenario.id] = index
             if len(batch) == size:
                 yield batch
@@ -185,21 +223,22 @@ def _report(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split, o
 def _evaluation(model: Scored, metrics: dict, scenes: Split) -> Evaluation:
     def recall(scenario_id: str) -> tuple[Scenario, Forecast]:
         scenario = scenes.recall(scenario_id)
-        return scenario, model.forecast([(scenario, vectorize(scenario))])[0]
+        return scenario, model.forecast([scenario])[0]
 
     parameters = list(model.trained.model.parameters())
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
     block = model.trained.model.block
+    assert isinstance(block, FrozenBlockAdapter)
     return Evaluation(
         name=model.name,
         recipe=model.trained.recipe.to_json(),
         metrics=metrics,
-        curves=read_curves(model.run),
+        curves=read_curves(model.run) if model.run else {},
         examples=choose_examples(model.table, recall),
         seconds_per_scene=model.seconds / model.table.scenarios,
         parameters=(trainable, sum(p.numel() for p in parameters) - trainable),
         block=BlockProvenance(block.source, block.fingerprint) if block.source and block.fingerprint else None,
-        frame=model.trained.recipe.frame,
+        view=model.trained.recipe.view,
     )
 
 

@@ -1,4 +1,4 @@
-"""Training a forecaster: the job that `perception_tools.training.fit` does."""
+"""Training a forecaster."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ from pathlib import Path
 from torch.utils.data import DataLoader
 
 from perception.errors import InputError
+from perception.models.forecaster import Forecaster
 from perception.traffic.scenario import Scenario
 from perception_datasets.errors import RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
-from perception_tools.commands.train import TrainingRun
 from perception_tools.forecasting.data import training_loader, validation_loader
 from perception_tools.forecasting.learning import ForecastTask
-from perception_tools.forecasting.model import Training, save_model
-from perception_tools.training.fit import Job
+from perception_tools.forecasting.model import Training, build_forecaster, save_model
+from perception_tools.forecasting.run import ForecastRun
+from perception_tools.training.job import Job
 from perception_tools.training.sampler import SegmentSampler
 
 
-def forecast_job(run: TrainingRun) -> Job:
+def forecast_job(run: ForecastRun, model: Forecaster | None = None) -> Job:
     """Scenarios of both splits, and the forecaster of the recipe.
+
+    Args:
+        run: The run.
+        model: To train in place of the recipe's.
 
     Raises:
         InputError: A split cannot be used.
@@ -28,19 +33,20 @@ def forecast_job(run: TrainingRun) -> Job:
     train_folder = open_forecasting(run.data, run.split, limit=run.limit)
     val_folder = open_forecasting(run.data, run.val_split, limit=run.val_limit)
     scenario = first_readable(train_folder)
-    task = ForecastTask(recipe, scenario.future_steps)
+    trained = model or build_forecaster(recipe, scenario.future_steps)
+    task = ForecastTask(recipe, trained)
     segments = SegmentSampler(len(train_folder), recipe.batch_scenarios, recipe.seed)
 
     def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
-        of_process = {"rank": rank, "processes": processes}
+        share = {"rank": rank, "processes": processes}
         return (
-            training_loader(train_folder, recipe, **of_process, workers=run.workers),
-            validation_loader(val_folder, recipe, **of_process),
+            training_loader(train_folder, trained.input, recipe, **share, workers=run.workers, keep=run.keep),
+            validation_loader(val_folder, trained.input, **share),
         )
 
     def save(path: Path, steps: int) -> None:
         shape = scenario.history_steps, scenario.future_steps
-        save_model(path, task.model, recipe, Training(run.name, scenario.source, len(train_folder), *shape, steps))
+        save_model(path, trained, recipe, Training(run.name, scenario.source, len(train_folder), *shape, steps))
 
     return Job(
         task=task,
@@ -50,8 +56,8 @@ def forecast_job(run: TrainingRun) -> Job:
         save=save,
         monitor="val/min_fde",
         mode="min",
-        last_words=lambda: _failures(task, train_folder),
-        next_command=f"perception evaluate {run.out} --data … --out …",
+        closing_message=lambda: _failures(task, train_folder),
+        next_command=f"perception evaluate {run.out} --data {run.data} --out …",
     )
 
 

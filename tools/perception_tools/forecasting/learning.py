@@ -1,44 +1,20 @@
-"""Training a forecaster under Lightning: a recipe's model and its steps."""
+"""How a forecaster learns, under Lightning: its steps, its loss, its validation."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from perception.encoders.vectornet.network import VectorNet
-from perception.encoders.vectornet.views import VectorBatch
-from perception.heads.trajectory import TrajectoryDecoder
+from perception.encoders.forecasting import ForecastBatch
 from perception.losses.trajectory import trajectory_loss
 from perception.metrics.forecasting import MISS_RADIUS_M
 from perception.models.forecaster import Forecaster
 from perception_tools.forecasting.data import TrainingBatch
 from perception_tools.forecasting.recipes import ForecastRecipe
-from perception_tools.training.lightning_task import LearningTask, build_block
-
-
-def build_forecaster(recipe: ForecastRecipe, future_steps: int) -> Forecaster:
-    """The model of a recipe, initialised from its seed.
-
-    Args:
-        recipe: Its numbers.
-        future_steps: Length of a forecast: 30 in Argoverse 1, 60 in Argoverse 2.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        encoder = VectorNet(
-            recipe.dim,
-            global_layers=recipe.global_layers,
-            heads=recipe.heads,
-            dropout=recipe.dropout,
-            pairwise=recipe.frame == "pairwise",
-        )
-        head = TrajectoryDecoder(recipe.dim, recipe.modes, future_steps)
-        block = build_block(recipe.dim, recipe.block, recipe.seed)
-    return Forecaster(encoder, block, head, frame=recipe.frame, max_tokens=recipe.max_tokens)
+from perception_tools.training.lightning_task import LearningTask
 
 
 class ForecastTask(LearningTask[ForecastRecipe, Forecaster]):
@@ -46,11 +22,11 @@ class ForecastTask(LearningTask[ForecastRecipe, Forecaster]):
 
     Args:
         recipe: All numbers.
-        future_steps: Length of a forecast.
+        model: The forecaster.
     """
 
-    def __init__(self, recipe: ForecastRecipe, future_steps: int) -> None:
-        super().__init__(recipe, build_forecaster(recipe, future_steps))
+    def __init__(self, recipe: ForecastRecipe, model: Forecaster) -> None:
+        super().__init__(recipe, model)
         self.failures: dict[str, str] = {}
 
     @override
@@ -59,28 +35,20 @@ class ForecastTask(LearningTask[ForecastRecipe, Forecaster]):
         self.failures |= batch.failures
         views = batch.views
         loss = trajectory_loss(self.model(views), views.futures, views.futures_valid, batch.weights)
-        total = loss.total(self.recipe.expected_error_weight)
-        self.log_dict(
+        total, share = loss.total(self.recipe.expected_error_weight), self.share(batch.weights.sum())
+        self.log_step(
             {
                 "train/loss": total,
                 "train/regression": loss.regression,
                 "train/classification": loss.classification,
                 "train/expected_end_error": loss.expected_end_error,
             },
-            prog_bar=False,
-            batch_size=len(views.rows),
+            share,
         )
-        return total * self._share(batch.weights.sum())
-
-    def _share(self, weight: Tensor) -> Tensor | float:
-        """What makes the mean over processes (DDP's gradient) the weighted mean over all agents."""
-        if self.trainer.world_size == 1:
-            return 1.0
-        everywhere = cast(Tensor, self.all_gather(weight)).sum()
-        return weight * self.trainer.world_size / everywhere
+        return total * share
 
     @override
-    def validation_step(self, batch: VectorBatch, batch_idx: int) -> None:
+    def validation_step(self, batch: ForecastBatch, batch_idx: int) -> None:
         """The benchmark's numbers of the focal agents."""
         modes = self.model(batch)
         rows = batch.rows_valid

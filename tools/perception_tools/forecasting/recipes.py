@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-from perception_tools.training.recipes import BlockRecipe, LearningRecipe
+from perception_tools.training.recipes import BLOCKS, LearningRecipe
+
+ENCODERS = {"vectornet": "perception.encoders.vectornet.network:VectorNet"}
+"""Word in a recipe → the encoder's class."""
 
 
 @dataclass(frozen=True)
@@ -13,24 +17,28 @@ class ForecastRecipe(LearningRecipe):
     """VectorNet on Argoverse; the learning rate follows a cosine to 1 % of its peak.
 
     Attributes:
-        frame: `pairwise`: every agent and lane sees its neighbours from where it lies, all in one pass; `agent`: every
+        encoder: `vectornet`, or anybody's as MODULE:CLASS: an `nn.Module` whose `forward(batch)` gives `Tokens`. It is
+            built from those of the recipe's numbers that its constructor names, such as `dim`.
+        view: `pairwise`: every agent and lane sees its neighbours from where it lies, all in one pass; `agent`: every
             predicted agent sees the scene from its own pose, a pass for each; `scene`: all from the focal one's.
         dim: Width of the tokens.
         global_layers: Self-attention layers over all polylines.
-        heads: Of that attention.
-        dropout: In the global graph.
-        modes: Futures for each agent, K.
+        heads: Number of heads of that attention.
+        dropout: Dropout in the global graph.
+        modes: Number of futures for each agent, K.
         max_tokens: Nearest polylines that each agent or lane sees (`pairwise`), or an agent's view holds (`agent`).
-        batch_scenarios: Scenarios in a step, over all processes.
-        targets_per_scenario: Agents predicted in a training scenario: the focal agent and randomly chosen others whose
-            future is complete, those that move first.
-        focal_weight: Of the focal agent in the loss, where every other predicted agent weighs 1.
-        expected_error_weight: Of the expected end error, which teaches the probabilities by how much modes are wrong.
+        batch_scenarios: Number of scenarios in a step, over all processes.
+        targets_per_scenario: Number of agents predicted in a training scenario: the focal agent and randomly chosen
+            others whose future is complete, those that move first.
+        focal_weight: Weight of the focal agent in the loss, where every other predicted agent weighs 1.
+        expected_error_weight: Weight of the expected end error, which teaches the probabilities by how much modes are
+            wrong.
         mirror_probability: Chance that a training scenario is mirrored.
         turn_std_rad: Spread of the random turn of every training view.
     """
 
-    frame: Literal["agent", "scene", "pairwise"] = "pairwise"
+    encoder: str = "vectornet"
+    view: Literal["agent", "scene", "pairwise"] = "pairwise"
     dim: int = 256
     global_layers: int = 2
     heads: int = 8
@@ -47,18 +55,12 @@ class ForecastRecipe(LearningRecipe):
     turn_std_rad: float = 0.1
     validate_every: int = 4
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"frame": "view"}
+
 
 RECIPES: dict[str, ForecastRecipe] = {
-    "forecast/vectornet": ForecastRecipe(block=BlockRecipe(kind="none")),
-    "forecast/vectornet-llama": ForecastRecipe(),
-    "forecast/vectornet-mlp": ForecastRecipe(block=BlockRecipe(kind="mlp")),
-    "forecast/vectornet-random": ForecastRecipe(block=BlockRecipe(kind="random")),
+    f"forecast/vectornet{suffix}": ForecastRecipe(block=block) for suffix, (block, _) in BLOCKS.items()
 }
 """Word on the command line → recipe. Rows of Pang et al., Tables 4 and B (there: AdamW, 5e-4, batch 32, 60 epochs)."""
 
-DESCRIPTIONS = {
-    "forecast/vectornet": "VectorNet without any block",
-    "forecast/vectornet-llama": "VectorNet with a frozen, pretrained language block (SmolLM2's last by default)",
-    "forecast/vectornet-mlp": "control: GELU and LayerNorm in place of the block",
-    "forecast/vectornet-random": "control: a frozen block of the same shape with seeded random weights",
-}
+DESCRIPTIONS = {f"forecast/vectornet{suffix}": f"VectorNet, {text}" for suffix, (_, text) in BLOCKS.items()}

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
 from perception.errors import InputError
+from perception_tools.extras import require
 
 if TYPE_CHECKING:
     from perception.kernels.precision import Precision
@@ -23,14 +23,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Played:
-    """A drive, the model that forecast it in a precision, and what came out."""
+class Played:
+    """A drive that was played through a node.
+
+    Attributes:
+        drive: What was played.
+        trained: The model.
+        precision: Precision of the block's weights in the node.
+        model_id: As it stands in every result.
+        results: Answers of the node, in order.
+        sha256: Digest of the decoded answers: the same in every lockstep run.
+    """
 
     drive: Drive
     trained: TrainedForecaster
     precision: Precision
     model_id: str
     results: Sequence[ForecastResult]
+    sha256: str
+
+    def summary(self) -> dict:
+        """Counts, latency, and the difference to offline forecasts: what the line of JSON says."""
+        return _summary(self)
 
 
 def replay(
@@ -44,7 +58,7 @@ def replay(
     player: Path | None = None,
     rerun: Path | None = None,
     threads: int = 1,
-) -> None:
+) -> dict:
     """Plays an Argoverse 2 sensor log, or a robot's own recording, through a node and prints one line of JSON.
 
     The line holds frames, forecasts, the SHA-256 of the decoded outputs (the same in every lockstep run), the largest
@@ -55,15 +69,15 @@ def replay(
             Detection3DArray with ids), Odometry and a PolylineMap, such as --out writes (then there is nothing offline
             to compare to).
         checkpoint: A run's folder, or its model.safetensors.
-        node: What to play it through.
-        precision: Of the block's weights, in its deployment form; offline it stays as it was trained. `int8_dynamic`
-            scales activations to 8 bits too.
+        node: Kind of the node to play it through.
+        precision: Precision of the block's weights, in its deployment form; offline it stays as it was trained.
+            `int8_dynamic` scales activations to 8 bits too.
         lockstep: Every frame as soon as the one before is answered. The default.
         real_time: At the pace of the recording; frames that come while the node is busy are dropped and counted.
         out: MCAP file to record PredictedObjects to, beside the inputs.
         player: HTML file to write, which shows the replay in any browser.
         rerun: Recording to write for the Rerun viewer (NAME.rrd), which shows it in space; needs the extra [rerun].
-        threads: That torch computes with.
+        threads: Number of threads that torch computes with.
     """
     from perception_nodes.operations.computing import compute_with
 
@@ -74,53 +88,66 @@ def replay(
     if rerun is not None:
         _check_rerun(rerun)
     compute_with(threads)
-    played = _play(log, checkpoint, precision, real_time, out)
-    summary = {"node": node, "pace": "real time" if real_time else "lockstep", **_summary(played, out)}
+    played = play(log, checkpoint, precision=precision, real_time=real_time, out=out)
+    summary = {"node": node, "pace": "real time" if real_time else "lockstep", **played.summary()}
     print(json.dumps(summary))
     if player is not None:
         _write_player(played, summary, player)
     if rerun is not None:
         _write_rerun(played, summary, rerun)
+    return summary
 
 
 def _check_rerun(path: Path) -> None:
     """Before anything is played, whether there will be a recording that opens."""
-    if find_spec("rerun") is None:
-        raise InputError("--rerun: expected rerun-sdk to be installed; pip install 'frozen-perception[rerun]'")
+    require("rerun")
     if path.suffix != ".rrd":
         raise InputError(f"--rerun {path}: expected a name that ends in .rrd, by which Rerun knows its files; give one")
 
 
-def _play(log: Path, checkpoint: Path, precision: Precision, real_time: bool, out: Path | None) -> _Played:
+def play(
+    log: Path,
+    run: Path | TrainedForecaster,
+    *,
+    precision: Precision = "float32",
+    real_time: bool = False,
+    out: Path | None = None,
+) -> Played:
+    """Plays a log through the forecasting node.
+
+    Args:
+        log: As for `replay`.
+        run: A run's folder or model file, or a model that is loaded already.
+        precision: Precision of the block's weights.
+        real_time: Whether frames come at the pace of the recording, not as soon as the one before is answered.
+        out: MCAP file to record to.
+    """
     from perception_nodes.forecasting.node import ForecastingNode
     from perception_tools.forecasting.model import load_model
-    from perception_tools.forecasting.serving import served_model
     from perception_tools.forecasting.streaming.drive import open_drive
-    from perception_tools.forecasting.streaming.drive_recording import recording
+    from perception_tools.forecasting.streaming.drive_recording import digest, digest_of_recording, recording
     from perception_tools.forecasting.streaming.playback import ReplayClock, play_in_real_time, play_lockstep
     from perception_tools.model_files import model_id
 
-    drive, trained = open_drive(log), load_model(checkpoint)
-    clock = ReplayClock()
+    drive, clock = open_drive(log), ReplayClock()
+    trained = load_model(run) if isinstance(run, Path) else run
+    name = model_id(trained.name, run, precision) if isinstance(run, Path) else f"{trained.name}@memory:{precision}"
     node = ForecastingNode(clock=clock)
-    name = model_id(trained.training.name, checkpoint, precision)
-    model = served_model(trained, precision)
-    node.configure(model, history_steps=trained.training.history_steps, model_id=name)
+    node.configure(trained.model.folded(precision), history_steps=trained.training.history_steps, model_id=name)
     node.set_map(drive.lanes, drive.city)
     node.activate()
-    play = play_in_real_time if real_time else play_lockstep
+    playback = play_in_real_time if real_time else play_lockstep
     with nullcontext(lambda *_: None) if out is None else recording(out, drive) as record:
-        results = play(node, clock, drive.frames, record)
+        results = playback(node, clock, drive.frames, record)
     node.shutdown()
-    return _Played(drive, trained, precision, name, results)
+    sha256 = digest(results) if out is None else digest_of_recording(out)
+    return Played(drive, trained, precision, name, results, sha256)
 
 
-def _summary(played: _Played, out: Path | None) -> dict:
-    """What the line of JSON says."""
-    from perception_tools.forecasting.streaming.drive_recording import digest, digest_of_recording
+def _summary(played: Played) -> dict:
     from perception_tools.forecasting.streaming.playback import difference_to_offline, latency_summary, mean_consistency
 
-    model, training = played.trained.model, played.trained.training
+    trained, model, training = played.trained, played.trained.model, played.trained.training
     answered = [result for result in played.results if result.valid]
     log, offline = played.drive.log, None
     if log is not None:
@@ -129,13 +156,13 @@ def _summary(played: _Played, out: Path | None) -> dict:
         "log": played.drive.id,
         "model": played.model_id,
         "precision": played.precision,
-        "frame": model.frame,
+        "view": trained.recipe.view,
         "frames": len(played.results),
         "answered": len(answered),
         "dropped": sum(result.dropped_since_last for result in answered),
         "forecasts": sum(len(result.objects) for result in answered),
         "most_forecasts_in_a_frame": max((len(result.objects) for result in answered), default=0),
-        "sha256": digest(played.results) if out is None else digest_of_recording(out),
+        "sha256": played.sha256,
         "max_difference_to_offline": None if offline is None else offline.max_m,
         "max_probability_difference_to_offline": None if offline is None else offline.max_probability,
         "windows_compared": 0 if offline is None else offline.windows,
@@ -144,7 +171,7 @@ def _summary(played: _Played, out: Path | None) -> dict:
     }
 
 
-def _write_player(played: _Played, summary: dict, path: Path) -> None:
+def _write_player(played: Played, summary: dict, path: Path) -> None:
     """And says on stderr where it is: stdout is for the one line."""
     from perception_tools.forecasting.report.player import write_player
 
@@ -152,7 +179,7 @@ def _write_player(played: _Played, summary: dict, path: Path) -> None:
     print(path.resolve().as_uri(), file=sys.stderr)
 
 
-def _write_rerun(played: _Played, summary: dict, path: Path) -> None:
+def _write_rerun(played: Played, summary: dict, path: Path) -> None:
     """And says on stderr how to look at it."""
     from perception_tools.forecasting.streaming.rerun_recording import write_rerun
 
@@ -165,7 +192,7 @@ def _facts(summary: dict) -> dict[str, str]:
     latency = summary["latency_ms"]
     return {
         "model": summary["model"],
-        "frame": summary["frame"],
+        "view": summary["view"],
         "pace": summary["pace"],
         "answered": f"{summary['answered']} of {summary['frames']} frames",
         "latency": f"p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f}, max {latency['max']:.1f} ms",

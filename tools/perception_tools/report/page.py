@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
 
+from perception.files import whole_file
 from perception_tools.machine import describe_machine
 from perception_tools.report.theme import css_variables
 
@@ -33,7 +33,7 @@ class Table:
     """A caption, headings, and rows that begin with a heading of their own.
 
     Attributes:
-        id: Of the HTML element.
+        id: Id of the HTML element.
         caption: What the numbers are over.
         headings: One a column, the rows' own heading included.
         rows: Heading and cells.
@@ -67,7 +67,5 @@ def write_page(path: Path, template: str, **content: object) -> None:
         dark=Markup(css_variables(dark=True)),
         **content,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(html, encoding="utf-8")
-    partial.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")

@@ -70,7 +70,8 @@ def figure_to_svg(figure: Figure, name: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r' width="[\d.]+pt"| height="[\d.]+pt"', "", svg, count=2)
     svg = re.sub(r' id="[\w.]+_\d+"', "", svg)
-    svg = re.sub(r"(\.\d\d)\d+", r"\1", svg)  # a hundredth of a point is finer than any screen
+    # A hundredth of a point is finer than any screen; what text says stays as it is.
+    svg = re.sub(r"<[^>]+>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), svg)
     for key, (light, _) in COLOURS.items():
         svg = svg.replace(light, f"var(--{key})")
     return svg

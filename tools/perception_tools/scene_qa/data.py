@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,19 +16,22 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from perception.batches import TensorRecord
 from perception.errors import InputError
 from perception.losses.answer import AnswerTargets
-from perception.scenes.motion import STILL, SceneMotion, random_motion
-from perception.scenes.sample import STILL_SEED, SceneBatch, SceneSample, collate_scenes, sample_scene
+from perception.models.scene_answerer import SceneInput
+from perception.scenes.motion import SceneMotion, random_motion
+from perception.scenes.sample import SceneBatch, SceneSample, collate_scenes
 from perception.scenes.scene import Scene, SceneQuestion
 from perception.texts.answers import AnswerVocabulary
 from perception.texts.vocabulary import TextBatch, Vocabulary
 from perception_datasets.stores.scenes import StoredScans
 from perception_tools.scene_qa.recipes import SceneQaRecipe
+from perception_tools.training.loaders import KeptRecords
 from perception_tools.training.sampler import Key
 
-KEPT_POINTS = 20_000_000
-"""Scenes stay in memory up to so many points in all, some 0.6 GB; the others are read every time."""
+KEEP = 20_000_000
+"""Number of points of scenes that stay in memory by default, some 0.6 GB."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,12 @@ class QuestionGroup:
 
 
 @dataclass(frozen=True)
-class SceneQaBatch:
+class SceneQaBatch(TensorRecord):
     """Scenes and the questions about them.
 
     Attributes:
         scenes: None for a model that answers blindly.
-        situations: Of every question.
+        situations: Situation of every question.
         questions: In words.
         scene_of_question: Which scene each is about.
         targets: What should be answered.
@@ -65,10 +67,6 @@ class SceneQaBatch:
 
     def __len__(self) -> int:
         return len(self.scene_of_question)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> SceneQaBatch:
-        """The same batch on another device."""
-        return _moved(self, device, non_blocking)
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class Collator:
 
 @dataclass(frozen=True)
 class Part:
-    """Of a scene's questions, the n-th so many."""
+    """One group of a scene's questions."""
 
     scene_id: str
     number: int
@@ -117,11 +115,22 @@ class TrainingGroups(Dataset[QuestionGroup]):
     Args:
         scans: Where the scenes are.
         questions: To learn from.
+        input: Shows scenes to the model; None for one that answers blindly.
         recipe: Augmentation and sizes.
+        keep: Number of points of scenes that stay in memory; other scenes are read every time.
     """
 
-    def __init__(self, scans: StoredScans, questions: Sequence[SceneQuestion], recipe: SceneQaRecipe) -> None:
-        self.recipe, self.scenes = recipe, KeptScenes(scans)
+    def __init__(
+        self,
+        scans: StoredScans,
+        questions: Sequence[SceneQuestion],
+        input: SceneInput | None,
+        recipe: SceneQaRecipe,
+        keep: int = KEEP,
+    ) -> None:
+        self.recipe, self._input = recipe, input
+        self._scans = scans
+        self._scenes = KeptRecords(self._read, keep, lambda scene: len(scene.points))
         self.questions_of = by_scene(questions)
         self.number_of = {name: number for number, name in enumerate(sorted(self.questions_of))}
         size = recipe.questions_per_scene
@@ -129,20 +138,24 @@ class TrainingGroups(Dataset[QuestionGroup]):
             Part(name, number) for name, asked in self.questions_of.items() for number in range(-(-len(asked) // size))
         ]
 
+    def _read(self, name: str) -> Scene:
+        return self._scans.read(name).scene
+
     def __len__(self) -> int:
         return len(self.parts)
 
     def __getitem__(self, key: Key) -> QuestionGroup:
         """A group of a pass."""
         recipe, part = self.recipe, self.parts[key.index]
-        scene, asked = self.number_of[part.scene_id], self.questions_of[part.scene_id]
-        order = np.random.default_rng((recipe.seed, key.data_pass, scene)).permutation(len(asked))
+        number, asked = self.number_of[part.scene_id], self.questions_of[part.scene_id]
+        order = np.random.default_rng((recipe.seed, key.data_pass, number)).permutation(len(asked))
         first = part.number * recipe.questions_per_scene
         questions = [asked[i] for i in order[first : first + recipe.questions_per_scene]]
-        rng = np.random.default_rng((recipe.seed, key.data_pass, scene, part.number))
+        rng = np.random.default_rng((recipe.seed, key.data_pass, number, part.number))
         motion = random_motion(rng, mirror=recipe.mirror, quarter_turns=recipe.turns == "quarter")
         moved = tuple(move_question(question, motion) for question in questions)
-        return QuestionGroup(_sample(self.scenes, part.scene_id, recipe, rng, motion), moved)
+        scene = None if self._input is None else self._input.prepare(self._scenes[part.scene_id], rng, motion)
+        return QuestionGroup(scene, moved)
 
 
 class ValidationGroups(Dataset[QuestionGroup]):
@@ -151,11 +164,11 @@ class ValidationGroups(Dataset[QuestionGroup]):
     Args:
         scans: Where the scenes are.
         questions: To answer.
-        recipe: Sizes.
+        input: Shows scenes to the model; None for one that answers blindly.
     """
 
-    def __init__(self, scans: StoredScans, questions: Sequence[SceneQuestion], recipe: SceneQaRecipe) -> None:
-        self.scans, self.recipe = scans, recipe
+    def __init__(self, scans: StoredScans, questions: Sequence[SceneQuestion], input: SceneInput | None) -> None:
+        self.scans, self._input = scans, input
         self.groups = list(by_scene(questions).items())
 
     def __len__(self) -> int:
@@ -164,26 +177,8 @@ class ValidationGroups(Dataset[QuestionGroup]):
     def __getitem__(self, index: int) -> QuestionGroup:
         """A scene of the split."""
         name, questions = self.groups[index]
-        rng = np.random.default_rng(STILL_SEED)
-        return QuestionGroup(_sample(KeptScenes(self.scans), name, self.recipe, rng, STILL), tuple(questions))
-
-
-class KeptScenes:
-    """Scenes of a store; they stay in memory as long as there is room."""
-
-    def __init__(self, scans: StoredScans) -> None:
-        self.scans, self.points = scans, 0
-        self._kept: dict[str, Scene] = {}
-
-    def read(self, name: str) -> Scene:
-        """One scene."""
-        if name in self._kept:
-            return self._kept[name]
-        scene = self.scans.read(name).scene
-        if self.points + len(scene.points) <= KEPT_POINTS:
-            self._kept[name] = scene
-            self.points += len(scene.points)
-        return scene
+        scene = None if self._input is None else self._input.prepare(self.scans.read(name).scene)
+        return QuestionGroup(scene, tuple(questions))
 
 
 def by_scene(questions: Sequence[SceneQuestion]) -> dict[str, list[SceneQuestion]]:
@@ -228,19 +223,3 @@ _OTHER_SIDE = {"left": "right", "right": "left", "Left": "Right", "Right": "Left
 def exchange_sides(text: str) -> str:
     """A text with left and right exchanged, but for "right behind me" and the like."""
     return _SIDE.sub(lambda side: _OTHER_SIDE.get(side[0], side[0]), text)
-
-
-def _sample(
-    scenes: KeptScenes, name: str, recipe: SceneQaRecipe, rng: np.random.Generator, motion: SceneMotion
-) -> SceneSample | None:
-    if recipe.blind:
-        return None
-    options: dict[str, Any] = {"count": recipe.points, "motion": motion, "legacy_color": recipe.legacy_color}
-    return sample_scene(scenes.read(name), rng, **options)
-
-
-def _moved(batch: Any, device: torch.device | str, non_blocking: bool) -> Any:
-    """A dataclass of tensors, of dataclasses of tensors and so on, on another device."""
-    if batch is None or isinstance(batch, Tensor):
-        return batch if batch is None else batch.to(device, non_blocking=non_blocking)
-    return replace(batch, **{f.name: _moved(getattr(batch, f.name), device, non_blocking) for f in fields(batch)})

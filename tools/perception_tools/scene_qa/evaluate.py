@@ -6,21 +6,23 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
+import tyro
 from tqdm import tqdm
 
 from perception.errors import InputError
 from perception.heads.answer import SceneAnswers
 from perception.metrics.question_answering import RANKS
-from perception.scenes.scene import SceneQuestion, Viewpoint
+from perception.scenes.scene import Scene, SceneQuestion, Viewpoint
 from perception.texts.answers import AnswerVocabulary
 from perception_datasets.sqa3d.scenes import to_pose
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import StoredScans, open_scene_store
 from perception_tools.json_files import write_json
-from perception_tools.scene_qa.data import QuestionGroup, ValidationGroups, by_scene, first_scenes
+from perception_tools.scene_qa.data import by_scene, first_scenes
 from perception_tools.scene_qa.model import TrainedAnswerer, load_answerer
 from perception_tools.scene_qa.predictions import AnswerPredictions
 from perception_tools.scene_qa.scoring import AnsweringSystem, evaluate_answers
@@ -28,110 +30,123 @@ from perception_tools.scene_qa.scoring import AnsweringSystem, evaluate_answers
 
 @dataclass
 class Answered:
-    """What one model said.
+    """Answers of one model.
 
     Attributes:
-        name: Of its column.
+        name: Heading of its column.
         trained: The model.
-        said: Its ranked answers, and where it believes the askers to stand.
-        encoding_ms: Of every scene.
-        answering_ms: Of every scene's questions together, divided by how many there are.
+        given: Its ranked answers, and where it believes the askers to stand.
+        encoding_ms: Time to encode each scene.
+        answering_ms: Time to answer all questions of a scene, divided by their number.
     """
 
     name: str
     trained: TrainedAnswerer
-    said: AnswerPredictions = field(default_factory=AnswerPredictions)
+    given: AnswerPredictions = field(default_factory=AnswerPredictions)
     encoding_ms: list[float] = field(default_factory=list)
     answering_ms: list[float] = field(default_factory=list)
 
 
 def evaluate_answerers(
-    checkpoints: Sequence[Path],
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")],
     data: Path,
     out: Path,
-    *,
     split: str = "val",
     limit: int | None = None,
     data_name: str | None = None,
     device: str = "cpu",
+    viewer: bool = False,
 ) -> dict:
-    """Answers every question of a split with every model, and scores them side by side.
+    """Scores trained answerers: OUT/metrics.json, answers.jsonl, predictions.json and report.html.
 
-    Beside what `evaluate_answers` writes, OUT gets predictions.json, the first model's answers in a form that
-    `--predictions` reads; those of the others are called predictions-NAME.json.
+    All rates in metrics.json are shares from 0 to 1. The first run's stand at the top, the others' under `others`;
+    `paired` holds McNemar's exact test of the first against each of the others. predictions.json holds the first
+    model's answers in a form that `perception score sqa3d` reads; those of the others are called
+    predictions-NAME.json.
+
+    Args:
+        runs: Run folders or model files; several are scored side by side.
+        data: A store of scenes and questions.
+        out: Folder for the files.
+        split: Split whose questions are asked.
+        limit: Ask about this many of the first scenes only.
+        data_name: What to call the questions in the report.
+        device: Where models run: cpu, cuda.
+        viewer: Write OUT/viewer.html too: the first scenes to turn in a browser, with each question, what the first
+            model answered, where it believes the asker to stand and what it attended to.
 
     Raises:
         InputError: A model or the data cannot be used.
     """
     scans = open_scene_store(data)
     questions = first_scenes(read_questions(data, split), limit)
-    answered = [Answered("", load_answerer(path)) for path in checkpoints]
-    for model, name in zip(answered, _names(checkpoints, answered), strict=True):
+    answered = [Answered("", load_answerer(path)) for path in runs]
+    for model, name in zip(answered, _names(runs, answered), strict=True):
         model.name = name
         model.trained.model.to(torch.device(device))
-        groups = ValidationGroups(scans, questions, model.trained.recipe)
-        for index in tqdm(range(len(groups)), desc=name):
-            _answer(model, groups[index], device)
+        for scene_id, asked in tqdm(by_scene(questions).items(), desc=name):
+            _answer(model, scans.read(scene_id).scene, asked)
     out.mkdir(parents=True, exist_ok=True)
     for index, model in enumerate(answered):
         suffix = f"-{model.name.replace('/', '-')}" if index else ""
-        write_predictions(out / f"predictions{suffix}.json", model.said, questions, scans)
-    systems = [AnsweringSystem(model.name, model.said.answers, model.said.viewpoints) for model in answered]
+        write_predictions(out / f"predictions{suffix}.json", model.given, questions, scans)
+    systems = [AnsweringSystem(model.name, model.given.answers, model.given.viewpoints) for model in answered]
     vocabulary = answered[0].trained.answers
     name = data_name or f"{scans.source} {split} of {data}"
     metrics = evaluate_answers(questions, systems, out, vocabulary=vocabulary, data_name=name)
+    metrics["source"] = scans.source
     metrics["milliseconds"] = {model.name: _times(model) for model in answered}
     write_json(out / "metrics.json", metrics)
+    if viewer:
+        from perception_tools.scene_qa.viewing import VIEWED_SCENES, view_answerer
+
+        shown = VIEWED_SCENES if limit is None else min(limit, VIEWED_SCENES)
+        view_answerer(runs[0], data, out / "viewer.html", split=split, scenes=shown)
     return metrics
 
 
 def write_predictions(
-    path: Path, said: AnswerPredictions, questions: Sequence[SceneQuestion], scans: StoredScans
+    path: Path, given: AnswerPredictions, questions: Sequence[SceneQuestion], scans: StoredScans
 ) -> None:
     """Ranked answers, and the asker's place in the annotations' frame where that is known: `--predictions` reads it."""
     items: dict[str, dict] = {}
     for name, asked in by_scene(questions).items():
         frame = scans.read(name).scene_SE3_centred
         for number in (question.id for question in asked):
-            items[str(number)] = {"answer_top10": said.answers[number]}
-            if frame is not None and number in said.viewpoints:
-                pose = to_pose(said.viewpoints[number], frame)
+            items[str(number)] = {"answer_top10": given.answers[number]}
+            if frame is not None and number in given.viewpoints:
+                pose = to_pose(given.viewpoints[number], frame)
                 items[str(number)] |= {"position": pose.position.tolist(), "rotation": pose.rotation.tolist()}
     write_json(path, items)
 
 
 @torch.no_grad()
-def _answer(model: Answered, group: QuestionGroup, device: str) -> None:
-    """Encodes a scene, answers all its questions, remembers both."""
-    answerer, scene = model.trained.model, group.scene
+def _answer(model: Answered, scene: Scene, questions: Sequence[SceneQuestion]) -> None:
+    """Encodes a scene, answers all its questions, keeps both."""
+    answerer = model.trained.model
     start = time.perf_counter()
-    seen = None
-    if scene is not None:
-        points, features = (torch.from_numpy(values)[None].to(device) for values in (scene.points, scene.features))
-        seen = answerer.encode_scene(points, features)
+    tokens = answerer.encode([scene])
     encoded = time.perf_counter()
-    situations = answerer.text.batch([question.situation for question in group.questions])
-    asked = answerer.text.batch([question.question for question in group.questions])
-    answers = answerer.answer(seen, situations, asked, torch.zeros(len(group.questions), dtype=torch.long))
-    remember(model.said, group.questions, answers, model.trained.answers)
+    answers = answerer.ask(tokens, [q.situation for q in questions], [q.question for q in questions])
+    remember(model.given, questions, answers, model.trained.answers)
     model.encoding_ms.append(1e3 * (encoded - start))
-    model.answering_ms.append(1e3 * (time.perf_counter() - encoded) / len(group.questions))
+    model.answering_ms.append(1e3 * (time.perf_counter() - encoded) / len(questions))
 
 
 def remember(
-    said: AnswerPredictions, questions: Sequence[SceneQuestion], answers: SceneAnswers, vocabulary: AnswerVocabulary
+    given: AnswerPredictions, questions: Sequence[SceneQuestion], answers: SceneAnswers, vocabulary: AnswerVocabulary
 ) -> None:
     """Puts a model's answers to the others, ranked. The class of unknown answers is never given: it says nothing."""
     known = answers.logits[:, : len(vocabulary) - 1]
     ranked = known.topk(min(RANKS, known.shape[1]), dim=-1).indices.tolist()
     for question, classes in zip(questions, ranked, strict=True):
-        said.answers[question.id] = tuple(vocabulary.answer_of(c) for c in classes)
+        given.answers[question.id] = tuple(vocabulary.answer_of(c) for c in classes)
     if answers.viewpoint is None:
         return
     positions = answers.viewpoint.position.double().cpu().numpy()
     rotations = answers.viewpoint.rotation.double().cpu().numpy()
     for question, position, rotation in zip(questions, positions, rotations, strict=True):
-        said.viewpoints[question.id] = Viewpoint(position, rotation / np.linalg.norm(rotation))
+        given.viewpoints[question.id] = Viewpoint(position, rotation / np.linalg.norm(rotation))
 
 
 def _times(model: Answered) -> dict[str, float]:
@@ -142,7 +157,7 @@ def _times(model: Answered) -> dict[str, float]:
     }
 
 
-def _names(checkpoints: Sequence[Path], answered: Sequence[Answered]) -> list[str]:
+def _names(runs: Sequence[Path], answered: Sequence[Answered]) -> list[str]:
     """The recipes' names; with the folder where they do not tell models apart.
 
     Raises:
@@ -150,7 +165,7 @@ def _names(checkpoints: Sequence[Path], answered: Sequence[Answered]) -> list[st
     """
     names = [model.trained.training.name for model in answered]
     if len(set(names)) < len(names):
-        folders = [(path if path.is_dir() else path.parent).resolve().name for path in checkpoints]
+        folders = [(path if path.is_dir() else path.parent).resolve().name for path in runs]
         names = [f"{name} [{folder}]" for name, folder in zip(names, folders, strict=True)]
     if len(set(names)) < len(names):
         raise InputError(f"expected models of different runs, got {', '.join(names)}; name each once")

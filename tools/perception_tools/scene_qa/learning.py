@@ -1,103 +1,25 @@
-"""Training a scene answerer under Lightning: a recipe's model and its steps."""
+"""How a scene answerer learns, under Lightning: its steps, its losses, its validation."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
-from perception.encoders.pointnet2 import Level
-from perception.encoders.text import LstmText
-from perception.encoders.votenet import LEVELS, Detections, VoteNet
+from perception.encoders.votenet import Detections, VoteNet
 from perception.heads.answer import SceneAnswers
 from perception.losses.answer import SceneAnswerLoss, scene_answer_loss
 from perception.losses.detection import DetectionLoss, detection_loss
 from perception.models.scene_answerer import SceneAnswerer, SceneTokens
-from perception.scenes.classes import BOX_CLASSES
 from perception.scenes.sample import SceneBatch
-from perception.texts.answers import AnswerVocabulary
-from perception.texts.vocabulary import Vocabulary
 from perception_tools.scene_qa.data import SceneQaBatch
 from perception_tools.scene_qa.recipes import SceneQaRecipe
-from perception_tools.training.lightning_task import LearningTask, build_block
+from perception_tools.training.lightning_task import LearningTask
 
-SMALL_LEVELS = (
-    Level(384, 0.3, 16, (32, 32, 64)),
-    Level(192, 0.5, 16, (64, 64, 128)),
-    Level(96, 0.8, 16, (64, 64, 128)),
-    Level(48, 1.2, 16, (64, 64, 128)),
-)
-"""For some thousand points of a room; VoteNet's own (`perception.encoders.votenet.LEVELS`) are for 40,000."""
-POINT_FEATURES = 4
 DETECTION_PARTS = ("vote", "objectness", "box", "semantic", "seed_semantic")
-STEPS = ((1 / 3, 0.1), (1 / 2, 0.01), (2 / 3, 0.001))
-"""From which part of training on the learning rate is which part of its peak (Pang et al., §C: 10, 15, 20 of 30)."""
-
-
-@dataclass(frozen=True)
-class KnownWords:
-    """What a model reads and says.
-
-    Attributes:
-        vocabulary: Words of texts.
-        answers: That it chooses among.
-        vectors: Of the words, not trained; None where they are learned.
-    """
-
-    vocabulary: Vocabulary
-    answers: AnswerVocabulary
-    vectors: Float[Tensor, "numbers word_dim"] | None = None
-
-
-def build_answerer(recipe: SceneQaRecipe, words: KnownWords, mean_sizes: Float[Tensor, "classes 3"]) -> SceneAnswerer:
-    """The model of a recipe, initialised from its seed.
-
-    Args:
-        recipe: Its numbers.
-        words: What it reads and says.
-        mean_sizes: Of the boxes of each class, metres.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        text = LstmText(
-            words.vocabulary,
-            recipe.text_dim,
-            vectors=words.vectors,
-            word_dim=recipe.word_dim,
-            dropout=recipe.word_dropout,
-        )
-        return SceneAnswerer(
-            None if recipe.blind else build_detector(recipe, mean_sizes),
-            text,
-            None if recipe.blind else build_block(recipe.dim, recipe.block, recipe.seed),
-            len(words.answers),
-            dim=recipe.dim,
-            heads=recipe.heads,
-            layers=recipe.layers,
-            pooled_dim=recipe.pooled_dim,
-            dropout=recipe.dropout,
-            with_situation=not recipe.without_situation,
-            with_viewpoint=recipe.viewpoint_loss,
-            grounded_names=BOX_CLASSES if recipe.grounded else None,
-            one_answer=recipe.answer_loss == "softmax",
-        )
-
-
-def build_detector(recipe: SceneQaRecipe, mean_sizes: Float[Tensor, "classes 3"]) -> VoteNet:
-    """The recipe's VoteNet."""
-    levels, seed_dim = (LEVELS, 256) if recipe.detector == "votenet" else (SMALL_LEVELS, 128)
-    more = {"proposals": recipe.proposals, "named_seeds": recipe.named_seeds}
-    return VoteNet(POINT_FEATURES, mean_sizes, levels=levels, seed_dim=seed_dim, **more)
-
-
-def stepped_factor(step: int, warmup: int, total: int) -> float:
-    """Linear warm-up, then `STEPS`, as a part of the peak."""
-    factors = [1.0, *(factor for start, factor in STEPS if step >= start * total)]
-    return factors[-1] * min(1.0, (step + 1) / max(warmup, 1))
 
 
 class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
@@ -105,20 +27,15 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
 
     Args:
         recipe: All numbers.
-        words: What it reads and says.
-        mean_sizes: Of the boxes of each class, metres.
+        model: The answerer.
         detector: Taken as it is, instead of one that learns.
     """
 
-    def __init__(
-        self,
-        recipe: SceneQaRecipe,
-        words: KnownWords,
-        mean_sizes: Float[Tensor, "classes 3"],
-        detector: VoteNet | None = None,
-    ) -> None:
-        super().__init__(recipe, build_answerer(recipe, words, mean_sizes))
-        self.words = words
+    # The detector's gradient is a hundred times as large: clipped together, next to nothing would be left of the rest.
+    clipped_apart = ("detector",)
+
+    def __init__(self, recipe: SceneQaRecipe, model: SceneAnswerer, detector: VoteNet | None = None) -> None:
+        super().__init__(recipe, model)
         self.detector_is_taken = detector is not None
         if detector is not None:
             self.model.scene = detector.train().requires_grad_(False)
@@ -140,28 +57,10 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
             self.model.scene.eval()
 
     @override
-    def learning_rate_factor(self, step: int, total: int) -> float:
-        """As the recipe's schedule says."""
-        if self.recipe.schedule == "cosine":
-            return super().learning_rate_factor(step, total)
-        return stepped_factor(step, self.recipe.warmup_steps, total)
-
-    @override
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clips the detector's gradient and all others apart.
-
-        The detector's is a hundred times as large, and clipped together it would leave the rest next to nothing.
-        """
-        if gradient_clip_val:
-            detector = [] if self.model.scene is None else list(self.model.scene.parameters())
-            own = {id(parameter) for parameter in detector}
-            for part in (detector, [p for p in self.model.parameters() if id(p) not in own]):
-                torch.nn.utils.clip_grad_norm_(part, gradient_clip_val)
+    def parameter_groups(self) -> dict[str, Sequence[nn.Parameter]]:
+        """The block, and the detector."""
+        detector = {} if self.model.scene is None else {"detector": list(self.model.scene.parameters())}
+        return super().parameter_groups() | detector
 
     @override
     def training_step(self, batch: SceneQaBatch, batch_idx: int) -> Float[Tensor, ""]:
@@ -183,8 +82,7 @@ class SceneQaTask(LearningTask[SceneQaRecipe, SceneAnswerer]):
     def _log_losses(self, total: Tensor, parts: dict[str, Tensor | None], detection: DetectionLoss | None) -> None:
         if detection is not None:
             parts |= {name: getattr(detection, name) for name in DETECTION_PARTS}
-        known = {f"train/{name}": value for name, value in {"loss": total, **parts}.items() if value is not None}
-        self.log_dict(known, batch_size=1)
+        self.log_step({f"train/{name}": value for name, value in {"loss": total, **parts}.items() if value is not None})
 
     def _loss(self, batch: SceneQaBatch) -> SceneAnswerLoss:
         answers, seen = self._answer(batch)

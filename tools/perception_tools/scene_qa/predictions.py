@@ -31,7 +31,7 @@ FORMATS = (
 
 @dataclass
 class AnswerPredictions:
-    """What one system said.
+    """Predictions of one system.
 
     Attributes:
         answers: Ranked, the best first, by question id; without outer spaces. Empty where the file says null.

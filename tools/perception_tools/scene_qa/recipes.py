@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from perception_tools.training.recipes import BlockRecipe, LearningRecipe
+from perception_tools.training.recipes import BLOCKS, LearningRecipe, Schedule
 
 
 @dataclass(frozen=True)
@@ -23,29 +23,30 @@ class SceneQaRecipe(LearningRecipe):
             some thousand points.
         named_seeds: Name the object under every seed too; False is VoteNet. On made rooms, after 600 steps of four
             scenes, the cross-entropy of the proposals' names was 0.93 with it and 1.45 without.
-        points: Sampled from a scan.
-        proposals: Of objects, in a scene.
+        points: Number of points sampled from a scan.
+        proposals: Number of object proposals in a scene.
         detection_loss: Whether boxes teach the detector.
         detector_first: Part of training in which only the detector learns: a question about objects teaches little
             before there are objects. With 1 nothing else learns, for others to take the detector (`--detector-run`).
-        class_weight: Of naming objects in the detector's loss; 0.1 in VoteNet and SQA3D.
+        class_weight: Weight of naming objects in the detector's loss; 0.1 in VoteNet and SQA3D.
         answer_loss: `binary`: each answer is judged for itself (SQA3D); `softmax`: answers compete.
         viewpoint_loss: Whether the asker's place is estimated and taught, SQA3D's auxiliary task.
         dim: Width of all tokens: 256 in SQA3D, 768 in Pang et al.
-        heads: Of every attention.
-        layers: Of every stack in the fusion.
+        heads: Number of heads of every attention.
+        layers: Number of layers of every stack in the fusion.
         pooled_dim: Width of each pooled vector.
-        word_dim: Of word vectors that are learned.
-        text_dim: Of the LSTM.
-        dropout: In the fusion.
-        word_dropout: Of the numbers in word vectors.
-        scenes: Scenes in a step, over all processes.
-        questions_per_scene: Of each of them in a step: a scene is sampled and encoded once for all.
-        turns: Of training scenes about the vertical: `half` as in SQA3D, or `quarter` where walls are parallel to axes.
+        word_dim: Width of word vectors that are learned.
+        text_dim: Width of the LSTM.
+        dropout: Dropout in the fusion.
+        word_dropout: Dropout of the numbers in word vectors.
+        scenes: Number of scenes in a step, over all processes.
+        questions_per_scene: Number of questions about each of them in a step: a scene is sampled and encoded once for
+            all.
+        turns: Turns of training scenes about the vertical: `half` as in SQA3D, or `quarter` where walls are parallel to
+            axes.
         mirror: Mirror every other training scene. SQA3D does and leaves texts as they are; here left and right in its
             texts change places.
-        schedule: `steps` divides it by 10 after a third, a half and two thirds of training (Pang et al.), `cosine` ends
-            at 1 % of it.
+        schedule: As in `LearningRecipe`; `steps` is that of Pang et al.
     """
 
     blind: bool = False
@@ -73,7 +74,7 @@ class SceneQaRecipe(LearningRecipe):
     questions_per_scene: int = 4
     turns: Literal["half", "quarter"] = "half"
     mirror: bool = False
-    schedule: Literal["steps", "cosine"] = "steps"
+    schedule: Schedule = "steps"
     weight_decay: float = 1e-5
 
 
@@ -106,16 +107,9 @@ ROOMS = SceneQaRecipe(
 )
 """Learns the rooms of `perception sample rooms` in minutes on one core."""
 
-_BLOCKS = {
-    "": (BlockRecipe(kind="none"), "without any block"),
-    "-llama": (BlockRecipe(), "with a frozen, pretrained language block (SmolLM2's last by default)"),
-    "-mlp": (BlockRecipe(kind="mlp"), "control: GELU and LayerNorm in place of the block"),
-    "-random": (BlockRecipe(kind="random"), "control: a frozen block of the same shape with seeded random weights"),
-}
-
 DETECTORS = {
-    "sqa3d": replace(SceneQaRecipe(), block=_BLOCKS[""][0], detector_first=1.0),
-    "rooms": replace(ROOMS, block=_BLOCKS[""][0], detector_first=1.0, passes=18, learning_rate=2e-3),
+    "sqa3d": replace(SceneQaRecipe(), block=BLOCKS[""][0], detector_first=1.0),
+    "rooms": replace(ROOMS, block=BLOCKS[""][0], detector_first=1.0, passes=18, learning_rate=2e-3),
 }
 """Detectors alone, for others to take."""
 
@@ -124,10 +118,10 @@ _DATA = (("sqa3d", SceneQaRecipe(), "questions about scans"), ("rooms", ROOMS, "
 RECIPES: dict[str, SceneQaRecipe] = {
     f"scene-qa/{data}{suffix}": replace(recipe, block=block)
     for data, recipe, _ in _DATA
-    for suffix, (block, _) in _BLOCKS.items()
+    for suffix, (block, _) in BLOCKS.items()
 } | {f"scene-qa/{data}-detector": recipe for data, recipe in DETECTORS.items()}
 """Word on the command line → recipe. Rows of Pang et al., Tables 5 and B (there: AdamW, batch 32, 30 epochs)."""
 
 DESCRIPTIONS = {
-    f"scene-qa/{data}{suffix}": f"{what}, {text}" for data, _, what in _DATA for suffix, (_, text) in _BLOCKS.items()
+    f"scene-qa/{data}{suffix}": f"{what}, {text}" for data, _, what in _DATA for suffix, (_, text) in BLOCKS.items()
 } | {f"scene-qa/{data}-detector": f"{what}: their detector alone, for --detector-run" for data, _, what in _DATA}

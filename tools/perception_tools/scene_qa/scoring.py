@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from perception.baselines.majority import majority, majority_per_type
 from perception.errors import InputError
+from perception.files import whole_file
 from perception.metrics.answer_matching import clean_answer
 from perception.metrics.localization import localization_accuracies, localization_errors
 from perception.metrics.mcnemar import PairedHits
@@ -31,10 +31,10 @@ NAMED_IDS = 5
 
 @dataclass(frozen=True)
 class AnsweringSystem:
-    """What one system said: a file of predictions, a trained model, or a baseline.
+    """Answers of one system: a file of predictions, a trained model, or a baseline.
 
     Attributes:
-        name: Of its row in every table.
+        name: Name of its row in every table.
         answers: Ranked, the best first, by question id.
         viewpoints: Where it believes the asker to stand, by question id, in the frame of the questions' own.
         is_oracle: Whether it was counted on the very questions that it answers.
@@ -180,9 +180,8 @@ def _form_example(table: AnswerTable) -> str:
 
 
 def _write_answers(path: Path, evaluations: Sequence[SystemEvaluation]) -> None:
-    """Every question with what each system said, one JSON object a line: for a look at the failures."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w", encoding="utf-8") as file:
+    """Every question with the answers of each system, one JSON object a line, for a look at the failures."""
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for row, question in enumerate(evaluations[0].table.questions):
             record = {
                 "question_id": question.id,
@@ -194,7 +193,6 @@ def _write_answers(path: Path, evaluations: Sequence[SystemEvaluation]) -> None:
                 "systems": {e.name: {"answers": e.table.answers[row], **_hits(e.table, row)} for e in evaluations},
             }
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    partial.replace(path)
 
 
 def _hits(table: AnswerTable, row: int) -> dict[str, bool]:

@@ -10,16 +10,19 @@ import torch
 
 from perception.encoders.votenet import Detections
 from perception.scenes.classes import BOX_CLASSES
-from perception.scenes.scene import Scene, Viewpoint
+from perception.scenes.scene import Scene, SceneQuestion, Viewpoint
 from perception_datasets.sqa3d.questions import Pose
 from perception_datasets.sqa3d.questions import read_questions as read_sqa3d_questions
 from perception_datasets.sqa3d.scenes import join_questions, to_viewpoint
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
-from perception_tools.scene_qa.data import QuestionGroup, ValidationGroups, by_scene, first_scenes
+from perception_tools.scene_qa.data import by_scene, first_scenes
 from perception_tools.scene_qa.model import TrainedAnswerer, load_answerer
 from perception_tools.scene_qa.predictions import read_predictions
 from perception_tools.scene_qa.report.scene_viewer import SHOWN_ANSWERS, Attention, ViewedQuestion, write_scene_viewer
+
+VIEWED_SCENES = 20
+"""Maximum number of scenes in a viewer, which then stays below 10 MB."""
 
 
 def view_answerer(checkpoint: Path, data: Path, path: Path, *, split: str, scenes: int) -> None:
@@ -30,12 +33,10 @@ def view_answerer(checkpoint: Path, data: Path, path: Path, *, split: str, scene
     """
     trained, scans = load_answerer(checkpoint), open_scene_store(data)
     questions = first_scenes(read_questions(data, split), scenes)
-    groups = ValidationGroups(scans, questions, trained.recipe)
     viewed: list[ViewedQuestion] = []
-    for index in range(len(groups)):
-        group = groups[index]
-        viewed += view_group(trained, group, scans.read(group.questions[0].scene_id).scene)
-    _write(path, viewed, trained.training.name, f"{scans.source} {split}")
+    for scene_id, asked in by_scene(questions).items():
+        viewed += view_scene(trained, asked, scans.read(scene_id).scene)
+    _write(path, viewed, trained.name, f"{scans.source} {split}")
     print(path)
 
 
@@ -47,40 +48,37 @@ def view_predictions(
     Raises:
         InputError: A file cannot be used, or the store holds none of the scenes that are asked about.
     """
-    scans, said = open_scene_store(data), read_predictions(predictions)
+    scans, given = open_scene_store(data), read_predictions(predictions)
     joined = join_questions(read_sqa3d_questions(questions, annotations), scans)
     viewed: list[ViewedQuestion] = []
     for name, asked in by_scene(first_scenes(joined.questions, scenes)).items():
         stored = scans.read(name)
         for question in asked:
-            guess, frame = said.viewpoints.get(question.id), stored.scene_SE3_centred
+            guess, frame = given.viewpoints.get(question.id), stored.scene_SE3_centred
             if guess is not None:
                 guess = None if frame is None else to_viewpoint(Pose(guess.position, guess.rotation), frame)
-            answers = said.answers.get(question.id, ())
+            answers = given.answers.get(question.id, ())
             viewed.append(ViewedQuestion(question, stored.scene, answers, guess=guess))
     _write(path, viewed, predictions.stem, questions.stem)
     print(path)
 
 
 @torch.inference_mode()
-def view_group(trained: TrainedAnswerer, group: QuestionGroup, scene: Scene) -> list[ViewedQuestion]:
-    """What a model answers to questions about a scene, and what it looks at."""
-    model, seen = trained.model, None
-    if group.scene is not None:
-        seen = model.encode_scene(*(torch.from_numpy(v)[None] for v in (group.scene.points, group.scene.features)))
-    situations = model.text.batch([question.situation for question in group.questions])
-    asked = model.text.batch([question.question for question in group.questions])
-    said = model.answer(seen, situations, asked, torch.zeros(len(group.questions), dtype=torch.long))
-    known = said.probabilities[:, : len(trained.answers) - 1]
+def view_scene(trained: TrainedAnswerer, questions: Sequence[SceneQuestion], scene: Scene) -> list[ViewedQuestion]:
+    """What a model answers to questions about a scene, and what it attends to."""
+    model = trained.model
+    seen = model.encode([scene])
+    given = model.ask(seen, [question.situation for question in questions], [q.question for q in questions])
+    known = given.probabilities[:, : len(trained.answers) - 1]
     best = known.topk(min(SHOWN_ANSWERS, known.shape[1]))
     viewed = []
-    for row, question in enumerate(group.questions):
+    for row, question in enumerate(questions):
         attention = guess = None
-        if seen is not None and said.evidence is not None:
-            attention = _attention(seen.detections, said.evidence[row].numpy())
-        if said.viewpoint is not None:
-            rotation = said.viewpoint.rotation[row].double().numpy()
-            guess = Viewpoint(said.viewpoint.position[row].double().numpy(), rotation / np.linalg.norm(rotation))
+        if seen is not None and given.evidence is not None:
+            attention = _attention(seen.detections, given.evidence[row].numpy())
+        if given.viewpoint is not None:
+            rotation = given.viewpoint.rotation[row].double().numpy()
+            guess = Viewpoint(given.viewpoint.position[row].double().numpy(), rotation / np.linalg.norm(rotation))
         answers = [trained.answers.answer_of(i) for i in best.indices[row].tolist()]
         viewed.append(ViewedQuestion(question, scene, answers, best.values[row].tolist(), attention, guess))
     return viewed

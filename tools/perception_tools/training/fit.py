@@ -1,4 +1,4 @@
-"""A training run in its folder: started, or gone on with, under Lightning's Trainer. The same for every task."""
+"""A training run in its folder: started, or continued, under Lightning's Trainer. The same for every task."""
 
 from __future__ import annotations
 
@@ -6,69 +6,56 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.utilities import rank_zero_only
-from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from perception.errors import InputError
-from perception_tools.commands.train import AnyTrainingRun, SceneQaTrainingRun
 from perception_tools.json_files import write_json
 from perception_tools.model_files import MODEL_FILE
+from perception_tools.tasks import task_of_recipe
+from perception_tools.training.job import Job
+from perception_tools.training.lightning_task import LearningTask
+from perception_tools.training.loggers import log_recipe, open_logger
+from perception_tools.training.run import RUN_FILE, TrainingRun
 from perception_tools.training.weight_average import WeightAverage
 
-RUN_FILE = "run.json"
 RESUME_FILE = "last.ckpt"
 
 
-@dataclass(frozen=True)
-class Job:
-    """All that one kind of training has for itself.
+def fit(run: TrainingRun, model: Any = None, callbacks: Sequence[Callback] = ()) -> Path:
+    """Trains until the recipe's passes are done, or no progress is made.
 
-    Attributes:
-        task: What is trained.
-        epochs: Lightning's epochs, which are segments of the passes over the data.
-        batches: Of every epoch.
-        loaders: Training and validation data of a process, given its rank and how many processes there are.
-        save: Writes the model file, given its path and the optimiser steps so far.
-        monitor: The number of the validation that tells whether a model is better.
-        mode: Whether less or more of it is better.
-        last_words: What to say about the data when all is done; empty where nothing is to be said.
-        next_command: What to run on the model next.
-        leaves_out: Whether some steps leave out some of the model's parameters, which processes must then agree about.
+    Args:
+        run: The run.
+        model: To train in place of the recipe's; of the class that the task trains.
+        callbacks: Lightning's, beside those that every run has.
+
+    Returns:
+        The model file.
     """
-
-    task: pl.LightningModule
-    epochs: int
-    batches: int
-    loaders: Callable[[int, int], tuple[DataLoader, DataLoader]]
-    save: Callable[[Path, int], None]
-    monitor: str
-    mode: Literal["min", "max"]
-    last_words: Callable[[], str]
-    next_command: str
-    leaves_out: bool = False
-
-
-def fit(run: AnyTrainingRun) -> Path:
-    """Trains until the recipe's passes are done, or no progress is made; returns the model file."""
-    job = _make_job(run)
+    job = task_of_recipe(run.name).make_job(run, model)
     resume_from = _prepare_folder(run)
     recipe = run.recipe
     _quiet_lightning()
     export = ExportModel(run.out / MODEL_FILE, job, keep_best=recipe.patience > 0)
+    loggers = [open_logger(name, run.out) for name in run.logger]
+    for logger in loggers:
+        log_recipe(logger, recipe.to_json(), job.monitor)
+    if run.compile and isinstance(job.task, LearningTask):
+        job.task.compile_model()
     trainer = pl.Trainer(
         accelerator=run.accelerator,
         devices=run.devices,
         num_nodes=run.nodes,
-        strategy="ddp_find_unused_parameters_true" if job.leaves_out and run.devices * run.nodes > 1 else "auto",
+        strategy="ddp_find_unused_parameters_true"
+        if job.has_unused_parameters and run.devices * run.nodes > 1
+        else "auto",
         precision=recipe.precision,
         max_epochs=job.epochs,
         check_val_every_n_epoch=recipe.validate_every,
@@ -76,8 +63,9 @@ def fit(run: AnyTrainingRun) -> Path:
         log_every_n_steps=min(50, job.batches),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
-        logger=TensorBoardLogger(run.out, name="", version=""),
-        callbacks=_callbacks(run, job, export),
+        accumulate_grad_batches=recipe.accumulate,
+        logger=loggers,
+        callbacks=[*_callbacks(run, job, export), *callbacks],
         enable_model_summary=False,
         default_root_dir=run.out,
     )
@@ -89,7 +77,9 @@ def fit(run: AnyTrainingRun) -> Path:
             raise KeyboardInterrupt("stopped; the same command goes on from the last finished segment") from None
         raise
     if trainer.is_global_zero:
-        _report(job, export)
+        if message := job.closing_message():
+            print(message)
+        print(f"{export.path} holds the model; next: {job.next_command}")
     return export.path
 
 
@@ -99,9 +89,9 @@ class ExportModel(Callback):
     It stands before `WeightAverage` in the list of callbacks, so that it sees the averaged weights.
 
     Args:
-        path: Of the file.
-        job: Writes it, and says which number of a validation tells the best.
-        keep_best: Write only when that number has improved.
+        path: Path of the file.
+        job: Writes it, and names the metric of a validation that tells the best.
+        keep_best: Write only when that metric has improved.
     """
 
     def __init__(self, path: Path, job: Job, keep_best: bool) -> None:
@@ -131,12 +121,12 @@ class ExportModel(Callback):
 
     @override
     def state_dict(self) -> dict:
-        """For the checkpoint."""
+        """State for the checkpoint."""
         return {"best": self.best}
 
     @override
     def load_state_dict(self, state_dict: dict) -> None:
-        """From the checkpoint."""
+        """Takes the checkpoint's state."""
         self.best = state_dict["best"]
 
     def _write(self, trainer: pl.Trainer) -> None:
@@ -144,30 +134,22 @@ class ExportModel(Callback):
             self.job.save(self.path, trainer.global_step)
 
 
-def _make_job(run: AnyTrainingRun) -> Job:
-    if isinstance(run, SceneQaTrainingRun):
-        from perception_tools.scene_qa.job import scene_qa_job
-
-        return scene_qa_job(run)
-    from perception_tools.forecasting.job import forecast_job
-
-    return forecast_job(run)
-
-
-def _callbacks(run: AnyTrainingRun, job: Job, export: ExportModel) -> list[Callback]:
+def _callbacks(run: TrainingRun, job: Job, export: ExportModel) -> list[Callback]:
     callbacks: list[Callback] = [
         export,
         WeightAverage(run.recipe.average_decay),
         ModelCheckpoint(run.out, "last", save_on_train_epoch_end=True, enable_version_counter=False),
         TQDMProgressBar(refresh_rate=10),
     ]
+    if run.logger:
+        callbacks.append(LearningRateMonitor())
     if run.recipe.patience:
         patience = run.recipe.patience
         callbacks.append(EarlyStopping(job.monitor, mode=job.mode, patience=patience, check_on_train_epoch_end=False))
     return callbacks
 
 
-def _prepare_folder(run: AnyTrainingRun) -> Path | None:
+def _prepare_folder(run: TrainingRun) -> Path | None:
     """Makes the run's folder; gives the checkpoint to go on from, if it holds an unfinished run of the same kind.
 
     Every process calls this, the first one alone writes.
@@ -201,10 +183,3 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
     warnings.filterwarnings("ignore", message="The dirpath has changed")  # a run's folder may be moved
-
-
-def _report(job: Job, export: ExportModel) -> None:
-    """The last words of a run."""
-    if said := job.last_words():
-        print(said)
-    print(f"{export.path} holds the model; next: {job.next_command}")

@@ -1,109 +1,147 @@
-"""What learning is the same for every task: the block of a recipe, the optimiser, and what a checkpoint holds."""
+"""What learning is the same for every task: the optimiser, seeds and logs of a step, and what a checkpoint holds."""
 
 from __future__ import annotations
 
-import math
-from typing import Any, Generic, TypeVar
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import lightning.pytorch as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from typing_extensions import override
 
-from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
+from perception.errors import InputError
 from perception.frozen.trained_state import (
     check_fingerprints,
     fingerprints,
     frozen_block_weights,
     trainable_state_dict,
 )
-from perception_tools.training.recipes import BlockRecipe, LearningRecipe
+from perception_tools.training.optim import LearningRate, clip_gradients, make_optimizer
+from perception_tools.training.recipes import LearningRecipe
 
 Recipe = TypeVar("Recipe", bound=LearningRecipe)
 Model = TypeVar("Model", bound=nn.Module)
-
-FINAL_LEARNING_RATE = 0.01
-"""Where the cosine ends, as a part of the peak."""
-
-
-def build_block(dim: int, block: BlockRecipe, seed: int) -> FrozenBlockAdapter:
-    """The block of a recipe behind tokens of this width; its projections draw from PyTorch's global generator."""
-    return build_adapter(
-        dim,
-        kind=block.kind,
-        source=block.source,
-        frozen=block.frozen,
-        post_norm=block.post_norm,
-        bias=block.bias,
-        init=block.init,
-        matched=block.matched,
-        residual=block.residual,
-        seed=seed,
-    )
-
-
-def parameter_groups(model: nn.Module, recipe: LearningRecipe) -> list[dict]:
-    """Trainable parameters by weight decay (matrices only) and learning rate (the block's projections have their own).
-
-    Args:
-        model: Its block's parameters are named `block.…`.
-        recipe: The numbers.
-    """
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            groups.setdefault((name.startswith("block."), parameter.ndim > 1), []).append(parameter)
-    multiplier = recipe.block.learning_rate_multiplier
-    return [
-        {
-            "params": parameters,
-            "lr": recipe.learning_rate * (multiplier if in_block else 1.0),
-            "weight_decay": recipe.weight_decay if is_matrix else 0.0,
-        }
-        for (in_block, is_matrix), parameters in groups.items()
-    ]
-
-
-def learning_rate_factor(step: int, warmup: int, total: int) -> float:
-    """Linear warm-up, then a cosine to `FINAL_LEARNING_RATE`, as a part of the peak."""
-    progress = min(step / max(total, 1), 1.0)
-    cosine = FINAL_LEARNING_RATE + (1 - FINAL_LEARNING_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
-    return cosine * min(1.0, (step + 1) / max(warmup, 1))
 
 
 class LearningTask(pl.LightningModule, Generic[Recipe, Model]):
     """A model and how it learns, but for its steps.
 
+    Attributes:
+        clipped_apart: Named groups of parameters whose gradients are clipped each by itself.
+
     Args:
         recipe: All numbers.
-        model: Has its block at `block`.
+        model: What is trained.
     """
+
+    clipped_apart: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, recipe: Recipe, model: Model) -> None:
         super().__init__()
         self.recipe = recipe
         self.model: Model = model
+        self._logged: dict[str, Tensor | float] = {}
 
-    def learning_rate_factor(self, step: int, total: int) -> float:
-        """The learning rate of a step, as a part of the peak."""
-        return learning_rate_factor(step, self.recipe.warmup_steps, total)
+    def parameter_groups(self) -> dict[str, Sequence[nn.Parameter]]:
+        """Groups of parameters for which a recipe may set a rate or a weight decay; all others are the group `rest`."""
+        block = getattr(self.model, "block", None)
+        return {"block": list(block.parameters())} if isinstance(block, nn.Module) else {}
+
+    def step_seed(self, batch_idx: int) -> int:
+        """Seed of everything random in a step: a resumed run then draws what an unbroken run draws."""
+        part = batch_idx % self.recipe.accumulate
+        return self.recipe.seed * 1_000_003 + self.global_step * 1_009 + self.global_rank + part * 100_000_007
 
     @override
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Seeds dropout by step, so that a resumed run draws what an unbroken run draws.
+        """Seeds dropout by step.
 
         Once an epoch would not do: Lightning does not call `on_train_epoch_start` after a resume.
         """
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.global_step * 1_009 + self.global_rank)
+        torch.manual_seed(self.step_seed(batch_idx))
+        if batch_idx % self.recipe.accumulate == 0:
+            self._logged = {}
+
+    def share(self, weight: Tensor) -> Tensor | float:
+        """Factor by which the mean over processes (DDP's gradient) becomes the mean weighted by `weight`.
+
+        Args:
+            weight: Of this process's part of the step.
+        """
+        if self.trainer.world_size == 1:
+            return 1.0
+        everywhere = cast(Tensor, self.all_gather(weight)).sum()
+        return weight * self.trainer.world_size / everywhere
+
+    def log_step(self, numbers: Mapping[str, Tensor], share: Tensor | float = 1.0) -> None:
+        """Logs numbers of a training step as the mean over all processes and all parts of the step.
+
+        Args:
+            numbers: Of this process and part, by name; all processes log the same names.
+            share: From `share`, for a weighted mean.
+        """
+        if self.trainer.world_size > 1:
+            stacked = torch.stack([value.detach().float() for value in numbers.values()]) * share
+            everywhere = cast(Tensor, self.trainer.strategy.reduce(stacked, reduce_op="mean"))
+            numbers = dict(zip(numbers, everywhere.unbind(), strict=True))
+        for name, value in numbers.items():
+            self._logged[name] = self._logged.get(name, 0.0) + value.detach() / self.recipe.accumulate
+        self.log_dict(self._logged, batch_size=1)
+
+    def compiled_parts(self) -> Sequence[nn.Module]:
+        """Parts of the model that `compile_model` compiles; a new shape of their input compiles them again."""
+        block = getattr(self.model, "block", None)
+        return [block] if isinstance(block, nn.Module) else []
+
+    def compile_model(self, backend: str = "inductor") -> None:
+        """Compiles `compiled_parts` in place, at their first use; names and values of the weights stay as they are.
+
+        Args:
+            backend: Name of a backend of `torch.compile`.
+
+        Raises:
+            InputError: The backend needs a C++ compiler, and there is none.
+        """
+        compiler = os.environ.get("CXX", "g++")
+        if backend == "inductor" and shutil.which(compiler) is None:
+            raise InputError(
+                f"torch.compile: expected the C++ compiler {compiler}, found none; install one, set CXX to its path, "
+                "or train without compiling"
+            )
+        for part in self.compiled_parts():
+            part.compile(backend=backend)
 
     @override
     def configure_optimizers(self) -> dict:
-        """AdamW (Pang et al., §C), its learning rate by step."""
-        fused = self.recipe.precision == "32-true"  # in mixed precision Lightning cannot clip before a fused step
-        optimizer = torch.optim.AdamW(parameter_groups(self.model, self.recipe), fused=fused)
-        total = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.learning_rate_factor(step, total))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        """The recipe's optimiser and learning rate."""
+        optimizer = make_optimizer(self.model, self.parameter_groups(), self.recipe)
+        rate = LearningRate(optimizer, self.recipe, int(self.trainer.estimated_stepping_batches))
+        schedule = {"scheduler": rate, "interval": "step", "name": "learning_rate"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    @override
+    def lr_scheduler_step(self, scheduler: Any, metric: Any | None) -> None:
+        """Sets the rates for the next step."""
+        scheduler.set_step(self.global_step)
+
+    @override
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips the gradients of `clipped_apart` each by itself, and all others together."""
+        if gradient_clip_val and self.clipped_apart:
+            groups = self.parameter_groups()
+            apart = [groups[name] for name in self.clipped_apart if name in groups]
+            clip_gradients(self.model, apart, gradient_clip_val)
+        else:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict) -> None:

@@ -6,10 +6,15 @@ Nothing here imports torch: help is instant.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Literal, Self
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_type_hints
 
 from perception.errors import InputError
+
+T = TypeVar("T")
+Schedule = Literal["cosine", "steps", "timm-cosine", "timm-poly"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class BlockRecipe:
         matched: Whether the block's input starts as large as what the block adds to it; the released code does not do
             that. Without it VectorNet learns far more slowly through SmolLM2's block.
         residual: Whether the tokens are added to what comes out of the block, which then starts from nothing.
-        learning_rate_multiplier: For the two projections.
+        learning_rate_multiplier: Learning rate of the two projections as a multiple of the recipe's.
     """
 
     kind: Literal["language", "random", "mlp", "none"] = "language"
@@ -42,6 +47,88 @@ class BlockRecipe:
     learning_rate_multiplier: float = 1.0
 
 
+BLOCKS: Mapping[str, tuple[BlockRecipe, str]] = {
+    "": (BlockRecipe(kind="none"), "without any block"),
+    "-llama": (BlockRecipe(), "with a frozen, pretrained language block (SmolLM2's last by default)"),
+    "-mlp": (BlockRecipe(kind="mlp"), "control: GELU and LayerNorm in place of the block"),
+    "-random": (BlockRecipe(kind="random"), "control: a frozen block of the same shape with seeded random weights"),
+}
+"""End of a recipe's name → its block, and what to say of it: the baseline, the paper's model and its two controls."""
+
+
+@dataclass(frozen=True)
+class OptimizerRecipe:
+    """The optimiser, and how rate and decay differ between parameters; see `perception_tools.training.optim`.
+
+    Attributes:
+        opt: timm's name of the optimiser (`timm.optim.list_optimizers`).
+        betas: Decay rates of Adam's two moments; METER has 0.9 and 0.98.
+        eps: Term in Adam's denominator.
+        layer_decay: Learning rate of each layer as a multiple of the next layer's, by the model's `group_matcher`; 1
+            treats all layers alike.
+        group_rates: Learning rate of a named group of parameters as a multiple of the recipe's, for example `head: 50`.
+            The group `block` also has `learning_rate_multiplier`.
+        group_weight_decays: Weight decay of a named group of parameters, in place of the recipe's.
+    """
+
+    opt: str = "adamw"
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    layer_decay: float = 1.0
+    group_rates: Mapping[str, float] = field(default_factory=dict)
+    group_weight_decays: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScheduleRecipe:
+    """Shape of the learning rate, where the recipe's `schedule` is one of timm's.
+
+    Rates are absolute, not parts of the peak; times are passes over the data.
+
+    Attributes:
+        schedule_by: Whether the rate changes with every optimiser step, or only between passes (`step_on_epochs`).
+        warmup_passes: Length of the linear warm-up.
+        warmup_lr: Rate at its start.
+        warmup_prefix: Whether the decay begins after the warm-up. If not, the decay runs from the first pass, and the
+            warm-up hides its beginning, as in DeiT.
+        min_lr: Rate at the end of the decay.
+        cooldown_passes: Passes at `min_lr` after the decay.
+        delay_passes: By how many passes the rate lags behind, by pass. DeiT, AbSViT and Point-BERT call `step(epoch)`
+            after the epoch, so that their first two epochs both run at `warmup_lr`: that is 1.
+        poly_power: Exponent of `timm-poly`.
+    """
+
+    schedule_by: Literal["step", "pass"] = "step"
+    warmup_passes: float = 0.0
+    warmup_lr: float = 0.0
+    warmup_prefix: bool = False
+    min_lr: float = 0.0
+    cooldown_passes: int = 0
+    delay_passes: int = 0
+    poly_power: float = 1.0
+
+
+@dataclass(frozen=True)
+class MixupRecipe:
+    """Mixup and CutMix of a classification batch, with timm's names (`timm.data.Mixup`); off by default.
+
+    Attributes:
+        mixup_alpha: Parameter of Mixup's beta distribution; 0 switches Mixup off.
+        cutmix_alpha: Parameter of CutMix's beta distribution; 0 switches CutMix off.
+        mixup_prob: Probability that a batch (or pair, or element) is mixed.
+        mixup_switch_prob: Probability of CutMix where both are on.
+        mixup_mode: What shares one mixing ratio: the whole batch, a pair, or each element alone.
+        label_smoothing: Part of each target that is spread over all classes.
+    """
+
+    mixup_alpha: float = 0.0
+    cutmix_alpha: float = 0.0
+    mixup_prob: float = 1.0
+    mixup_switch_prob: float = 0.5
+    mixup_mode: Literal["batch", "pair", "elem"] = "batch"
+    label_smoothing: float = 0.0
+
+
 @dataclass(frozen=True)
 class LearningRecipe:
     """How any model learns.
@@ -50,9 +137,14 @@ class LearningRecipe:
         block: What stands between encoder and head.
         passes: Times that all training data is seen.
         learning_rate: Peak, after linear warm-up.
-        warmup_steps: Of the learning rate.
-        weight_decay: For matrices; none for biases, norms and embeddings of one axis.
-        gradient_clip: Largest norm of the gradient.
+        warmup_steps: Optimiser steps of the warm-up of `cosine` and `steps`, which multiplies their rate.
+        schedule: `cosine` ends at 1 % of the peak; `steps` divides the peak by 10 after a third, a half and two thirds
+            of training; `timm-cosine` and `timm-poly` are timm's, with the numbers in `timm_schedule`.
+        timm_schedule: Numbers of timm's schedules.
+        optimizer: The optimiser, and how rate and decay differ between parameters.
+        weight_decay: For matrices; none for biases, norms, position embeddings and class tokens.
+        accumulate: Parts in which the records of a step are computed one after another, to save memory.
+        gradient_clip: Largest norm of the gradient; 0 does not clip.
         average_decay: Of the exponential moving average of the weights, which is what is validated and kept.
         validate_every: Training segments between validations; a segment is a pass over the data, or part of a long one.
         patience: Validations without improvement before training stops early, keeping the best; 0 never stops.
@@ -64,7 +156,11 @@ class LearningRecipe:
     passes: int = 30
     learning_rate: float = 5e-4
     warmup_steps: int = 0
+    schedule: Schedule = "cosine"
+    timm_schedule: ScheduleRecipe = ScheduleRecipe()
+    optimizer: OptimizerRecipe = OptimizerRecipe()
     weight_decay: float = 0.01
+    accumulate: int = 1
     gradient_clip: float = 1.0
     average_decay: float = 0.999
     validate_every: int = 1
@@ -72,21 +168,38 @@ class LearningRecipe:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     seed: int = 0
 
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    """Former name of a field → its name now, for files that were written before."""
+
     def to_json(self) -> dict:
-        """Nested plain values."""
-        return dataclasses.asdict(self)
+        """Nested plain values, as they come back from a JSON file."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
 
     @classmethod
     def from_json(cls, values: dict) -> Self:
-        """The recipe that `to_json` wrote.
+        """The recipe that `to_json` wrote, perhaps with an earlier version: fields it lacks have their defaults.
 
         Raises:
-            InputError: A field is unknown to this version.
+            InputError: A field is unknown to this version, or the block is missing.
         """
         try:
-            return cls(**{**values, "block": BlockRecipe(**values["block"])})
+            named = {cls.RENAMED.get(name, name): value for name, value in values.items()}
+            return _from_json(cls, {"block": named["block"], **named})
         except (TypeError, KeyError) as error:
             raise InputError(
                 f"recipe: expected the fields of this version's {cls.__name__}, {error}; "
                 "evaluate with the version that trained the model"
             ) from error
+
+
+def _from_json(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A dataclass from nested plain values; JSON's lists are its tuples."""
+    kinds = get_type_hints(kind)
+    made = {}
+    for name, value in values.items():
+        nested = kinds.get(name)
+        if isinstance(nested, type) and is_dataclass(nested):
+            made[name] = _from_json(nested, value)
+        else:
+            made[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**made)

@@ -30,11 +30,11 @@ class SegmentSampler(Sampler[Key]):
     """Shuffled passes over the data, cut into segments: Lightning's epoch `e` is segment `e` of all passes.
 
     Args:
-        records: How many there are.
+        records: Number of records.
         batch: Records in a step, over all processes.
-        seed: Of the order.
-        rank: Of this process.
-        processes: How many share each step.
+        seed: Seed of the order.
+        rank: Rank of this process.
+        processes: Number of processes that share each step.
     """
 
     def __init__(self, records: int, batch: int, seed: int, rank: int = 0, processes: int = 1) -> None:
@@ -67,3 +67,22 @@ class SegmentSampler(Sampler[Key]):
         for batch in range(part * self.batches, (part + 1) * self.batches):
             first = batch * self.batch + self.rank * share
             yield from (Key(int(index), data_pass) for index in order[first : first + share])
+
+
+def records_at_once(batch: int, processes: int, parts: int) -> int:
+    """Number of records that a process computes at once: a `DataLoader`'s batch beside a `SegmentSampler`.
+
+    Args:
+        batch: Records in a step, over all processes.
+        processes: How many share each step.
+        parts: In how many parts each process computes its share (`LearningRecipe.accumulate`).
+
+    Raises:
+        InputError: A step cannot be divided so.
+    """
+    if parts < 1 or batch % (processes * parts):
+        raise InputError(
+            f"step of {batch}: expected a multiple of {processes} processes times accumulate={parts}; "
+            "choose an accumulate that divides each process's share"
+        )
+    return batch // (processes * parts)

@@ -1,4 +1,4 @@
-"""Small models, written by transformers and the gguf package or laid out as Meta lays them out."""
+"""Small models, written by transformers, by the gguf package, and in the layout of Meta's release."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def hugging_face_folder(llama: LlamaForCausalLM, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def change_config() -> Callable[..., None]:
-    """Edits config.json (or params.json): None takes a key out."""
+    """Edits config.json (or params.json): None removes a key."""
 
     def change(path: Path, **changes: Any) -> None:
         config = json.loads(path.read_text()) | changes

@@ -46,7 +46,7 @@ def test_built_blocks_hold_the_tensors_themselves(blocks: LoadedBlocks) -> None:
             assert value.data_ptr() == state[name].data_ptr()
 
 
-def test_missing_or_surplus_tensor_is_never_built_around(blocks: LoadedBlocks) -> None:
+def test_missing_or_surplus_tensor_is_refused(blocks: LoadedBlocks) -> None:
     state = dict(blocks.states[0])
     del state["k.weight"]
     with pytest.raises(RuntimeError, match=r"Missing key.*k\.weight"):

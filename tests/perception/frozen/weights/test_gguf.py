@@ -26,7 +26,7 @@ def test_gguf_gives_the_same_block(
     ("kind", "error"),
     [(GGMLQuantizationType.F16, 1e-3), (GGMLQuantizationType.Q8_0, 0.01), (GGMLQuantizationType.Q4_1, 0.15)],
 )
-def test_quantised_weights_come_back_to_their_step(
+def test_quantised_weights_are_within_one_step(
     write_gguf: Callable[..., Path], llama: LlamaForCausalLM, kind: GGMLQuantizationType, error: float
 ) -> None:
     blocks = load_blocks(f"{write_gguf(kind)}#0")

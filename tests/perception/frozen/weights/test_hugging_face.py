@@ -85,7 +85,7 @@ def test_opt_block_equals_the_models_own_layer(
             blocks.build_final_norm()
 
 
-def test_half_precision_is_widened_unless_the_stored_type_is_asked_for(llama: LlamaForCausalLM, tmp_path: Path) -> None:
+def test_half_precision_is_widened_unless_the_stored_type_is_requested(llama: LlamaForCausalLM, tmp_path: Path) -> None:
     llama.config.save_pretrained(tmp_path)
     save_file({n: v.half() for n, v in llama.state_dict().items()}, tmp_path / "model.safetensors")
     wide, stored = load_blocks(str(tmp_path)), load_blocks(str(tmp_path), dtype=None)
@@ -154,7 +154,7 @@ def test_missing_shard_is_named(hugging_face_folder: Path) -> None:
         load_blocks(str(hugging_face_folder))
 
 
-def test_shard_that_the_index_lies_about_is_named(hugging_face_folder: Path) -> None:
+def test_shard_without_a_tensor_of_the_index_is_named(hugging_face_folder: Path) -> None:
     for shard in hugging_face_folder.glob("*.safetensors"):
         kept = {name: value for name, value in load_file(shard).items() if "q_proj" not in name}
         save_file(kept, shard)
@@ -169,7 +169,7 @@ def test_shard_that_the_index_lies_about_is_named(hugging_face_folder: Path) -> 
         (torch.zeros(32, 32, dtype=torch.int8), "stored as int8; expected plain floating-point"),
     ],
 )
-def test_weights_that_are_no_numbers_are_refused(
+def test_weights_that_are_not_finite_floats_are_refused(
     llama: LlamaForCausalLM, tmp_path: Path, value: torch.Tensor, message: str
 ) -> None:
     llama.config.save_pretrained(tmp_path)
@@ -182,7 +182,7 @@ def test_overflow_in_half_precision_is_refused(llama: LlamaForCausalLM, tmp_path
     llama.config.save_pretrained(tmp_path)
     state = {**llama.state_dict(), "model.layers.2.self_attn.q_proj.weight": torch.full((32, 32), 1e6)}
     save_file(state, tmp_path / "model.safetensors")
-    with pytest.raises(WeightsError, match=r"not finite as torch\.float16; bfloat16 or float32 hold wider ones"):
+    with pytest.raises(WeightsError, match=r"not finite as torch\.float16; load it as bfloat16 or float32"):
         load_blocks(str(tmp_path), torch.float16)
     load_blocks(str(tmp_path), torch.bfloat16)
 

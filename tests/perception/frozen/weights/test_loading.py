@@ -34,7 +34,7 @@ def test_every_kind_of_place_holds_the_same_block(
     write_gguf: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
-    """One model in four formats: one fingerprint, and each URI leads back to it."""
+    """One model in four formats has one fingerprint, and each URI loads it again."""
     write_slice(load_blocks(f"{hugging_face_folder}#1"), tmp_path / "cut.safetensors")
     places = [hugging_face_folder, write_meta(), write_meta(2), write_gguf(), tmp_path / "cut.safetensors"]
     found = [load_blocks(f"{place}#1") for place in places]
@@ -66,7 +66,7 @@ def test_inspection_is_json_with_every_field(
         ("smollm3", "smollm3: no such file or folder; expected a path, org/name .huggingface.co., smollm2 or random:"),
     ],
 )
-def test_unusable_uri_is_answered_in_one_sentence(uri: str, message: str) -> None:
+def test_unusable_uri_is_refused_with_its_reason(uri: str, message: str) -> None:
     with pytest.raises(WeightsError, match=message) as caught:
         load_blocks(uri)
     assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ from perception.frozen.weights.pickled import open_pickled
 
 
 class Attack:
-    """What a malicious file would hold: unpickling it runs a command."""
+    """An object of a malicious file: unpickling it runs a command."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.system, ("touch attacked",)

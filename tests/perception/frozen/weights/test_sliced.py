@@ -23,7 +23,7 @@ def rewrite(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, st
     save_file(kept | tensors, path, metadata)
 
 
-def test_slice_of_a_model_is_the_model_again(hugging_face_folder: Path, tmp_path: Path) -> None:
+def test_slice_of_a_model_holds_the_blocks_of_the_model(hugging_face_folder: Path, tmp_path: Path) -> None:
     source = load_blocks(f"{hugging_face_folder}#1,2")
     path = cut(f"{hugging_face_folder}#1,2", tmp_path / "new folder" / "cut.safetensors")
     blocks = load_blocks(str(path))
@@ -42,7 +42,7 @@ def test_layers_of_a_slice_count_as_in_the_whole_model(hugging_face_folder: Path
         load_blocks(f"{path}#-1")
 
 
-def test_slice_of_a_slice_remembers_the_model(hugging_face_folder: Path, tmp_path: Path) -> None:
+def test_slice_of_a_slice_keeps_the_source_model(hugging_face_folder: Path, tmp_path: Path) -> None:
     first = cut(f"{hugging_face_folder}#0,1", tmp_path / "first.safetensors")
     second = load_blocks(str(cut(f"{first}#1", tmp_path / "second.safetensors")))
     assert second.sliced_from == f"{hugging_face_folder}#0,1"
@@ -83,7 +83,7 @@ def test_cut_short_file_is_named(hugging_face_folder: Path, tmp_path: Path) -> N
         load_blocks(str(path))
 
 
-def test_safetensors_file_of_a_model_is_told_from_a_slice(tmp_path: Path) -> None:
+def test_safetensors_file_of_a_model_is_not_taken_for_a_slice(tmp_path: Path) -> None:
     save_file({"model.norm.weight": torch.ones(2)}, tmp_path / "model.safetensors")
     with pytest.raises(WeightsError, match="expected a file that `perception block slice` wrote"):
         load_blocks(str(tmp_path / "model.safetensors"))

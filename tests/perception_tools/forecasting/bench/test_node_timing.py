@@ -27,9 +27,9 @@ from perception_tools.forecasting.bench.node_timing import (
 @pytest.fixture(scope="module")
 def model() -> Forecaster:
     torch.manual_seed(0)
-    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2)
+    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view="scene")
     block = build_adapter(16, source="random:32x48x4?seed=0", init="default")
-    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10), frame="scene").eval()
+    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10)).eval()
 
 
 def test_the_parts_of_a_frame_are_all_of_it(model: Forecaster) -> None:

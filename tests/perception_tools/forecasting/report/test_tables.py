@@ -9,10 +9,10 @@ from perception_tools.forecasting.report.evaluation import BlockProvenance
 from perception_tools.forecasting.report.tables import (
     cost_table,
     count_table,
-    frame_table,
     group_tables,
     published_table,
     score_tables,
+    view_table,
 )
 
 
@@ -88,10 +88,10 @@ def test_cost_names_parameters_time_and_block(make_evaluation):
 
 
 def test_frames_are_compared_only_where_trained_models_differ_in_frame(make_evaluation):
-    agent, scene = make_evaluation("a", frame="agent"), make_evaluation("b", frame="scene")
-    untrained = make_evaluation("constant velocity", frame="scene", parameters=(0, 0))
-    assert frame_table([agent, untrained]) is None
-    table = frame_table([scene, agent])
+    agent, scene = make_evaluation("a", view="agent"), make_evaluation("b", view="scene")
+    untrained = make_evaluation("constant velocity", view="scene", parameters=(0, 0))
+    assert view_table([agent, untrained]) is None
+    table = view_table([scene, agent])
     assert table is not None
     assert [name for name, _ in table.rows] == ["agent", "scene"]
 

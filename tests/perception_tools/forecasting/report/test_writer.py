@@ -62,7 +62,7 @@ def evaluations(make_evaluation):
     return [
         make_evaluation("constant velocity", recipe={}, curves={}, examples=[], parameters=(0, 0)),
         make_evaluation("vectornet"),
-        make_evaluation("vectornet-llama", block=block, parameters=(2_000_000, 3_540_000), frame="scene"),
+        make_evaluation("vectornet-llama", block=block, parameters=(2_000_000, 3_540_000), view="scene"),
     ]
 
 

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 
@@ -33,11 +31,9 @@ def test_only_the_first_question_about_a_scene_pays_for_it(monkeypatch: pytest.M
 
 
 def test_times_are_given_for_every_number_of_threads_and_both_forms_of_the_block(capsys) -> None:
-    bench_scene_qa(**SMALL, threads=(1,), json=True)
-    said = json.loads(capsys.readouterr().out)
-    assert [(t["threads"], t["block"]) for t in said["timings"]] == [(1, "plain"), (1, "folded")]
-    assert (said["points"], said["proposals"]) == (3000, 4)
-    bench_scene_qa(**SMALL, threads=(1,))
+    given = bench_scene_qa(**SMALL, threads=(1,))
+    assert [(t["threads"], t["block"]) for t in given["timings"]] == [(1, "plain"), (1, "folded")]
+    assert (given["points"], given["proposals"]) == (3000, 4)
     assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["threads", "block"]
 
 

@@ -19,18 +19,20 @@ from pathlib import Path
 import numpy as np
 
 from perception.errors import InputError
-from perception_nodes.operations.deployment import Deployment, ForecastPlan, read_deployment
-from perception_nodes.ros.autoware import ODOMETRY, odometry_of, tracked_objects_of
+from perception.frozen.folded import can_fold
+from perception_nodes.forecasting.messages import odometry_of, tracked_objects_of
+from perception_nodes.forecasting.plan import ForecastPlan
+from perception_nodes.operations.deployment import Deployment, read_deployment
 from perception_nodes.ros.cdr import read_predicted_objects, write_tracked_objects
 from perception_nodes.ros.map_message import map_message
-from perception_nodes.ros.messages import POLYLINE_MAP, PREDICTED_OBJECTS, serialize, topic_of
+from perception_nodes.ros.messages import ODOMETRY, POLYLINE_MAP, PREDICTED_OBJECTS, serialize, topic_of
 from perception_nodes.ros.topics import RosNode, open_secure_session, open_session
 from perception_nodes.ros.wire import LATCHED, RmwZenoh
+from perception_tools.folding import write_pipelines
 from perception_tools.forecasting.bench.node_timing import endless
 from perception_tools.forecasting.model import TrainedForecaster, load_model
 from perception_tools.forecasting.streaming.drive import Drive
 from perception_tools.forecasting.streaming.playback import percentiles
-from perception_tools.pipeline_files import write_pipelines
 
 PERIOD_S = 0.1
 READY_S = 120
@@ -46,7 +48,7 @@ class LiveTimes:
     Attributes:
         sent: Frames.
         latency_ms: From a frame's sending to its forecasts' arrival, by stamp.
-        cpu_share: Of one core, by process.
+        cpu_share: Share of one core, by process.
     """
 
     sent: int = 0
@@ -71,7 +73,7 @@ def run_live(checkpoint: Path, drive: Drive, folder: Path, *, seconds: float, se
         checkpoint: A run's folder; its block, if it has one, is served by a process of its own in int8_dynamic.
         drive: Repeated as often as needed.
         folder: For the deployment's files.
-        seconds: Of the drive that are timed, after the node's history is whole.
+        seconds: Seconds of the drive that are timed, after the node's history is whole.
         secure: With certificates, over mTLS.
 
     Raises:
@@ -95,15 +97,14 @@ def run_live(checkpoint: Path, drive: Drive, folder: Path, *, seconds: float, se
 
 
 def _write_deployment(trained: TrainedForecaster, checkpoint: Path, folder: Path, secure: bool) -> Path:
-    has_block = isinstance(trained.model.block.source, str)
     node = f"checkpoint: {checkpoint.resolve()}"
     lines = [f"router: {{listen: {'tls' if secure else 'tcp'}/127.0.0.1:{_free_port()}}}"]
-    if has_block:
-        name = trained.training.name
-        write_pipelines(trained.model.block, checkpoint, name, folder / "folded", ["int8_dynamic"])
+    if can_fold(trained.model.block):
+        name = trained.name
+        write_pipelines(trained.model.block, name, folder / "folded", ["int8_dynamic"])
         lines.append("service: {folder: folded/int8_dynamic}")
         node += f", block: {name.replace('/', '-')}"
-    lines.append(f"nodes: {{{NODE}: {{{node}}}}}")
+    lines.append(f"nodes: {{{NODE}: {{kind: forecast, {node}}}}}")
     if secure:
         plan = ForecastPlan(checkpoint)
         sends = f"publishes: [{plan.objects}, {plan.ego}, {plan.map}], subscribes: [{plan.forecasts}]"
@@ -142,8 +143,10 @@ def _tracker(plan: Deployment, drive: Drive) -> Iterator[_Tracker]:
         except InputError:
             if time.monotonic() > end:
                 raise
+    node = plan.nodes[NODE]
+    assert isinstance(node, ForecastPlan)
     with session, RosNode(session, RmwZenoh(node=TRACKER)) as ros:
-        yield _Tracker(ros, plan.nodes[NODE], drive)
+        yield _Tracker(ros, node, drive)
 
 
 class _Tracker:

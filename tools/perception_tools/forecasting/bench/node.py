@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "int8_dynamic")
 HISTORY_STEPS, FUTURE_STEPS = 50, 60
-"""Of an untrained model: Argoverse 2's."""
+"""Steps of an untrained model: Argoverse 2's."""
 LARGE_AGENTS, LARGE_THREADS = 32, (1, 2)
 PERIOD_MS = 100.0
 FRAME_MS = 50.0
@@ -92,7 +92,7 @@ def _model(checkpoint: Path | None, source: str) -> tuple[Forecaster, int]:
 
 
 def _untrained(source: str) -> Forecaster:
-    from perception_tools.forecasting.learning import build_forecaster
+    from perception_tools.forecasting.model import build_forecaster
 
     return build_forecaster(_recipe(source), FUTURE_STEPS).eval()
 
@@ -201,12 +201,12 @@ def _live(checkpoint: Path | None, source: str, drive: Drive, seconds: float) ->
 
 
 def _print_latency(title: str, times: FrameTimes) -> None:
-    told = times.summary()
-    print(f"{title}: {told['agents']['p50']:.0f} agents a frame, at most {told['agents']['max']}")
+    summary = times.summary()
+    print(f"{title}: {summary['agents']['p50']:.0f} agents a frame, at most {summary['agents']['max']}")
     for name in ("wall_ms", "cpu_ms"):
-        p50, p99, most = told[name].values()
+        p50, p99, most = summary[name].values()
         print(f"  {name[:-3]:<5} p50 {p50:6.1f}  p99 {p99:6.1f}  max {most:6.1f} ms")
-    for part, milliseconds in told["parts_cpu_ms_p50"].items():
+    for part, milliseconds in summary["parts_cpu_ms_p50"].items():
         print(f"    {part:<24} {milliseconds:6.2f} ms CPU, p50")
     print(end="", flush=True)
 

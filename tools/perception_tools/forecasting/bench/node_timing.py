@@ -16,16 +16,16 @@ from perception.geometry import SE2
 from perception.models.forecaster import Forecaster
 from perception.traffic.map_index import MapIndex
 from perception.traffic.scenario import AgentKind, MapPolylines
-from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting.messages import predicted_objects_of, tick_of, tracked_objects_of
 from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings, ForecastResult
 from perception_nodes.forecasting.resampling import NS_PER_STEP
-from perception_nodes.ros.autoware import frame_of, predicted_objects_of, tracked_objects_of
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.ros.cdr import read_tracked_objects, write_predicted_objects, write_tracked_objects
 from perception_tools.forecasting.streaming.drive import Drive
 from perception_tools.forecasting.streaming.playback import percentiles
 
 PARTS = ("tracks, vectors, views", "agents' sub-graph", "rest of the encoder", "block", "decoder", "to the city frame")
-"""Of a frame, in their order."""
+"""Parts of a frame, in their order."""
 SYNTHETIC_AGENTS = 88
 """Road users of every synthetic frame: the busiest frame of the recorded logs has 87."""
 
@@ -36,8 +36,8 @@ class FrameTimes:
 
     Attributes:
         agents: Forecast in each frame.
-        wall_ms: Of each frame, from the call to the answer.
-        cpu_ms: Of all threads of the process meanwhile.
+        wall_ms: Time of each frame, from the call to the answer.
+        cpu_ms: Processor time of all threads of the process meanwhile.
         parts_ms: CPU time of each of `PARTS`.
     """
 
@@ -74,7 +74,12 @@ class _Watch:
             hook.remove()
 
     def parts_ms(self, begin_s: float, end_s: float) -> list[float]:
-        """Of the frame that began and ended then, in the order of `PARTS`; all 0 where the network was not asked."""
+        """Times of the parts of a frame, in the order of `PARTS`; all 0 where the network was not asked.
+
+        Args:
+            begin_s: When the frame began.
+            end_s: When it ended.
+        """
         if not self.marks:
             return [0.0] * len(PARTS)
         encoder, subgraph, subgraph_end, encoder_end, block, block_end, head, head_end = self.marks
@@ -92,7 +97,7 @@ def active_node(model: Forecaster, drive: Drive, history_steps: int, max_forecas
     return node
 
 
-def time_frames(node: ForecastingNode, model: Forecaster, frames: Iterable[TrackedFrame]) -> FrameTimes:
+def time_frames(node: ForecastingNode, model: Forecaster, frames: Iterable[Tick]) -> FrameTimes:
     """Plays frames through an active node around this model, one as soon as the other is answered."""
     watch, rows = _Watch(model), []
     try:
@@ -109,7 +114,7 @@ def time_frames(node: ForecastingNode, model: Forecaster, frames: Iterable[Track
     return FrameTimes(table[:, 0], table[:, 1], table[:, 2], table[:, 3:])
 
 
-def endless(frames: Sequence[TrackedFrame]) -> Iterator[TrackedFrame]:
+def endless(frames: Sequence[Tick]) -> Iterator[Tick]:
     """The frames again and again: stamps go on, and everybody is somebody else in every round."""
     length_ns = frames[-1].stamp_ns - frames[0].stamp_ns + NS_PER_STEP
     for turn in count():
@@ -124,7 +129,7 @@ class Endurance:
 
     Attributes:
         frames: That were answered.
-        cpu_ms_mean: Of a frame.
+        cpu_ms_mean: Mean processor time of a frame.
         rss_mb: Resident memory at the start of every simulated ten seconds.
         slope_mb_per_minute: Least squares over the last four fifths; before them caches and pools fill.
     """
@@ -135,7 +140,7 @@ class Endurance:
     slope_mb_per_minute: float
 
 
-def endure(node: ForecastingNode, frames: Sequence[TrackedFrame], minutes: float) -> Endurance:
+def endure(node: ForecastingNode, frames: Sequence[Tick], minutes: float) -> Endurance:
     """Simulated minutes of a stream at 10 Hz, as fast as they are answered."""
     total, rss_mb, stream = max(20, round(minutes * 600)), [], endless(frames)
     every = min(100, total // 10)
@@ -156,13 +161,13 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def transport_ms(frame: TrackedFrame, result: ForecastResult, repeat: int = 50) -> dict[str, float]:
+def transport_ms(frame: Tick, result: ForecastResult, repeat: int = 50) -> dict[str, float]:
     """CPU time of what stands around a frame: its message to arrays, and its answer to a message; medians."""
     sent = bytes(write_tracked_objects(tracked_objects_of(frame, np.zeros((len(frame), 2)))))
     times = []
     for _ in range(repeat):
         begin_s = time.process_time()
-        frame_of(read_tracked_objects(sent), frame.city_SE2_ego)
+        tick_of(read_tracked_objects(sent), frame.city_SE2_ego)
         read_s = time.process_time()
         answer = write_predicted_objects(predicted_objects_of(result))
         times.append((1e3 * (read_s - begin_s), 1e3 * (time.process_time() - read_s)))
@@ -184,7 +189,7 @@ def synthetic_drive(frames: int = 100) -> Drive:
     kinds = np.full(SYNTHETIC_AGENTS, AgentKind.VEHICLE, dtype=np.int64)
     size = np.tile([4.5, 1.9, 1.6], (SYNTHETIC_AGENTS, 1))
     made = [
-        TrackedFrame(
+        Tick(
             stamp_ns=10**9 + step * NS_PER_STEP,
             city_SE2_ego=SE2(0.8 * step, 0.0, 0.0),
             ids=ids,

@@ -30,9 +30,7 @@ class Timing:
     first_touch_ms: list[float]
 
 
-def bench_readers(
-    data: Positional[Path], split: str = "val", limit: int = 200, repeat: int = 3, json: bool = False
-) -> None:
+def bench_readers(data: Positional[Path], split: str = "val", limit: int = 200, repeat: int = 3) -> dict:
     """Times the reader of a forecasting data set, scenario by scenario, on one core.
 
     The first scenario of every city or log is timed apart, since it parses the map that the others share. Where the
@@ -43,10 +41,10 @@ def bench_readers(
         split: Which split to read.
         limit: Only the first so many scenarios.
         repeat: Rounds; of each scenario the fastest counts, so that the disk cache and other programs do not.
-        json: Print JSON instead of a table.
     """
     rows = [row for folder in _data_sets(data, split, limit) for row in _bench(folder, repeat)]
-    print(_as_json(rows) if json else _as_table(rows))
+    print(_as_table(rows))
+    return {"readers": [asdict(row) for row in rows]}
 
 
 def _data_sets(data: Path, split: str, limit: int) -> list[ScenarioFolder]:
@@ -115,12 +113,6 @@ def _row(source: str, reader: str, took_ms: list[float], first_touch_ms: list[fl
 
     median, p95 = np.quantile(took_ms, [0.5, 0.95])
     return Timing(source, reader, len(took_ms), float(median), float(p95), first_touch_ms)
-
-
-def _as_json(rows: list[Timing]) -> str:
-    import json
-
-    return json.dumps({"readers": [asdict(row) for row in rows]}, indent=2)
 
 
 def _as_table(rows: list[Timing]) -> str:

@@ -19,7 +19,7 @@ class Example:
     Attributes:
         scenario: With its future.
         forecast: Holds the focal agent; other agents' forecasts are not drawn.
-        scores: Of the focal agent's six most probable modes, by the names of `METRICS`; `miss_rate` is 0 or 1.
+        scores: Scores of the focal agent's six most probable modes, by the names of `METRICS`; `miss_rate` is 0 or 1.
         label: Why it was chosen: `best`, `median`, `worst`, or a manoeuvre.
         manoeuvre: What the focal agent did.
     """
@@ -55,10 +55,10 @@ class Evaluation:
         curves: (step, value) points by name. The part after the last `/` names the panel, the part before it the line:
             `train/loss` and `val/loss` share one panel.
         examples: From `choose_examples`.
-        seconds_per_scene: Of the whole forecast of a scene; None where it was not measured.
+        seconds_per_scene: Time of a scene's whole forecast; None where it was not measured.
         parameters: How many are trainable, and how many frozen.
         block: None where the model has no block.
-        frame: From where polylines are seen (`perception.encoders.vectornet.views`).
+        view: From where polylines are seen (`perception.encoders.vectornet.views`).
     """
 
     name: str
@@ -69,7 +69,7 @@ class Evaluation:
     seconds_per_scene: float | None = None
     parameters: tuple[int, int] = (0, 0)
     block: BlockProvenance | None = None
-    frame: str = "agent"
+    view: str = "agent"
 
     @property
     def trained(self) -> bool:

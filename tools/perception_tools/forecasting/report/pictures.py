@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle, Polygon
 
+from perception.files import whole_file
 from perception.geometry import SE2
 from perception.metrics.forecasting import MISS_RADIUS_M
 from perception.traffic.scenario import STEP_S, AgentKind
@@ -69,9 +69,8 @@ def gallery(examples: Sequence[Example], path: Path) -> None:
         axes = figure.add_axes((left, legend_inches / total[1], width / total[0], height / total[1]))
         draw_forecast(axes, example)
     _draw_legend(figure)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    figure.savefig(partial, format="png", dpi=2400 / total[0])
-    partial.replace(path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=2400 / total[0])
 
 
 def draw_forecast(axes: Axes, example: Example) -> None:

@@ -18,8 +18,8 @@ from perception.errors import InputError
 from perception.geometry import wrap_angle
 from perception.traffic.scenario import STEP_S, AgentKind, MapPolylines, PolylineKind
 from perception_datasets.argoverse.argoverse2_sensor import EGO_SIZE_M
-from perception_nodes.forecasting.frames import EGO_ID, TrackedFrame
 from perception_nodes.forecasting.node import ForecastResult
+from perception_nodes.forecasting.tick import EGO_ID, Tick
 from perception_tools.forecasting.report.lane_map import BIKE_LANE_WIDTH_M, CROSSWALK_WIDTH_M, KERB_M, LANE_WIDTH_M
 from perception_tools.forecasting.streaming.drive import Drive
 from perception_tools.report.page import write_page
@@ -37,7 +37,7 @@ def write_player(path: Path, drive: Drive, results: Sequence[ForecastResult], fa
     """Writes the player.
 
     Args:
-        path: Of the HTML file.
+        path: Path of the HTML file.
         drive: What was played.
         results: What the node said, at most once a frame.
         facts: Shown below the title, by name.
@@ -75,7 +75,7 @@ def write_player(path: Path, drive: Drive, results: Sequence[ForecastResult], fa
     )
 
 
-def _first_seen(frames: Sequence[TrackedFrame]) -> dict[str, tuple[int, list[float]]]:
+def _first_seen(frames: Sequence[Tick]) -> dict[str, tuple[int, list[float]]]:
     """Kind and size of every track as it was first seen, the ego before all others."""
     first: dict[str, tuple[int, list[float]]] = {EGO_ID: (AgentKind.VEHICLE, list(EGO_SIZE_M))}
     for frame in frames:
@@ -91,7 +91,7 @@ def _tracks(first: dict[str, tuple[int, list[float]]]) -> list[dict]:
     ]
 
 
-def _motion(frames: Sequence[TrackedFrame], track_of: dict[str, int], origin: Float[np.ndarray, " 2"]) -> dict:
+def _motion(frames: Sequence[Tick], track_of: dict[str, int], origin: Float[np.ndarray, " 2"]) -> dict:
     """Who is where: for each frame a count of agents, and flat lists of track number, x, y and heading."""
     rows = []
     for frame in frames:
@@ -108,7 +108,7 @@ def _motion(frames: Sequence[TrackedFrame], track_of: dict[str, int], origin: Fl
 
 
 def _answers(
-    frames: Sequence[TrackedFrame],
+    frames: Sequence[Tick],
     track_of: dict[str, int],
     results: Sequence[ForecastResult],
     origin: Float[np.ndarray, " 2"],

@@ -64,22 +64,22 @@ def cost_table(evaluations: Sequence[Evaluation]) -> Table:
     for e in evaluations:
         block = Cell(e.block.source, e.block.fingerprint) if e.block else Cell("none")
         trainable, frozen = (Cell(f"{count:,}") for count in e.parameters)
-        rows.append((e.name, [trainable, frozen, Cell(_milliseconds(e)), Cell(e.frame), block]))
-    headings = ("model", "trainable parameters", "frozen parameters", "ms a scene", "frame", "frozen block")
+        rows.append((e.name, [trainable, frozen, Cell(_milliseconds(e)), Cell(e.view), block]))
+    headings = ("model", "trainable parameters", "frozen parameters", "ms a scene", "view", "frozen block")
     return Table("cost", "Cost and provenance", headings, rows)
 
 
-def frame_table(evaluations: Sequence[Evaluation]) -> Table | None:
-    """Accuracy beside cost where models of different frames were evaluated; None where all share one."""
+def view_table(evaluations: Sequence[Evaluation]) -> Table | None:
+    """Accuracy beside cost where models of different views were evaluated; None where all share one."""
     models = [e for e in evaluations if e.trained]
-    if len({e.frame for e in models}) < 2:
+    if len({e.view for e in models}) < 2:
         return None
     rows = []
-    for e in sorted(models, key=lambda e: e.frame):
+    for e in sorted(models, key=lambda e: e.view):
         numbers = [Cell(_number(e.metrics["k6"][name])) for name in HEADLINE]
-        rows.append((e.frame, [Cell(e.name), *numbers, Cell(_milliseconds(e))]))
-    headings = ("frame", "model", *HEADLINE.values(), "ms a scene")
-    return Table("frames", "From where polylines are seen, K = 6", headings, rows)
+        rows.append((e.view, [Cell(e.name), *numbers, Cell(_milliseconds(e))]))
+    headings = ("view", "model", *HEADLINE.values(), "ms a scene")
+    return Table("views", "From where polylines are seen, K = 6", headings, rows)
 
 
 def count_table(evaluations: Sequence[Evaluation]) -> Table:

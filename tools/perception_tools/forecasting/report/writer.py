@@ -16,10 +16,10 @@ from perception_tools.forecasting.report.tables import (
     HEADLINE,
     cost_table,
     count_table,
-    frame_table,
     group_tables,
     published_table,
     score_tables,
+    view_table,
 )
 from perception_tools.report.page import write_page
 from perception_tools.report.theme import LINES
@@ -42,7 +42,7 @@ def write_report(
     if not evaluations:
         raise InputError("report: expected at least one evaluation, got none")
     write_page(
-        out / "perception_tools.forecasting.report:report.html",
+        out / "report.html",
         "perception_tools.forecasting.report:report.html",
         title=f"{', '.join(e.name for e in evaluations if e.trained) or evaluations[0].name} on {data_name}",
         data_name=data_name,
@@ -57,7 +57,7 @@ def write_report(
         groups=group_tables(evaluations),
         curves=Markup(learning_curves(evaluations)) if any(e.curves for e in evaluations) else None,
         cost=cost_table(evaluations),
-        frames=frame_table(evaluations),
+        views=view_table(evaluations),
         counts=count_table(evaluations),
         notes=notes,
         recipes=[(e.name, json.dumps(e.recipe, indent=2, default=str)) for e in evaluations if e.recipe],

@@ -13,12 +13,12 @@ from perception.errors import InputError
 from perception.geometry import SE2
 from perception.traffic.map_index import MapIndex
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog, read_log
-from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting.messages import READERS
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.recordings.recording import Recorded, read_recording
-from perception_nodes.ros.autoware import ODOMETRY, ego_pose_of
 from perception_nodes.ros.map_message import map_of
-from perception_nodes.ros.messages import POLYLINE_MAP, deserialize, stamp_ns_of
-from perception_nodes.ros.sensed_objects import READERS
+from perception_nodes.ros.messages import ODOMETRY, POLYLINE_MAP, deserialize, stamp_ns_of
+from perception_nodes.ros.odometry import ego_pose_of
 
 POSE_WITHIN_NS = 50_000_000
 """An ego pose may be so far from a frame's stamp, half a step; localisations run at 50 Hz and more."""
@@ -39,7 +39,7 @@ class Drive:
     id: str
     city: str
     lanes: MapIndex
-    frames: Sequence[TrackedFrame]
+    frames: Sequence[Tick]
     log: SensorLog | None
 
 
@@ -51,12 +51,12 @@ def open_drive(path: Path) -> Drive:
     return _read_topics(path)
 
 
-def frames_of_log(log: SensorLog) -> Iterator[TrackedFrame]:
+def frames_of_log(log: SensorLog) -> Iterator[Tick]:
     """A log as the tracker's frames, in order."""
     for step in np.flatnonzero(log.valid[0]).tolist():
         seen = np.flatnonzero(log.valid[:, step])[1:]  # agent 0 is the ego
         x_m, y_m = log.position[0, step].tolist()
-        yield TrackedFrame(
+        yield Tick(
             stamp_ns=int(log.stamps_ns[step]),
             city_SE2_ego=SE2(x_m, y_m, float(log.heading[0, step])),
             ids=tuple(log.ids[agent] for agent in seen),

@@ -11,30 +11,32 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from perception_nodes.forecasting.frames import TrackedFrame
+from perception_nodes.forecasting import plan
+from perception_nodes.forecasting.messages import odometry_of, predicted_objects_of, status_of, tracked_objects_of
 from perception_nodes.forecasting.node import ForecastResult
-from perception_nodes.operations import deployment
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.recordings.recording import Recorder, read_recording
-from perception_nodes.ros.autoware import ODOMETRY, odometry_of, predicted_objects_of, status_of, tracked_objects_of
 from perception_nodes.ros.cdr import read_predicted_objects, write_predicted_objects, write_tracked_objects
 from perception_nodes.ros.map_message import map_message
 from perception_nodes.ros.messages import (
     FORECAST_STATUS,
+    ODOMETRY,
     POLYLINE_MAP,
     PREDICTED_OBJECTS,
     TRACKED_OBJECTS,
     serialize,
     topic_of,
 )
+from perception_nodes.ros.odometry import ODOMETRY_TOPIC
 from perception_nodes.ros.wire import LATCHED
 from perception_tools.forecasting.streaming.drive import Drive
 from perception_tools.forecasting.streaming.playback import Record
 
-MAP = topic_of(deployment.MAP, POLYLINE_MAP, LATCHED)
-EGO = topic_of(deployment.EGO, ODOMETRY)
-INPUT = topic_of(deployment.OBJECTS, TRACKED_OBJECTS)
-OUTPUT = topic_of(deployment.FORECASTS, PREDICTED_OBJECTS)
-STATUS = topic_of(deployment.STATUS, FORECAST_STATUS)
+MAP = topic_of(plan.MAP, POLYLINE_MAP, LATCHED)
+EGO = topic_of(ODOMETRY_TOPIC, ODOMETRY)
+INPUT = topic_of(plan.OBJECTS, TRACKED_OBJECTS)
+OUTPUT = topic_of(plan.FORECASTS, PREDICTED_OBJECTS)
+STATUS = topic_of(plan.STATUS, FORECAST_STATUS)
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def recording(path: Path, drive: Drive) -> Iterator[Record]:
         lanes = map_message(drive.lanes, drive.city)
         recorder.record(MAP, drive.frames[0].stamp_ns, serialize(lanes, POLYLINE_MAP))
 
-        def record(frame: TrackedFrame, result: ForecastResult) -> None:
+        def record(frame: Tick, result: ForecastResult) -> None:
             objects = tracked_objects_of(frame, _velocities(frame, result))
             recorder.record(EGO, frame.stamp_ns, serialize(odometry_of(frame), ODOMETRY))
             recorder.record(INPUT, frame.stamp_ns, write_tracked_objects(objects))
@@ -60,7 +62,7 @@ def recording(path: Path, drive: Drive) -> Iterator[Record]:
 
 
 def digest_of_recording(path: Path) -> str:
-    """As `digest`, of a recording's answers."""
+    """The digest of a recording's answers, equal to `digest` of its results."""
     return _digest(message.cdr for message in read_recording(path, [OUTPUT.name]))
 
 
@@ -69,8 +71,8 @@ def digest(results: Iterable[ForecastResult]) -> str:
     return _digest(_encode(result) for result in results if result.valid)
 
 
-def _velocities(frame: TrackedFrame, result: ForecastResult) -> Float[np.ndarray, "objects 2"]:
-    """Of who is forecast; 0 of the others."""
+def _velocities(frame: Tick, result: ForecastResult) -> Float[np.ndarray, "objects 2"]:
+    """Velocity of each forecast object; 0 for the others."""
     known = dict(zip(result.objects.ids, result.velocity.tolist(), strict=True))
     return np.array([known.get(name, (0.0, 0.0)) for name in frame.ids]).reshape(-1, 2)
 

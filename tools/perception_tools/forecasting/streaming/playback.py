@@ -10,16 +10,15 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
-from perception.encoders.vectornet.vectorize import vectorize
 from perception.metrics.consistency import forecast_consistency
 from perception.models.forecaster import Forecaster
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog
-from perception_nodes.forecasting.frames import TrackedFrame
 from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
 from perception_nodes.forecasting.resampling import NS_PER_STEP
+from perception_nodes.forecasting.tick import Tick
 from perception_tools.forecasting.evaluate import asked_agents
 
-Record = Callable[[TrackedFrame, ForecastResult], None]
+Record = Callable[[Tick, ForecastResult], None]
 
 
 class ReplayClock:
@@ -34,7 +33,7 @@ class ReplayClock:
 
 
 def play_lockstep(
-    node: ForecastingNode, clock: ReplayClock, frames: Iterable[TrackedFrame], record: Record
+    node: ForecastingNode, clock: ReplayClock, frames: Iterable[Tick], record: Record
 ) -> list[ForecastResult]:
     """Every frame, one after the other as fast as they are answered: the same in every run."""
     results = []
@@ -48,7 +47,7 @@ def play_lockstep(
 def play_in_real_time(
     node: ForecastingNode,
     clock: ReplayClock,
-    frames: Sequence[TrackedFrame],
+    frames: Sequence[Tick],
     record: Record,
     sleep: Callable[[float], None] = time.sleep,
     monotonic_s: Callable[[], float] = time.monotonic,
@@ -75,7 +74,7 @@ class OfflineDifference:
         max_m: The largest distance.
         max_probability: The largest difference of a probability.
         windows: How many frames had a whole history, so that there is an offline window that ends there.
-        forecasts: Of agents, compared.
+        forecasts: Number of agents' forecasts that were compared.
     """
 
     max_m: float
@@ -100,7 +99,7 @@ def difference_to_offline(
             continue
         scenario = log.scenario(start, history_steps=history_steps, future_steps=0)
         agents = asked_agents(scenario)
-        (offline,) = model.forecast([vectorize(scenario)], [agents])
+        (offline,) = model.forecast([scenario], [agents])
         row_of = {name: row for row, name in enumerate(result.objects.ids)}
         pairs = [(i, row_of[scenario.agents.ids[agent]]) for i, agent in enumerate(agents) if agent != scenario.ego]
         theirs, ours = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
@@ -121,7 +120,7 @@ def mean_consistency(results: Sequence[ForecastResult]) -> dict[str, float] | No
 
 
 def _consistency(before: ForecastResult, now: ForecastResult) -> Float[np.ndarray, "agents 2"]:
-    """Of the agents in both answers: most likely and best matching."""
+    """Consistency of the agents in both answers: most likely and best matching."""
     row_of = {name: row for row, name in enumerate(before.objects.ids)}
     rows = [(row_of[name], row) for row, name in enumerate(now.objects.ids) if name in row_of]
     apart = round((now.stamp_ns - before.stamp_ns) / NS_PER_STEP)

@@ -14,10 +14,11 @@ import rerun.blueprint as rrb
 from jaxtyping import Float, UInt8
 
 from perception.errors import InputError
+from perception.files import whole_file
 from perception.traffic.scenario import STEP_S, AgentKind, MapPolylines, PolylineKind
 from perception_datasets.argoverse.argoverse2_sensor import EGO_SIZE_M
-from perception_nodes.forecasting.frames import TrackedFrame, UnusableFrame
 from perception_nodes.forecasting.node import ForecastResult
+from perception_nodes.forecasting.tick import Tick, UnusableTick
 from perception_tools.forecasting.report.player import BUDGET_MS, LEAST_PROBABILITY, SHOWN_EVERY_S
 from perception_tools.forecasting.streaming.drive import Drive
 from perception_tools.report.theme import COLOURS
@@ -44,7 +45,7 @@ def write_rerun(path: Path, drive: Drive, results: Sequence[ForecastResult], fac
     """Writes the recording, and puts it in place once it is whole.
 
     Args:
-        path: Of the .rrd file; its folder is made where it does not exist.
+        path: Path of the .rrd file; its folder is made where it does not exist.
         drive: What was played.
         results: What the node said, at most once a frame.
         facts: Shown with the recording's properties, by name.
@@ -52,10 +53,20 @@ def write_rerun(path: Path, drive: Drive, results: Sequence[ForecastResult], fac
     frames = list(_usable(drive.frames))
     if not frames:
         raise InputError(f"{drive.id}: expected frames with an ego pose, found none; record the odometry with them")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
+    with whole_file(path) as temporary:
+        _write(temporary, drive, frames, results, facts)
+
+
+def _write(
+    path: Path,
+    drive: Drive,
+    frames: Sequence[Tick],
+    results: Sequence[ForecastResult],
+    facts: dict[str, str],
+) -> None:
+    """Writes the recording without regard to what an interruption leaves."""
     recording = rr.RecordingStream("perception replay")
-    recording.save(partial, default_blueprint=_blueprint())
+    recording.save(path, default_blueprint=_blueprint())
     recording.set_log_time_enabled(False)  # when this was written is of no interest
     recording.set_log_tick_enabled(False)
     recording.send_recording_name(f"Replay of {drive.id}")
@@ -67,15 +78,14 @@ def write_rerun(path: Path, drive: Drive, results: Sequence[ForecastResult], fac
     _log_motion(recording, frames, origin)
     _log_answers(recording, frames, results, origin)
     recording.disconnect()
-    partial.replace(path)
 
 
-def _usable(frames: Iterable[TrackedFrame]) -> Iterator[TrackedFrame]:
+def _usable(frames: Iterable[Tick]) -> Iterator[Tick]:
     """Frames with a time and a place, without objects that have none: a robot's recording may hold anything."""
     for frame in frames:
         try:
             yield frame.screened(max_objects=len(frame))
-        except UnusableFrame:
+        except UnusableTick:
             continue
 
 
@@ -106,7 +116,7 @@ def _log_what_stays(recording: rr.RecordingStream, lanes: MapPolylines, origin: 
         recording.log(name, rr.SeriesLines(colors=_rgb(colour), names=name.split("/")[1]), static=True)
 
 
-def _log_motion(recording: rr.RecordingStream, frames: Sequence[TrackedFrame], origin: Float[np.ndarray, " 2"]) -> None:
+def _log_motion(recording: rr.RecordingStream, frames: Sequence[Tick], origin: Float[np.ndarray, " 2"]) -> None:
     """Who is where, and was in the seconds before."""
     for row, frame in enumerate(frames):
         _set_time(recording, frame)
@@ -120,7 +130,7 @@ def _log_motion(recording: rr.RecordingStream, frames: Sequence[TrackedFrame], o
         recording.log("agents/tracked", rr.Scalars(len(frame)))
 
 
-def _boxes(frame: TrackedFrame, origin: Float[np.ndarray, " 2"]) -> rr.Boxes3D:
+def _boxes(frame: Tick, origin: Float[np.ndarray, " 2"]) -> rr.Boxes3D:
     """All objects, standing on the ground."""
     size = np.maximum(frame.size, SMALLEST_M)
     kinds = [AgentKind(kind) for kind in frame.kinds.tolist()]
@@ -136,7 +146,7 @@ def _boxes(frame: TrackedFrame, origin: Float[np.ndarray, " 2"]) -> rr.Boxes3D:
     )
 
 
-def _trails(frames: Sequence[TrackedFrame]) -> list[Float[np.ndarray, "points 2"]]:
+def _trails(frames: Sequence[Tick]) -> list[Float[np.ndarray, "points 2"]]:
     """Where the last frame's objects were in these frames."""
     points: dict[str, list[np.ndarray]] = {name: [] for name in frames[-1].ids}
     for frame in frames:
@@ -148,7 +158,7 @@ def _trails(frames: Sequence[TrackedFrame]) -> list[Float[np.ndarray, "points 2"
 
 def _log_answers(
     recording: rr.RecordingStream,
-    frames: Sequence[TrackedFrame],
+    frames: Sequence[Tick],
     results: Sequence[ForecastResult],
     origin: Float[np.ndarray, " 2"],
 ) -> None:
@@ -214,7 +224,7 @@ def _blueprint() -> rrb.Blueprint:
     )
 
 
-def _set_time(recording: rr.RecordingStream, frame: TrackedFrame) -> None:
+def _set_time(recording: rr.RecordingStream, frame: Tick) -> None:
     recording.set_time(TIMELINE, timestamp=np.datetime64(frame.stamp_ns, "ns"))
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RADIUS_M, NEIGHBOURS = 0.2, 64
-"""Of VoteNet's first set abstraction."""
+"""Radius of VoteNet's first set abstraction."""
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,17 @@ class Contender:
     form: Callable[[Any], np.ndarray] | None
 
 
-def bench_cloud(
-    points: int = 40_000, centres: int = 2048, repeat: int = 3, threads: int = 1, json: bool = False
-) -> None:
+def bench_cloud(points: int = 40_000, centres: int = 2048, repeat: int = 3, threads: int = 1) -> dict:
     """Times farthest point sampling and ball queries on a synthetic room, all ways in turn in every round.
 
     Args:
         points: In the room.
         centres: Points to sample, and balls to fill.
         repeat: Rounds; of each way the fastest counts, so that other programs do not.
-        threads: Of torch. Open3D's neighbour search takes all processors (see its processor time).
-        json: Print JSON instead of a table.
+        threads: Number of torch's threads. Open3D's neighbour search takes all processors (see its processor time).
     """
     from perception.errors import InputError
+    from perception_tools.machine import describe_machine
 
     if not 0 < centres <= points or repeat < 1:
         raise InputError(
@@ -82,7 +80,9 @@ def bench_cloud(
     chosen = _sample(cloud, centres)
     contenders = [*_samplers(cloud, centres), *_groupers(cloud, cloud[chosen])]
     timings = _time(contenders, repeat)
-    print(_as_json(timings, points, centres, threads) if json else _as_table(timings))
+    print(_as_table(timings))
+    options = {"points": points, "centres": centres, "threads": threads}
+    return {**options, "timings": [asdict(timing) for timing in timings], "machine": describe_machine()}
 
 
 def make_room(points: int, seed: int = 0) -> np.ndarray:
@@ -192,15 +192,6 @@ def _time(contenders: list[Contender], repeat: int) -> list[Timing]:
         took = float(best_wall[index]), float(best_cpu[index])
         timings.append(Timing(contender.operation, contender.by, *took, ratio, same))
     return timings
-
-
-def _as_json(timings: list[Timing], points: int, centres: int, threads: int) -> str:
-    import json
-
-    from perception_tools.machine import describe_machine
-
-    options = {"points": points, "centres": centres, "threads": threads}
-    return json.dumps({**options, "timings": [asdict(t) for t in timings], "machine": describe_machine()}, indent=2)
 
 
 def _as_table(timings: list[Timing]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ QUESTIONS = (
 )
 """Situation and question: of different lengths, as people ask."""
 ANSWERS = 706
-"""As many as SQA3D's dictionary holds."""
+"""Number of answers in SQA3D's dictionary."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,9 @@ class Timing:
     """A node's latencies with a number of threads, in milliseconds.
 
     Attributes:
-        threads: Of torch.
+        threads: Number of torch's threads.
         block: `plain`, or `folded` for deployment.
-        first_ms: Of the first question about a scene, which encodes it: the median over versions of the scene.
+        first_ms: Time of the first question about a scene, which encodes it: the median over versions of the scene.
         p50_ms: Of the others.
         p99_ms: Of the others.
         cpu_ms: Processor time of one of the others, in the median, of all threads: other programs do not count.
@@ -59,20 +58,18 @@ def bench_scene_qa(
     questions: int = 200,
     versions: int = 3,
     threads: tuple[int, ...] = (1, 2),
-    json: bool = False,
-) -> None:
+) -> dict:
     """Times a node with a network of SQA3D's size, untrained, on a synthetic room; all proposals count as objects.
 
     Args:
         source: Block URI; the time does not depend on its weights.
         points: That the network sees.
         dim: Width of the tokens: 256 in SQA3D, 768 in Pang et al.
-        proposals: Of objects, all of which pass the block for every question. VoteNet has 256; a trained one takes some
-            forty for objects.
+        proposals: Number of objects, all of which pass the block for every question. VoteNet has 256; a trained one
+            takes some forty for objects.
         questions: Asked after the first one.
-        versions: Of the scene, each encoded once.
+        versions: Number of versions of the scene, each encoded once.
         threads: Numbers of threads to try.
-        json: Print JSON instead of a table.
     """
     import torch
 
@@ -95,17 +92,9 @@ def bench_scene_qa(
         for name, block in (("plain", plain), ("folded", folded)):
             model.add_module("block", block)  # in place of the one that is there
             timings.append(time_node(model, points, questions, versions, count, name))
-    if json:
-        options = {
-            "source": source,
-            "points": points,
-            "dim": dim,
-            "proposals": proposals,
-            "machine": describe_machine(),
-        }
-        print(json_module.dumps({**options, "timings": [asdict(timing) for timing in timings]}, indent=2))
-    else:
-        print(_as_table(timings))
+    print(_as_table(timings))
+    options = {"source": source, "points": points, "dim": dim, "proposals": proposals, "machine": describe_machine()}
+    return {**options, "timings": [asdict(timing) for timing in timings]}
 
 
 def make_answerer(source: str, dim: int, proposals: int) -> SceneAnswerer:

@@ -42,9 +42,9 @@ class Attention:
     """What a system's answer attended to.
 
     Attributes:
-        boxes: Of all proposals: centre, then full size along the axes; scene frame, metres.
+        boxes: Boxes of all proposals: centre, then full size along the axes; scene frame, metres.
         labels: What each is believed to be.
-        shares: Of the attention; 1 in sum.
+        shares: Shares of the attention; they sum to 1.
     """
 
     boxes: Float32[np.ndarray, "proposals 6"]
@@ -60,7 +60,7 @@ class ViewedQuestion:
         question: With its viewpoint in the scene frame.
         scene: The same object for all questions of a scene, which is then written once.
         answers: The system's, the best first.
-        probabilities: Of the answers, each for itself; None where the system does not say.
+        probabilities: Probability of each answer by itself; None where the system does not say.
         attention: None where the system does not say.
         guess: Where the system believes the asker to stand; None where it does not say.
     """
@@ -82,9 +82,9 @@ def write_scene_viewer(path: Path, viewed: Sequence[ViewedQuestion], *, title: s
     """Writes the viewer.
 
     Args:
-        path: Of the HTML file.
+        path: Path of the HTML file.
         viewed: In the order of the list; the first is shown first.
-        title: Of the page.
+        title: Title of the page.
         facts: Shown below it, by name.
 
     Raises:

@@ -35,7 +35,7 @@ def write_scene_qa_report(
     """Writes one self-contained page, for light and dark screens.
 
     Args:
-        path: Of the HTML file.
+        path: Path of the HTML file.
         evaluations: The systems that were asked for, then the baselines that stand beside them for orientation.
         paired: The first system against each other one that was asked for, by name.
         data_name: What was asked.

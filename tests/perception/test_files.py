@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from perception.errors import InputError
+from perception.files import whole_file
+
+
+@pytest.fixture
+def former(tmp_path: Path) -> Path:
+    """A file that is to be replaced, alone in its folder."""
+    path = tmp_path / "metrics.json"
+    path.write_text("former")
+    return path
+
+
+def assert_untouched(path: Path) -> None:
+    assert path.read_text() == "former"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_new_content_replaces_the_former_when_the_block_ends(former: Path) -> None:
+    with whole_file(former) as temporary:
+        temporary.write_text("new")
+        assert temporary.parent == former.parent
+        assert former.read_text() == "former"
+    assert former.read_text() == "new"
+    assert list(former.parent.iterdir()) == [former]
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a" / "b" / "c.txt") as temporary:
+        temporary.write_text("new")
+    assert (tmp_path / "a" / "b" / "c.txt").read_text() == "new"
+
+
+def test_mode_and_owner_rights_are_those_that_the_block_gives(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "key") as temporary:
+        temporary.touch(0o400)
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o400
+
+
+def test_the_content_is_on_the_disk_before_it_gets_its_name(former: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def fsync(descriptor: int) -> None:
+        seen.append((os.fstat(descriptor).st_size, former.read_text()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with whole_file(former) as temporary:
+        temporary.write_text("new content")
+    assert seen == [(len("new content"), "former")]
+
+
+@pytest.mark.parametrize("failure", [ValueError("bad value"), InputError("bad input"), KeyboardInterrupt()])
+def test_a_writer_that_fails_or_is_interrupted_leaves_the_former_file(former: Path, failure: BaseException) -> None:
+    def write() -> None:
+        with whole_file(former) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(type(failure)) as raised:
+        write()
+    assert raised.value is failure
+    assert_untouched(former)
+
+
+def test_a_full_disk_is_an_input_error_that_says_so(former: Path) -> None:
+    def write() -> None:
+        with whole_file(former) as temporary:
+            temporary.symlink_to("/dev/full")  # every write to it fails as on a full disk
+            temporary.write_text("new")
+
+    message = f"{former}: cannot be written (No space left on device); free some space, or choose another disk"
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        write()
+    assert_untouched(former)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+def test_a_place_that_may_not_be_written_is_an_input_error_that_says_so(former: Path, number: int) -> None:
+    with pytest.raises(InputError, match="choose a folder that you may write to") as raised, whole_file(former) as file:
+        raise OSError(number, os.strerror(number), str(file))
+    assert f"{former}: cannot be written ({os.strerror(number)});" in str(raised.value)
+    assert_untouched(former)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_nothing_is_written_to_a_read_only_folder(former: Path) -> None:
+    former.parent.chmod(0o500)
+    try:
+        with pytest.raises(InputError, match="Permission denied"), whole_file(former) as temporary:
+            temporary.write_text("new")
+        assert_untouched(former)
+    finally:
+        former.parent.chmod(0o700)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(former: Path) -> None:
+    expected = pytest.raises(InputError, match=rf"File exists: {former}\); choose another path")
+    with expected, whole_file(former / "inside"):
+        pytest.fail("the block must not run")
+    assert_untouched(former)
+
+
+def test_a_rename_that_fails_leaves_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+    with pytest.raises(InputError, match=r"folder: cannot be written \(Is a directory\)"), whole_file(path) as file:
+        file.write_text("new")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_block_that_wrote_nothing_fails(former: Path) -> None:
+    with pytest.raises(InputError, match="No such file"), whole_file(former):
+        pass
+    assert_untouched(former)
+
+
+def test_two_writers_do_not_disturb_each_other_and_the_last_wins(former: Path) -> None:
+    with whole_file(former) as slow:
+        slow.write_text("slow, ")
+        with whole_file(former) as fast:
+            fast.write_text("fast")
+        assert former.read_text() == "fast"
+        with slow.open("a") as file:
+            file.write("but whole")
+    assert former.read_text() == "slow, but whole"
+    assert list(former.parent.iterdir()) == [former]
+
+
+def test_a_killed_process_leaves_the_former_file(former: Path) -> None:
+    code = f"""
+import os, signal
+from pathlib import Path
+from perception.files import whole_file
+with whole_file(Path({str(former)!r})) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    assert former.read_text() == "former"
+    assert [path.name[0] for path in former.parent.iterdir() if path != former] == ["."]

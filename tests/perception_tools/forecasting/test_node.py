@@ -1,0 +1,65 @@
+"""A forecasting node with the model of its plan; `perception node` as a process is tested with the command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from perception.encoders.vectornet.input import VectorizedInput
+from perception_nodes.forecasting.node import ForecastingNode
+from perception_nodes.operations.deployment import read_deployment
+from perception_tools.forecasting.node import configured_node
+from perception_tools.forecasting.streaming.drive import Drive, open_drive
+from perception_tools.forecasting.streaming.playback import ReplayClock, play_lockstep
+
+
+@pytest.fixture(autouse=True)
+def same_threads_after_the_test() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def plan_of(trained_run: Path, tmp_path: Path) -> Callable[[str], Any]:
+    """Reads a node's plan from a deployment's file."""
+
+    def read(options: str) -> Any:
+        config = tmp_path / "deployment.yaml"
+        config.write_text(f"nodes: {{ego: {{checkpoint: {trained_run}, {options}}}}}")
+        return read_deployment(config).nodes_of("forecast")["ego"]
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def drive(sensor_log: Path) -> Drive:
+    return open_drive(sensor_log)
+
+
+def test_a_configured_node_forecasts_with_its_plans_precision_and_threads(
+    plan_of: Callable[[str], Any],
+    drive: Drive,
+    make_replay_node: Callable[[], tuple[ForecastingNode, ReplayClock]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(VectorizedInput, "warm_up_agents", lambda _self, _most: (1,))  # takes long, tested with nodes
+    plan = plan_of("precision: int8, threads: 2")
+    with ExitStack() as open_:
+        node = configured_node(plan, None, open_)  # pyright: ignore[reportArgumentType]  # no block elsewhere
+        assert torch.get_num_threads() == 2
+        node.set_map(drive.lanes)
+        node.activate()
+        results = play_lockstep(node, ReplayClock(), drive.frames[:8], lambda *_: None)
+    expected = play_lockstep(*make_replay_node(), drive.frames[:8], lambda *_: None)
+    for result, as_trained in zip(results, expected, strict=True):
+        assert result.valid
+        assert result.model_id.startswith("forecast/vectornet-llama@")
+        assert result.model_id.endswith(":int8")
+        np.testing.assert_allclose(result.trajectories, as_trained.trajectories, atol=0.5)

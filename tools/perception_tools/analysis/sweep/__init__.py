@@ -1,0 +1,1 @@
+"""One recipe trained over the values of its fields and several seeds: plan, processes, statistics, page."""

@@ -1,0 +1,51 @@
+"""Which extra of this package brings which third-party module, and the message where one is not installed."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from perception.errors import InputError
+
+MODULES_OF = {
+    "train": ("lightning", "tensorboard", "timm", "numcodecs", "pyarrow", "zarr"),
+    "report": ("jinja2", "markupsafe", "matplotlib", "scipy"),
+    "nodes": (
+        "cryptography",
+        "mcap",
+        "prometheus_client",
+        "rosbags",
+        "supervisor",
+        "xxhash",
+        "yaml",
+        "zenoh",
+        "zstandard",
+    ),
+    "oip": ("google.protobuf", "grpc", "grpc_health", "open_inference"),
+    "lidar": ("open3d", "trimesh"),
+    "text": ("transformers",),
+    "rerun": ("rerun",),
+    "foxglove": ("foxglove",),
+    "ray": ("ray",),
+}
+"""Extra → the modules that it brings, under the names by which they are imported."""
+
+
+def missing_extra(error: ModuleNotFoundError) -> InputError | None:
+    """Returns the user's error for a failed import of an extra's module; None for any other module."""
+    missing = f"{error.name}."
+    for extra, modules in MODULES_OF.items():
+        for module in modules:
+            if missing.startswith(f"{module}.") or module.startswith(missing):  # google.protobuf fails as google
+                return InputError(f"{module} is not installed; pip install 'frozen-perception[{extra}]'")
+    return None
+
+
+def require(module: str) -> None:
+    """Checks early that a module of an extra is there, without importing it.
+
+    Raises:
+        InputError: It is not installed. The message names the extra.
+    """
+    if find_spec(module) is None:
+        missing = ModuleNotFoundError(f"No module named {module!r}", name=module)
+        raise missing_extra(missing) or missing

@@ -1,0 +1,74 @@
+"""`perception prepare scannet` and `sqa3d`: scanned rooms, and questions about them, as a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from perception_tools.progress import watch_preparation
+
+Raw = Annotated[Positional[Path], arg(metavar="RAW")]
+Store = Annotated[Positional[Path], arg(metavar="STORE")]
+
+
+def prepare_scannet(raw: Raw, out: Store, processes: int | None = None) -> None:
+    """Writes scanned rooms to a sharded Zarr store; the same command continues an interrupted run.
+
+    Args:
+        raw: Folder of ScanNet's own files, of the arrays of VoteNet, mmdetection3d, ScanQA or SQA3D, or of made rooms.
+        out: The store's folder.
+        processes: How many processes to use; all cores unless given.
+    """
+    from perception_datasets.scannet.folder import open_scans
+    from perception_datasets.stores.scenes import prepare_scans
+
+    scans = open_scans(raw)
+    count = len(scans.names())
+    failures = watch_preparation(prepare_scans(scans, out, processes=processes), "scans", count, "scan")
+    print(f"{count - len(failures)} scenes in {out}")
+    if failures:
+        print(failures.report(of=count, noun="scans"))
+
+
+def prepare_sqa3d(questions: Annotated[Positional[tuple[Path, ...]], arg(metavar="QUESTIONS...")], out: Store) -> None:
+    """Joins the questions of SQA3D to the scenes of a store: places become viewpoints in the frame of the scene.
+
+    Args:
+        questions: Folders with files of SQA3D's release, or of made rooms; every split that is there is joined.
+        out: The store that `perception prepare scannet` wrote.
+    """
+    from perception.errors import InputError
+    from perception_datasets.sqa3d.questions import SPLITS, question_files, read_questions
+    from perception_datasets.sqa3d.scenes import join_questions
+    from perception_datasets.stores.questions import write_questions
+    from perception_datasets.stores.scenes import open_scene_store
+
+    scans = open_scene_store(out)
+    asked = {split: [question_files(q, split) for q in questions if _has_split(q, split)] for split in SPLITS}
+    if not any(asked.values()):
+        raise InputError(
+            f"{', '.join(map(str, questions))}: expected SQA3D's question files, found none; check the path"
+        )
+    joined = {
+        split: join_questions([q for pair in files for q in read_questions(*pair)], scans)
+        for split, files in asked.items()
+        if files
+    }
+    if not any(split.questions for split in joined.values()):
+        missing = next(iter(joined.values())).report()
+        raise InputError(
+            f"{out}: expected the scenes that are asked about, found none of them; prepare them ({missing})"
+        )
+    for name, split in joined.items():
+        write_questions(out, scans.source, name, split.questions)
+        scenes = len({question.scene_id for question in split.questions})
+        print(f"{name}: {len(split.questions)} questions about {scenes} scenes in {out}")
+        if split.report():
+            print(split.report())
+
+
+def _has_split(folder: Path, split: str) -> bool:
+    """Whether a folder has any file of a split of SQA3D; half of them are an error to name, not a split to skip."""
+    return any(folder.rglob(f"v1_balanced_*_{split}_scannetv2.json"))

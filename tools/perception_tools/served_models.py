@@ -1,0 +1,77 @@
+"""A trained model as a node runs it: with its block folded, or with one that a service answers for."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import nn
+
+from perception.kernels.linear import for_inference
+from perception.kernels.precision import Precision
+from perception_nodes.operations.computing import compute_with
+from perception_tools.model_files import model_id
+from perception_tools.tasks import TrainedModel
+
+if TYPE_CHECKING:
+    import zenoh
+
+
+class ServedPlan(Protocol):
+    """What a node's plan says about its model."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """A run's folder or a model file."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of the block's weights, in the node's own process."""
+        ...
+
+    @property
+    def block(self) -> str | None:
+        """Name of the pipeline to ask the service for; None for the node's own block."""
+        ...
+
+    @property
+    def timeout_ms(self) -> float:
+        """Deadline of a request to the service."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that torch computes with."""
+        ...
+
+
+def served_model(trained: TrainedModel, plan: ServedPlan) -> tuple[Any, str]:
+    """The model for a node, and its id; the trained block leaves memory with `trained` where a folded one is used.
+
+    Raises:
+        InputError: The precision asks for a block that the model does not have.
+    """
+    compute_with(plan.threads)
+    if plan.block is None:
+        model, form = trained.model.folded(plan.precision), plan.precision
+    else:
+        assert isinstance(trained.model, nn.Module)
+        model, form = for_inference(trained.model), f"service/{plan.block}"
+    return model, model_id(trained.name, plan.checkpoint, form)
+
+
+def use_remote_block(model: nn.Module, plan: ServedPlan, session: zenoh.Session, open_: ExitStack) -> None:
+    """Puts the block that the plan names at a service into a model, if it names one.
+
+    To be called once the node is configured: warming up must not wait for the service.
+    """
+    from perception_nodes.block.client import RemoteBlock
+    from perception_nodes.block.over_zenoh import ZenohBlocks
+
+    if plan.block is None:
+        return
+    blocks = ZenohBlocks(session)
+    open_.callback(blocks.close)
+    model.block = RemoteBlock(blocks, plan.block, plan.timeout_ms / 1e3)
