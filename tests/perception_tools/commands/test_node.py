@@ -67,7 +67,7 @@ def test_a_node_of_a_deployment_starts_is_asked_how_it_is_and_stops(trained_run:
                 assert response.read() == b"ok\n"
             with pytest.raises(urllib.error.HTTPError, match="503") as unready:
                 urllib.request.urlopen(f"{address}/readyz", timeout=5)
-            assert unready.value.read() == b"no frame yet\n"
+            assert unready.value.read() == b"no objects yet\n"
             unready.value.close()
             process.send_signal(signal.SIGTERM)
             assert process.wait(5) == 0
@@ -130,7 +130,7 @@ def test_a_node_with_a_certificate_forecasts_what_a_tracker_with_one_tracks(
 router: {{listen: {place}}}
 nodes: {{ego: {{checkpoint: {trained_run}}}}}
 security:
-  certificates: papers
+  certificates: tls
   others:
     tracker:
       publishes: [{OBJECTS}, {EGO}, {MAP}]
@@ -143,7 +143,7 @@ security:
         running(*perception, "serve", "router", "--config", str(config)),
         running(*perception, "node", "forecast", "--config", str(config), "--name", "ego"),
     ):
-        tracker = _papers(read_deployment(config), "tracker")
+        tracker = _identity(read_deployment(config), "tracker")
         with open_secure_session(place, tracker) as session, RosNode(session, RmwZenoh(node="tracker")) as ros:
             ros.subscribe(topic_of(FORECASTS, PREDICTED_OBJECTS), lambda received: heard.put(received.cdr))
             ros.publisher(topic_of(MAP, POLYLINE_MAP, LATCHED)).put(
@@ -185,7 +185,7 @@ def test_a_scene_question_node_answers_over_tls_and_with_the_shared_block_what_t
 router: {{listen: {place}}}
 service: {{folder: folded/float32}}
 scene_qa: {{answerer: {{checkpoint: {trained_answerer}, scan: room.ply, metrics: 0, block: scene-qa-rooms-llama}}}}
-security: {{certificates: papers, others: {{asker: {{asks: [/scene_qa/ask]}}, nosy: {{subscribes: [/scene_qa/ask]}}}}}}
+security: {{certificates: tls, others: {{asker: {{asks: [/scene_qa/ask]}}, nosy: {{subscribes: [/scene_qa/ask]}}}}}}
 """)
     assert main(["certificates", str(config)]) == 0
     plan = read_deployment(config)
@@ -195,8 +195,8 @@ security: {{certificates: papers, others: {{asker: {{asks: [/scene_qa/ask]}}, no
         running(*router),
         running(*block),
         running(*node) as ready,
-        open_secure_session(place, _papers(plan, "asker")) as asker,
-        open_secure_session(place, _papers(plan, "nosy")) as nosy,
+        open_secure_session(place, _identity(plan, "asker")) as asker,
+        open_secure_session(place, _identity(plan, "nosy")) as nosy,
     ):
         with urllib.request.urlopen(f"http://127.0.0.1:{ready['metrics']}/readyz", timeout=10) as response:
             assert response.read() == b"ok\n"
@@ -223,7 +223,7 @@ def _scene_question(text: str, situation: str) -> Any:
     return make(SCENE_QUESTION, header=header(0, "map"), **said, deadline=none, viewpoint=[])
 
 
-def _papers(plan: Deployment, name: str) -> Identity:
+def _identity(plan: Deployment, name: str) -> Identity:
     identity = plan.identity_of(name)
     assert identity is not None
     return identity

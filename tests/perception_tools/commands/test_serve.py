@@ -159,13 +159,13 @@ def test_over_tls_a_block_answers_its_node_through_a_router_that_knows_the_deplo
         place = f"tls/127.0.0.1:{free.getsockname()[1]}"
     file = tmp_path / "deployment.yaml"
     file.write_text(
-        f"router: {{listen: {place}}}\nservice: {{folder: {folder}}}\nsecurity: {{certificates: papers}}\n"
+        f"router: {{listen: {place}}}\nservice: {{folder: {folder}}}\nsecurity: {{certificates: tls}}\n"
         "nodes: {ego: {kind: forecast, checkpoint: run, block: forecast}}"
     )
     assert main(["certificates", str(file)]) == 0
-    plan, papers = read_deployment(file), tmp_path / "papers"
+    plan, tls = read_deployment(file), tmp_path / "tls"
     router = [sys.executable, "-m", "perception_tools.main", "serve", "router", "--config", str(file)]
-    identity = ["--ca", papers / "ca.pem", "--certificate", papers / "block0.pem", "--key", papers / "block0.key"]
+    identity = ["--ca", tls / "ca.pem", "--certificate", tls / "block0.pem", "--key", tls / "block0.key"]
     with subprocess.Popen(router, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
