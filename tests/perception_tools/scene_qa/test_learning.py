@@ -83,7 +83,7 @@ def test_given_word_vectors_are_not_trained(tiny_answerer: SceneQaRecipe, words:
 def test_block_and_detector_may_learn_at_their_own_rates(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
     block = replace(tiny_answerer.block, learning_rate_multiplier=0.1)
     own = replace(tiny_answerer.optimizer, group_rates={"detector": 2.0})
-    task = SceneQaTask(replace(tiny_answerer, block=block, optimizer=own), words, SIZES)
+    task = make_task(replace(tiny_answerer, block=block, optimizer=own), words)
     groups = parameter_groups(task.model, task.parameter_groups(), task.recipe)
     rates = {id(p): group["lr"] for group in groups for p in group["params"]}
     assert task.model.block is not None
@@ -95,7 +95,7 @@ def test_block_and_detector_may_learn_at_their_own_rates(tiny_answerer: SceneQaR
 
 
 def test_a_blind_model_has_neither_group(tiny_answerer: SceneQaRecipe, words: KnownWords) -> None:
-    assert SceneQaTask(replace(tiny_answerer, blind=True), words, SIZES).parameter_groups() == {}
+    assert make_task(replace(tiny_answerer, blind=True), words).parameter_groups() == {}
 
 
 def test_it_learns_a_few_questions_by_heart(

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -292,10 +293,10 @@ def transformers_layer(block: LlamaBlock) -> Callable[[Tensor], Tensor]:
 
 def _vit(adapter: FrozenBlockAdapter | None) -> Callable[[Tensor, Tensor], list[Tensor]]:
     """A training step; the loss is what it gives."""
-    import timm  # pyright: ignore[reportMissingImports]
+    import timm
 
     torch.manual_seed(0)
-    model = timm.create_model("vit_small_patch16_224")
+    model: Any = timm.create_model("vit_small_patch16_224")
     modules = nn.ModuleList([model] if adapter is None else [model, adapter])
     optimizer = torch.optim.AdamW([p for p in modules.parameters() if p.requires_grad], 1e-4)
 

@@ -7,13 +7,12 @@ import pytest
 
 from perception.errors import InputError
 from perception_datasets.argoverse.argoverse2_sensor import read_log
-from perception_nodes.forecasting.detections import DETECTIONS
 from perception_nodes.forecasting.messages import odometry_of, tracked_objects_of
 from perception_nodes.forecasting.node import ForecastingNode
 from perception_nodes.recordings.recording import Recorder
 from perception_nodes.ros.cdr import write_tracked_objects
 from perception_nodes.ros.map_message import map_message
-from perception_nodes.ros.messages import ODOMETRY, POLYLINE_MAP, header, make, serialize, topic_of
+from perception_nodes.ros.messages import DETECTIONS, ODOMETRY, POLYLINE_MAP, header, make, serialize, topic_of
 from perception_tools.forecasting.streaming.drive import Drive, frames_of_log, open_drive
 from perception_tools.forecasting.streaming.drive_recording import EGO, INPUT, MAP, recording
 from perception_tools.forecasting.streaming.playback import ReplayClock, play_lockstep
