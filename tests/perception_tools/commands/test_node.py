@@ -18,20 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from perception_nodes.operations.deployment import (
-    EGO,
-    FORECASTS,
-    MAP,
-    OBJECTS,
-    Deployment,
-    read_deployment,
-)
-from perception_nodes.operations.identity import Identity
-from perception_nodes.ros.autoware import ODOMETRY, odometry_of, tracked_objects_of
+from perception_nodes.forecasting.messages import odometry_of, tracked_objects_of
+from perception_nodes.forecasting.plan import FORECASTS, MAP, OBJECTS
+from perception_nodes.operations.deployment import Deployment, read_deployment
 from perception_nodes.ros.cdr import read_predicted_objects, write_tracked_objects
 from perception_nodes.ros.map_message import map_message
 from perception_nodes.ros.messages import (
     ASK_SCENE,
+    ODOMETRY,
     POLYLINE_MAP,
     PREDICTED_OBJECTS,
     SCENE_ANSWER,
@@ -44,8 +38,10 @@ from perception_nodes.ros.messages import (
     service_of,
     topic_of,
 )
+from perception_nodes.ros.odometry import ODOMETRY_TOPIC as EGO
 from perception_nodes.ros.topics import RosNode, open_secure_session
 from perception_nodes.ros.wire import LATCHED, RmwZenoh
+from perception_nodes.security.identity import Identity
 from perception_tools.commands.up import commands
 from perception_tools.forecasting.streaming.drive import open_drive
 from perception_tools.main import main
@@ -54,7 +50,7 @@ from perception_tools.main import main
 def test_a_node_of_a_deployment_starts_is_asked_how_it_is_and_stops(trained_run: Path, tmp_path: Path) -> None:
     place = free_place("tcp")
     config = tmp_path / "deployment.yaml"
-    ego = f"{{checkpoint: {trained_run}, precision: int8_dynamic, metrics: 0}}"
+    ego = f"{{kind: forecast, checkpoint: {trained_run}, precision: int8_dynamic, metrics: 0}}"
     config.write_text(f"router: {{listen: {place}}}\nnodes:\n  ego: {ego}\n")
     command = [sys.executable, "-m", "perception_tools.main", "node", "forecast", "--config", str(config)]
     with subprocess.Popen([*command, "--name", "ego"], stdout=subprocess.PIPE, text=True) as process:
@@ -106,7 +102,7 @@ def test_without_its_extra_foxglove_is_refused(
 
 def test_a_node_that_the_file_does_not_know_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "deployment.yaml"
-    config.write_text("nodes: {ego: {checkpoint: run}}")
+    config.write_text("nodes: {ego: {kind: forecast, checkpoint: run}}")
     assert main(["node", "forecast", "--config", str(config)]) == 2
     assert "expected the node 'forecast', found ego" in capsys.readouterr().err
     assert main(["node", "scene-qa", "--config", str(config)]) == 2
@@ -128,7 +124,7 @@ def test_a_node_with_a_certificate_forecasts_what_a_tracker_with_one_tracks(
     config = tmp_path / "deployment.yaml"
     config.write_text(f"""
 router: {{listen: {place}}}
-nodes: {{ego: {{checkpoint: {trained_run}}}}}
+nodes: {{ego: {{kind: forecast, checkpoint: {trained_run}}}}}
 security:
   certificates: tls
   others:
@@ -184,7 +180,9 @@ def test_a_scene_question_node_answers_over_tls_and_with_the_shared_block_what_t
     config.write_text(f"""
 router: {{listen: {place}}}
 service: {{folder: folded/float32}}
-scene_qa: {{answerer: {{checkpoint: {trained_answerer}, scan: room.ply, metrics: 0, block: scene-qa-rooms-llama}}}}
+nodes:
+  answerer:
+    {{kind: scene-qa, checkpoint: {trained_answerer}, scan: room.ply, metrics: 0, block: scene-qa-rooms-llama}}
 security: {{certificates: tls, others: {{asker: {{asks: [/scene_qa/ask]}}, nosy: {{subscribes: [/scene_qa/ask]}}}}}}
 """)
     assert main(["certificates", str(config)]) == 0
