@@ -21,6 +21,16 @@ if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest inst
     from perception_tools.scene_qa.run import SceneQaRun
 
 
+@pytest.fixture(autouse=True)
+def same_threads_after_the_test() -> Iterator[None]:
+    """Commands set torch's threads; they are not to be those of the next test."""
+    import torch
+
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def write_data(
     write_argoverse1: Callable[..., Path],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,13 +23,6 @@ from perception_nodes.ros.topics import open_session
 from perception_tools.forecasting.evaluate import asked_agents
 from perception_tools.forecasting.model import TrainedForecaster, load_model
 from perception_tools.served_models import served_model, use_remote_block
-
-
-@pytest.fixture(autouse=True)
-def same_threads_after_the_test() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

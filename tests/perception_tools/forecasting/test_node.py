@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,6 @@ from perception_nodes.operations.deployment import read_deployment
 from perception_tools.forecasting.node import configured_node
 from perception_tools.forecasting.streaming.drive import Drive, open_drive
 from perception_tools.forecasting.streaming.playback import ReplayClock, play_lockstep
-
-
-@pytest.fixture(autouse=True)
-def same_threads_after_the_test() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

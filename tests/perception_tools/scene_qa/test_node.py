@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +28,6 @@ from perception_tools.scene_qa.model import (
 )
 from perception_tools.scene_qa.node import configured_node
 from perception_tools.scene_qa.recipes import SceneQaRecipe
-
-
-@pytest.fixture(autouse=True)
-def same_threads_after_the_test() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

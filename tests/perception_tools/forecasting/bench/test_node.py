@@ -1,13 +1,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from perception.encoders.vectornet.input import VectorizedInput
+from perception_tools.forecasting.bench import node
+from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.main import main
+from perception_tools.training.recipes import BlockRecipe
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tiny_recipe: ForecastRecipe) -> None:
+    """Untrained models as small as trained ones here, and nodes that warm up for one size."""
+    monkeypatch.setattr(node, "_recipe", lambda source: replace(tiny_recipe, block=BlockRecipe(source=source)))
+    monkeypatch.setattr(VectorizedInput, "warm_up_agents", lambda _self, _most: (1,))
+
+
+@pytest.mark.usefixtures("small")
 def test_the_report_holds_every_number_and_judges_them(
     trained_run: Path, sensor_log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -87,7 +87,7 @@ def test_cost_names_parameters_time_and_block(make_evaluation):
     assert table.rows[0][1][-1].note == "abc123"
 
 
-def test_frames_are_compared_only_where_trained_models_differ_in_frame(make_evaluation):
+def test_views_are_compared_only_where_trained_models_differ_in_view(make_evaluation):
     agent, scene = make_evaluation("a", view="agent"), make_evaluation("b", view="scene")
     untrained = make_evaluation("constant velocity", view="scene", parameters=(0, 0))
     assert view_table([agent, untrained]) is None

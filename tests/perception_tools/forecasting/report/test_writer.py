@@ -139,9 +139,9 @@ def test_block_seeds_and_parameters_are_named(page):
     assert '"learning_rate": 0.0005' in page.text
 
 
-def test_frames_are_compared_where_they_differ(page, make_evaluation, tmp_path):
-    assert "frames" in page.tables
-    assert "frames" not in written(tmp_path, [make_evaluation(examples=[])]).tables
+def test_views_are_compared_where_they_differ(page, make_evaluation, tmp_path):
+    assert "views" in page.tables
+    assert "views" not in written(tmp_path, [make_evaluation(examples=[])]).tables
 
 
 def test_notes_on_failures_are_shown_as_text(make_evaluation, tmp_path):

@@ -2,17 +2,9 @@ import json
 
 import numpy as np
 import pytest
-import torch
 
 from perception_tools.main import main
 from perception_tools.scene_qa.bench.cloud import make_room
-
-
-@pytest.fixture(autouse=True)
-def same_threads_after_the_test():
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_all_ways_are_timed_in_one_run_and_give_the_same(capsys: pytest.CaptureFixture[str]) -> None:

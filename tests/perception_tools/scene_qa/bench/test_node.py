@@ -1,19 +1,11 @@
 import json
 
 import pytest
-import torch
 
 from perception.errors import InputError
 from perception_tools.scene_qa.bench.node import bench_scene_qa, make_answerer, time_node
 
 SMALL = {"source": "random:32x48x4?seed=0", "points": 3000, "dim": 16, "proposals": 4, "questions": 4, "versions": 2}
-
-
-@pytest.fixture(autouse=True)
-def _threads_stay_as_they_were():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def test_only_the_first_question_about_a_scene_pays_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
