@@ -62,7 +62,7 @@ def test_help_without_a_run_names_the_tasks_and_with_one_shows_its_options(
     assert main(["evaluate", "--help"]) == 0
     shown = capsys.readouterr().out
     for task in all_tasks():
-        assert f"  {task.name:<12} {', '.join(task.monitored)}" in shown
+        assert f"  {task.name:<12} {task.title}: {', '.join(task.monitored)}" in shown
     with pytest.raises(SystemExit) as stop:
         main(["evaluate", str(trained_answerer), "--help"])
     assert stop.value.code == 0
