@@ -17,7 +17,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 PAGE = CHECKOUT / ".github" / "CONTRIBUTING.md"
 SOURCES = ("perception", "datasets", "nodes", "tools")
 FILE = re.compile(r"^`(?P<path>[\w/]+\.py)`\n+```python\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
-LINE = re.compile(r"^`(?P<path>[\w/]+\.py)`, in `TASKS`:\n+```python\n(?P<line>[^\n]*)\n```$", re.MULTILINE)
+LINE = re.compile(r"^`(?P<path>[\w/]+\.py)`, in `TASKS`:\n+```text\n(?P<line>[^\n]*)\n```$", re.MULTILINE)
 
 TRY = """
 import json, subprocess, sys

@@ -126,11 +126,10 @@ def _show_help(words: list[str], commands: Mapping[str, Command]) -> int:
     out = sys.stdout if wants_help or (own and words[1:2] in (["-h"], ["--help"])) else sys.stderr
     if out is sys.stderr:
         given = [word for word in words[:2] if not word.startswith("-")] or words[:1]
-        meant = get_close_matches(" ".join(given), commands, 1, 0.7) or get_close_matches(given[0], commands, 1, 0.7)
-        if meant and not own:
-            print(f"perception: no command {' '.join(given)!r}; did you mean perception {meant[0]}?", file=out)
-            return 2
-        print(f"perception: no command {' '.join(given)!r}; the commands are:", file=out)
+        known = own or commands
+        meant = get_close_matches(" ".join(given), known, 1, 0.7) or get_close_matches(given[0], known, 1, 0.7)
+        hint = f"did you mean perception {meant[0]}? The" if meant else "the"
+        print(f"perception: no command {' '.join(given)!r}; {hint} commands are:", file=out)
     else:
         print("usage: perception COMMAND [OPTIONS]\n\nEncoders that share one frozen language block.", file=out)
     for group, heading in GROUPS.items():

@@ -61,7 +61,7 @@ def test_help_lists_every_recipe_under_its_task(words: list[str], capsys: pytest
     assert main(["train", *words]) == 0
     shown = capsys.readouterr().out
     for task in all_tasks():
-        part = shown.split(f"\n{task.name}:\n")[1].split("\n\n")[0].splitlines()
+        part = shown.split(f"\n{task.title[0].upper()}{task.title[1:]}:\n")[1].split("\n\n")[0].splitlines()
         assert part == [f"  {name:<28} {task.descriptions[name]}" for name in task.recipes]
 
 
@@ -90,7 +90,7 @@ def test_a_recipes_help_says_what_it_is_and_shows_its_numbers(capsys: pytest.Cap
         main(["train", "scene-qa/rooms-mlp", "--help"])
     assert stop.value.code == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "Questions about made rooms, small, control: GELU and LayerNorm in place of the block." in shown
+    assert "questions about made rooms, small, control: GELU and LayerNorm in place of the block" in shown
     assert "--pooled-dim INT" in shown
     assert "(default: 128)" in shown
 
@@ -105,7 +105,7 @@ def test_an_encoder_of_ones_own_is_trained_evaluated_and_replayed_from_the_comma
     del sys.modules["track_encoders"]  # the others are processes of their own
     assert main(f"evaluate run --data {data} --limit 2 --out evaluated".split()) == 0
     metrics = json.loads(Path("evaluated/metrics.json").read_text())
-    assert (metrics["name"], metrics["scenarios"]) == ("vectornet-llama", 2)
+    assert (metrics["name"], metrics["scenarios"]) == (f"vectornet-llama ({own_encoder})", 2)
     capsys.readouterr()
     assert main(f"replay {sensor_log} --checkpoint run --lockstep".split()) == 0
     summary = json.loads(capsys.readouterr().out)

@@ -78,7 +78,7 @@ def test_nested_values_of_the_named_recipe_stay(tmp_path: Path) -> None:
         ("recipe: 3\npasses: 1", 1, "recipe: expected a text, found '3'"),
         ("passes: 3", 1, "the file: expected the key recipe; add it"),
         ("recipe: forecast/vectornet\npasses: 2.5", 2, "passes: expected a whole number, found '2.5'"),
-        ("recipe: forecast/vectornet\nframe: sceen", 2, "frame: expected one of agent, scene, pairwise; found 'sceen'"),
+        ("recipe: forecast/vectornet\nview: sceen", 2, "view: expected one of agent, scene, pairwise; found 'sceen'"),
         ("recipe: forecast/vectornet\nlearning_rate: fast", 2, "learning_rate: expected a number, found 'fast'"),
         ("recipe: forecast/vectornet\nblock: llama", 2, "block: expected keys and values, found 'llama'"),
         ("recipe: a\nrecipe: b", 2, "the key recipe is there twice"),
