@@ -153,7 +153,7 @@ def test_the_supervisor_stops_by_force_before_the_five_seconds_are_over(tmp_path
 
 def test_every_kind_of_node_has_its_process(tmp_path: Path) -> None:
     file = tmp_path / "deployment.yaml"
-    file.write_text("nodes: {ego: {checkpoint: run}}\nscene_qa: {hal: {checkpoint: run}}")
+    file.write_text("nodes: {ego: {kind: forecast, checkpoint: run}, hal: {kind: scene-qa, checkpoint: run}}")
     started = commands(read_deployment(file), file)
     kinds = {words[4] for name, words in started.items() if name.startswith("node_")}
     assert kinds == {task.node_kind for task in all_tasks() if task.node_kind}
