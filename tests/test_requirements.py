@@ -31,7 +31,7 @@ def declared(extras: Iterable[str]) -> Iterator[Requirement]:
 def locked(file: str) -> list[tuple[str, str, Marker | None, int]]:
     """Name, version, marker and number of hashes of each requirement in a file."""
     found = []
-    for entry in re.split(r"\n(?=[a-z0-9])", (CHECKOUT / "requirements" / file).read_text())[1:]:
+    for entry in re.split(r"\n(?=[a-z0-9])", (CHECKOUT / ".ci" / "requirements" / file).read_text())[1:]:
         requirement = Requirement(entry.split(" \\")[0])
         (version,) = requirement.specifier
         assert version.operator == "=="
