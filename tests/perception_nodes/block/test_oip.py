@@ -185,9 +185,10 @@ def test_one_port_has_one_server_and_it_is_on_loopback(server: OipBlockServer, f
     OipBlockServer(BlockHost({"forecast": folded}), address="0.0.0.0", allow_unencrypted=True).close()
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [300, pytest.param(50_000, marks=pytest.mark.slow)])
 def test_mutated_messages_neither_crash_nor_hang_nor_grow_it(channel: grpc.Channel, count: int) -> None:
-    sound = make_request(tensors_of(make_tokens(), ASKED)).SerializeToString()
+    one_token = Tokens(make_tokens().values[:1, :1], make_tokens().valid[:1, :1])  # little but framing to be mutated
+    sound = make_request(tensors_of(one_token, Readout(torch.tensor([[0]])))).SerializeToString()
     infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
     generator = torch.Generator().manual_seed(0)
     codes: dict[grpc.StatusCode, int] = {}
@@ -219,7 +220,7 @@ def test_mutated_messages_neither_crash_nor_hang_nor_grow_it(channel: grpc.Chann
     assert grpc.StatusCode.UNAVAILABLE not in codes
     send([sound])
     assert codes[grpc.StatusCode.OK] >= 1
-    assert codes[grpc.StatusCode.INVALID_ARGUMENT] > count // 20
+    assert codes[grpc.StatusCode.INVALID_ARGUMENT] > count // 2
 
 
 def resident() -> int:
