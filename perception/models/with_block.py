@@ -49,7 +49,7 @@ def fold_block(model: Model, precision: Precision) -> Model:
 
     Args:
         model: Its `block` is an adapter, or None.
-        precision: Of the block's weights; all but `float32` change the answers a little.
+        precision: Data type of the block's weights; all but `float32` change the answers a little.
 
     Raises:
         InputError: A narrower precision is asked for where there is not one language block.

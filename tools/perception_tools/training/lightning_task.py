@@ -70,7 +70,7 @@ class LearningTask(pl.LightningModule, Generic[Recipe, Model]):
         """Factor by which the mean over processes (DDP's gradient) becomes the mean weighted by `weight`.
 
         Args:
-            weight: Of this process's part of the step.
+            weight: Weight of this process's part of the batch.
         """
         if self.trainer.world_size == 1:
             return 1.0
@@ -81,7 +81,7 @@ class LearningTask(pl.LightningModule, Generic[Recipe, Model]):
         """Logs numbers of a training step as the mean over all processes and all parts of the step.
 
         Args:
-            numbers: Of this process and part, by name; all processes log the same names.
+            numbers: Values by name, over this process's part of the batch; all processes log the same names.
             share: From `share`, for a weighted mean.
         """
         if self.trainer.world_size > 1:

@@ -42,7 +42,7 @@ class BatchMixup:
             records: Images [channels, height, width], or clips [channels, time, height, width], whose images are cut
                 alike; Mixup without CutMix takes any other tensors too.
             labels: Class of each.
-            seed: Of the draw.
+            seed: Random seed for the mixing ratios and boxes.
 
         Raises:
             InputError: The batch cannot be divided into pairs.

@@ -29,7 +29,8 @@ class BlockRecipe:
         post_norm: After the block: RMSNorm with unit weights as in the paper's released code, the language model's own
             final norm, or none.
         bias: Whether the two projections have biases; the released code has none.
-        init: Of the projections: truncated normal with std 0.02 (image code), or PyTorch's default (video, points).
+        init: Initialisation of the projections: truncated normal with std 0.02 (image code), or PyTorch's default
+            (video, points).
         matched: Whether the block's input starts as large as what the block adds to it; the released code does not do
             that. Without it VectorNet learns far more slowly through SmolLM2's block.
         residual: Whether the tokens are added to what comes out of the block, which then starts from nothing.
@@ -145,11 +146,11 @@ class LearningRecipe:
         weight_decay: For matrices; none for biases, norms, position embeddings and class tokens.
         accumulate: Parts in which the records of a step are computed one after another, to save memory.
         gradient_clip: Largest norm of the gradient; 0 does not clip.
-        average_decay: Of the exponential moving average of the weights, which is what is validated and kept.
+        average_decay: Decay of the exponential moving average (EMA) of the weights; the EMA is validated and saved.
         validate_every: Training segments between validations; a segment is a pass over the data, or part of a long one.
         patience: Validations without improvement before training stops early, keeping the best; 0 never stops.
         precision: Lightning's name: `32-true`, `bf16-mixed`, `16-mixed`.
-        seed: Of initialisation, order, augmentation and dropout.
+        seed: Random seed for initialisation, shuffling, augmentation and dropout.
     """
 
     block: BlockRecipe = BlockRecipe()

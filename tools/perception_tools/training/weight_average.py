@@ -24,7 +24,7 @@ class WeightAverage(pl.Callback):
     random initial weights along.
 
     Args:
-        decay: Of the average, a step.
+        decay: Decay per optimiser step.
     """
 
     def __init__(self, decay: float) -> None:

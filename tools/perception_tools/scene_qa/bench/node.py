@@ -35,8 +35,8 @@ class Timing:
         threads: Number of torch's threads.
         block: `plain`, or `folded` for deployment.
         first_ms: Time of the first question about a scene, which encodes it: the median over versions of the scene.
-        p50_ms: Of the others.
-        p99_ms: Of the others.
+        p50_ms: Median time of the other questions.
+        p99_ms: 99th percentile of the same.
         cpu_ms: Processor time of one of the others, in the median, of all threads: other programs do not count.
         questions: How many others there were.
     """
