@@ -46,7 +46,7 @@ class Table:
 
 
 def write_page(path: Path, template: str, **content: object) -> None:
-    """Renders a template that extends `page.html` and puts the file in place once it is whole.
+    """Renders a template that extends `page.html` or `full_window.html` and puts the file in place once it is whole.
 
     Args:
         path: Its folder is made where it does not exist.
