@@ -8,6 +8,7 @@ import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
+import matplotlib.font_manager  # noqa: F401 - on a machine's first import it runs fc-list, which pdoc would forbid
 import pdoc
 import torch
 

@@ -1,10 +1,12 @@
-"""Files that are complete, or as they were before."""
+"""Files and folders: written completely or left as they were, read with clear errors, and held by one process."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,13 @@ _CURES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space, or choose another disk"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a folder that you may write to"),
 }
+_EXPECTED = (OSError, ValueError, TypeError, SyntaxError)
+"""What parsers raise on purpose, with a message made to be read; pyarrow's and json's errors are ValueErrors."""
+
+LOCK_FILE = ".lock"
+LOCK_WAIT_S = 10.0
+"""A process that was killed, and its children that hold its lock too, are gone sooner."""
+_POLL_S = 0.1
 
 
 @contextmanager
@@ -34,8 +43,9 @@ def whole_file(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            _flush_to_disk(temporary)
+            flush_to_disk(temporary)
             temporary.replace(path)
+            flush_to_disk(path.parent)
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -51,10 +61,94 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be written ({_reason(error, path)}); {cure}") from error
 
 
-def _flush_to_disk(path: Path) -> None:
-    """Without this, a power cut soon after the rename can leave an empty file under the new name."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+@contextmanager
+def reading(path: Path, cure: str, kind: type[InputError] = InputError) -> Iterator[None]:
+    """Turns whatever a parser raises on a missing, truncated or malformed file into an error that names the file.
+
+    Parsers of damaged files raise almost anything: a KeyError for a missing key or column, an AttributeError where a
+    list stands for a table, an OverflowError, a RecursionError, a MemoryError for a size that is made up. So all of
+    them count, and the block should do nothing but read and interpret the file. The error keeps its cause.
+
+    Args:
+        path: The file or folder to name.
+        cure: What to do about it.
+        kind: Class of the error; it is called with the message alone.
+
+    Raises:
+        InputError: The block raised an exception. One of class `kind` passes unchanged.
+    """
+    try:
+        yield
+    except kind:
+        raise
+    except InputError as error:
+        raise kind(str(error)) from error
+    except FileNotFoundError as error:
+        raise kind(f"{path}: no such file; {cure}") from error
+    except KeyError as error:
+        raise kind(f"{path}: it lacks {error}; {cure}") from error
+    except MemoryError as error:
+        raise kind(f"{path}: reading it needs more memory than there is; {cure}") from error
+    except Exception as error:
+        words = str(error).strip().partition("\n")[0][:300]
+        name = type(error).__name__
+        reason = words if words and isinstance(error, _EXPECTED) else f"{name}: {words}" if words else name
+        raise kind(f"{path}: it cannot be parsed ({reason}); {cure}") from error
+
+
+@contextmanager
+def alone_in(folder: Path, doing: str) -> Iterator[int]:
+    """Holds a folder for one writer; yields the file descriptor that holds it.
+
+    The lock goes with the process, however that ends. A child process that keeps the descriptor open holds the folder
+    too, so that nobody goes on with work that is not at an end.
+
+    Args:
+        folder: Folder, which is made where it does not exist.
+        doing: What the holder does, for the message that another process gets: "a training run".
+
+    Raises:
+        InputError: Another process holds the folder, or it cannot be written to.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK_FILE).open("a+")
+    with file:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not _locked(file.fileno(), folder):
+            if time.monotonic() > deadline:
+                file.seek(0)
+                holder = file.read(200).strip() or "another process"
+                raise InputError(
+                    f"{folder}: expected no other writer, found {holder} at work there; wait until it has ended, or "
+                    "choose another folder"
+                )
+            time.sleep(_POLL_S)
+        file.truncate(0)
+        file.write(f"{doing} (process {os.getpid()})")
+        file.flush()
+        yield file.fileno()
+
+
+def _locked(descriptor: int, folder: Path) -> bool:
+    with writing(folder):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def flush_to_disk(path: Path) -> None:
+    """Flushes a file, or the names in a folder.
+
+    Without this, a power cut soon after a rename can leave an empty file under the new name, or undo the rename.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _reason(error: OSError, path: Path) -> str:

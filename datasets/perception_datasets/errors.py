@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from perception import files
 from perception.errors import InputError
 
 
@@ -22,23 +22,9 @@ def bad_file(path: Path, reason: str, cure: str) -> RecordError:
     return RecordError(f"{path}: {reason}; {cure}")
 
 
-@contextmanager
-def reading(path: Path, cure: str) -> Iterator[None]:
-    """Turns what parsers raise on a missing, truncated or malformed file into a RecordError that names the file.
-
-    This includes KeyError: in a JSON or table reader it means that the file lacks a required key or column.
-    """
-    try:
-        yield
-    except RecordError:
-        raise
-    except FileNotFoundError as error:
-        raise bad_file(path, "no such file", cure) from error
-    except KeyError as error:
-        raise bad_file(path, f"it lacks {error}", cure) from error
-    except (OSError, ValueError, TypeError, SyntaxError) as error:  # pyarrow's and json's errors are ValueErrors
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
-        raise bad_file(path, f"it cannot be parsed ({first_line})", cure) from error
+def reading(path: Path, cure: str) -> AbstractContextManager[None]:
+    """Turns whatever a parser raises on a bad file into a RecordError that names it (`perception.files.reading`)."""
+    return files.reading(path, cure, RecordError)
 
 
 @dataclass

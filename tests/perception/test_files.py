@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import subprocess
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from perception import files
 from perception.errors import InputError
-from perception.files import whole_file
+from perception.files import alone_in, reading, whole_file
 
 
 @pytest.fixture
@@ -56,7 +58,8 @@ def test_the_content_is_on_the_disk_before_it_gets_its_name(former: Path, monkey
     monkeypatch.setattr(os, "fsync", fsync)
     with whole_file(former) as temporary:
         temporary.write_text("new content")
-    assert seen == [(len("new content"), "former")]
+    assert seen[0] == (len("new content"), "former")
+    assert seen[1][1] == "new content"  # then the name, in its folder
 
 
 @pytest.mark.parametrize("failure", [ValueError("bad value"), InputError("bad input"), KeyboardInterrupt()])
@@ -140,7 +143,9 @@ def test_a_killed_process_leaves_the_former_file(former: Path) -> None:
     code = f"""
 import os, signal
 from pathlib import Path
-from perception.files import whole_file
+from perception import files
+from perception.errors import InputError
+from perception.files import alone_in, reading, whole_file
 with whole_file(Path({str(former)!r})) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -148,3 +153,67 @@ with whole_file(Path({str(former)!r})) as temporary:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
     assert former.read_text() == "former"
     assert [path.name[0] for path in former.parent.iterdir() if path != former] == ["."]
+
+
+class OtherError(InputError):
+    """A reader's own class of errors."""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (FileNotFoundError("x"), "no such file"),
+        (KeyError("name"), "it lacks 'name'"),
+        (OSError("disk\nsecond line"), "it cannot be parsed (disk)"),
+        (TypeError(), "it cannot be parsed (TypeError)"),
+        (AttributeError("'list' has no get"), "it cannot be parsed (AttributeError: 'list' has no get)"),
+        (ZeroDivisionError("division by zero"), "it cannot be parsed (ZeroDivisionError: division by zero)"),
+        (MemoryError(), "reading it needs more memory than there is"),
+        (InputError("other.json: why; cure"), None),
+        (OtherError("other.json: why; cure"), None),
+    ],
+)
+def test_whatever_a_parser_raises_becomes_one_sentence(error: Exception, reason: str | None) -> None:
+    with pytest.raises(OtherError) as raised, reading(Path("a/file.json"), "copy it again", OtherError):
+        raise error
+    expected = "other.json: why; cure" if reason is None else f"a/file.json: {reason}; copy it again"
+    assert str(raised.value) == expected
+    assert raised.value is error or raised.value.__cause__ is error
+
+
+def test_what_nests_too_deeply_is_named_too() -> None:
+    with pytest.raises(InputError, match=r"a\.json: it cannot be parsed"), reading(Path("a.json"), "copy it again"):
+        json.loads("[" * 100_000)
+
+
+def test_stopping_is_not_taken_for_a_bad_file() -> None:
+    with pytest.raises(KeyboardInterrupt), reading(Path("a.json"), "copy it again"):
+        raise KeyboardInterrupt
+
+
+def test_one_writer_holds_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LOCK_WAIT_S", 0.0)
+    out = tmp_path / "new" / "out"
+    found = rf"out: expected no other writer, found a sweep \(process {os.getpid()}\) at work there; wait until"
+    with alone_in(out, "a sweep"), pytest.raises(InputError, match=found), alone_in(out, "another sweep"):
+        pass
+    with alone_in(out, "another sweep"):
+        pass
+
+
+def test_a_lock_goes_with_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LOCK_WAIT_S", 0.0)
+    code = "import sys; from perception.files import alone_in; context = alone_in(sys.argv[1], 'x')"
+    code = code.replace("sys.argv[1]", "__import__('pathlib').Path(sys.argv[1])")
+    hold = f"{code}; context.__enter__(); print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=rf"x \(process {holder.pid}\)"), alone_in(tmp_path, "y"):
+            pass
+        holder.kill()
+        holder.wait()
+        with alone_in(tmp_path, "y"):
+            pass

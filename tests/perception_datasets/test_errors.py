@@ -32,8 +32,3 @@ def test_errors_of_parsers_become_one_sentence_with_file_reason_and_cure(error: 
 def test_a_record_error_passes_unchanged() -> None:
     with pytest.raises(RecordError, match="other: why; cure"), reading(FILE, "download it again"):
         raise bad_file(Path("other"), "why", "cure")
-
-
-def test_a_programming_mistake_is_not_disguised_as_a_bad_file() -> None:
-    with pytest.raises(ZeroDivisionError), reading(FILE, "download it again"):
-        raise ZeroDivisionError

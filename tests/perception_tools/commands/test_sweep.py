@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from perception_tools.analysis.sweep.jobs import alone_in
+from perception.files import alone_in
 from perception_tools.commands.sweep import read_sweep
 from perception_tools.main import main
 
@@ -83,7 +83,7 @@ def test_a_sweep_that_is_killed_goes_on_and_side_by_side_equals_one_by_one(data:
                 time.sleep(0.02)
         finally:
             sweep.kill()
-    with alone_in(out):  # given only once the processes of its runs have ended too
+    with alone_in(out, "a test"):  # given only once the processes of its runs have ended too
         finished = {path: path.stat().st_mtime_ns for path in out.glob("evaluations/*/*/finished.json")}
     assert 1 <= len(finished) < 4
     assert main(["sweep", *words("killed"), "--json", str(tmp_path / "table.json")]) == 0

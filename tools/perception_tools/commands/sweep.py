@@ -26,10 +26,11 @@ def sweep(words: list[str]) -> dict:
     """Trains recipes over values of their fields and over seeds, and puts what comes out into one table."""
     plan = read_sweep(words)
 
+    from perception.files import alone_in
+    from perception.processes import stopped_by_sigterm
     from perception_tools.analysis.sweep.execute import run_sweep
-    from perception_tools.analysis.sweep.jobs import alone_in, stopped_by_sigterm
 
-    with alone_in(plan.options.out) as lock, stopped_by_sigterm():
+    with alone_in(plan.options.out, "a sweep") as lock, stopped_by_sigterm():
         return run_sweep(plan, words, lock)
 
 

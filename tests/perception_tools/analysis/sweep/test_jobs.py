@@ -16,20 +16,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perception import files
 from perception.errors import InputError
-from perception_tools.analysis.sweep import jobs
+from perception.files import alone_in
 from perception_tools.analysis.sweep.jobs import (
     Job,
     Outcome,
     Shares,
-    alone_in,
     available_cores,
     available_gpus,
     last_lines,
     progress_file,
     run_jobs,
     share_out,
-    stopped_by_sigterm,
 )
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def run(tmp_path: Path) -> Callable[..., list[Outcome]]:
         def command(planned: PlannedRun) -> list[str]:
             return [sys.executable, "-c", program, planned.cell.name, str(planned.seed), str(tmp_path)]
 
-        with alone_in(tmp_path / "out") as lock:
+        with alone_in(tmp_path / "out", "a sweep") as lock:
             run_jobs(runs, command, shares, remember, lock)
         return outcomes
 
@@ -224,7 +223,7 @@ subprocess.run([sys.executable, f"{sys.argv[1]}/wait.py", sys.argv[1]])
 
 WAIT = """
 import fcntl, os, pathlib, sys, time
-from perception_tools.analysis.sweep.jobs import exit_with_parent
+from perception.processes import exit_with_parent
 exit_with_parent()
 held = open(f"{sys.argv[1]}/held", "w")
 fcntl.flock(held, fcntl.LOCK_SH)
@@ -246,42 +245,23 @@ def test_a_process_ends_with_the_sweep_and_so_do_those_that_it_started(tmp_path:
     wait_for(lambda: not is_held(tmp_path / "held"))
 
 
-def test_sigterm_stops_like_ctrl_c() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with stopped_by_sigterm(), pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_two_sweeps_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "LOCK_WAIT_S", 0.0)
-    with (
-        alone_in(tmp_path / "out"),
-        pytest.raises(InputError, match="out: another sweep is at work there; wait until it has ended"),
-        alone_in(tmp_path / "out"),
-    ):
-        pass
-    with alone_in(tmp_path / "out"):
-        pass
-
-
 def test_a_process_that_is_still_at_work_holds_the_folder(
     make_sweep: MakeSweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "LOCK_WAIT_S", 0.0)
+    monkeypatch.setattr(files, "LOCK_WAIT_S", 0.0)
     command = [sys.executable, "-c", "import time; time.sleep(600)"]
-    with alone_in(tmp_path / "out") as lock:
+    with alone_in(tmp_path / "out", "a sweep") as lock:
         job = Job.start(make_sweep().runs[0], command, dict(os.environ), lock)
-    with pytest.raises(InputError, match="another sweep is at work"), alone_in(tmp_path / "out"):
+    with pytest.raises(InputError, match=r"found a sweep \(process"), alone_in(tmp_path / "out", "a sweep"):
         pass
     job.kill()
-    with alone_in(tmp_path / "out"):
+    with alone_in(tmp_path / "out", "a sweep"):
         pass
 
 
 def test_the_part_that_is_done_counts_from_where_the_process_went_on(make_sweep: MakeSweep, tmp_path: Path) -> None:
     planned = make_sweep().runs[0]
-    with alone_in(tmp_path / "out") as lock:
+    with alone_in(tmp_path / "out", "a sweep") as lock:
         job = Job.start(planned, [sys.executable, "-c", "import time; time.sleep(600)"], dict(os.environ), lock)
     try:
         assert job.part_done() == 0.0

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from perception.errors import InputError
 from perception.files import writing
 from perception_tools.analysis.sweep.plan import PlannedRun
 
 POLL_S = 0.1
-LOCK_FILE = ".lock"
-LOCK_WAIT_S = 10.0
-"""The processes of a sweep that was killed, which hold its lock too, are gone sooner."""
 
 
 @dataclass(frozen=True)
@@ -147,21 +140,6 @@ class Job:
         self.close()
 
 
-def exit_with_parent() -> None:
-    """Ends this process as soon as nobody holds the other end of its standard input any more.
-
-    A run's process calls it: `Job` keeps the other end open. The system closes it even where the sweep is killed by
-    force, and further processes of the run inherit this end.
-    """
-
-    def watch() -> None:
-        while os.read(0, 1):
-            pass
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended.
@@ -237,44 +215,3 @@ def last_lines(log: Path, count: int = 3) -> str:
         return ""
     lines = [line.rpartition("\r")[2].strip() for line in text.split("\n")]  # progress bars end in \r
     return "\n".join([line for line in lines if line][-count:])
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[int]:
-    """Holds a folder for this sweep alone; gives the file descriptor that holds it.
-
-    A process that keeps the descriptor open holds the folder too, so that nobody continues a run that is still at work.
-
-    Raises:
-        InputError: Another sweep holds it.
-    """
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK_FILE).open("w")
-    with file:
-        deadline = time.monotonic() + LOCK_WAIT_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise InputError(
-                        f"{folder}: another sweep is at work there; wait until it has ended, or choose another --out"
-                    ) from None
-                time.sleep(POLL_S)
-        yield file.fileno()
-
-
-@contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM stops the block as Ctrl-C does."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

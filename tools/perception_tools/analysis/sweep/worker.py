@@ -17,7 +17,8 @@ from lightning.pytorch.callbacks import Callback
 from typing_extensions import override
 
 from perception.errors import InputError
-from perception_tools.analysis.sweep.jobs import exit_with_parent, progress_file
+from perception.processes import exit_with_parent
+from perception_tools.analysis.sweep.jobs import progress_file
 from perception_tools.analysis.sweep.plan import PlannedRun, Sweep
 from perception_tools.commands.sweep import read_sweep
 from perception_tools.references import resolve
