@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 DATA ?=
 STAMP := $(VENV)/.installed
 
-.PHONY: install lock hooks demo test lint types docs dist wheel floors clean system-libraries
+.PHONY: install lock hooks demo test fuzz lint types docs dist wheel floors clean system-libraries
 
 install: $(STAMP)
 
@@ -45,6 +45,12 @@ demo: install
 
 test: install
 	$(BIN)/pytest -n auto
+
+# Damaged copies of every kind of file that is read; `make test` reads the first few of the same.
+FUZZ_CASES ?= 1000
+FUZZ_SEED ?= 0
+fuzz: install
+	FUZZ_CASES=$(FUZZ_CASES) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest tests/fuzz -n auto
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -82,7 +82,8 @@ def reading(path: Path, cure: str, kind: type[InputError] = InputError) -> Itera
     except kind:
         raise
     except InputError as error:
-        raise kind(str(error)) from error
+        names_it = path.name in str(error)
+        raise kind(str(error) if names_it else f"{path}: {error}; {cure}") from error
     except FileNotFoundError as error:
         raise kind(f"{path}: no such file; {cure}") from error
     except KeyError as error:

@@ -169,14 +169,15 @@ class OtherError(InputError):
         (AttributeError("'list' has no get"), "it cannot be parsed (AttributeError: 'list' has no get)"),
         (ZeroDivisionError("division by zero"), "it cannot be parsed (ZeroDivisionError: division by zero)"),
         (MemoryError(), "reading it needs more memory than there is"),
-        (InputError("other.json: why; cure"), None),
+        (InputError("a word is missing"), "a word is missing"),
+        (InputError("a/file.json: why; cure"), None),
         (OtherError("other.json: why; cure"), None),
     ],
 )
 def test_whatever_a_parser_raises_becomes_one_sentence(error: Exception, reason: str | None) -> None:
     with pytest.raises(OtherError) as raised, reading(Path("a/file.json"), "copy it again", OtherError):
         raise error
-    expected = "other.json: why; cure" if reason is None else f"a/file.json: {reason}; copy it again"
+    expected = str(error) if reason is None else f"a/file.json: {reason}; copy it again"
     assert str(raised.value) == expected
     assert raised.value is error or raised.value.__cause__ is error
 

@@ -1,0 +1,64 @@
+"""The harness itself: it must notice what it is there for."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from perception.errors import InputError
+
+
+def _careful(folder: Path) -> None:
+    try:
+        if json.loads((folder / "a.json").read_text()) != {"a": [1, 2, 3]}:
+            raise InputError("other values")
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError("a.json cannot be read") from error
+
+
+def _careless(folder: Path) -> None:
+    json.loads((folder / "a.json").read_text())["a"][2].bit_length()
+
+
+def _killed(folder: Path) -> None:
+    if (folder / "a.json").read_text() != '{"a": [1, 2, 3]}':
+        os.abort()
+
+
+def _greedy(folder: Path) -> None:
+    if not (folder / "a.json").read_text().startswith("{"):
+        bytearray(2 << 30)[:: 1 << 12] = b"x" * (1 << 19)
+
+
+@pytest.fixture
+def seeds(tmp_path: Path) -> Path:
+    folder = tmp_path / "seeds"
+    folder.mkdir()
+    (folder / "a.json").write_text('{"a": [1, 2, 3]}')
+    return folder
+
+
+def test_a_careful_reader_passes(fuzz: Callable[..., None], seeds: Path) -> None:
+    fuzz(_careful, seeds, 200)
+
+
+def test_a_traceback_is_found(fuzz: Callable[..., None], seeds: Path) -> None:
+    with pytest.raises(AssertionError, match=r"\d+ of 200 with FUZZ_SEED[\s\S]*(KeyError|TypeError|AttributeError)"):
+        fuzz(_careless, seeds, 200)
+
+
+def test_a_crash_is_found_and_the_cases_after_it_are_read(fuzz: Callable[..., None], seeds: Path) -> None:
+    with pytest.raises(AssertionError, match=r"3 of 3 .*\n.*\n *ended with -6"):
+        fuzz(_killed, seeds, 3)
+
+
+def test_memory_is_found(fuzz: Callable[..., None], seeds: Path) -> None:
+    start = time.monotonic()
+    with pytest.raises(AssertionError, match="grew by 2"):
+        fuzz(_greedy, seeds, 40)
+    assert time.monotonic() - start < 60
