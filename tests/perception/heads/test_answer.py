@@ -21,6 +21,14 @@ def test_the_viewpoint_head_regresses_a_position_and_a_quaternion() -> None:
     torch.testing.assert_close(torch.cat([estimate.position, estimate.quaternion], dim=-1), head.layers(pooled))
 
 
+def test_the_viewpoint_head_drops_features_in_training_alone() -> None:
+    torch.manual_seed(0)
+    head, pooled = ViewpointHead(6, 64, dropout=0.5), torch.randn(1, 6)
+    assert not torch.equal(head(pooled).position, head(pooled).position)
+    head.eval()
+    assert torch.equal(head(pooled).position, head(pooled).position)
+
+
 def test_competing_answers_share_a_softmax_and_others_have_independent_probabilities() -> None:
     logits = torch.tensor([[4.0, 4.0, -4.0]])
     competing = SceneAnswers(logits, None, None, one_answer=True).probabilities

@@ -16,6 +16,10 @@ def test_without_deviation_every_mode_goes_on_at_constant_velocity() -> None:
     torch.testing.assert_close(modes.trajectories[1, 2, 0, -1], torch.tensor([12.0, -4.0]) * STEP_S)
 
 
+def test_what_follows_from_the_number_of_steps_is_not_stored_with_the_weights() -> None:
+    assert TrajectoryDecoder(8, steps=30).state_dict().keys() == dict(TrajectoryDecoder(8).named_parameters()).keys()
+
+
 def test_probabilities_sum_to_one_and_their_gradient_stays_out_of_the_trajectories() -> None:
     decoder = TrajectoryDecoder(8, modes=3, steps=4)
     modes = decoder(torch.randn(5, 8), torch.zeros(5, 2))

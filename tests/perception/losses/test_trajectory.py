@@ -60,3 +60,16 @@ def test_the_expected_end_error_trains_probabilities_but_not_trajectories() -> N
     (gradient,) = torch.autograd.grad(loss.expected_end_error, logits, retain_graph=True)
     assert gradient[0, 0] > 0 > gradient[0, 1]  # away from the mode that is 3 m off
     assert torch.autograd.grad(loss.expected_end_error, trajectories, allow_unused=True) == (None,)
+
+
+def test_agents_may_have_any_number_of_leading_axes() -> None:
+    """Scenarios of a batch, say: the loss is that of the same agents in a row."""
+    torch.manual_seed(0)
+    modes = TrajectoryModes(torch.randn(2, 3, 4, 5, 2), torch.randn(2, 3, 4))
+    futures, valid = torch.randn(2, 3, 5, 2), torch.rand(2, 3, 5) > 0.3
+    weights = torch.rand(2, 3) * valid.any(-1)
+    flat = TrajectoryModes(modes.trajectories.flatten(0, 1), modes.logits.flatten(0, 1))
+    nested = trajectory_loss(modes, futures, valid, weights)
+    expected = trajectory_loss(flat, futures.flatten(0, 1), valid.flatten(0, 1), weights.flatten())
+    for name in ("regression", "classification", "expected_end_error"):
+        torch.testing.assert_close(getattr(nested, name), getattr(expected, name))

@@ -72,6 +72,25 @@ def test_an_agent_seen_only_at_the_present_is_judged_by_its_future():
     assert manoeuvre(history[-1:], future) == "right turn"
 
 
+def test_the_heading_of_a_creeping_agent_is_not_taken_from_its_last_centimetres():
+    """Half a second before the present it stood half a metre to the side, two metres before it straight behind."""
+    history, future = drive(ramp(6, 6), ramp(0, 0))
+    history[-6:-1] = history[-1] + np.array([[-0.1, 0.4]])
+    assert manoeuvre(history, future) == "straight"
+
+
+def test_a_turn_is_judged_by_the_direction_at_the_end_not_by_where_the_end_lies():
+    """Heading changes by 30°; the end lies 15° to the side."""
+    history, future = drive(ramp(10, 10), ramp(0, np.deg2rad(30)))
+    assert manoeuvre(history, future) == "left turn"
+
+
+def test_an_agent_of_a_scenario_without_a_past_is_judged_by_its_future(make_scenario):
+    _, future = drive(*DRIVES["right turn"])
+    scenario = make_scenario(position=np.concatenate([future[:1], future])[None], history_steps=1)
+    assert manoeuvre_of(scenario, 0) == "right turn"
+
+
 def test_a_future_of_one_step_has_a_manoeuvre():
     assert manoeuvre(np.zeros((1, 2)), np.array([[3.0, 0.0]])) in MANOEUVRES
 

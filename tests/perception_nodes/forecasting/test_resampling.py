@@ -78,6 +78,12 @@ def test_of_two_ticks_at_one_step_the_later_counts() -> None:
     assert (one[0, :, 0].tolist(), known.tolist()) == ([1, 2], [[True, True]])
 
 
+def test_a_jump_after_the_first_tick_is_one_too() -> None:
+    position = np.array([[[0.0, 0.0], [50.0, 0.0], [50.0, 0.0]]])
+    seen = np.ones((1, 3), dtype=bool)
+    assert cut_jumps(stamps(100, 100), position, seen).tolist() == [[False, True, True]]
+
+
 def test_a_jump_ends_what_came_before_it() -> None:
     times = stamps(100, 100, 100, 100)
     position = np.zeros((3, 5, 2))
