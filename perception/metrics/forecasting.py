@@ -200,8 +200,11 @@ class ForecastTable:
     incomplete_focal: int = 0
     _parts: list[ScoredAgents] = field(default_factory=list)
 
-    def add(self, scenario: Scenario, forecast: Forecast) -> None:
+    def add(self, scenario: Scenario, forecast: Forecast) -> ScoredAgents | None:
         """Scores the focal agent and every scored agent of one scenario whose future is complete.
+
+        Returns:
+            Their scores; None where no agent could be scored.
 
         Raises:
             InputError: The forecast lacks a scored agent, or `check_forecast` refuses it. Nothing is added then.
@@ -215,6 +218,7 @@ class ForecastTable:
         self.incomplete_focal += int(not complete[scenario.focal])
         if part is not None:
             self._parts.append(part)
+        return part
 
     def rows(self) -> ScoredAgents:
         """Returns the scores of all agents so far.

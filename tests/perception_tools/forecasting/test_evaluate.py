@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from perception.baselines.constant_velocity import constant_velocity
@@ -135,6 +136,46 @@ def test_models_side_by_side_are_told_apart(
     assert metrics["name"].startswith("vectornet-llama (pairwise view) (seed 0)")
     assert any(name.endswith("[a copy]") for name in names)
     assert metrics["seconds_per_scene"].keys() == names - {BASELINE}
+    members = [set(system["models"]) for system in metrics["systems"].values()]
+    assert sorted(name for models in members for name in models) == sorted(names)
+    assert max(map(len, members)) == 1, "one pass more or less makes another recipe; a copy is no further seed"
+
+
+@pytest.mark.usefixtures("without_report")
+def test_runs_that_differ_in_their_seed_alone_are_averaged(
+    make_run: Callable[..., ForecastRun], data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        fit(make_run(tmp_path / f"seed {seed}", {"passes": 1, "seed": seed}))
+    fit(make_run(tmp_path / "scene", {"passes": 1, "view": "scene"}))
+    runs = [tmp_path / "seed 0", tmp_path / "scene", tmp_path / "seed 1"]
+    metrics = evaluate_models(runs, data, tmp_path / "out", limit=3)
+    rows = {metrics["name"]: metrics} | metrics["others"]
+    both, scene, baseline = metrics["systems"].items()
+    assert both[0] == "vectornet-llama (pairwise view) (2 seeds)"
+    assert both[1]["seeds"] == [0, 1]
+    assert both[1]["models"] == [f"vectornet-llama (pairwise view) (seed {seed})" for seed in (0, 1)]
+    values = [rows[name]["k6"]["min_fde"] for name in both[1]["models"]]
+    assert both[1]["k6"]["min_fde"] == pytest.approx(np.mean(values))
+    assert (scene[1]["seeds"], baseline[0], baseline[1]["seeds"]) == ([0], BASELINE, [None])
+    pairs = [(found["first"], found["second"], tuple(found["trainings"])) for found in metrics["paired"]]
+    assert pairs == [(both[0], scene[0], (2, 1)), (both[0], BASELINE, (2, 1)), (scene[0], BASELINE, (1, 1))]
+    difference = metrics["paired"][0]["k6"]["min_fde"]["difference"]
+    assert difference == pytest.approx(np.mean(values) - rows[scene[0]]["k6"]["min_fde"])
+    assert f"{both[0]} against {scene[0]}: {difference:+.3f} m" in capsys.readouterr().out
+
+
+def test_records_hold_a_row_for_each_scored_agent(evaluated: Path, metrics: dict) -> None:
+    rows = pq.read_table(evaluated / "records.parquet").to_pylist()
+    assert len(rows) == metrics["agents"]
+    assert {row["model"] for row in rows} == {metrics["name"]}
+    focal = [row for row in rows if row["focal"]]
+    assert sorted(row["scenario"] for row in focal) == [str(name) for name in range(1, 6)]
+    for name in CONTRACT:
+        assert np.mean([row[f"k6_{name}"] for row in focal]) == pytest.approx(metrics["k6"][name])
+        assert np.mean([row[f"k1_{name}"] for row in rows]) == pytest.approx(metrics["k1"]["all_agents"][name])
+    assert {len(row["probabilities"]) for row in rows} == {6}
+    assert {len(row["end_points"]) for row in rows} == {12}
 
 
 @pytest.mark.usefixtures("without_report")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +22,15 @@ from perception.metrics.forecasting import ForecastTable
 from perception.traffic.scenario import Forecast, Scenario, UnusableScenario
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
+from perception_tools.forecasting.agent_records import agent_rows
+from perception_tools.forecasting.comparison import Comparison, System, compare_all
 from perception_tools.forecasting.model import TrainedForecaster, load_model
 from perception_tools.forecasting.recipes import ENCODERS
 from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples
 from perception_tools.forecasting.report.writer import write_report
 from perception_tools.forecasting.task import TASK
 from perception_tools.json_files import write_json
+from perception_tools.records_file import RECORDS_FILE, write_records
 from perception_tools.training.curves import read_curves
 
 BASELINE = "constant velocity"
@@ -38,17 +42,27 @@ class Scored:
 
     Attributes:
         name: Heading of its column.
+        system: Name of what it is one training of: the same but for the seed.
         run: Its run folder, for the learning curves; None where it was given as a loaded model.
         trained: The model.
         table: Its scores so far.
+        records: A row for each scored agent so far.
         seconds: Time spent in forecasting, from scenarios to futures in the city frame.
     """
 
     name: str
     run: Path | None
     trained: TrainedForecaster
+    system: str = ""
     table: ForecastTable = field(default_factory=ForecastTable)
+    records: list[dict[str, object]] = field(default_factory=list)
     seconds: float = 0.0
+
+    def score(self, scenario: Scenario, forecast: Forecast) -> None:
+        """Adds a scenario to the scores and records."""
+        scored = self.table.add(scenario, forecast)
+        if scored is not None:
+            self.records += agent_rows(self.name, scenario, forecast, scored)
 
     def forecast(self, scenarios: Sequence[Scenario]) -> list[Forecast]:
         """Futures of every agent that the benchmark asks about."""
@@ -65,14 +79,16 @@ def evaluate_forecasters(
     batch: int = 8,
     device: str = "cpu",
 ) -> dict:
-    """Scores trained forecasters: OUT/metrics.json and OUT/report.html (one self-contained page with pictures).
+    """Scores trained forecasters: OUT/metrics.json, records.parquet and report.html (one page with pictures).
 
-    The numbers of the first run are metrics.json's own; the others, and constant velocity, stand under `others`.
+    The numbers of the first run are metrics.json's own; the others, and constant velocity, stand under `others`. Runs
+    that differ in their seed alone are averaged under `systems`, and `paired` compares every two systems on the same
+    agents. records.parquet has a row for each scored agent of each model.
 
     Args:
         runs: Run folders or model files; several are put side by side in the report.
         data: A raw Argoverse 1 or 2 folder, sensor logs, synthetic scenarios, or a prepared store.
-        out: Folder for metrics.json and report.html.
+        out: Folder for metrics.json, records.parquet and report.html.
         split: Split to score.
         limit: Score this many of the first scenarios only.
         data_name: What to call the data in the report, e.g. "AV1-mini (3,552/616)".
@@ -111,20 +127,26 @@ def evaluate_models(
             forecasts = model.forecast(scenarios)
             model.seconds += time.perf_counter() - start
             for scenario, forecast in zip(scenarios, forecasts, strict=True):
-                model.table.add(scenario, forecast)
+                model.score(scenario, forecast)
         for scenario in scenarios:
             baseline.add(scenario, constant_velocity(scenario, asked_agents(scenario)))
     if baseline.scenarios == 0:
         raise InputError(f"{data}: expected scenarios to evaluate, got none\n{scenes.failures.report(len(folder))}")
     by_name = {model.name: model.table.as_json() for model in models} | {BASELINE: baseline.as_json()}
+    systems = [*make_systems(models), System(BASELINE, (BASELINE,), (None,), (baseline.rows(),))]
+    comparisons = compare_all(systems)
     metrics = _metrics(models, by_name, scenes)
+    metrics["systems"] = {system.name: system.as_json() for system in systems}
+    metrics["paired"] = [comparison.as_json() for comparison in comparisons]
     _print_table(metrics)
+    print("\n".join(comparison.verdict() for comparison in comparisons if comparison.second != BASELINE))
     if len(scenes.failures):
         print(scenes.failures.report(len(folder)))
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "metrics.json", metrics)
-    _report(models, by_name, scenes, out, data_name or f"{folder.source} {split} of {data}")
-    print(f"{out / 'metrics.json'}\n{out / 'report.html'}")
+    write_records(out / RECORDS_FILE, [row for model in models for row in model.records])
+    _report(models, by_name, comparisons, scenes, out, data_name or f"{folder.source} {split} of {data}")
+    print(f"{out / 'metrics.json'}\n{out / RECORDS_FILE}\n{out / 'report.html'}")
     return metrics
 
 
@@ -147,15 +169,47 @@ def _load(run: Path | TrainedForecaster, device: str) -> Scored:
 
 def _name_apart(models: list[Scored]) -> None:
     """Two models of one recipe are told apart by what differs: view, seed, or at last their folder."""
-    for attribute in ("view", "seed"):
-        if len({model.name for model in models}) < len(models):
-            for model in models:
-                value = getattr(model.trained.recipe, attribute)
-                if len({getattr(other.trained.recipe, attribute) for other in models}) > 1:
-                    model.name += f" ({value} view)" if attribute == "view" else f" ({attribute} {value})"
+    _add_what_differs(models, "view", "({} view)")
+    for model in models:
+        model.system = model.name
+    _add_what_differs(models, "seed", "(seed {})")
     if len({model.name for model in models}) < len(models):
         for number, model in enumerate(models):
             model.name += f" [{model.run.name if model.run else number}]"
+
+
+def _add_what_differs(models: list[Scored], attribute: str, form: str) -> None:
+    """Adds a field of the recipe to all names, where names are equal and the field is not."""
+    values = [getattr(model.trained.recipe, attribute) for model in models]
+    if len({model.name for model in models}) < len(models) and len(set(values)) > 1:
+        for model, value in zip(models, values, strict=True):
+            model.name += f" {form.format(value)}"
+
+
+def make_systems(models: Sequence[Scored]) -> list[System]:
+    """Puts models together that differ in nothing but the seed; a second model of the same seed stands for itself."""
+    members: dict[object, dict[int, Scored]] = {}
+    for model in models:
+        recipe = {name: value for name, value in model.trained.recipe.to_json().items() if name != "seed"}
+        training = model.trained.training
+        kind = (model.trained.name, json.dumps(recipe, sort_keys=True), training.source, training.scenarios)
+        seed = model.trained.recipe.seed
+        if seed in members.get(kind, {}):
+            kind = (kind, model.name)
+        members.setdefault(kind, {})[seed] = model
+    names = [_system_name(list(by_seed.values())) for by_seed in members.values()]
+    systems = []
+    for name, by_seed in zip(names, members.values(), strict=True):
+        of = list(by_seed.values())
+        name = name if names.count(name) == 1 else f"{of[0].name} and its seeds"
+        systems.append(System(name, tuple(m.name for m in of), tuple(by_seed), tuple(m.table.rows() for m in of)))
+        for model in of:
+            model.system = name
+    return systems
+
+
+def _system_name(models: Sequence[Scored]) -> str:
+    return models[0].name if len(models) == 1 else f"{models[0].system} ({len(models)} seeds)"
 
 
 def _check_shape(trained: TrainedForecaster, scenario: Scenario) -> None:
@@ -212,12 +266,21 @@ def _metrics(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split) 
     }
 
 
-def _report(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split, out: Path, data_name: str) -> None:
+def _report(
+    models: Sequence[Scored],
+    by_name: dict[str, dict],
+    comparisons: Sequence[Comparison],
+    scenes: Split,
+    out: Path,
+    data_name: str,
+) -> None:
     evaluations = [_evaluation(model, by_name[model.name], scenes) for model in models]
-    evaluations.append(Evaluation(BASELINE, {}, by_name[BASELINE]))
+    evaluations.append(Evaluation(BASELINE, {}, by_name[BASELINE], system=BASELINE))
     folder = scenes.folder
     notes = [scenes.failures.report(len(folder))] if len(scenes.failures) else []
-    write_report(out, evaluations, data_name=data_name, synthetic=folder.source == "synthetic", notes=notes)
+    write_report(
+        out, evaluations, comparisons, data_name=data_name, synthetic=folder.source == "synthetic", notes=notes
+    )
 
 
 def _evaluation(model: Scored, metrics: dict, scenes: Split) -> Evaluation:
@@ -231,6 +294,7 @@ def _evaluation(model: Scored, metrics: dict, scenes: Split) -> Evaluation:
     assert isinstance(block, FrozenBlockAdapter)
     return Evaluation(
         name=model.name,
+        system=model.system,
         recipe=model.trained.recipe.to_json(),
         metrics=metrics,
         curves=read_curves(model.run) if model.run else {},

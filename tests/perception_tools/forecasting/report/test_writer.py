@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
+from perception.metrics.forecasting import METRICS
+from perception.metrics.paired import PairedDifference
 from perception.traffic.scenario import Forecast
+from perception_tools.forecasting.comparison import Comparison
 from perception_tools.forecasting.published import AV1_MINI, PUBLISHED
 from perception_tools.forecasting.report.evaluation import BlockProvenance
 from perception_tools.forecasting.report.tables import COLUMNS
@@ -66,8 +69,8 @@ def evaluations(make_evaluation):
     ]
 
 
-def written(out, evaluations, *, data_name=AV1_MINI, synthetic=False, notes=()) -> Page:
-    write_report(out, evaluations, data_name=data_name, synthetic=synthetic, notes=list(notes))
+def written(out, evaluations, comparisons=(), *, data_name=AV1_MINI, synthetic=False, notes=()) -> Page:
+    write_report(out, evaluations, comparisons, data_name=data_name, synthetic=synthetic, notes=list(notes))
     return Page((out / "report.html").read_text(encoding="utf-8"))
 
 
@@ -160,7 +163,7 @@ def test_a_model_without_curves_or_examples_is_reported_too(make_evaluation, tmp
 
 def test_a_report_without_evaluations_is_refused(tmp_path):
     with pytest.raises(InputError, match="at least one evaluation, got none"):
-        write_report(tmp_path, [], data_name="x", synthetic=False, notes=[])
+        write_report(tmp_path, [], [], data_name="x", synthetic=False, notes=[])
 
 
 def test_an_earlier_report_survives_a_failure(make_evaluation, tmp_path):
@@ -173,27 +176,65 @@ def test_an_earlier_report_survives_a_failure(make_evaluation, tmp_path):
     assert (tmp_path / "report.html").read_bytes() == before
 
 
-def with_min_fde(evaluation, mean: float, low: float, high: float):
+def with_min_fde(evaluation, mean: float, **changes):
     metrics = copy.deepcopy(evaluation.metrics)
     metrics["k6"]["min_fde"] = mean
-    metrics["interval"]["k6"]["min_fde"] = [low, high]
-    return replace(evaluation, metrics=metrics)
+    return replace(evaluation, metrics=metrics, **changes)
 
 
-def test_the_headline_says_what_the_block_changed_and_whether_the_scenes_can_tell(evaluations):
-    baseline, plain, llama = evaluations
-    baseline, plain = with_min_fde(baseline, 4.0, 3.0, 5.0), with_min_fde(plain, 2.0, 1.8, 2.2)
-    same = findings([baseline, plain, with_min_fde(llama, 1.9, 1.7, 2.1)])
-    assert same[0].startswith(
-        "vectornet-llama has the lowest minFDE of six modes, 1.900 m: 52 % below constant velocity"
+def compared(first: str, second: str, difference: float, low: float, high: float, trainings=(1, 1)) -> Comparison:
+    found = {k: dict.fromkeys(METRICS, PairedDifference(difference, low, high)) for k in ("k6", "k1")}
+    return Comparison(first, second, trainings, 616, 0, found, found)
+
+
+def test_the_headline_says_what_the_paired_comparison_shows(evaluations):
+    """Whether the two models' own intervals overlap does not matter."""
+    baseline, plain, llama = (with_min_fde(e, mean) for e, mean in zip(evaluations, (4.0, 2.0, 1.9), strict=True))
+    models = [baseline, plain, llama]
+    best, verdict, once = findings(models, [compared("vectornet-llama", "vectornet", -0.1, -0.15, -0.05)])
+    assert best == (
+        "vectornet-llama has the lowest minFDE of six modes, 1.900 m: 52 % below constant velocity (4.000 m, one mode)."
     )
-    assert same[1].startswith("vectornet-llama against vectornet: -0.100 m")
-    assert "do not tell the two apart" in same[1]
-    worse = findings([baseline, plain, with_min_fde(llama, 3.0, 2.8, 3.2)])
-    assert worse[1].startswith("vectornet-llama against vectornet: +1.000 m")
-    assert "do not overlap" in worse[1]
+    assert verdict == (
+        "vectornet-llama against vectornet: -0.100 m minFDE of six modes [-0.150, -0.050], better (paired over 616 "
+        "scenarios)."
+    )
+    assert "trained once" in once
+    assert "no difference shown" in findings(models, [compared("vectornet-llama", "vectornet", -0.1, -0.2, 0.1)])[1]
+    assert "worse" in findings(models, [compared("vectornet-llama", "vectornet", 1.0, 0.8, 1.2)])[1]
+    assert len(findings(models, [compared("vectornet", "constant velocity", -2.0, -3.0, -1.0)])) == 1
+
+
+def test_seeds_are_averaged_and_not_represented_by_the_best(evaluations):
+    baseline, plain, _ = evaluations
+    seeds = [
+        with_min_fde(replace(plain, name=f"vectornet (seed {i})"), mean, system="vectornet (3 seeds)")
+        for i, mean in enumerate((1.0, 2.0, 3.0))
+    ]
+    other = with_min_fde(plain, 1.8, name="other")
+    told = findings(
+        [with_min_fde(baseline, 4.0), *seeds, other],
+        [compared("vectornet (3 seeds)", "other", 0.2, -0.5, 1.0, (3, 3))],
+    )
+    assert told[0].startswith("other has the lowest minFDE of six modes, 1.800 m")
+    assert told[1].endswith("(paired over 616 scenarios, 3 and 3 trainings).")
+    assert len(told) == 2
 
 
 def test_the_headline_makes_no_percentage_of_a_faultless_baseline(evaluations):
     baseline, plain, _ = evaluations
-    assert findings([with_min_fde(baseline, 0.0, 0.0, 0.0), plain]) == []
+    assert findings([with_min_fde(baseline, 0.0), plain], []) == []
+
+
+def test_differences_of_every_metric_are_shown(evaluations, tmp_path):
+    page = written(tmp_path, evaluations, [compared("vectornet", "vectornet-llama", -0.1234, -0.15, -0.05)])
+    for table in ("paired-focal-k6", "paired-focal-k1", "paired-all_agents-k6", "paired-all_agents-k1"):
+        for heading in COLUMNS.values():
+            assert page.column(table, heading)["vectornet less vectornet-llama"] == "-0.123"
+    assert "[-0.150, -0.050]" in page.text
+
+
+def test_pictures_carry_the_id_of_their_record(page, evaluations):
+    for example in evaluations[1].examples:
+        ids = example.scenario.id, example.scenario.agents.ids[example.scenario.focal]
+        assert page.text.count("scenario {}, agent {}".format(*ids)) == 2

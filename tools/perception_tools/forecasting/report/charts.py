@@ -18,7 +18,7 @@ def model_colour(index: int) -> str:
 
 
 def interval_chart(evaluations: Sequence[Evaluation], metrics: Mapping[str, str]) -> str:
-    """Mean and 95 % interval of every model, one panel a metric: models whose bars overlap are not told apart.
+    """Mean and 95 % interval of every model, one panel a metric. The bars do not tell models apart: differences do.
 
     Args:
         evaluations: One row each, the first on top.

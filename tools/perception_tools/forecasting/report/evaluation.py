@@ -30,6 +30,11 @@ class Example:
     label: str
     manoeuvre: str
 
+    @property
+    def record(self) -> str:
+        """Ids of scenario and focal agent, by which `records.parquet` names the forecast."""
+        return f"scenario {self.scenario.id}, agent {self.scenario.agents.ids[self.scenario.focal]}"
+
 
 @dataclass(frozen=True)
 class BlockProvenance:
@@ -59,6 +64,8 @@ class Evaluation:
         parameters: How many are trainable, and how many frozen.
         block: None where the model has no block.
         view: From where polylines are seen (`perception.encoders.vectornet.views`).
+        system: Name of what it is one training of; models of a system differ in their seed alone. Its own name where
+            that is empty.
     """
 
     name: str
@@ -70,6 +77,7 @@ class Evaluation:
     parameters: tuple[int, int] = (0, 0)
     block: BlockProvenance | None = None
     view: str = "agent"
+    system: str = ""
 
     @property
     def trained(self) -> bool:

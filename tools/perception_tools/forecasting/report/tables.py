@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from perception.metrics.manoeuvre import MANOEUVRES
+from perception.metrics.paired import PairedDifference
+from perception_tools.forecasting.comparison import Comparison
 from perception_tools.forecasting.published import PUBLISHED
 from perception_tools.forecasting.report.evaluation import Evaluation
 from perception_tools.report.page import Cell, Table
@@ -37,6 +39,25 @@ def score_tables(evaluations: Sequence[Evaluation]) -> list[Table]:
     return tables
 
 
+def paired_tables(comparisons: Sequence[Comparison]) -> list[Table]:
+    """Differences of every two systems in every metric, on the same agents."""
+    tables = []
+    for of, whose in (("focal", "focal agents"), ("all_agents", "all scored agents")):
+        for k in ("k6", "k1"):
+            rows = []
+            for comparison in comparisons:
+                found = getattr(comparison, of)[k]
+                cells = [_difference(found[name]) for name in COLUMNS]
+                rows.append((f"{comparison.first} less {comparison.second}", cells))
+            caption = f"Differences, {whose}, K = {k[1]}; below each its 95 % interval, bold where that excludes zero"
+            tables.append(Table(f"paired-{of}-{k}", caption, ("first less second", *COLUMNS.values()), rows))
+    return tables if comparisons else []
+
+
+def _difference(found: PairedDifference) -> Cell:
+    return Cell(f"{found.difference:+.3f}", f"[{found.low:+.3f}, {found.high:+.3f}]", found.is_shown)
+
+
 def group_tables(evaluations: Sequence[Evaluation]) -> list[Table]:
     """K = 6 minFDE and miss rate of every model by what the focal agent did, and by what the agents are."""
     kinds = dict.fromkeys(name for e in evaluations for name in e.metrics["by_kind"])
@@ -52,9 +73,9 @@ def published_table(data_name: str) -> Table:
     for row in sorted(PUBLISHED, key=lambda row: row.data != data_name):
         verdict = "same scenes as this report" if row.data == data_name else "not comparable: other data"
         numbers = (row.min_ade_endpoint, row.min_ade, row.min_fde, row.miss_rate, row.brier_min_fde)
-        texts = [Cell(row.data, verdict), Cell(row.source), Cell(str(row.k))]
+        texts = [Cell(row.data, verdict), Cell(row.source, row.rule), Cell(str(row.k))]
         rows.append((row.method, [*texts, *(Cell(_number(value)) for value in numbers)]))
-    headings = ("method", "data", "source", "K", *list(COLUMNS.values())[:5])
+    headings = ("method", "data", "source and rule", "K", *list(COLUMNS.values())[:5])
     return Table("published", "Published and measured elsewhere, focal agent", headings, rows)
 
 

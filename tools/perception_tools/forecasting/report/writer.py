@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from markupsafe import Markup
 
 from perception.errors import InputError
+from perception_tools.forecasting.comparison import Comparison
 from perception_tools.forecasting.report.charts import interval_chart, learning_curves
 from perception_tools.forecasting.report.evaluation import Evaluation
 from perception_tools.forecasting.report.pictures import forecast_svg, legend_svg
@@ -17,6 +19,7 @@ from perception_tools.forecasting.report.tables import (
     cost_table,
     count_table,
     group_tables,
+    paired_tables,
     published_table,
     score_tables,
     view_table,
@@ -26,7 +29,13 @@ from perception_tools.report.theme import LINES
 
 
 def write_report(
-    out: Path, evaluations: list[Evaluation], *, data_name: str, synthetic: bool, notes: list[str]
+    out: Path,
+    evaluations: list[Evaluation],
+    comparisons: Sequence[Comparison],
+    *,
+    data_name: str,
+    synthetic: bool,
+    notes: list[str],
 ) -> None:
     """Writes `report.html` into a folder, self-contained, for light and dark screens.
 
@@ -34,6 +43,7 @@ def write_report(
         out: Made where it does not exist.
         evaluations: Side by side, in this order; a model without trainable parameters (constant velocity) serves as the
             baseline of the headline.
+        comparisons: Of every two systems.
         data_name: What was trained on and evaluated on, e.g. `AV1-mini (3,552/616)`. Published rows of the same name
             are marked as comparable, all others as not.
         synthetic: Whether the scenarios were made, not recorded; says so loudly.
@@ -48,11 +58,12 @@ def write_report(
         data_name=data_name,
         synthetic=synthetic,
         evaluations=evaluations,
-        findings=findings(evaluations),
+        findings=findings(evaluations, comparisons),
         pictures=_pictures(evaluations),
         legend=Markup(legend_svg()),
         intervals=Markup(interval_chart(evaluations, HEADLINE)),
         scores=score_tables(evaluations),
+        paired=paired_tables(comparisons),
         published=published_table(data_name),
         groups=group_tables(evaluations),
         curves=Markup(learning_curves(evaluations)) if any(e.curves for e in evaluations) else None,
@@ -65,44 +76,38 @@ def write_report(
     )
 
 
-def findings(evaluations: Sequence[Evaluation]) -> list[str]:
-    """The headline in sentences: the best model against the baseline, and what the block changed."""
-    models = [e for e in evaluations if e.trained]
-    baselines = [e for e in evaluations if not e.trained]
+def findings(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison]) -> list[str]:
+    """Returns the headline in sentences: the best system against the baseline, and what the block changed.
+
+    A system that was trained with several seeds counts with its mean, not with its best training.
+    """
+    systems: dict[str, list[Evaluation]] = {}
+    for evaluation in evaluations:
+        systems.setdefault(evaluation.system or evaluation.name, []).append(evaluation)
+    min_fde = {name: statistics.fmean(e.metrics["k6"]["min_fde"] for e in members) for name, members in systems.items()}
+    trained = [name for name, members in systems.items() if members[0].trained]
+    baselines = [name for name in systems if name not in trained]
+    best, baseline = (min(names, key=min_fde.__getitem__, default=None) for names in (trained, baselines))
     sentences = []
-    best, baseline = min(models, key=_min_fde, default=None), min(baselines, key=_min_fde, default=None)
-    if best and baseline and _min_fde(baseline) > 0:  # a few standing cars are forecast without any error
-        change = 100 * (_min_fde(best) / _min_fde(baseline) - 1)
+    if best and baseline and min_fde[baseline] > 0:  # a few standing cars are forecast without any error
+        change = 100 * (min_fde[best] / min_fde[baseline] - 1)
         sentences.append(
-            f"{best.name} has the lowest minFDE of six modes, {_min_fde(best):.3f} m: {abs(change):.0f} % "
-            f"{'below' if change < 0 else 'above'} {baseline.name} ({_min_fde(baseline):.3f} m, one mode)."
+            f"{best} has the lowest minFDE of six modes, {min_fde[best]:.3f} m: {abs(change):.0f} % "
+            f"{'below' if change < 0 else 'above'} {baseline} ({min_fde[baseline]:.3f} m, one mode)."
         )
-    without = [e for e in models if e.block is None]
-    if without:
-        plain = min(without, key=_min_fde)
-        sentences += [_compare(e, plain) for e in models if e.block is not None]
+    told = [comparison for comparison in comparisons if {comparison.first, comparison.second} <= set(trained)]
+    sentences += [comparison.verdict() for comparison in told]
+    if any(1 in comparison.trainings for comparison in told):
+        sentences.append(
+            "Of a system that was trained once the intervals cover the scenes alone: another training differs."
+        )
     return sentences
 
 
-def _compare(model: Evaluation, plain: Evaluation) -> str:
-    """What a model with a block gains over one without, and whether these scenes can tell."""
-    (low, high), (plain_low, plain_high) = (e.metrics["interval"]["k6"]["min_fde"] for e in (model, plain))
-    overlap = low <= plain_high and plain_low <= high
-    told_apart = "overlap: these scenes do not tell the two apart" if overlap else "do not overlap"
-    return (
-        f"{model.name} against {plain.name}: {_min_fde(model) - _min_fde(plain):+.3f} m minFDE of six modes; "
-        f"the 95 % intervals [{low:.3f}, {high:.3f}] and [{plain_low:.3f}, {plain_high:.3f}] {told_apart}."
-    )
-
-
-def _min_fde(evaluation: Evaluation) -> float:
-    return evaluation.metrics["k6"]["min_fde"]
-
-
-def _pictures(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[Markup]]]:
-    """(model, its pictures) for every model that brings examples."""
+def _pictures(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[tuple[Markup, str]]]]:
+    """(model, its pictures with their captions) for every model that brings examples."""
     return [
-        (e.name, [Markup(forecast_svg(example, f"picture-{i}-{j}")) for j, example in enumerate(e.examples)])
+        (e.name, [(Markup(forecast_svg(x, f"picture-{i}-{j}")), x.record) for j, x in enumerate(e.examples)])
         for i, e in enumerate(evaluations)
         if e.examples
     ]
