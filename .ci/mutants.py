@@ -1,4 +1,4 @@
-"""Changes one operator or constant at a time and lets the tests notice: `python .ci/mutants.py [--sample N] [PATTERN…]`.
+"""Changes one operator or constant at a time and sees whether tests notice: `mutants.py [--sample N] [PATTERN…]`.
 
 Mutmut makes the changes, in a copy of the tree, and runs the tests that reach the changed function. It leaves decorated
 functions alone (properties, cached and no_grad functions) and code outside of functions. A PATTERN chooses mutants by
@@ -95,7 +95,11 @@ def copy_tree(chosen: dict[str, list[str]]) -> None:
         "do_not_mutate_patterns": [r"^\s*_log\."],
     }
     # without jaxtyping's hook, which refuses to be loaded twice in a process: shapes are not checked at run time
-    pytest = {"addopts": "-p no:dash --import-mode=importlib -q", "markers": ["slow: slow"], "filterwarnings": ["error"]}
+    pytest = {
+        "addopts": "-p no:dash --import-mode=importlib -q",
+        "markers": ["slow: slow"],
+        "filterwarnings": ["error"],
+    }
     lines = ["[tool.pytest.ini_options]", *_toml(pytest), "[tool.mutmut]", *_toml(settings)]
     (WORK / "pyproject.toml").write_text("\n".join(lines) + "\n")
 
@@ -164,7 +168,9 @@ def report(names: list[str]) -> int:
             raise SystemExit(f"{name}: mutmut gave the exit code {code}, which this program does not know")
     for name in left:
         print(f"\n{name}{' (no test reaches it)' if codes[name] in UNREACHED else ''}")
-        changed = [line for line in mutmut("show", name).splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+        changed = [
+            line for line in mutmut("show", name).splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")
+        ]
         print("\n".join(changed))
     print()
     for module in total:

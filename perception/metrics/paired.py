@@ -40,6 +40,7 @@ def paired_differences(
     seed: int,
     groups: Int[np.ndarray, " records"] | None = None,
     level: float = 0.95,
+    same_seeds: bool = False,
 ) -> list[PairedDifference]:
     """Compares two systems in every metric.
 
@@ -55,6 +56,8 @@ def paired_differences(
         seed: Seed of the draws.
         groups: Scene of each record; records of a scene are drawn together. Each record is one by itself if not given.
         level: Share of the resamples inside the interval.
+        same_seeds: The trainings of both systems have the same seeds in the same order. A resample then draws the same
+            seeds for both: what a seed decides for both alike, such as the order of the data, is no difference.
 
     Returns:
         One difference per metric.
@@ -67,20 +70,19 @@ def paired_differences(
         draws = min(_DRAWS_AT_ONCE, RESAMPLES - start)
         weights = generator.multinomial(count, np.full(count, 1 / count), size=draws)[:, scenes].astype(np.float64)
         weights /= weights.sum(axis=1, keepdims=True)
-        means = [_draw_trainings(weights @ system, generator) for system in (first, second)]
-        drawn.append(means[0] - means[1])
+        trainings = generator.integers(len(first), size=(len(first), draws))
+        others = trainings if same_seeds else generator.integers(len(second), size=(len(second), draws))
+        drawn.append(_mean_of(weights @ first, trainings) - _mean_of(weights @ second, others))
     low, high = np.quantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2], axis=0)
     difference = first.mean(axis=(0, 1)) - second.mean(axis=(0, 1))
     return [PairedDifference(*map(float, ends)) for ends in zip(difference, low, high, strict=True)]
 
 
-def _draw_trainings(
-    means: Float[np.ndarray, "trainings draws metrics"], generator: np.random.Generator
+def _mean_of(
+    means: Float[np.ndarray, "trainings draws metrics"], drawn: Int[np.ndarray, "trainings draws"]
 ) -> Float[np.ndarray, "draws metrics"]:
-    """Means over as many trainings as there are, drawn with replacement for each draw of scenes."""
-    trainings, draws, _ = means.shape
-    drawn = generator.integers(trainings, size=(trainings, draws))
-    return means[drawn, np.arange(draws)].mean(axis=0)
+    """Means over the drawn trainings, for each draw of scenes."""
+    return means[drawn, np.arange(means.shape[1])].mean(axis=0)
 
 
 def common_records(names: Sequence[Sequence[object]]) -> list[Int[np.ndarray, " common"]]:

@@ -71,6 +71,16 @@ def test_several_trainings_are_averaged_and_their_spread_widens_the_interval() -
     assert (same.low, same.high) == pytest.approx((-0.5, -0.5))
 
 
+def test_what_a_seed_decides_for_both_systems_alike_is_no_difference() -> None:
+    hard = GENERATOR.normal(size=(1, 400, 1))
+    second = hard + np.array([-1.0, 0.0, 1.6])[:, None, None]
+    first = second - np.array([0.2, 0.3, 0.4])[:, None, None]
+    (alone,), (paired_too,) = (paired_differences(first, second, 0, same_seeds=same) for same in (False, True))
+    assert not alone.is_shown
+    assert (paired_too.difference, alone.difference) == (pytest.approx(-0.3), pytest.approx(-0.3))
+    assert (paired_too.low, paired_too.high) == (pytest.approx(-0.4), pytest.approx(-0.2))
+
+
 def test_how_many_resamples_are_held_at_once_changes_nothing_but_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = GENERATOR.normal(size=(2, 1, 500, 1))
     (many,) = paired_differences(first, second, seed=0)

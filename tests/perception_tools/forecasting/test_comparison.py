@@ -119,6 +119,15 @@ def test_a_systems_numbers_are_the_means_over_its_seeds() -> None:
     assert found.verdict().endswith("scenarios, 3 and 1 trainings).")
 
 
+def test_trainings_of_the_same_seeds_are_paired() -> None:
+    first = [make_scores(i, shift=float(i)) for i in range(3)]
+    second = [make_scores(i, shift=float(i) + 0.3) for i in range(3)]
+    paired = compare(make_system("a", *first), make_system("b", *second))
+    mixed = compare(make_system("a", *first), replace(make_system("b", *second), seeds=(5, 6, 7)))
+    assert paired.verdict().endswith("], better (paired over 60 scenarios, 3 seeds).")
+    assert mixed.verdict().endswith("], no difference shown (paired over 60 scenarios, 3 and 3 trainings).")
+
+
 def test_all_pairs_are_compared_in_order() -> None:
     systems = [make_system(name, make_scores(i)) for i, name in enumerate("abc")]
     assert [(found.first, found.second) for found in compare_all(systems)] == [("a", "b"), ("a", "c"), ("b", "c")]

@@ -51,6 +51,7 @@ class Comparison:
         first: Name of the first system.
         second: Name of the second system.
         trainings: How often each was trained.
+        same_seeds: Whether these trainings have the same seeds, and are paired too.
         scenarios: Number of scenarios that both were scored on.
         left_out: Number of scored agents that not all models have in common; no difference counts them.
         focal: Differences for focal agents, by `k6` and `k1`, then by metric.
@@ -60,6 +61,7 @@ class Comparison:
     first: str
     second: str
     trainings: tuple[int, int]
+    same_seeds: bool
     scenarios: int
     left_out: int
     focal: dict[str, dict[str, PairedDifference]]
@@ -67,7 +69,7 @@ class Comparison:
 
     def as_json(self) -> dict:
         """Returns an entry of `paired` in `metrics.json`."""
-        names = ("first", "second", "trainings", "scenarios", "left_out")
+        names = ("first", "second", "trainings", "same_seeds", "scenarios", "left_out")
         numbers = {
             k: _as_json(differences) | {"all_agents": _as_json(self.all_agents[k])}
             for k, differences in self.focal.items()
@@ -78,10 +80,12 @@ class Comparison:
         """Says in a sentence what is shown for the minFDE of six modes."""
         found = self.focal["k6"]["min_fde"]
         words = "no difference shown" if not found.is_shown else "better" if found.difference < 0 else "worse"
+        ours, theirs = self.trainings
+        trained = f", {ours} seeds" if self.same_seeds else f", {ours} and {theirs} trainings"
         return (
             f"{self.first} against {self.second}: {found.difference:+.3f} m minFDE of six modes "
             f"[{found.low:+.3f}, {found.high:+.3f}], {words} (paired over {self.scenarios:,} scenarios"
-            + (f", {self.trainings[0]} and {self.trainings[1]} trainings)." if max(self.trainings) > 1 else ").")
+            + (f"{trained})." if max(self.trainings) > 1 else ").")
         )
 
 
@@ -97,13 +101,15 @@ def compare(first: System, second: System) -> Comparison:
     scenes = np.array(tables[0].scenarios)[rows[0]]
     groups = np.unique(scenes, return_inverse=True)[1]
     focal = tables[0].focal[rows[0]]
-    count = len(first.scores)
+    count, same_seeds = len(first.scores), first.seeds == second.seeds
 
     def differences(k: str, chosen: Bool[np.ndarray, " records"]) -> dict[str, PairedDifference]:
         scores: list[Float[np.ndarray, "records metrics"]] = [
             getattr(table, k)[of_table[chosen]] for table, of_table in zip(tables, rows, strict=True)
         ]
-        found = paired_differences(np.stack(scores[:count]), np.stack(scores[count:]), SEED, groups[chosen], LEVEL)
+        found = paired_differences(
+            np.stack(scores[:count]), np.stack(scores[count:]), SEED, groups[chosen], LEVEL, same_seeds
+        )
         return dict(zip(METRICS, found, strict=True))
 
     everyone = np.ones_like(focal)
@@ -111,6 +117,7 @@ def compare(first: System, second: System) -> Comparison:
         first.name,
         second.name,
         (count, len(second.scores)),
+        same_seeds,
         len(np.unique(scenes)),
         max(map(len, tables)) - len(focal),
         {k: differences(k, focal) for k in ("k6", "k1")},

@@ -184,7 +184,7 @@ def with_min_fde(evaluation, mean: float, **changes):
 
 def compared(first: str, second: str, difference: float, low: float, high: float, trainings=(1, 1)) -> Comparison:
     found = {k: dict.fromkeys(METRICS, PairedDifference(difference, low, high)) for k in ("k6", "k1")}
-    return Comparison(first, second, trainings, 616, 0, found, found)
+    return Comparison(first, second, trainings, False, 616, 0, found, found)
 
 
 def test_the_headline_says_what_the_paired_comparison_shows(evaluations):
