@@ -86,7 +86,8 @@ def copy_tree(chosen: dict[str, list[str]]) -> None:
         "source_paths": ["src"],
         "only_mutate": [f"src/{files}" for files in chosen],
         "pytest_add_cli_args_test_selection": [test for tests in chosen.values() for test in tests],
-        "pytest_add_cli_args": ["-x", "-p", "no:xdist"],
+        # torch.compile cannot trace the switch that chooses a mutant
+        "pytest_add_cli_args": ["-x", "-p", "no:xdist", "-k", "not compiles"],
         "process_isolation": "forkserver",  # torch does not survive a fork once it has computed
         "use_setproctitle": False,
         "debug": True,  # so that the reason is printed where the tests fail without a change
@@ -110,7 +111,9 @@ def _toml(table: dict) -> list[str]:
 
 def mutmut(*words: str, may_fail: bool = False) -> str:
     """Runs mutmut in the copy; returns what it printed."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    mutated = WORK / "mutants" / "src"  # for processes that tests start
+    mutated.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(mutated)}
     finished = subprocess.run(
         [sys.executable, "-m", "mutmut", *words], cwd=WORK, env=environment, capture_output=True, text=True, check=False
     )
