@@ -19,6 +19,9 @@ from perception.geometry import SE2
 STEP_S = 0.1
 """Both Argoverse data sets are sampled at 10 Hz."""
 
+COORDINATE_LIMIT_M = 1e7
+"""Larger coordinates are damage: city frames begin within some kilometres, and UTM's northings end at 10,000 km."""
+
 
 class AgentKind(IntEnum):
     """Argoverse 2's ten object types. Argoverse 1 has no types: its AGENT and AV are vehicles, OTHERS unknown."""
@@ -107,6 +110,10 @@ class MapPolylines:
         return len(self.ids)
 
 
+_OF_A_LANE = ("ids", "kinds", "turns", "is_intersection", "has_traffic_control")
+_LEAVE_OUT = "leave the scenario out"
+
+
 class UnusableScenario(InputError):
     """A scenario that no forecaster can use."""
 
@@ -147,9 +154,66 @@ class Scenario:
         return self.agents.valid.shape[1] - self.history_steps
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Number of observed and of labelled steps."""
+        return self.history_steps, self.future_steps
+
+    @property
     def synthetic(self) -> bool:
         """Whether the record was generated rather than recorded."""
         return self.source == "synthetic"
+
+    def require_shape(self, shape: tuple[int, int], purpose: str) -> None:
+        """Checks the number of observed and of labelled steps, which all records of one model share.
+
+        Args:
+            shape: Expected numbers.
+            purpose: What expects them, for the message.
+
+        Raises:
+            UnusableScenario: The scenario has others.
+        """
+        if self.shape != shape:
+            raise UnusableScenario(
+                f"scenario {self.id}: expected {shape[0]} observed and {shape[1]} future steps {purpose}, got "
+                f"{self.shape[0]} and {self.shape[1]}; {_LEAVE_OUT}"
+            )
+
+    def require_plausible(self) -> None:
+        """Checks that arrays fit together and values are possible, whatever the record was read from.
+
+        Raises:
+            UnusableScenario: They do not.
+        """
+        agents, lanes = self.agents, self.map
+        count, steps = len(agents), agents.valid.shape[-1]
+        expected = f"scenario {self.id}: expected "
+        for name, values, shape in (
+            ("kinds", agents.kinds, (count,)),
+            ("position", agents.position, (count, steps, 2)),
+            ("heading", agents.heading, (count, steps)),
+            ("velocity", agents.velocity, (count, steps, 2)),
+            ("valid", agents.valid, (count, steps)),
+            ("scored", agents.scored, (count,)),
+            ("map.points", lanes.points, (len(lanes), *lanes.points.shape[1:2], 2)),
+            *((f"map.{name}", getattr(lanes, name), (len(lanes),)) for name in _OF_A_LANE),
+        ):
+            if values.shape != shape:
+                raise UnusableScenario(f"{expected}{name} of shape {shape}, found {values.shape}; {_LEAVE_OUT}")
+            if values.dtype.kind == "f" and not (np.abs(values) <= COORDINATE_LIMIT_M).all():
+                worst = values.flat[int((~(np.abs(values) <= COORDINATE_LIMIT_M)).argmax())]
+                raise UnusableScenario(f"{expected}{name} below {COORDINATE_LIMIT_M:g}, found {worst}; {_LEAVE_OUT}")
+        for name, value, low, high in (
+            ("history_steps", self.history_steps, 1, steps),
+            ("focal", self.focal, 0, count - 1),
+            ("ego", self.ego or 0, 0, count - 1),
+            ("kinds", agents.kinds, 0, max(AgentKind)),
+            ("map.kinds", lanes.kinds, 0, max(PolylineKind)),
+            ("map.turns", lanes.turns, 0, max(Turn)),
+        ):
+            outside = np.extract((np.asarray(value) < low) | (np.asarray(value) > high), value)
+            if outside.size:
+                raise UnusableScenario(f"{expected}{name} from {low} to {high}, found {outside[0]}; {_LEAVE_OUT}")
 
     def require_focal(self) -> None:
         """Checks that the focal agent is observed at the present step, since it defines the frame of the scene.
@@ -160,7 +224,7 @@ class Scenario:
         if not self.agents.valid[self.focal, self.present]:
             raise UnusableScenario(
                 f"scenario {self.id}: expected a focal agent that is observed at the present step {self.present}, "
-                f"{self.agents.ids[self.focal]} is not; leave the scenario out"
+                f"{self.agents.ids[self.focal]} is not; {_LEAVE_OUT}"
             )
 
     def city_SE2_agent(self, agent: int) -> SE2:

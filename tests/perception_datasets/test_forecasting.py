@@ -67,10 +67,46 @@ def test_argoverse1s_official_folders_are_recognised(argoverse1: Path) -> None:
     (argoverse1 / "val").rename(argoverse1 / "test_obs")
     assert len(open_forecasting(argoverse1, "test")) == 5
     sample = argoverse1.parent / "forecasting_sample"
-    (argoverse1 / "test_obs").rename(sample)  # data/ lies in it; the maps are in a folder beside it
-    assert len(open_forecasting(sample, "val")) == 5
+    (argoverse1 / "test_obs").rename(sample)  # data/ lies in it
+    with pytest.raises(InputError, match="expected Argoverse 1's vector maps"):
+        open_forecasting(sample, "val")  # those of a data set beside it are not its own
     (argoverse1 / "map_files").rename(argoverse1.parent / "map_files")
     assert open_forecasting(sample, "val")[0].id == "1"
+    assert open_forecasting(sample / "data", "val")[0].id == "1"
+
+
+@pytest.mark.parametrize("layout", ["argoverse1", "argoverse2"])
+def test_a_folder_of_one_split_is_taken_for_no_other(
+    layout: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder: Path = request.getfixturevalue(layout)
+    assert len(open_forecasting(folder / "val", "val")) > 3
+    with pytest.raises(InputError, match="expected scenarios of split 'train', found the folder of split 'val'; give"):
+        open_forecasting(folder / "val", "train")
+    monkeypatch.chdir(folder / "val")
+    with pytest.raises(InputError, match="found the folder of split 'val'"):
+        open_forecasting(Path(), "train")
+    loose = (folder / "val").rename(folder.parent / "loose")
+    if layout == "argoverse1":
+        (folder / "map_files").rename(folder.parent / "map_files")
+    assert len(open_forecasting(loose, "test")) > 3
+    with pytest.raises(InputError, match="expected a folder nonsense in it, found scenarios without a split level"):
+        open_forecasting(loose, "nonsense")
+    if layout == "argoverse1":
+        with pytest.raises(InputError, match="the folder of split 'test'"):
+            open_forecasting((loose.rename(folder.parent / "test_obs")) / "data", "val")
+
+
+@pytest.mark.parametrize("split", ["", ".", "..", "../val", "/", "val/"])
+def test_a_split_is_the_name_of_a_folder(split: str, argoverse1: Path) -> None:
+    with pytest.raises(InputError, match="expected the name of a folder"):
+        open_forecasting(argoverse1, split)
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_without_a_scenario_is_refused(limit: int, argoverse1: Path) -> None:
+    with pytest.raises(InputError, match=f"limit {limit}: expected at least 1"):
+        open_forecasting(argoverse1, "val", limit=limit)
 
 
 def fetch(folder: ScenarioFolder, index: int) -> str:

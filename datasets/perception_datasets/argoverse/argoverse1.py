@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 from jaxtyping import Bool, Float, Int
 
 from perception.errors import InputError
@@ -20,7 +19,8 @@ from perception.traffic.motion import causal_heading, causal_velocity
 from perception.traffic.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
 from perception_datasets.argoverse.argoverse1_map import MAP_CURE, MAP_FILES, read_city_map
 from perception_datasets.argoverse.polylines import lane_heading
-from perception_datasets.argoverse.track_tables import check_columns, encode, observed, spread
+from perception_datasets.argoverse.table_files import METRES, TEXT, Column, read_csv
+from perception_datasets.argoverse.track_tables import encode, observed, spread, the_only
 from perception_datasets.errors import bad_file, reading
 
 HISTORY_STEPS = 20
@@ -32,12 +32,12 @@ CURE = "extract the file again from Argoverse 1's forecasting archive"
 _LANE_HEADING_WITHIN_M = 3.5
 
 _COLUMNS = {
-    "TIMESTAMP": pa.float64(),
-    "TRACK_ID": pa.string(),
-    "OBJECT_TYPE": pa.string(),
-    "X": pa.float64(),
-    "Y": pa.float64(),
-    "CITY_NAME": pa.string(),
+    "TIMESTAMP": Column(pa.float64(), 0.0, 1e11),
+    "TRACK_ID": TEXT,
+    "OBJECT_TYPE": TEXT,
+    "X": METRES,
+    "Y": METRES,
+    "CITY_NAME": TEXT,
 }
 
 
@@ -63,27 +63,26 @@ class Argoverse1Files:
         return read_argoverse1(self.path(name), self.maps)
 
 
-def find_argoverse1(folder: Path, split: str) -> Argoverse1Files | None:
-    """Finds the scenes of a split; returns None if the folder is not laid out like Argoverse 1.
+def find_argoverse1(folder: Path) -> Argoverse1Files | None:
+    """Finds the scenes in the folder of a split; returns None if it is not laid out like one of Argoverse 1.
 
-    CSV files are in {split}/data (the test split's folder is called test_obs), or directly in data, as in the official
-    forecasting_sample. The maps are in map_files in the folder, in its parent, or in a folder beside it.
+    CSV files are in data in the folder, or directly in it. The maps are in map_files in the folder, in its parent or in
+    that one's parent.
 
     Raises:
         InputError: There are scenes but no maps.
     """
-    splits = (f"{split}/data", f"{split}_obs/data", split, "data")
-    data = next((folder / s for s in splits if any((folder / s).glob("*.csv"))), None)
+    data = next((place for place in (folder / "data", folder) if any(place.glob("*.csv"))), None)
     if data is None:
         return None
-    parent = folder.resolve().parent
-    candidates = [folder / "map_files", parent / "map_files", *sorted(parent.glob("*/map_files"))]
+    absolute = Path(os.path.abspath(folder))
+    candidates = [place / "map_files" for place in (absolute, *absolute.parents[:2])]
     maps = next((c for c in candidates if any((c / name).is_file() for name in MAP_FILES.values())), None)
     if maps is None:
-        searched = ", ".join(str(c) for c in candidates[:2])
+        searched = ", ".join(map(str, candidates))
         raise InputError(
-            f"{folder}: expected Argoverse 1's vector maps ({', '.join(MAP_FILES.values())}) in {searched} or "
-            f"{parent}/*/map_files, found none; {MAP_CURE}"
+            f"{folder}: expected Argoverse 1's vector maps ({', '.join(MAP_FILES.values())}) in one of {searched}, "
+            f"found none; {MAP_CURE}"
         )
     return Argoverse1Files(data, maps)
 
@@ -95,7 +94,7 @@ def read_argoverse1(path: Path, maps: Path, *, map_radius_m: float = MAP_RADIUS_
     of the time stamps, because their intervals vary between 0.02 and 0.5 s around the nominal 0.1 s.
     """
     with reading(path, CURE):
-        table = _read_table(path)
+        table = read_csv(path, _COLUMNS, CURE)
         ids, agent_of_row, ego = _order_tracks(path, table)
         times, step_of_row = np.unique(table["TIMESTAMP"].to_numpy(), return_inverse=True)
         if len(times) not in (HISTORY_STEPS, HISTORY_STEPS + FUTURE_STEPS):
@@ -103,7 +102,7 @@ def read_argoverse1(path: Path, maps: Path, *, map_radius_m: float = MAP_RADIUS_
             raise bad_file(path, reason, CURE)
         valid = observed(path, ids, agent_of_row, step_of_row, len(times))
         position = spread([table["X"].to_numpy(), table["Y"].to_numpy()], agent_of_row, step_of_row, valid)
-        city = table["CITY_NAME"][0].as_py()
+        city = the_only(path, table, "CITY_NAME", CURE)
         if city not in MAP_FILES:
             raise bad_file(path, f"expected CITY_NAME in {sorted(MAP_FILES)}, found {city!r}", CURE)
     city_map = read_city_map(maps, city)
@@ -120,17 +119,6 @@ def read_argoverse1(path: Path, maps: Path, *, map_radius_m: float = MAP_RADIUS_
         scored=_scored(valid),
     )
     return Scenario(path.stem, "argoverse1", city, agents, near, HISTORY_STEPS, focal=0, ego=ego)
-
-
-def _read_table(path: Path) -> pa.Table:
-    """Reads the six columns, and checks their presence, types and missing values."""
-    table = pa_csv.read_csv(
-        path,
-        read_options=pa_csv.ReadOptions(use_threads=False),
-        convert_options=pa_csv.ConvertOptions(column_types=_COLUMNS, strings_can_be_null=True),
-    )
-    check_columns(path, table, _COLUMNS, CURE)
-    return table
 
 
 def _order_tracks(path: Path, table: pa.Table) -> tuple[list[str], Int[np.ndarray, " rows"], int | None]:

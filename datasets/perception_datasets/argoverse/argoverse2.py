@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from perception.traffic.map_index import MAP_RADIUS_M
 from perception.traffic.scenario import AgentKind, AgentTracks, Scenario
 from perception_datasets.argoverse.argoverse2_map import read_map
-from perception_datasets.argoverse.track_tables import check_columns, encode, observed, spread
+from perception_datasets.argoverse.table_files import METRES, METRES_PER_S, RADIANS, TEXT, Column, read_parquet
+from perception_datasets.argoverse.track_tables import encode, first_rows, observed, spread, the_only
 from perception_datasets.errors import bad_file, reading
 from perception_datasets.folders import find_records, is_synthetic, record_folders
 
@@ -26,14 +26,18 @@ EGO_ID = "AV"
 CURE = "extract the scenario's folder again from Argoverse 2's archive"
 
 _SCORED_CATEGORIES = (2, 3)  # av2's TrackCategory: SCORED_TRACK, FOCAL_TRACK
-_STATE = ("position_x", "position_y", "heading", "velocity_x", "velocity_y")
-_TEXTS = ("track_id", "object_type", "focal_track_id", "city")
 _COLUMNS = {
-    **dict.fromkeys(_TEXTS, pa.string()),
-    "object_category": pa.int64(),
-    "timestep": pa.int64(),
-    **dict.fromkeys(_STATE, pa.float64()),
+    **dict.fromkeys(("track_id", "object_type", "focal_track_id", "city"), TEXT),
+    "object_category": Column(pa.int64(), 0.0, 3.0),
+    "timestep": Column(pa.int64(), 0.0, HISTORY_STEPS + FUTURE_STEPS - 1.0),
+    "position_x": METRES,
+    "position_y": METRES,
+    "heading": RADIANS,
+    "velocity_x": METRES_PER_S,
+    "velocity_y": METRES_PER_S,
 }
+_STATE = tuple(_COLUMNS)[-5:]
+_KINDS = {kind.name.lower(): kind for kind in AgentKind}
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,11 @@ class Argoverse2Files:
         return read_argoverse2(self.folder / name, source=self.source)
 
 
-def find_argoverse2(folder: Path, split: str) -> Argoverse2Files | None:
-    """Finds the scenarios of a split; returns None if the folder is not laid out like Argoverse 2's."""
-    root = find_records((folder / split, folder), "scenario_{name}.parquet")
-    if root is None:
+def find_argoverse2(folder: Path) -> Argoverse2Files | None:
+    """Finds the scenarios in the folder of a split; returns None if it is not laid out like one of Argoverse 2."""
+    if find_records((folder,), "scenario_{name}.parquet") is None:
         return None
-    return Argoverse2Files(root, "synthetic" if is_synthetic(root) else "argoverse2")
+    return Argoverse2Files(folder, "synthetic" if is_synthetic(folder) else "argoverse2")
 
 
 def read_argoverse2(folder: Path, *, source: str = "argoverse2", map_radius_m: float = MAP_RADIUS_M) -> Scenario:
@@ -73,10 +76,9 @@ def read_argoverse2(folder: Path, *, source: str = "argoverse2", map_radius_m: f
     name = folder.name
     path = folder / f"scenario_{name}.parquet"
     with reading(path, CURE):
-        table = pq.ParquetFile(path, read_dictionary=list(_TEXTS)).read(list(_COLUMNS), use_threads=False)
-        check_columns(path, table, _COLUMNS, CURE)
+        table = read_parquet(path, _COLUMNS, CURE)
         agents, focal, steps = _read_tracks(path, table)
-        city = table["city"][0].as_py()
+        city = the_only(path, table, "city", CURE)
     ego = agents.ids.index(EGO_ID) if EGO_ID in agents.ids else None
     city_map = read_map(folder / f"log_map_archive_{name}.json")
     near = city_map.near(agents.position, agents.valid, focal, HISTORY_STEPS - 1, map_radius_m)
@@ -87,18 +89,21 @@ def _read_tracks(path: Path, table: pa.Table) -> tuple[AgentTracks, int, int]:
     """Returns the tracks, the focal agent's index and the number of steps: 110, or 50 in a test split."""
     ids, agent = encode(table["track_id"])
     step = table["timestep"].to_numpy()
-    if step.min() < 0 or step.max() >= HISTORY_STEPS + FUTURE_STEPS:
-        raise bad_file(path, f"expected timesteps from 0 to 109, found {step.min()} to {step.max()}", CURE)
-    focal_id = table["focal_track_id"][0].as_py()
+    focal_id = the_only(path, table, "focal_track_id", CURE)
     if focal_id not in ids:
-        raise bad_file(path, f"expected the track {focal_id} (focal_track_id), found {len(ids)} others", CURE)
+        reason = f"column track_id: expected the track {focal_id}, which focal_track_id names, found {len(ids)} others"
+        raise bad_file(path, reason, CURE)
 
     steps = HISTORY_STEPS if step.max() < HISTORY_STEPS else HISTORY_STEPS + FUTURE_STEPS
     valid = observed(path, ids, agent, step, steps)
     state = spread([table[column].to_numpy() for column in _STATE], agent, step, valid)
     types, type_of_row = encode(table["object_type"])
-    kinds = np.array([AgentKind[word.upper()] for word in types])
-    first_row = np.unique(agent, return_index=True)[1]
+    unknown = [word for word in types if word.lower() not in _KINDS]
+    if unknown:
+        reason = f"column object_type: expected one of {', '.join(_KINDS)}, found {unknown[0]!r}"
+        raise bad_file(path, reason, CURE)
+    kinds = np.array([_KINDS[word.lower()] for word in types])
+    first_row = first_rows(agent)
     category = table["object_category"].to_numpy()[first_row]
     agents = AgentTracks(
         ids=tuple(ids),

@@ -6,13 +6,11 @@ Boxes are annotated for each LiDAR sweep (10 Hz) in the ego frame, and transform
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.feather as feather
 from jaxtyping import Bool, Float, Int
 
 from perception.traffic.map_index import MAP_RADIUS_M, MapIndex
@@ -20,7 +18,9 @@ from perception.traffic.motion import causal_velocity
 from perception.traffic.scenario import ROAD_USERS, AgentKind, AgentTracks, Scenario
 from perception_datasets.argoverse.argoverse2 import EGO_ID, FUTURE_STEPS, HISTORY_STEPS
 from perception_datasets.argoverse.argoverse2_map import read_map
-from perception_datasets.argoverse.track_tables import check_columns, encode, observed, spread
+from perception_datasets.argoverse.remembered import remembered
+from perception_datasets.argoverse.table_files import METRES, SIZE_M, TEXT, TIME_NS, Column, read_feather
+from perception_datasets.argoverse.track_tables import encode, first_rows, observed, spread
 from perception_datasets.errors import RecordError, bad_file, reading
 from perception_datasets.folders import find_records, record_folders
 
@@ -33,16 +33,20 @@ _EGO_CATEGORY = "EGO_VEHICLE"
 EGO_SIZE_M = (4.877, 2.0, 1.473)
 """Length, width and height, from the logs that list the ego among the boxes."""
 _NS_PER_STEP = 100_000_000
+_MAX_STEPS = 36_000
+"""An hour; the logs of the data set last 15 s."""
+_NORM_TOLERANCE = 0.01
 
-_POSE = ("tx_m", "ty_m", "tz_m", "qw", "qx", "qy", "qz")
-_POSE_COLUMNS = {"timestamp_ns": pa.int64(), **dict.fromkeys(_POSE, pa.float64())}
+_TRANSLATION = ("tx_m", "ty_m", "tz_m")
+_ROTATION = ("qw", "qx", "qy", "qz")
 _SIZE = ("length_m", "width_m", "height_m")
-_BOX_COLUMNS = {
-    "track_uuid": pa.string(),
-    "category": pa.string(),
-    **_POSE_COLUMNS,
-    **dict.fromkeys(_SIZE, pa.float64()),
+_TIME_COLUMN = {"timestamp_ns": TIME_NS}
+_POSE_COLUMNS = {
+    **_TIME_COLUMN,
+    **dict.fromkeys(_TRANSLATION, METRES),
+    **dict.fromkeys(_ROTATION, Column(pa.float64(), -1.01, 1.01)),
 }
+_BOX_COLUMNS = {"track_uuid": TEXT, "category": TEXT, **_POSE_COLUMNS, **dict.fromkeys(_SIZE, SIZE_M)}
 
 _KIND_CATEGORIES = {
     AgentKind.VEHICLE: "REGULAR_VEHICLE LARGE_VEHICLE BOX_TRUCK TRUCK TRUCK_CAB VEHICULAR_TRAILER RAILED_VEHICLE",
@@ -156,41 +160,35 @@ class SensorLogFiles:
         return read_log(self.path(name)).scenario(int(name.rpartition("_")[2]))
 
 
-def find_argoverse2_sensor(folder: Path, split: str) -> SensorLogFiles | None:
-    """Finds the logs of a split; returns None if the folder is not laid out like the Argoverse 2 sensor data set."""
-    root = find_records((folder / split, folder), _POSES)
-    return None if root is None else SensorLogFiles(root)
+def find_argoverse2_sensor(folder: Path) -> SensorLogFiles | None:
+    """Finds the logs in the folder of a split; returns None if it is not laid out like the Argoverse 2 sensor data."""
+    return None if find_records((folder,), _POSES) is None else SensorLogFiles(folder)
 
 
 def read_steps(log: Path) -> Int[np.ndarray, " sweeps"]:
     """Returns the 10 Hz step of each annotated sweep, starting at 0; a missing sweep leaves a gap."""
     path = _annotations(log)
     with reading(path, CURE):
-        times = np.unique(
-            feather.read_table(path, columns=["timestamp_ns"], use_threads=False)["timestamp_ns"].to_numpy()
-        )
-        if times.size == 0:
-            raise bad_file(path, "expected annotations, found none", CURE)
-    return _steps_of(times)
+        table = read_feather(path, _TIME_COLUMN, CURE)
+        return _steps_of(path, np.unique(table["timestamp_ns"].to_numpy()))
 
 
-@lru_cache(maxsize=8)
+@remembered(lambda log: [_annotations(log), log / _POSES, *_map_files(log)], results=8)
 def read_log(log: Path) -> SensorLog:
     """Reads the tracks and the map of a log; caches the last few logs, since each holds about fifty scenarios."""
     path = _annotations(log)
     with reading(path, CURE):
-        boxes = feather.read_table(path, use_threads=False)
-        check_columns(path, boxes, _BOX_COLUMNS, CURE)
-    sweeps_ns = np.unique(boxes["timestamp_ns"].to_numpy())
-    steps = _steps_of(sweeps_ns)
+        boxes = read_feather(path, _BOX_COLUMNS, CURE)
+        sweeps_ns = np.unique(boxes["timestamp_ns"].to_numpy())
+        steps = _steps_of(path, sweeps_ns)
+        # Only some releases list the ego among the boxes, so its track always comes from the poses.
+        boxes = boxes.filter(pc.field("category").cast(pa.string()) != _EGO_CATEGORY)
+        sweep = np.searchsorted(sweeps_ns, boxes["timestamp_ns"].to_numpy())
+        names, agent = encode(boxes["track_uuid"])
+        valid = observed(path, names, agent, steps[sweep], int(steps[-1]) + 1)
+        ego_SE3_box = _Poses.of(path, boxes)
     poses = _read_poses(log / _POSES, sweeps_ns)
-
-    # Only some releases list the ego among the boxes, so its track always comes from the poses.
-    boxes = boxes.filter(pc.field("category") != _EGO_CATEGORY)
-    sweep = np.searchsorted(sweeps_ns, boxes["timestamp_ns"].to_numpy())
-    names, agent = encode(boxes["track_uuid"])
-    valid = observed(path, names, agent, steps[sweep], int(steps[-1]) + 1)
-    grid = spread(_planar(_compose(poses.take(sweep), _Poses.of(boxes))), agent, steps[sweep], valid)
+    grid = spread(_planar(_compose(poses.take(sweep), ego_SE3_box)), agent, steps[sweep], valid)
 
     ego_valid = np.isin(np.arange(valid.shape[1]), steps)[None]
     ego_grid = spread(_planar(poses), np.zeros_like(steps), steps, ego_valid)
@@ -220,10 +218,16 @@ class _Poses:
     rotation: Float[np.ndarray, "poses 3 3"]
 
     @classmethod
-    def of(cls, table: pa.Table) -> _Poses:
-        """Returns the poses of a table's rows."""
-        x, y, z, qw, qx, qy, qz = (table[name].to_numpy() for name in _POSE)
+    def of(cls, path: Path, table: pa.Table) -> _Poses:
+        """Returns the poses of a table's rows; raises RecordError if a rotation is no unit quaternion."""
+        x, y, z, qw, qx, qy, qz = (table[name].to_numpy() for name in (*_TRANSLATION, *_ROTATION))
         norm = np.sqrt(qw**2 + qx**2 + qy**2 + qz**2)
+        wrong = np.flatnonzero(np.abs(norm - 1) > _NORM_TOLERANCE)
+        if wrong.size:
+            reason = (
+                f"timestamp_ns {table['timestamp_ns'][wrong[0]]}: expected a unit quaternion in qw to qz, found one "
+            )
+            raise bad_file(path, f"{reason}of length {norm[wrong[0]]:.3g}", CURE)
         w, i, j, k = qw / norm, qx / norm, qy / norm, qz / norm
         rotation = np.array(
             [
@@ -253,28 +257,27 @@ def _planar(poses: _Poses) -> list[Float[np.ndarray, " poses"]]:
 def _read_poses(path: Path, sweeps_ns: Int[np.ndarray, " sweeps"]) -> _Poses:
     """Reads `city_SE3_ego` at each annotated sweep."""
     with reading(path, CURE):
-        table = feather.read_table(path, use_threads=False)
-        check_columns(path, table, _POSE_COLUMNS, CURE)
-    times, first = np.unique(table["timestamp_ns"].to_numpy(), return_index=True)
-    missing = np.setdiff1d(sweeps_ns, times)
-    if missing.size:
-        reason = (
-            f"expected a pose for each annotated sweep, found none for {missing.size}, the first at {missing[0]} ns"
-        )
-        raise bad_file(path, reason, CURE)
-    return _Poses.of(table).take(first[np.searchsorted(times, sweeps_ns)])
+        table = read_feather(path, _POSE_COLUMNS, CURE)
+        times, first = np.unique(table["timestamp_ns"].to_numpy(), return_index=True)
+        if len(times) < table.num_rows:
+            raise bad_file(path, f"expected one pose for each time, found {table.num_rows} for {len(times)}", CURE)
+        missing = np.setdiff1d(sweeps_ns, times)
+        if missing.size:
+            reason = "expected a pose for each annotated sweep, found none for "
+            raise bad_file(path, f"{reason}{missing.size}, the first at {missing[0]} ns", CURE)
+        return _Poses.of(path, table).take(first[np.searchsorted(times, sweeps_ns)])
 
 
 def _kinds(boxes: pa.Table, agent: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " agents"]:
     """Returns the kind of each track, from the category of its first box."""
     categories, category = encode(boxes["category"])
     kinds = np.array([_KIND_OF_CATEGORY.get(name, AgentKind.UNKNOWN) for name in categories], dtype=np.int64)
-    return kinds[category[np.unique(agent, return_index=True)[1]]]
+    return kinds[category[first_rows(agent)]]
 
 
 def _sizes(boxes: pa.Table, agent: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "agents 3"]:
     """Returns the size of each track, from its first box."""
-    first = np.unique(agent, return_index=True)[1]
+    first = first_rows(agent)
     return np.column_stack([boxes[name].to_numpy()[first] for name in _SIZE])
 
 
@@ -283,15 +286,26 @@ def _annotations(log: Path) -> Path:
 
 
 def _map_file(log: Path) -> Path:
-    found = sorted((log / "map").glob("log_map_archive_*.json"))
-    if not found:
-        raise bad_file(log / "map", "expected log_map_archive_*.json, found none", CURE)
+    found = _map_files(log)
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise bad_file(log / "map", f"expected one log_map_archive_*.json, found {names}", CURE)
     return found[0]
 
 
-def _steps_of(times_ns: Int[np.ndarray, " sweeps"]) -> Int[np.ndarray, " sweeps"]:
+def _map_files(log: Path) -> list[Path]:
+    return sorted((log / "map").glob("log_map_archive_*.json"))
+
+
+def _steps_of(path: Path, times_ns: Int[np.ndarray, " sweeps"]) -> Int[np.ndarray, " sweeps"]:
     """Returns 10 Hz steps since the first sweep.
 
     Intervals are rounded one by one and then summed, because they vary between 96 and 103 ms.
     """
-    return np.concatenate([[0], np.cumsum(np.rint(np.diff(times_ns) / _NS_PER_STEP).astype(np.int64))])
+    intervals = np.rint(np.diff(times_ns) / _NS_PER_STEP).astype(np.int64)
+    if (intervals < 1).any():
+        first = times_ns[intervals.argmin()]
+        raise bad_file(path, f"expected sweeps 0.1 s apart, found two within 0.05 s after {first} ns", CURE)
+    if intervals.sum() > _MAX_STEPS:
+        raise bad_file(path, f"expected at most {_MAX_STEPS} steps of 0.1 s, found {intervals.sum()}", CURE)
+    return np.concatenate([[0], np.cumsum(intervals)])

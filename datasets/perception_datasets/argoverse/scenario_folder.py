@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from perception.traffic.scenario import Scenario
+import numpy as np
+
+from perception.traffic.scenario import Scenario, UnusableScenario
 from perception_datasets.errors import RecordError
 
 
@@ -63,8 +66,44 @@ class ScenarioFolder:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Scenario:
-        """Reads one scenario; raises RecordError if it cannot be read."""
-        return self.files.read(self.ids[index])
+        """Reads one scenario; raises RecordError if it cannot be read, or holds what cannot be."""
+        return self._read(self.ids[index])
+
+    def _read(self, name: str) -> Scenario:
+        scenario = self.files.read(name)
+        try:
+            scenario.require_plausible()
+        except UnusableScenario as error:
+            raise RecordError(f"{self.files.path(name)}: {error}") from error
+        return scenario
+
+    def shared_with(self, other: ScenarioFolder) -> list[str]:
+        """Returns the names of the scenarios that are in both folders.
+
+        Argoverse 1 numbers the scenes of each split from 1, so there the content must be the same too.
+        """
+        names = set(other.ids)
+        shared = [name for name in self.ids if name in names]
+        if "argoverse1" not in (self.source, other.source):
+            return shared
+        return [name for name in shared if self._same_content(other, name)]
+
+    def reads_the_files_of(self, other: ScenarioFolder) -> bool:
+        """Returns whether a scenario of both folders is read from one file."""
+        names = set(other.ids)
+        return any(_same_file(self.files.path(name), other.files.path(name)) for name in self.ids if name in names)
+
+    def _same_content(self, other: ScenarioFolder, name: str) -> bool:
+        paths = self.files.path(name), other.files.path(name)
+        if _same_file(*paths):
+            return True
+        if all(path.is_file() for path in paths):
+            return filecmp.cmp(*paths, shallow=False)
+        try:
+            tracks = self._read(name).agents, other._read(name).agents
+        except RecordError:
+            return False
+        return tracks[0].ids == tracks[1].ids and np.array_equal(tracks[0].position, tracks[1].position)
 
     def __iter__(self) -> Iterator[Scenario]:
         """Yields all scenarios in order; raises RecordError at the first broken one (`read_all` skips it)."""
@@ -79,8 +118,15 @@ class ScenarioFolder:
         """Yields what `read_all` yields, with the names."""
         for name in self.ids:
             try:
-                scenario = self.files.read(name)
+                scenario = self._read(name)
             except RecordError as error:
                 on_error(name, error)
             else:
                 yield name, scenario
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False

@@ -10,35 +10,55 @@ from jaxtyping import Bool, Float, Int
 
 from perception_datasets.errors import bad_file
 
-
-def check_columns(path: Path, table: pa.Table, expected: dict[str, pa.DataType], cure: str) -> None:
-    """Raises RecordError if a column is missing or has empty or non-finite cells, or if there are no rows."""
-    missing = [name for name in expected if name not in table.column_names]
-    if missing:
-        raise bad_file(path, f"expected the columns {', '.join(expected)}; missing: {', '.join(missing)}", cure)
-    if table.num_rows == 0:
-        raise bad_file(path, "expected rows, found none", cure)
-    for name, kind in expected.items():
-        column = table[name]
-        if column.null_count or (pa.types.is_floating(kind) and not np.isfinite(column.to_numpy()).all()):
-            raise bad_file(path, f"column {name} has missing or non-finite values", cure)
+MAX_TRACKS = 2000
+MAX_CELLS = 2_000_000
+"""Number of tracks and of track steps that fit in memory with all that is computed from them; records have 100 times
+fewer."""
 
 
 def encode(column: pa.ChunkedArray) -> tuple[list[str], Int[np.ndarray, " rows"]]:
-    """Returns the distinct texts of a column in alphabetical order, and for each row the index of its text."""
+    """Returns the distinct texts of a column in alphabetical order, and for each row the index of its text.
+
+    A dictionary may hold texts that no row has, and the same text twice.
+    """
     chunk = column.combine_chunks()
     codes = chunk if pa.types.is_dictionary(chunk.type) else chunk.dictionary_encode()
-    names = codes.dictionary.to_pylist()
-    order = sorted(range(len(names)), key=names.__getitem__)
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = np.arange(len(order))
-    return [names[code] for code in order], rank[codes.indices.to_numpy()]
+    indices = codes.indices.to_numpy()
+    used = np.flatnonzero(np.bincount(indices))
+    texts = codes.dictionary.take(pa.array(used)).to_pylist()
+    names = sorted(set(texts))
+    place = {name: index for index, name in enumerate(names)}
+    rank = np.zeros(used.max(initial=-1) + 1, dtype=np.int64)
+    rank[used] = [place[text] for text in texts]
+    return names, rank[indices]
+
+
+def the_only(path: Path, table: pa.Table, name: str, cure: str) -> str:
+    """Returns the text that all rows of a column share; raises RecordError if there are several."""
+    names, _ = encode(table[name])
+    if len(names) != 1:
+        raise bad_file(path, f"column {name}: expected one value in all rows, found {', '.join(names[:3])}", cure)
+    return names[0]
+
+
+def first_rows(agent: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " agents"]:
+    """Returns the first row of each track."""
+    return np.unique(agent, return_index=True)[1]
 
 
 def observed(
     path: Path, ids: list[str], agent: Int[np.ndarray, " rows"], step: Int[np.ndarray, " rows"], steps: int
 ) -> Bool[np.ndarray, "agents steps"]:
-    """Returns where the table has a row; raises RecordError if it has several for one track and step."""
+    """Returns where the table has a row.
+
+    Raises:
+        RecordError: It has several for one track and step, or more tracks or steps than can be handled.
+    """
+    if len(ids) > MAX_TRACKS or len(ids) * steps > MAX_CELLS:
+        reason = (
+            f"expected at most {MAX_TRACKS:,} tracks and {MAX_CELLS:,} track steps, found {len(ids)} tracks of {steps}"
+        )
+        raise bad_file(path, reason, "split the record")
     valid = np.zeros((len(ids), steps), bool)
     valid[agent, step] = True
     if valid.sum() != len(agent):

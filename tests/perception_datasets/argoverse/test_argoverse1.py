@@ -91,8 +91,43 @@ def test_a_test_split_scene_has_no_future_and_scores_the_agent(write_scene: Writ
 HEADER = "TIMESTAMP,TRACK_ID,OBJECT_TYPE,X,Y,CITY_NAME"
 FAULTS = {
     "a missing column": (lambda rows: rows, "TIMESTAMP,TRACK_ID,OBJECT_TYPE,X,LATITUDE,CITY_NAME", "missing: Y"),
-    "a NaN": (lambda rows: [*rows[:-1], rows[-1].replace("49.0", "NaN")], HEADER, "column X has missing or non-finite"),
-    "an infinity": (lambda rows: [*rows[:-1], rows[-1].replace("49.0", "inf")], HEADER, "column X has missing or non-"),
+    "a NaN": (
+        lambda rows: [*rows[:-1], rows[-1].replace("49.0", "NaN")],
+        HEADER,
+        "column X, row 100: expected a finite number, found nan",
+    ),
+    "an infinity": (
+        lambda rows: [*rows[:-1], rows[-1].replace("49.0", "inf")],
+        HEADER,
+        "column X, row 100: expected a finite number, found inf",
+    ),
+    "a value that cannot be": (
+        lambda rows: [*rows[:-1], rows[-1].replace("49.0", "1e300")],
+        HEADER,
+        "column X, row 100: expected a number from -1e+07 to 1e+07, found 1e+300",
+    ),
+    "an empty cell": (
+        lambda rows: [*rows[:-1], rows[-1].replace("49.0", "")],
+        HEADER,
+        "column X, row 100: expected a value, found none",
+    ),
+    "a column twice": (lambda rows: rows, "TIMESTAMP,TRACK_ID,OBJECT_TYPE,X,X,CITY_NAME", "missing: Y"),
+    "another column twice": (
+        lambda rows: [f"{row},0" for row in rows],
+        HEADER + ",X",
+        "expected each column once; more than one is called X",
+    ),
+    "two cities": (
+        lambda rows: [*rows[:-1], rows[-1].replace("PIT", "MIA")],
+        HEADER,
+        "column CITY_NAME: expected one value in all rows, found MIA, PIT",
+    ),
+    "a field without an end": (
+        lambda rows: ['"' + "x" * 3_000_000, *rows],
+        HEADER,
+        "cannot be parsed",
+    ),
+    "a header without an end": (lambda _: [], "TIMESTAMP," * 500_000, "a first line with the names of the columns"),
     "text for a number": (lambda rows: [*rows[:-1], rows[-1].replace("49.0", "x")], HEADER, "cannot be parsed"),
     "duplicated rows": (lambda rows: [*rows, rows[30]], HEADER, "has 2 rows for step"),
     "no AGENT": (lambda rows: [r for r in rows if "AGENT" not in r], HEADER, "one track of OBJECT_TYPE AGENT, found 0"),

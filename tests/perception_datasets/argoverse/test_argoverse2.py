@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from perception.traffic.scenario import AgentKind
 from perception_datasets.argoverse.argoverse2 import read_argoverse2
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import open_forecasting
+
+KINDS = tuple(kind.name.lower() for kind in AgentKind)
 
 
 def parquet_of(folder: Path) -> Path:
@@ -53,7 +56,7 @@ def test_made_scenarios_can_never_pass_for_recorded_ones(made_argoverse2: Path, 
     made = open_forecasting(made_argoverse2, "val")
     assert made.source == made[0].source == "synthetic"
     assert made[0].synthetic
-    assert open_forecasting(made_argoverse2 / "val", "any").source == "synthetic"
+    assert open_forecasting(made_argoverse2 / "val", "val").source == "synthetic"
     assert open_forecasting(argoverse2, "val").source == "argoverse2"  # the marker was not copied
 
 
@@ -92,6 +95,44 @@ def change(folder: Path, name: str, value: object, row: int = 0) -> None:
     pq.write_table(table.set_column(index, name, pa.array(cells, table.schema.field(name).type)), parquet_of(folder))
 
 
+def recast(folder: Path, **changes: Callable[[list], list]) -> None:
+    """Replaces columns of a scenario's table, also by others of another type."""
+    table = pq.read_table(parquet_of(folder))
+    for name, change_cells in changes.items():
+        cells = pa.array(change_cells(table[name].to_pylist()))
+        table = table.set_column(table.column_names.index(name), name, cells)
+    pq.write_table(table, parquet_of(folder))
+
+
+def test_numbers_of_another_type_give_the_same_scenario(argoverse2: Path) -> None:
+    """As pandas writes them: whole numbers as float64, ids as int64, texts as categories of which some have no row."""
+    folder = sorted((argoverse2 / "val").iterdir())[0]
+    table = pq.read_table(parquet_of(folder))
+    number_of = {name: 71_000 + i for i, name in enumerate(sorted(set(table["track_id"].to_pylist()) - {"AV"}))}
+    rows = [name in number_of for name in table["track_id"].to_pylist()]
+    pq.write_table(table.filter(pa.array(rows)), parquet_of(folder))
+    recast(
+        folder,
+        track_id=lambda cells: [str(number_of[cell]) for cell in cells],
+        focal_track_id=lambda cells: [str(number_of[cell]) for cell in cells],
+    )
+    expected = read_argoverse2(folder)
+    recast(
+        folder,
+        timestep=lambda cells: [float(cell) for cell in cells],
+        object_category=lambda cells: [float(cell) for cell in cells],
+        track_id=lambda cells: [int(cell) for cell in cells],
+        object_type=lambda cells: pa.DictionaryArray.from_arrays(
+            [("ghost", *KINDS).index(cell) for cell in cells], ["ghost", *KINDS]
+        ),
+    )
+    found = read_argoverse2(folder)
+    assert found.agents.ids == expected.agents.ids
+    assert found.focal == expected.focal
+    for name in ("position", "heading", "velocity", "valid", "kinds", "scored"):
+        np.testing.assert_array_equal(getattr(found.agents, name), getattr(expected.agents, name))
+
+
 FAULTS = {
     "truncated parquet": (lambda f: parquet_of(f).write_bytes(parquet_of(f).read_bytes()[:20_000]), "cannot be parsed"),
     "empty parquet": (lambda f: parquet_of(f).write_bytes(b""), "cannot be parsed"),
@@ -101,17 +142,53 @@ FAULTS = {
         "missing: heading",
     ),
     "no rows": (lambda f: pq.write_table(pq.read_table(parquet_of(f)).slice(0, 0), parquet_of(f)), "expected rows"),
-    "a NaN": (lambda f: change(f, "velocity_x", float("nan")), "velocity_x has missing or non-finite values"),
-    "an empty cell": (lambda f: change(f, "track_id", None), "track_id has missing or non-finite values"),
-    "an unknown type": (lambda f: change(f, "object_type", "spaceship"), "lacks 'SPACESHIP'"),
-    "a wrong timestep": (lambda f: change(f, "timestep", 500), "expected timesteps from 0 to 109"),
+    "a NaN": (
+        lambda f: change(f, "velocity_x", float("nan")),
+        "column velocity_x, row 1: expected a finite number, found nan",
+    ),
+    "an empty cell": (lambda f: change(f, "track_id", None), "column track_id, row 1: expected a value, found none"),
+    "an unknown type": (
+        lambda f: change(f, "object_type", "spaceship"),
+        "column object_type: expected one of vehicle, .*, found 'spaceship'",
+    ),
+    "a wrong timestep": (
+        lambda f: change(f, "timestep", 500),
+        "column timestep, row 1: expected a number from 0 to 109, found 500",
+    ),
     "a duplicated row": (
         lambda f: pq.write_table(
             pa.concat_tables([pq.read_table(parquet_of(f)), pq.read_table(parquet_of(f)).slice(7, 1)]), parquet_of(f)
         ),
         "has 2 rows for step",
     ),
-    "a focal track that is not there": (lambda f: change(f, "focal_track_id", "nobody"), "expected the track nobody"),
+    "a focal track that is not there": (
+        lambda f: change(f, "focal_track_id", "nobody"),
+        "expected one value in all rows",
+    ),
+    "another focal track": (
+        lambda f: recast(f, focal_track_id=lambda cells: ["nobody"] * len(cells)),
+        "column track_id: expected the track nobody, which focal_track_id names, found \\d+ others",
+    ),
+    "a step between two": (
+        lambda f: recast(f, timestep=lambda cells: [cells[0] + 0.5, *map(float, cells[1:])]),
+        "column timestep, row 1: expected a whole number, found 0.5",
+    ),
+    "steps as text": (
+        lambda f: recast(f, timestep=lambda cells: [str(cell) for cell in cells]),
+        "column timestep: expected whole numbers, found string",
+    ),
+    "a position that cannot be": (
+        lambda f: change(f, "position_x", 1e300),
+        r"column position_x, row 1: expected a number from -1e\+07 to 1e\+07, found 1e\+300",
+    ),
+    "track ids as fractions": (
+        lambda f: recast(f, track_id=lambda cells: [1.5] * len(cells)),
+        "column track_id: expected text, found double",
+    ),
+    "a track id without an end": (
+        lambda f: change(f, "track_id", "x" * 1000),
+        "column track_id: expected texts of at most 200 bytes, found one of 1000",
+    ),
     "no map": (lambda f: next(f.glob("*.json")).unlink(), "no such file"),
     "a broken map": (lambda f: next(f.glob("*.json")).write_text('{"lane_segments": {'), "cannot be parsed"),
 }

@@ -1,4 +1,6 @@
 import json
+import shutil
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,19 @@ def test_a_missing_sweep_leaves_a_gap(sensor_logs: Path) -> None:
     assert not scenario.agents.scored[:2].any()
 
 
+BOXES, POSES = "annotations.feather", "city_SE3_egovehicle.feather"
+
+
+def change(path: Path, row: int = 0, **values: float) -> None:
+    """Overwrites cells of a row."""
+    table = feather.read_table(path)
+    for name, value in values.items():
+        cells = table[name].to_pylist()
+        cells[row] = value
+        table = table.set_column(table.column_names.index(name), name, pa.array(cells, table.schema.field(name).type))
+    feather.write_feather(table, path)
+
+
 def truncate(log: Path) -> None:
     path = log / "annotations.feather"
     path.write_bytes(path.read_bytes()[:1000])
@@ -117,7 +132,24 @@ def shorten(log: Path) -> None:
         (drop_poses, "expected a pose for each annotated sweep, found none for 12, the first at 11030000000 ns"),
         (shorten, r"expected 110 steps \(11 s\) from step 0 on, found 70"),
         (lambda log: (log / "annotations.feather").unlink(), "no such file"),
-        (lambda log: next((log / "map").iterdir()).unlink(), r"expected log_map_archive_\*.json, found none"),
+        (lambda log: next((log / "map").iterdir()).unlink(), r"expected one log_map_archive_\*.json, found none"),
+        (
+            lambda log: (log / "map" / "log_map_archive_other.json").touch(),
+            r"expected one log_map_archive_\*.json, found log_map_archive_log0.*, log_map_archive_other.json",
+        ),
+        (lambda log: change(log / POSES, qw=0.0, qz=0.0), "timestamp_ns 1000000000: expected a unit quaternion in qw"),
+        (lambda log: change(log / POSES, tx_m=1e300), r"column tx_m, row 1: expected a number from -1e\+07 to 1e\+07"),
+        (
+            lambda log: change(log / POSES, row=1, timestamp_ns=1_000_000_000),
+            "one pose for each time, found 112 for 111",
+        ),
+        (lambda log: change(log / BOXES, length_m=-1.0), "column length_m, row 1: expected a number from 0 to 1000"),
+        (lambda log: change(log / BOXES, timestamp_ns=-1), "column timestamp_ns, row 1: expected a number from 0 to"),
+        (
+            lambda log: change(log / BOXES, row=5, timestamp_ns=1_000_000_005),
+            "found two within 0.05 s after 1000000000",
+        ),
+        (lambda log: change(log / BOXES, timestamp_ns=2**61), "expected at most 36000 steps of 0.1 s, found 230584"),
     ],
 )
 def test_a_broken_log_is_named_with_the_reason(spoil, reason: str, sensor_logs: Path) -> None:
@@ -127,6 +159,49 @@ def test_a_broken_log_is_named_with_the_reason(spoil, reason: str, sensor_logs: 
     assert list(failures.reasons) == list(logs.ids) != []
     with pytest.raises(RecordError, match=reason):
         logs[0]
+
+
+def test_a_broken_file_of_a_log_is_read_once_for_all_its_windows(
+    sensor_logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(sensor_logs / "val" / "log0" / POSES, tx_m=1e300)
+    read, parsed = argoverse2_sensor.read_feather, []
+    monkeypatch.setattr(
+        argoverse2_sensor, "read_feather", lambda path, *rest: parsed.append(path.name) or read(path, *rest)
+    )
+    logs, failures = open_forecasting(sensor_logs, "val"), Failures()
+    parsed.clear()
+    assert list(logs.read_all(failures.add)) == []
+    assert len(failures) == 3
+    assert parsed == [BOXES, POSES]
+
+
+def test_the_egos_box_makes_no_second_track_in_a_column_of_categories(sensor_logs: Path) -> None:
+    """As pandas writes it; a filtered table keeps the texts of the rows that are gone."""
+    path = sensor_logs / "val" / "log0" / BOXES
+    expected, table = read_log(path.parent), feather.read_table(path)
+    ego = table.slice(0, 1).set_column(1, "track_uuid", [["ego"]]).set_column(2, "category", [["EGO_VEHICLE"]])
+    for name in ("track_uuid", "category"):
+        table = pa.concat_tables([table, ego.select(table.column_names)]) if name == "track_uuid" else table
+        table = table.set_column(table.column_names.index(name), name, table[name].dictionary_encode())
+    feather.write_feather(table, path)
+    found = read_log(path.parent)
+    assert found.ids == expected.ids
+    np.testing.assert_array_equal(found.kinds, expected.kinds)
+    np.testing.assert_array_equal(found.position, expected.position)
+
+
+def heading_in(log: Path) -> float:
+    return float(read_log(log).heading[0, 0])
+
+
+def test_a_forked_worker_reads_a_log_after_its_parent_has_read_one(sensor_logs: Path) -> None:
+    """As DataLoader workers do; a reader that leaves threads behind would hang here."""
+    first = sensor_logs / "val" / "log0"
+    second = Path(shutil.copytree(first, first.with_name("log1")))
+    expected = heading_in(first)
+    with get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(heading_in, (second,)).get(timeout=120) == expected
 
 
 def test_every_category_of_av2_has_a_kind_or_is_deliberately_unknown() -> None:
