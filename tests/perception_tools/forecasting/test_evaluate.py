@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +110,76 @@ def test_data_of_another_horizon_is_refused_with_both_lengths(
     observed = [row for row in make_argoverse1_rows() if float(row.split(",")[0]) < 315968001.95]
     write_argoverse1_csv(tmp_path / "data" / "val" / "data" / "1.csv", observed)
     (tmp_path / "data" / "map_files").symlink_to(data / "map_files")
-    with pytest.raises(InputError, match=r"expected 20 observed and 30 future steps .* argoverse1, got 20 and 0"):
+    with pytest.raises(InputError, match="expected 20 observed and 30 future steps as in training, got 20 and 0"):
         evaluate_models([trained_run], tmp_path / "data", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("without_report")
+@pytest.mark.parametrize("odd", ["1", "3"])
+def test_a_scenario_of_another_length_is_a_failure_wherever_it_stands(
+    odd: str,
+    trained_run: Path,
+    write_data: Callable[[Path], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = write_data(tmp_path / "argoverse1")
+    path = data / "val" / "data" / f"{odd}.csv"
+    header, *rows = path.read_text().splitlines()
+    observed = [row for row in rows if float(row.split(",")[0]) < 315968001.95]
+    path.write_text("\n".join([header, *observed]) + "\n")
+    metrics = evaluate_models([trained_run], data, tmp_path / "out")
+    assert metrics["scenarios"] == 4
+    assert list(metrics["failures"]) == [odd]
+    assert "expected 20 observed and 30 future steps as in training, got 20 and 0" in metrics["failures"][odd]
+    assert "4 scenarios of argoverse1 val" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("without_report")
+@pytest.mark.parametrize("odd", ["1", "3"])
+def test_a_coordinate_that_cannot_be_is_a_failure_wherever_it_stands(
+    odd: str, trained_run: Path, write_data: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    data = write_data(tmp_path / "argoverse1")
+    path = data / "val" / "data" / f"{odd}.csv"
+    path.write_text(path.read_text().replace("agent,AGENT,49.0", "agent,AGENT,1e300"))
+    metrics = evaluate_models([trained_run], data, tmp_path / "out")
+    assert metrics["scenarios"] == 4
+    assert "column X, row " in metrics["failures"][odd]
+
+
+@pytest.mark.usefixtures("without_report")
+def test_the_headline_counts_what_was_scored(
+    trained_run: Path, write_data: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_data(tmp_path / "argoverse1")
+    path = data / "val" / "data" / "2.csv"
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join(row for row in rows if not row.startswith("315968004.0,agent")) + "\n")
+    metrics = evaluate_models([trained_run], data, tmp_path / "out")
+    assert (metrics["scenarios"], metrics["incomplete_focal"]) == (5, 1)
+    said = capsys.readouterr().out
+    assert "4 scenarios of argoverse1 val, focal agents" in said
+    assert "1 more are not scored" in said
+
+
+def test_scenarios_of_the_training_split_are_counted_in_metrics_and_report(evaluated: Path, metrics: dict) -> None:
+    assert metrics["scenarios_in_train"] == 3, "every other scene of the tiny data is the same in both splits"
+    assert "3 of the scenarios are in the training split" in (evaluated / "report.html").read_text()
+
+
+def test_a_split_that_is_not_there_is_refused(trained_run: Path, data: Path, tmp_path: Path) -> None:
+    for folder, split in ((data, "nonsense"), (data / "val", "nonsense"), (data / "train", "val")):
+        with pytest.raises(InputError, match="expected scenarios of split"):
+            evaluate_models([trained_run], folder, tmp_path, split=split)
+
+
+def test_models_of_other_lengths_are_not_compared(trained_run: Path, data: Path, tmp_path: Path) -> None:
+    short = load_model(trained_run)
+    short = replace(short, training=replace(short.training, future_steps=12))
+    with pytest.raises(InputError, match="expected models of the same number of observed and future steps, got"):
+        evaluate_models([trained_run, short], data, tmp_path)
 
 
 def test_a_split_without_a_usable_scenario_is_refused(trained_run: Path, data: Path, tmp_path: Path) -> None:

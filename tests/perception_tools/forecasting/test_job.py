@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from perception.encoders.vectornet.input import VectorizedInput
+from perception.errors import InputError
 from perception_datasets.forecasting import open_forecasting
-from perception_tools.forecasting.job import first_readable, forecast_job
+from perception_tools.forecasting.job import forecast_job
 from perception_tools.forecasting.model import build_forecaster, load_model
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.forecasting.run import ForecastRun
@@ -32,13 +34,48 @@ def test_a_job_knows_its_epochs_its_model_and_its_number(make_run: Callable[...,
     assert (len(training_data), len(validation_data)) == (4, 1)
 
 
-def test_the_first_scenario_that_can_be_read_tells_the_shape(
-    write_data: Callable[[Path], Path], tmp_path: Path
+@pytest.mark.parametrize("first", ["damaged", "unlabelled"])
+def test_the_first_scenario_that_can_be_learned_from_tells_the_lengths(
+    first: str, make_run: Callable[..., ForecastRun], write_data: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    data = write_data(tmp_path / "argoverse1")
-    names = open_forecasting(data, "train").ids
-    (data / "train" / "data" / f"{names[0]}.csv").write_text("nonsense\n")
-    assert first_readable(open_forecasting(data, "train")).id == names[1]
+    run = replace(make_run(tmp_path / "out"), data=write_data(tmp_path / "argoverse1"))
+    name, *others = open_forecasting(run.data, "train").ids
+    path = run.data / "train" / "data" / f"{name}.csv"
+    path.write_text("nonsense\n" if first == "damaged" else unlabelled(path.read_text()))
+    job = forecast_job(run)
+    job.save(tmp_path / MODEL_FILE, 0)
+    training = load_model(tmp_path).training
+    assert (training.history_steps, training.future_steps) == (20, 30)
+    failed = {name for batch in job.loaders(0, 1)[0] for name in batch.failures}
+    assert failed == {name}
+    assert others
+
+
+def unlabelled(text: str) -> str:
+    """The rows of an Argoverse 1 scene that a test split would have."""
+    header, *rows = text.splitlines()
+    return "\n".join([header, *(row for row in rows if float(row.split(",")[0]) < 315968001.95)]) + "\n"
+
+
+def test_a_folder_of_one_split_is_not_trained_and_validated_on(
+    make_run: Callable[..., ForecastRun], data: Path, tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "out")
+    with pytest.raises(InputError, match="expected scenarios of split 'val', found the folder of split 'train'"):
+        forecast_job(replace(run, data=data / "train"))
+    loose = Path(shutil.copytree(data / "train", tmp_path / "data" / "scenes"))
+    shutil.copytree(data / "map_files", tmp_path / "data" / "map_files")
+    with pytest.raises(InputError, match=r"expected different .* found the same files, such as .*1\.csv; put them"):
+        forecast_job(replace(run, data=loose))
+    with pytest.raises(InputError, match="splits 'train' and 'train': expected different scenarios"):
+        forecast_job(replace(run, val_split="train"))
+
+
+def test_scenarios_of_both_splits_are_counted(
+    make_run: Callable[..., ForecastRun], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    forecast_job(make_run(tmp_path))
+    assert "warning: 3 of 5 scenarios of split 'val' are in split 'train' too, such as 1" in capsys.readouterr().err
 
 
 def test_a_given_model_is_trained_saved_and_shown_its_own_input(

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,18 @@ def test_the_command_prepares_splits_and_reports_bad_scenes(
     assert "train: 2 scenarios" in out
     assert "val: 4 scenarios" in out
     assert f"1 of 5 scenarios could not be read\n  2: {bad}" in out
+    assert len(open_forecasting(tmp_path / "store", "val")) == 4
+
+
+def test_scenarios_without_a_split_level_do_not_become_two_splits(
+    made_argoverse2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loose = Path(shutil.copytree(made_argoverse2 / "val", tmp_path / "loose"))
+    assert main(["prepare", "forecasting", str(loose), str(tmp_path / "store"), "--processes", "1"]) == 2
+    assert "expected different scenarios in splits 'train' and 'val', found the same files" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+    words = ["prepare", "forecasting", str(loose), str(tmp_path / "store"), "--splits", "val", "--processes", "1"]
+    assert main(words) == 0
     assert len(open_forecasting(tmp_path / "store", "val")) == 4
 
 

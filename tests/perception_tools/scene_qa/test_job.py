@@ -201,3 +201,9 @@ def test_fewer_scenes_than_processes_are_refused(make_answerer_run: MakeRun, tmp
     job = scene_qa_job(make_answerer_run(tmp_path))
     with pytest.raises(InputError, match=r"expected at least 2 scenes \(one a process\), got 1"):
         job.loaders(0, 2)
+
+
+def test_questions_of_one_split_are_not_trained_and_validated_on(make_answerer_run: MakeRun, tmp_path: Path) -> None:
+    run = make_answerer_run(tmp_path)
+    with pytest.raises(InputError, match="--split train: expected another split than that of --val-split"):
+        scene_qa_job(replace(run, val_split="train"))

@@ -23,7 +23,7 @@ from perception.encoders.forecasting import ForecastBatch, ForecastInput
 from perception.errors import InputError
 from perception.traffic.augmentation import Augmentation
 from perception.traffic.scenario import Scenario, UnusableScenario
-from perception_datasets.errors import RecordError
+from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.training.loaders import KeptRecords, make_loader
@@ -87,19 +87,27 @@ class TrainingBatch(TensorRecord):
 class TrainingScenarios(Dataset[Sample]):
     """Scenarios of a folder, prepared once and kept in memory.
 
-    A scenario that cannot be read, or has nothing to learn from, is named in the sample's `failures`, and the next one
-    in the folder's order takes its place.
+    A scenario that cannot be read, has other lengths or nothing to learn from, is named in the sample's `failures`, and
+    the next one in the folder's order takes its place.
 
     Args:
         folder: Where they are.
         input: Shows scenarios to the encoder.
         recipe: Targets and augmentation.
         keep: Number of scenarios that stay in memory; the others are read every time.
+        shape: Number of observed and of future steps; that of the first labelled scenario unless given.
     """
 
-    def __init__(self, folder: ScenarioFolder, input: ForecastInput, recipe: ForecastRecipe, keep: int = KEEP) -> None:
+    def __init__(
+        self,
+        folder: ScenarioFolder,
+        input: ForecastInput,
+        recipe: ForecastRecipe,
+        keep: int = KEEP,
+        shape: tuple[int, int] | None = None,
+    ) -> None:
         self.folder, self.recipe = folder, recipe
-        self._input = input
+        self._input, self._shape = input, shape
         self._scenarios = KeptRecords(self._read, keep)
         self._failed: dict[int, str] = {}
 
@@ -128,12 +136,61 @@ class TrainingScenarios(Dataset[Sample]):
 
     def _read(self, index: int) -> PreparedScenario:
         scenario = self.folder[index]
-        prepared = PreparedScenario(
+        require_target(scenario)
+        if self._shape is None:
+            self._shape = first_labelled(self.folder).shape
+        scenario.require_shape(self._shape, "as the others have")
+        return PreparedScenario(
             self._input.prepare(scenario), scenario.focal, has_target(scenario), is_moving(scenario)
         )
-        if not prepared.has_target.any():
-            raise UnusableScenario("no agent has a labelled future; train on a split with labels")
-        return prepared
+
+
+def first_labelled(folder: ScenarioFolder) -> Scenario:
+    """The first scenario of a folder that can be learned from: it tells the number of observed and of future steps.
+
+    Raises:
+        InputError: There is none.
+    """
+    failures = Failures()
+    for name, scenario in folder.read_named(failures.add):
+        try:
+            require_target(scenario)
+        except UnusableScenario as error:
+            failures.add(name, RecordError(str(error)))
+        else:
+            return scenario
+    first = next(iter(failures.reasons.values()), "none")
+    raise InputError(f"none of {len(folder)} scenarios could be used; the first: {first}")
+
+
+def require_target(scenario: Scenario) -> None:
+    """Checks that there is something to learn from.
+
+    Raises:
+        UnusableScenario: No agent has a future to learn from.
+    """
+    if not has_target(scenario).any():
+        raise UnusableScenario("no agent has a labelled future; train on a split with labels")
+
+
+def check_apart(train: ScenarioFolder, val: ScenarioFolder) -> str:
+    """Returns a warning about scenarios that are both trained on and validated on; empty if there are none.
+
+    Raises:
+        InputError: The two are read from the same files, so that validation would measure what was learned by heart.
+    """
+    if train.reads_the_files_of(val):
+        raise InputError(
+            f"splits {train.split!r} and {val.split!r}: expected different scenarios to train and to validate on, "
+            f"found the same files, such as {val.paths[0]}; put them into a folder for each split"
+        )
+    shared = val.shared_with(train)
+    if not shared:
+        return ""
+    return (
+        f"warning: {len(shared)} of {len(val)} scenarios of split {val.split!r} are in split {train.split!r} too, such "
+        f"as {shared[0]}; numbers on them do not show how a model does on new ones"
+    )
 
 
 def has_target(scenario: Scenario) -> Bool[np.ndarray, " agents"]:
@@ -189,10 +246,11 @@ def training_loader(
     processes: int = 1,
     workers: int = 0,
     keep: int = KEEP,
+    shape: tuple[int, int] | None = None,
 ) -> DataLoader[TrainingBatch]:
     """Batches of training views, this process's share of each step."""
     return make_loader(
-        TrainingScenarios(folder, input, recipe, keep),
+        TrainingScenarios(folder, input, recipe, keep, shape),
         collate=partial(make_training_batch, input=input, recipe=recipe),
         batch=records_at_once(recipe.batch_scenarios, processes, recipe.accumulate),
         sampler=SegmentSampler(len(folder), recipe.batch_scenarios, recipe.seed, rank, processes),
@@ -201,16 +259,30 @@ def training_loader(
 
 
 def validation_loader(
-    folder: ScenarioFolder, input: ForecastInput, *, rank: int = 0, processes: int = 1
+    folder: ScenarioFolder,
+    input: ForecastInput,
+    *,
+    rank: int = 0,
+    processes: int = 1,
+    shape: tuple[int, int] | None = None,
 ) -> DataLoader[ForecastBatch]:
     """Every scenario's focal agent, neither mirrored nor turned; prepared once, in memory.
 
     Scenarios that cannot be used are left out here; `perception evaluate` names them.
+
+    Args:
+        folder: Where they are.
+        input: Shows scenarios to the encoder.
+        rank: Number of this process.
+        processes: Number of processes that share the scenarios.
+        shape: Number of observed and of future steps; that of the first labelled scenario unless given.
     """
     usable: list[tuple[Any, int]] = []
     for scenario in folder.read_all(lambda _name, _error: None):
         if scenario.has_complete_future[scenario.focal]:
             with suppress(UnusableScenario):
+                shape = shape or scenario.shape
+                scenario.require_shape(shape, "as the others have")
                 usable.append((input.prepare(scenario), scenario.focal))
     if len(usable) < processes:
         raise InputError(

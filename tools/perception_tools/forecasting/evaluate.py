@@ -119,10 +119,10 @@ def evaluate_models(
     folder = open_forecasting(data, split, limit=limit)
     models = [_load(run, device) for run in runs]
     _name_apart(models)
-    baseline, scenes = ForecastTable(), Split(folder)
+    shape = trained_shape([model.trained for model in models])
+    baseline, scenes = ForecastTable(), Split(folder, shape, scenarios_in_train(data, folder))
     for scenarios in tqdm(scenes.batches(batch), total=-(-len(folder) // batch), desc="evaluate"):
         for model in models:
-            _check_shape(model.trained, scenarios[0])
             start = time.perf_counter()
             forecasts = model.forecast(scenarios)
             model.seconds += time.perf_counter() - start
@@ -212,21 +212,46 @@ def _system_name(models: Sequence[Scored]) -> str:
     return models[0].name if len(models) == 1 else f"{models[0].system} ({len(models)} seeds)"
 
 
-def _check_shape(trained: TrainedForecaster, scenario: Scenario) -> None:
-    expected = (trained.training.history_steps, trained.training.future_steps)
-    got = (scenario.history_steps, scenario.future_steps)
-    if got != expected:
+def trained_shape(models: Sequence[TrainedForecaster]) -> tuple[int, int]:
+    """Number of observed and of future steps that models were trained on.
+
+    Raises:
+        InputError: They differ, so that no scenario suits all.
+    """
+    shapes = {(model.training.history_steps, model.training.future_steps): model.name for model in models}
+    if len(shapes) > 1:
+        found = ", ".join(f"{name} with {history} and {future}" for (history, future), name in shapes.items())
         raise InputError(
-            f"scenario {scenario.id}: expected {expected[0]} observed and {expected[1]} future steps as in training on "
-            f"{trained.training.source}, got {got[0]} and {got[1]}; evaluate on the kind of data that was trained on"
+            f"evaluate: expected models of the same number of observed and future steps, got {found}; evaluate those "
+            "that were trained on one kind of data"
         )
+    return next(iter(shapes))
+
+
+def scenarios_in_train(data: Path, folder: ScenarioFolder) -> int | None:
+    """Number of scenarios that are in the training split of the same data too; None where there is no other split."""
+    try:
+        train = None if folder.split == "train" else open_forecasting(data, "train")
+    except InputError:
+        return None
+    if train is None or train.reads_the_files_of(folder):  # a folder without a split level
+        return None
+    return len(folder.shared_with(train))
 
 
 class Split:
-    """The usable scenarios of a folder, in batches; remembers where each stands, and which could not be used."""
+    """The usable scenarios of a folder, in batches; remembers where each stands, and which could not be used.
 
-    def __init__(self, folder: ScenarioFolder) -> None:
-        self.folder = folder
+    Args:
+        folder: Where they are.
+        shape: Number of observed and of future steps of a usable scenario; any unless given.
+        in_train: Number of them that are in the training split too; None where that is not known.
+    """
+
+    def __init__(
+        self, folder: ScenarioFolder, shape: tuple[int, int] | None = None, in_train: int | None = None
+    ) -> None:
+        self.folder, self.shape, self.in_train = folder, shape, in_train
         self.failures = Failures()
         self._index: dict[str, int] = {}
 
@@ -237,6 +262,8 @@ class Split:
             try:
                 scenario = self.folder[index]
                 scenario.require_focal()
+                if self.shape is not None:
+                    scenario.require_shape(self.shape, "as in training")
             except (RecordError, UnusableScenario) as error:
                 self.failures.add(name, RecordError(str(error)))
                 continue
@@ -247,6 +274,11 @@ class Split:
                 batch = []
         if batch:
             yield batch
+
+    def notes(self) -> list[str]:
+        """What a reader of the report must know of the scenarios."""
+        failed = [self.failures.report(len(self.folder))] if len(self.failures) else []
+        return failed + ([_leak(self.in_train)] if self.in_train else [])
 
     def recall(self, scenario_id: str) -> Scenario:
         """One of the scenarios that `batches` gave, read again."""
@@ -261,6 +293,7 @@ def _metrics(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split) 
         "source": scenes.folder.source,
         "split": scenes.folder.split,
         "failures": scenes.failures.reasons,
+        "scenarios_in_train": scenes.in_train,
         "seconds_per_scene": {model.name: model.seconds / model.table.scenarios for model in models},
         "others": {name: by_name[name] for name in others},
     }
@@ -277,10 +310,8 @@ def _report(
     evaluations = [_evaluation(model, by_name[model.name], scenes) for model in models]
     evaluations.append(Evaluation(BASELINE, {}, by_name[BASELINE], system=BASELINE))
     folder = scenes.folder
-    notes = [scenes.failures.report(len(folder))] if len(scenes.failures) else []
-    write_report(
-        out, evaluations, comparisons, data_name=data_name, synthetic=folder.source == "synthetic", notes=notes
-    )
+    synthetic = folder.source == "synthetic"
+    write_report(out, evaluations, comparisons, data_name=data_name, synthetic=synthetic, notes=scenes.notes())
 
 
 def _evaluation(model: Scored, metrics: dict, scenes: Split) -> Evaluation:
@@ -306,12 +337,21 @@ def _evaluation(model: Scored, metrics: dict, scenes: Split) -> Evaluation:
     )
 
 
+def _leak(count: int) -> str:
+    return f"warning: {count} of the scenarios are in the training split of the same data too"
+
+
 def _print_table(metrics: dict) -> None:
     """The focal agent's numbers of every model, on the screen."""
     shown = ("min_ade", "min_ade_endpoint", "min_fde", "miss_rate", "brier_min_fde")
     rows = {metrics["name"]: metrics} | metrics["others"]
     width = max(map(len, rows))
-    print(f"\n{metrics['scenarios']} scenarios of {metrics['source']} {metrics['split']}, focal agents")
+    unscored = metrics["incomplete_focal"]
+    print(f"\n{metrics['scenarios'] - unscored} scenarios of {metrics['source']} {metrics['split']}, focal agents")
+    if unscored:
+        print(f"{unscored} more are not scored: the future of their focal agents has gaps")
+    if metrics["scenarios_in_train"]:
+        print(_leak(metrics["scenarios_in_train"]))
     print(f"{'':<{width}}  {'K=6':>3} " + " ".join(f"{name:>16}" for name in shown) + f"  {'K=1 min_fde':>11}")
     for name, row in rows.items():
         numbers = " ".join(f"{row['k6'][key]:16.3f}" for key in shown)

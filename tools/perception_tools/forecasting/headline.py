@@ -8,12 +8,12 @@ from perception.errors import InputError
 from perception.metrics.forecasting import ForecastTable
 from perception.models.forecaster import Forecaster
 from perception_datasets.forecasting import open_forecasting
-from perception_tools.forecasting.evaluate import Split, asked_agents
+from perception_tools.forecasting.evaluate import Split, asked_agents, trained_shape
 from perception_tools.forecasting.model import TrainedForecaster
 
 
 def headline(
-    model: Forecaster, _trained: TrainedForecaster, data: Path, split: str, limit: int | None
+    model: Forecaster, trained: TrainedForecaster, data: Path, split: str, limit: int | None
 ) -> dict[str, float]:
     """MinFDE and miss rate of six modes, and minFDE of the most probable one; focal agents, metres.
 
@@ -21,11 +21,13 @@ def headline(
         InputError: There is no usable scenario.
     """
     table = ForecastTable()
-    for (scenario,) in Split(open_forecasting(data, split, limit=limit)).batches(1):
+    scenes = Split(open_forecasting(data, split, limit=limit), trained_shape([trained]))
+    for (scenario,) in scenes.batches(1):
         (forecast,) = model.forecast([scenario], [asked_agents(scenario)])
         table.add(scenario, forecast)
     if not table.scenarios:
-        raise InputError(f"{data}: expected scenarios to measure on, got none in split {split}")
+        failed = scenes.failures.report(len(scenes.folder))
+        raise InputError(f"{data}: expected scenarios to measure on, got none in split {split}\n{failed}")
     scores = table.as_json()
     return {
         "min_fde": scores["k6"]["min_fde"],

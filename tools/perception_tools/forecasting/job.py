@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from torch.utils.data import DataLoader
 
-from perception.errors import InputError
 from perception.models.forecaster import Forecaster
-from perception.traffic.scenario import Scenario
-from perception_datasets.errors import RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
-from perception_tools.forecasting.data import training_loader, validation_loader
+from perception_tools.forecasting.data import check_apart, first_labelled, training_loader, validation_loader
 from perception_tools.forecasting.learning import ForecastTask
 from perception_tools.forecasting.model import Training, build_forecaster, save_model
 from perception_tools.forecasting.run import ForecastRun
@@ -32,21 +30,23 @@ def forecast_job(run: ForecastRun, model: Forecaster | None = None) -> Job:
     recipe = run.recipe
     train_folder = open_forecasting(run.data, run.split, limit=run.limit)
     val_folder = open_forecasting(run.data, run.val_split, limit=run.val_limit)
-    scenario = first_readable(train_folder)
+    if warning := check_apart(train_folder, val_folder):
+        print(warning, file=sys.stderr)
+    scenario = first_labelled(train_folder)
     trained = model or build_forecaster(recipe, scenario.future_steps)
     task = ForecastTask(recipe, trained)
     segments = SegmentSampler(len(train_folder), recipe.batch_scenarios, recipe.seed)
 
     def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
-        share = {"rank": rank, "processes": processes}
+        share = {"rank": rank, "processes": processes, "shape": scenario.shape}
         return (
             training_loader(train_folder, trained.input, recipe, **share, workers=run.workers, keep=run.keep),
             validation_loader(val_folder, trained.input, **share),
         )
 
     def save(path: Path, steps: int) -> None:
-        shape = scenario.history_steps, scenario.future_steps
-        save_model(path, trained, recipe, Training(run.name, scenario.source, len(train_folder), *shape, steps))
+        training = Training(run.name, scenario.source, len(train_folder), *scenario.shape, steps)
+        save_model(path, trained, recipe, training)
 
     return Job(
         task=task,
@@ -59,18 +59,6 @@ def forecast_job(run: ForecastRun, model: Forecaster | None = None) -> Job:
         closing_message=lambda: _failures(task, train_folder),
         next_command=f"perception evaluate {run.out} --data {run.data} --out …",
     )
-
-
-def first_readable(folder: ScenarioFolder) -> Scenario:
-    """The first scenario of a folder that can be read: it tells the data's shape.
-
-    Raises:
-        InputError: There is none.
-    """
-    failures: list[RecordError] = []
-    for scenario in folder.read_all(lambda _, error: failures.append(error)):
-        return scenario
-    raise InputError(f"none of {len(folder)} scenarios could be read; the first: {failures[0] if failures else 'none'}")
 
 
 def _failures(task: ForecastTask, folder: ScenarioFolder) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from perception.errors import InputError
 from perception_tools.progress import watch_preparation
 
 Raw = Annotated[Positional[Path], arg(metavar="RAW")]
@@ -30,8 +32,14 @@ def prepare_forecasting(
     from perception_datasets.forecasting import open_forecasting
     from perception_datasets.stores.forecasting import prepare
 
-    for split in splits:
-        scenarios = open_forecasting(raw, split)
+    opened = {split: open_forecasting(raw, split) for split in splits}
+    for one, other in combinations(opened.values(), 2):
+        if one.reads_the_files_of(other):
+            raise InputError(
+                f"{raw}: expected different scenarios in splits {one.split!r} and {other.split!r}, found the same "
+                f"files; name one of them, as in --splits {one.split}"
+            )
+    for split, scenarios in opened.items():
         failures = watch_preparation(prepare(scenarios, out, processes=processes), split, len(scenarios), "scenario")
         print(f"{split}: {len(scenarios) - len(failures)} scenarios in {out}")
         if failures:

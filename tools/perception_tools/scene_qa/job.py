@@ -47,6 +47,8 @@ def scene_qa_job(run: SceneQaRun, model: SceneAnswerer | None = None) -> Job:
     Raises:
         InputError: The store, the answers or the word vectors cannot be used.
     """
+    if run.split == run.val_split:
+        raise InputError(f"--split {run.split}: expected another split than that of --val-split; give train and val")
     recipe, scans = run.recipe, open_scene_store(run.data)
     questions = first_scenes(read_questions(run.data, run.split), run.limit)
     val_questions = first_scenes(read_questions(run.data, run.val_split), run.val_limit)
