@@ -15,7 +15,7 @@ from perception_datasets.stores.forecasting import find_store
 __all__ = ["LAYOUTS", "ScenarioFolder", "open_forecasting"]
 
 LAYOUTS = """\
-  Argoverse 1         {split}/data/*.csv, with map_files/pruned_argoverse_*_vector_map.xml in the folder or the one above
+  Argoverse 1         {split}/data/*.csv, with map_files/pruned_argoverse_*_vector_map.xml in the folder or above it
   Argoverse 2         {split}/<id>/scenario_<id>.parquet with log_map_archive_<id>.json, or the <id> folders alone
   Argoverse 2 sensor  [{split}/]<log>/annotations.feather with city_SE3_egovehicle.feather and map/
   prepared store      what `perception prepare forecasting` writes"""

@@ -12,6 +12,8 @@ from perception.traffic.scenario import MapPolylines
 
 MAP_RADIUS_M = 100.0
 """A scenario's map holds polylines within this distance of its focal agent."""
+_COMPARED_AT_ONCE = 4_000_000
+"""Number of pairs of a point and an agent; some 30 MB. Those of a recorded scenario are fewer."""
 
 
 def take(polylines: MapPolylines, rows: Int[np.ndarray, " chosen"]) -> MapPolylines:
@@ -77,8 +79,13 @@ def _within(
     points: Float[np.ndarray, "lanes points 2"], centres: Float[np.ndarray, "centres 2"], radius_m: float
 ) -> Bool[np.ndarray, " lanes"]:
     """Returns whether any point of a polyline is within the radius (Chebyshev) of any centre."""
-    x, y = points[..., 0, None], points[..., 1, None]
-    return np.any((np.abs(x - centres[:, 0]) <= radius_m) & (np.abs(y - centres[:, 1]) <= radius_m), axis=(1, 2))
+    near = np.zeros(len(points), bool)
+    lanes = max(1, _COMPARED_AT_ONCE // max(1, points.shape[1] * len(centres)))
+    for start in range(0, len(points), lanes):
+        x, y = (points[start : start + lanes, :, axis, None] for axis in (0, 1))
+        within = (np.abs(x - centres[:, 0]) <= radius_m) & (np.abs(y - centres[:, 1]) <= radius_m)
+        near[start : start + lanes] = within.any(axis=(1, 2))
+    return near
 
 
 def last_seen(valid: Bool[np.ndarray, "agents steps"], present: int) -> Int[np.ndarray, " agents"]:

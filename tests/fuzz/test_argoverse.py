@@ -6,6 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from perception.errors import InputError
 from perception_datasets.argoverse.argoverse2_sensor import read_log
 from perception_datasets.forecasting import open_forecasting
 
@@ -41,3 +44,28 @@ def test_damaged_scenarios_of_argoverse_2_are_read_or_refused(
 def test_damaged_sensor_logs_are_read_or_refused(fuzz: Callable[..., None], sensor_log: Path, tmp_path: Path) -> None:
     shutil.copytree(sensor_log, tmp_path / "seeds" / "log0")
     fuzz(_read_sensor_log, tmp_path / "seeds")
+
+
+SENSOR_CASES = ("14", "19", "72", "318")
+"""A coordinate of 10³⁰ m; wrong bits in the offsets of texts, which once ended the process."""
+
+
+@pytest.mark.parametrize("case", SENSOR_CASES)
+def test_sensor_logs_that_once_crashed_or_passed_are_refused(
+    case: str, corpus: Path, sensor_log: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(sensor_log, tmp_path / "log0")
+    _read_sensor_log(tmp_path)
+    shutil.copytree(corpus / "sensor_log" / case, tmp_path, dirs_exist_ok=True)
+    with pytest.raises(InputError, match=r"annotations\.feather: |log_map_archive_.*: lane"):
+        _read_sensor_log(tmp_path)
+
+
+def test_a_scene_of_argoverse_1_that_once_passed_is_refused(
+    corpus: Path, write_argoverse1: Callable[..., Path], tmp_path: Path
+) -> None:
+    write_argoverse1(tmp_path, val=1)
+    _read_argoverse1(tmp_path)
+    shutil.copytree(corpus / "argoverse1" / "174", tmp_path, dirs_exist_ok=True)
+    with pytest.raises(InputError, match=r"column Y, row 87: expected a number from .*, found 1e\+300"):
+        _read_argoverse1(tmp_path)

@@ -20,6 +20,9 @@ from perception_datasets.errors import RecordError, bad_file, reading
 
 MAP_CURE = "extract the scenario's folder again from Argoverse 2's archive"
 
+_MAX_BYTES = 16 << 20
+"""The largest map of the three logs at hand has 0.2 MB; as Python objects, a file takes ten times its size."""
+
 _LANE_KINDS = {
     "VEHICLE": PolylineKind.VEHICLE_LANE,
     "BIKE": PolylineKind.BIKE_LANE,
@@ -36,7 +39,7 @@ def read_map(path: Path) -> MapIndex:
     logs have none). A crossing is its axis, the middle of its two edges.
     """
     with reading(path, MAP_CURE):
-        check_file_size(path, MAP_CURE)
+        check_file_size(path, MAP_CURE, _MAX_BYTES)
         archive = json.loads(path.read_bytes())
         lanes = _elements(path, archive, "lane_segments", "lane")
         crossings = _elements(path, archive, "pedestrian_crossings", "crossing")

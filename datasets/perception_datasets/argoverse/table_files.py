@@ -117,11 +117,11 @@ def read_feather(path: Path, columns: Mapping[str, Column], cure: str) -> pa.Tab
         return _conform(path, table, columns, cure)
 
 
-def check_file_size(path: Path, cure: str) -> None:
-    """Raises RecordError if a file is much larger than any file of its kind."""
+def check_file_size(path: Path, cure: str, largest: int = MAX_FILE_BYTES) -> None:
+    """Raises RecordError if a file has more bytes than any file of its kind."""
     size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise bad_file(path, f"expected at most {MAX_FILE_BYTES >> 20} MB, found {size >> 20} MB", cure)
+    if size > largest:
+        raise bad_file(path, f"expected at most {largest >> 20} MB, found {size >> 20} MB", cure)
 
 
 def _check_names(path: Path, names: list[str], columns: Mapping[str, Column], cure: str) -> None:

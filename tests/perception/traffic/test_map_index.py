@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from perception.traffic import map_index
 from perception.traffic.map_index import MapIndex, last_seen
 from perception.traffic.scenario import MapPolylines
 
@@ -19,6 +21,15 @@ def test_near_lanes_are_those_around_the_focal_agent_and_closer_ones_around_the_
     assert index.rows_near(position, valid, focal=0, present=0, radius_m=100.0).tolist() == [0, 1, 2, 3]
     valid[1] = False
     assert index.near(position, valid, focal=0, present=0, radius_m=100.0).ids.tolist() == [0, 1]
+
+
+def test_many_lanes_and_agents_are_compared_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    index = MapIndex(lanes_at(*rng.uniform(-300, 300, 50)))
+    position, valid = rng.uniform(-100, 100, (20, 1, 2)), np.ones((20, 1), bool)
+    at_once = index.rows_near(position, valid, focal=0, present=0)
+    monkeypatch.setattr(map_index, "_COMPARED_AT_ONCE", 700)
+    assert index.rows_near(position, valid, focal=0, present=0).tolist() == at_once.tolist() != []
 
 
 def test_last_seen_never_looks_past_the_present_unless_the_track_begins_there() -> None:
