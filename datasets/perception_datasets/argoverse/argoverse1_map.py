@@ -131,7 +131,7 @@ def _vertices(path: Path, lanes: list[_Lane], nodes: dict[str, tuple[str, str]])
                 if not _is_coordinate(text):
                     reason = f"lane {lane.id}, node {node}: expected coordinates below {COORDINATE_LIMIT_M:g} m, found "
                     raise bad_file(path, reason + repr(text[:40]), MAP_CURE)
-    raise AssertionError("one of the coordinates is bad")
+    raise ValueError("a coordinate is no number")
 
 
 def _is_coordinate(text: str) -> bool:

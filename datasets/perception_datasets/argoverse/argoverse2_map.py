@@ -142,7 +142,7 @@ def _evenly(elements: list[_Element], key: str) -> Float[np.ndarray, "lanes poin
         for value in (value for vertex in line for value in vertex):
             if type(value) not in (int, float) or not abs(value) <= COORDINATE_LIMIT_M:
                 raise element.bad(f"coordinates below {COORDINATE_LIMIT_M:g} m in {key}", _shortened(value))
-    raise AssertionError("one of the coordinates is bad")
+    raise ValueError("a coordinate is no number")
 
 
 def _shortened(value: Any) -> str:

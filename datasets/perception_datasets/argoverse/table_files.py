@@ -106,8 +106,13 @@ def read_feather(path: Path, columns: Mapping[str, Column], cure: str) -> pa.Tab
         check_file_size(path, cure)
         data = pa.BufferReader(path.read_bytes())
         with pa.ipc.open_file(data) as file:
-            names = file.schema.names
+            schema = file.schema
+        names = schema.names
         _check_names(path, names, columns, cure)
+        for field in schema:
+            if "dictionary<" in str(field.type):  # its values are read at once, however many the file declares
+                reason = f"column {field.name}: expected no categories, found {field.type}"
+                raise bad_file(path, reason, "store the values themselves")
         # Counts from the headers of the batches; reading them would allocate whatever they declare.
         fragment = pa_dataset.IpcFileFormat().make_fragment(path, filesystem=LocalFileSystem())
         _check_rows(path, fragment.count_rows(use_threads=False), cure)
@@ -184,8 +189,6 @@ class _Cells:
         longest = max((pc.max(pc.binary_length(some)).as_py() or 0 for some in texts), default=0)
         if longest > MAX_TEXT_BYTES:
             raise self._bad(f": expected texts of at most {MAX_TEXT_BYTES} bytes, found one of {longest}")
-        if any(some.null_count for some in texts):
-            cells = _decoded(cells).dictionary_encode()
         self._refuse_empty(cells)
         return cells
 
