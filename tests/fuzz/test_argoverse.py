@@ -67,5 +67,5 @@ def test_a_scene_of_argoverse_1_that_once_passed_is_refused(
     write_argoverse1(tmp_path, val=1)
     _read_argoverse1(tmp_path)
     shutil.copytree(corpus / "argoverse1" / "174", tmp_path, dirs_exist_ok=True)
-    with pytest.raises(InputError, match=r"column Y, row 87: expected a number from .*, found 1e\+300"):
+    with pytest.raises(InputError, match=r"column Y, row 86: expected a number from .*, found 1e\+300"):
         _read_argoverse1(tmp_path)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pq
@@ -28,7 +27,7 @@ MAX_FILE_BYTES = 64 << 20
 """The largest file of both data sets' forecasting records is below 1 MB; a map of a city has 14 MB."""
 MAX_ROWS = 500_000
 """Argoverse 2's longest tables have some 20,000 rows."""
-MAX_TEXT_BYTES = 200
+MAX_TEXT = 200
 _MAX_HEADER_BYTES = 4096
 
 
@@ -185,16 +184,15 @@ class _Cells:
             cells = _decoded(cells).cast(pa.string())
         if not pa.types.is_dictionary(cells.type):
             cells = cells.dictionary_encode()
-        texts = [chunk.dictionary for chunk in cells.chunks]
-        longest = max((pc.max(pc.binary_length(some)).as_py() or 0 for some in texts), default=0)
-        if longest > MAX_TEXT_BYTES:
-            raise self._bad(f": expected texts of at most {MAX_TEXT_BYTES} bytes, found one of {longest}")
+        longest = max(len(text or "") for chunk in cells.chunks for text in chunk.dictionary.to_pylist())
+        if longest > MAX_TEXT:
+            raise self._bad(f": expected texts of at most {MAX_TEXT} characters, found one of {longest}")
         self._refuse_empty(cells)
         return cells
 
     def _refuse_empty(self, cells: pa.ChunkedArray) -> None:
         if cells.null_count:
-            row = pc.index(pc.is_null(cells), True).as_py()
+            row = cells.is_null().index(True).as_py()
             raise self._bad(f", row {row + 1}: expected a value, found none")
 
     def _check(self, values: Num[np.ndarray, " rows"], good: Bool[np.ndarray, " rows"], expected: str) -> None:

@@ -187,7 +187,7 @@ FAULTS = {
     ),
     "a track id without an end": (
         lambda f: change(f, "track_id", "x" * 1000),
-        "column track_id: expected texts of at most 200 bytes, found one of 1000",
+        "column track_id: expected texts of at most 200 characters, found one of 1000",
     ),
     "no map": (lambda f: next(f.glob("*.json")).unlink(), "no such file"),
     "a broken map": (lambda f: next(f.glob("*.json")).write_text('{"lane_segments": {'), "cannot be parsed"),

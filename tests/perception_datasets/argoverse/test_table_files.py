@@ -76,7 +76,7 @@ FAULTS: list[tuple[dict, str]] = [
     ({"x": [0.0, 0.0, float("-inf")]}, "column x, row 3: expected a finite number, found -inf"),
     ({"name": ["a", None, "b"]}, "column name, row 2: expected a value, found none"),
     ({"name": [1.5, 2.5, 3.5]}, "column name: expected text, found double"),
-    ({"name": ["a", "x" * 201, "b"]}, "column name: expected texts of at most 200 bytes, found one of 201"),
+    ({"name": ["a", "x" * 201, "b"]}, "column name: expected texts of at most 200 characters, found one of 201"),
 ]
 
 
