@@ -184,7 +184,7 @@ class _Cells:
             cells = _decoded(cells).cast(pa.string())
         if not pa.types.is_dictionary(cells.type):
             cells = cells.dictionary_encode()
-        longest = max(len(text or "") for chunk in cells.chunks for text in chunk.dictionary.to_pylist())
+        longest = max((len(text) for chunk in cells.chunks for text in chunk.dictionary.to_pylist()), default=0)
         if longest > MAX_TEXT:
             raise self._bad(f": expected texts of at most {MAX_TEXT} characters, found one of {longest}")
         self._refuse_empty(cells)

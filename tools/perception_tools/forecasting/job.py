@@ -30,8 +30,7 @@ def forecast_job(run: ForecastRun, model: Forecaster | None = None) -> Job:
     recipe = run.recipe
     train_folder = open_forecasting(run.data, run.split, limit=run.limit)
     val_folder = open_forecasting(run.data, run.val_split, limit=run.val_limit)
-    if warning := check_apart(train_folder, val_folder):
-        print(warning, file=sys.stderr)
+    warning = check_apart(train_folder, val_folder)
     scenario = first_labelled(train_folder)
     trained = model or build_forecaster(recipe, scenario.future_steps)
     task = ForecastTask(recipe, trained)
@@ -48,6 +47,8 @@ def forecast_job(run: ForecastRun, model: Forecaster | None = None) -> Job:
         training = Training(run.name, scenario.source, len(train_folder), *scenario.shape, steps)
         save_model(path, trained, recipe, training)
 
+    if warning:
+        print(warning, file=sys.stderr)
     return Job(
         task=task,
         epochs=recipe.passes * segments.segments_per_pass,
