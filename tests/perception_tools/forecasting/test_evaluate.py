@@ -17,8 +17,8 @@ from perception.baselines.constant_velocity import constant_velocity
 from perception.errors import InputError
 from perception.metrics.forecasting import ForecastTable
 from perception.traffic.scenario import Scenario
-from perception_datasets.forecasting import open_forecasting
-from perception_tools.forecasting.evaluate import BASELINE, Split, asked_agents, evaluate_models
+from perception_datasets.forecasting import ScenarioFolder, open_forecasting
+from perception_tools.forecasting.evaluate import BASELINE, ENOUGH, Split, asked_agents, evaluate_models
 from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.run import ForecastRun
 from perception_tools.training.curves import read_curves
@@ -135,6 +135,28 @@ def test_a_scenario_of_another_length_is_a_failure_wherever_it_stands(
     assert list(metrics["failures"]) == [odd]
     assert "expected 20 observed and 30 future steps as in training, got 20 and 0" in metrics["failures"][odd]
     assert "4 scenarios of argoverse1 val" in capsys.readouterr().out
+
+
+def test_data_of_another_kind_are_refused_before_all_are_read(make_scenario: Callable[..., Scenario]) -> None:
+    read: list[str] = []
+
+    class Unlabelled:
+        source = "synthetic"
+
+        def names(self) -> list[str]:
+            return [str(number) for number in range(10 * ENOUGH)]
+
+        def path(self, name: str) -> Path:
+            return Path("unlabelled") / name
+
+        def read(self, name: str) -> Scenario:
+            read.append(name)
+            return make_scenario(name, history_steps=5, steps=5)
+
+    folder = ScenarioFolder(Unlabelled(), "test", Unlabelled().names())
+    with pytest.raises(InputError, match="expected 5 observed and 10 future steps as in training, got 5 and 0; "):
+        list(Split(folder, (5, 10)).batches(4))
+    assert len(read) == ENOUGH
 
 
 @pytest.mark.usefixtures("without_report")

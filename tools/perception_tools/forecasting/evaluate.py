@@ -34,6 +34,8 @@ from perception_tools.records_file import RECORDS_FILE, write_records
 from perception_tools.training.curves import read_curves
 
 BASELINE = "constant velocity"
+ENOUGH = 20
+"""If the first so many scenarios have another number of steps, all have: the others need not be read."""
 
 
 @dataclass
@@ -254,16 +256,20 @@ class Split:
         self.folder, self.shape, self.in_train = folder, shape, in_train
         self.failures = Failures()
         self._index: dict[str, int] = {}
+        self._of_other_shape = 0
 
     def batches(self, size: int) -> Iterator[list[Scenario]]:
-        """At most this many scenarios at a time."""
+        """At most this many scenarios at a time.
+
+        Raises:
+            InputError: The first `ENOUGH` scenarios that can be read all have another number of steps.
+        """
         batch: list[Scenario] = []
         for index, name in enumerate(self.folder.ids):
             try:
                 scenario = self.folder[index]
                 scenario.require_focal()
-                if self.shape is not None:
-                    scenario.require_shape(self.shape, "as in training")
+                self._check_shape(scenario)
             except (RecordError, UnusableScenario) as error:
                 self.failures.add(name, RecordError(str(error)))
                 continue
@@ -274,6 +280,19 @@ class Split:
                 batch = []
         if batch:
             yield batch
+
+    def _check_shape(self, scenario: Scenario) -> None:
+        if self.shape is None:
+            return
+        try:
+            scenario.require_shape(self.shape, "as in training")
+        except UnusableScenario as error:
+            self._of_other_shape += 1
+            if self._of_other_shape >= ENOUGH and not self._index:
+                raise InputError(
+                    f"{error}, and so on; evaluate on a labelled split of the kind of data that was trained on"
+                ) from error
+            raise
 
     def notes(self) -> list[str]:
         """What a reader of the report must know of the scenarios."""
