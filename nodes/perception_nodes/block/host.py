@@ -19,7 +19,9 @@ from torch import Tensor
 from perception.errors import InputError
 from perception.frozen.folded import BlockTail, FoldedBlock
 from perception.frozen.folded_file import PIPELINE, load_folded
-from perception_nodes.block.request import DEFAULT_LIMITS, RequestLimits, UnknownPipeline, request_of
+from perception_nodes.block.cost import cost_of
+from perception_nodes.block.limits import DEFAULT_LIMITS, RequestLimits
+from perception_nodes.block.request import UnknownPipeline, expect_within, request_of
 from perception_nodes.block.service import BlockService, ServedBlock
 
 
@@ -46,6 +48,7 @@ class BlockHost:
         if not pipelines:
             raise InputError("block host: expected at least one pipeline, got none; fold a trained model first")
         self.limits = limits
+        self._attentions = {name: folded.attention for name, folded in pipelines.items()}
         self.widths = {name: folded.attention.project_in.in_features for name, folded in pipelines.items()}
         self.fingerprints = {name: folded.fingerprint for name, folded in pipelines.items()}
         self.service = BlockService(
@@ -54,7 +57,16 @@ class BlockHost:
         self._served: dict[str, ServedBlock] = {
             name: self.service.pipeline(name, folded) for name, folded in pipelines.items()
         }
-        self.ready = True
+        self._accepts = True
+
+    @property
+    def ready(self) -> bool:
+        """Whether it accepts requests and answers them."""
+        return self._accepts and not self.trouble()
+
+    def trouble(self) -> str:
+        """Returns why requests are not answered any more; empty if they are. See `BlockService.trouble`."""
+        return self.service.trouble()
 
     def block(self, name: str) -> ServedBlock:
         """Returns the in-process client of a pipeline, a module in place of its adapter."""
@@ -65,16 +77,19 @@ class BlockHost:
 
         Raises:
             UnknownPipeline: The pipeline is not served here.
-            MalformedRequest: The tensors are not a valid request.
+            MalformedRequest: The tensors are not a valid request, or exceed the limits.
             Overloaded: The pipeline's queue is full.
             ServiceClosed: After `drain`.
         """
         tokens, readout = request_of(tensors, self.widths[self._known(name)], self.limits)
+        batch, count, _ = tokens.values.shape
+        rows = count if readout.rows is None else readout.rows.shape[1]
+        expect_within(cost_of(self._attentions[name], batch, count, rows), self.limits)
         return self.service.submit(name, tokens, readout, timeout_s)
 
     def drain(self, timeout_s: float | None = None) -> None:
         """Refuses further requests and answers those that wait."""
-        self.ready = False
+        self._accepts = False
         self.service.close(timeout_s)
 
     def __enter__(self) -> BlockHost:

@@ -12,7 +12,7 @@ from perception_nodes.block.service import BlockService
 _METRICS = {
     "ticks": ("batches", "Passes through the block's tail"),
     "requests": ("requests", "Requests answered"),
-    "rows": ("rows", "Rows that passed the tail"),
+    "rows": ("rows", "Rows of their answers"),
     "failed": ("failed", "Requests whose computation raised an error"),
     "expired": ("expired", "Requests whose deadline had passed before they were computed"),
     "rejected": ("rejected", "Requests that found their queue full"),

@@ -28,6 +28,7 @@ from torch import Tensor
 from perception.errors import InputError
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.request import ANSWER, MalformedRequest, error_name
+from perception_nodes.failure_log import FailureLog
 from perception_nodes.security.listening import expect_guarded
 
 if TYPE_CHECKING:
@@ -51,11 +52,16 @@ STATUS = {
     "failed": grpc.StatusCode.INTERNAL,
 }
 """gRPC's status for each of our error names."""
-_LISTS = {"FP32": "fp32_contents", "INT64": "int64_contents", "BOOL": "bool_contents"}
+_LISTS = {
+    "FP32": ("fp32_contents", np.float32),
+    "INT64": ("int64_contents", np.int64),
+    "BOOL": ("bool_contents", np.bool_),
+}
+"""The field of a type's list, and numpy's type."""
 _LONGEST_S = 60.0
 _THREADS = 16
 
-_log = logging.getLogger(__name__)
+_failures = FailureLog(logging.getLogger(__name__))
 
 
 class OipBlockServer:
@@ -103,7 +109,7 @@ class OipBlockServer:
             options=options,
             maximum_concurrent_rpcs=4 * _THREADS,
         )
-        self._health = health.HealthServicer()
+        self._health = _Health(host)
         for name in ("", SERVICE):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -137,6 +143,20 @@ def _credentials(identity: Identity) -> grpc.ServerCredentials:
     return grpc.ssl_server_credentials([pair], identity.ca.read_bytes(), require_client_auth=True)
 
 
+class _Health(health.HealthServicer):
+    """The standard health service; not serving while the host has trouble."""
+
+    def __init__(self, host: BlockHost) -> None:
+        super().__init__()
+        self._host = host
+
+    def Check(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Answers whether requests are answered."""
+        if self._host.trouble():
+            return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
+        return super().Check(request, context)
+
+
 _CALLS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
 
 
@@ -147,8 +167,8 @@ class _Servicer:
         self._host = host
 
     def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
-        """Answers whether the process is alive."""
-        return protocol.ServerLiveResponse(live=True)
+        """Answers whether the process makes progress."""
+        return protocol.ServerLiveResponse(live=not self._host.trouble())
 
     def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002
         """Answers whether it accepts requests."""
@@ -208,7 +228,7 @@ class _Servicer:
     def _abort(self, context: grpc.ServicerContext, error: Exception) -> NoReturn:
         name = error_name(error)
         if name == "failed":
-            _log.error("a request failed", exc_info=error)
+            _failures.add("a request", error)
         context.abort(STATUS[name], "look at the service's log" if name == "failed" else str(error))
         raise AssertionError("abort raises")
 
@@ -285,13 +305,15 @@ def get_tensor(place: Any, data: bytes) -> Tensor:
 
 def _of_lists(tensor: Any) -> Tensor:
     """Returns a tensor from typed lists, which the protocol has for some types only."""
-    dtype, count = _type_of(tensor), _count_of(tensor)
+    _type_of(tensor)
+    count = _count_of(tensor)
     if tensor.datatype not in _LISTS:
         raise MalformedRequest(f"{tensor.name[:80]}: {tensor.datatype} has no typed list; use raw_input_contents")
-    numbers = getattr(tensor.contents, _LISTS[tensor.datatype])
+    field, kind = _LISTS[tensor.datatype]
+    numbers = getattr(tensor.contents, field)
     if len(numbers) != count:
         raise MalformedRequest(f"{tensor.name[:80]}: {len(numbers)} numbers do not fill {list(tensor.shape)}")
-    return torch.from_numpy(np.array(numbers)).to(dtype).reshape(tuple(tensor.shape))
+    return torch.from_numpy(np.fromiter(numbers, kind, count)).reshape(tuple(tensor.shape))
 
 
 def _type_of(tensor: Any) -> torch.dtype:

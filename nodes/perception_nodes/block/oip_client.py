@@ -15,8 +15,9 @@ from open_inference.grpc.service import GRPCInferenceServiceStub
 from torch import Tensor
 
 from perception.errors import InputError
+from perception_nodes.block.limits import DEFAULT_LIMITS
 from perception_nodes.block.oip import SERVICE, STATUS, get_tensor, put_tensor
-from perception_nodes.block.request import ANSWER, DEFAULT_LIMITS, BlockFailed, NoWorker, error_of
+from perception_nodes.block.request import ANSWER, BlockFailed, NoWorker, error_of
 
 if TYPE_CHECKING:
     from perception_nodes.security.identity import Identity

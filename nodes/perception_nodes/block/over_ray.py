@@ -30,9 +30,9 @@ from torch import Tensor
 
 from perception.errors import InputError
 from perception_nodes.block.host import BlockHost, load_pipelines
+from perception_nodes.block.limits import DEFAULT_LIMITS
 from perception_nodes.block.request import (
     ANSWER,
-    DEFAULT_LIMITS,
     BlockFailed,
     MalformedRequest,
     NoWorker,
@@ -42,6 +42,7 @@ from perception_nodes.block.request import (
     unpack,
 )
 from perception_nodes.block.service import DeadlineExceeded, Overloaded
+from perception_nodes.failure_log import FailureLog
 
 APPLICATION = "block"
 """Default name of the application in Ray Serve."""
@@ -51,7 +52,7 @@ _AT_ONCE = 16
 _WAITING = 64
 """Requests of one client that may wait for a free replica; one more is `Overloaded`."""
 
-_log = logging.getLogger(__name__)
+_failures = FailureLog(logging.getLogger(__name__))
 
 
 class BlockReplica:
@@ -67,6 +68,11 @@ class BlockReplica:
         torch.set_num_threads(threads)
         self._host = BlockHost(load_pipelines(Path(folder), pipelines), queue_size=_AT_ONCE)
 
+    def check_health(self) -> None:
+        """Raises if requests are not answered any more; Ray asks every ten seconds, and then replaces the replica."""
+        if trouble := self._host.trouble():
+            raise BlockFailed(trouble)
+
     async def infer(self, pipeline: str, request: bytes, timeout_s: float) -> tuple[str, bytes]:
         """Returns an empty text and the answer's bytes, or an error's name (`error_name`) and its message."""
         try:
@@ -75,7 +81,7 @@ class BlockReplica:
         except Exception as error:
             name = error_name(error)
             if name == "failed":
-                _log.exception("a request failed")
+                _failures.add("a request", error)
             return name, b"look at the replica's log" if name == "failed" else str(error).encode()
         return "", pack({ANSWER: answer})
 

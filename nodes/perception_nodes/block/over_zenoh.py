@@ -37,13 +37,14 @@ from perception_nodes.block.request import (
     unpack,
 )
 from perception_nodes.block.service import DeadlineExceeded, Overloaded, ServiceClosed
+from perception_nodes.failure_log import FailureLog
 
 MAX_ANSWER_BYTES = 64 * 2**20
 _SETTLE_S = 0.2
 """Seconds from withdrawing a token until every client has seen it."""
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
 
-_log = logging.getLogger(__name__)
+_failures = FailureLog(logging.getLogger(__name__))
 
 
 class ZenohBlockWorker:
@@ -127,12 +128,12 @@ def _reply_error(query: zenoh.Query, error: Exception) -> None:
     """Replies an error's name and message; those of an unforeseen error go to the log only."""
     name = error_name(error)
     if name == "failed":
-        _log.error("a request failed", exc_info=error)
+        _failures.add("a request", error)
     message = "look at the service's log" if name == "failed" else str(error)
     try:
         query.reply_err(f"{name}: {message}")
     except zenoh.ZError:
-        _log.warning("a client went away before it got its error: %s", message)
+        _failures.add("a client", ConnectionError(f"went away before it got its error: {message}"))
 
 
 def _seconds(attachment: zenoh.ZBytes | None) -> float:

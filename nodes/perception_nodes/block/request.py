@@ -8,7 +8,6 @@ bounded header and raw numbers, nothing that could be executed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from safetensors import SafetensorError
@@ -17,11 +16,15 @@ from torch import Tensor
 
 from perception.errors import InputError
 from perception.tokens import Readout, Tokens
+from perception_nodes.block.cost import Cost
+from perception_nodes.block.limits import RequestLimits
 from perception_nodes.block.service import DeadlineExceeded, Overloaded, ServiceClosed
 
 VALUE_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 ANSWER = "read"
 """Name of an answer's only tensor."""
+MAX_HEADER_BYTES = 4096
+"""Maximum size of the list of tensors in a message; that of a request has 250 bytes."""
 _REQUIRED, _KNOWN = {"values", "valid"}, {"values", "valid", "rows", "rows_valid"}
 
 
@@ -62,25 +65,6 @@ def error_of(name: str, message: str) -> Exception:
     return ERROR_NAMES.get(name, BlockFailed)(message)
 
 
-@dataclass(frozen=True)
-class RequestLimits:
-    """Limits of a request, so that no client can fill the service's memory.
-
-    Attributes:
-        max_bytes: Maximum size of a message. A busy scene has 100 kB.
-        max_tokens: Maximum number of tokens of a set.
-        max_pairs: Maximum number of pairs of a read row and a token, over the batch. Attention stores a number for each
-            pair and head, which at the default and 32 heads is 512 MB.
-    """
-
-    max_bytes: int = 16 * 2**20
-    max_tokens: int = 8192
-    max_pairs: int = 2**22
-
-
-DEFAULT_LIMITS = RequestLimits()
-
-
 def pack(tensors: Mapping[str, Tensor]) -> bytes:
     """Returns named tensors as bytes."""
     return save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
@@ -90,6 +74,9 @@ def unpack(data: bytes, max_bytes: int) -> dict[str, Tensor]:
     """Returns the tensors in bytes; raises `MalformedRequest`."""
     if len(data) > max_bytes:
         raise MalformedRequest(f"a message of {len(data)} bytes; expected at most {max_bytes}; send fewer tokens")
+    header = int.from_bytes(data[:8], "little")  # its length, by safetensors' format
+    if header > MAX_HEADER_BYTES:  # a tensor takes 60 bytes there and a kilobyte in memory
+        raise MalformedRequest(f"a header of {header} bytes; expected at most {MAX_HEADER_BYTES}, for four tensors")
     try:
         return load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -118,14 +105,22 @@ def request_of(tensors: Mapping[str, Tensor], dim: int, limits: RequestLimits) -
     valid = _expect(tensors, "valid", (torch.bool,), (batch, count))
     if not values.isfinite().all():  # would spread to other requests: int8 activations share a scale
         raise MalformedRequest("expected finite values, got NaN or infinite ones; look at the encoder's input")
-    readout = _readout_of(tensors, batch, count)
-    rows = count if readout.rows is None else readout.rows.shape[1]
-    if batch * rows * count > limits.max_pairs:
+    return Tokens(values, valid), _readout_of(tensors, batch, count)
+
+
+def expect_within(cost: Cost, limits: RequestLimits) -> None:
+    """Raises `MalformedRequest` for a request that would take too much memory or work."""
+    megabytes, gflop = cost.memory_bytes / 2**20, cost.operations / 1e9
+    if megabytes > limits.max_memory_mb:
         raise MalformedRequest(
-            f"expected at most {limits.max_pairs} pairs of a read row and a token, got {batch}x{rows}x{count}; "
-            "read fewer rows, or send smaller batches"
+            f"a request that takes {megabytes:.0f} MiB of memory; expected at most {limits.max_memory_mb} "
+            "(max_request_mb); read fewer rows, or send smaller batches"
         )
-    return Tokens(values, valid), readout
+    if gflop > limits.max_gflop:
+        raise MalformedRequest(
+            f"a request of {gflop:.0f} gigaflop; expected at most {limits.max_gflop} (max_request_gflop); read fewer "
+            "rows, or send smaller batches"
+        )
 
 
 def _readout_of(tensors: Mapping[str, Tensor], batch: int, count: int) -> Readout:

@@ -11,6 +11,7 @@ output projection and the feed-forward part together. This module knows no trans
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -28,6 +29,10 @@ from perception.tokens import Readout, Tokens
 ACTIVE_DELAYS = 10
 """A pipeline counts as active if it asked within this many `max_delay_s`. Waiting for a pipeline that asks less often
 would be in vain nine times in ten."""
+STUCK_S = 30.0
+"""A batch that takes longer is stuck: the largest that the default limits of a request allow takes a few seconds."""
+
+_log = logging.getLogger(__name__)
 
 
 class Overloaded(RuntimeError):
@@ -49,7 +54,7 @@ class ServiceCounts:
     Attributes:
         batches: Number of passes through the tail.
         requests: Number of requests answered.
-        rows: Number of rows that passed the tail.
+        rows: Number of rows in their answers.
         failed: Number of requests whose own computation raised an error, which their caller got.
         expired: Number of requests whose deadline had passed.
         rejected: Number of requests that found their queue full.
@@ -70,15 +75,23 @@ class _Request:
     deadline: float
     arrived: float
     future: Future[Tensor] = field(default_factory=Future)
+    rows: int = field(init=False)
 
-    @property
-    def rows(self) -> int:
-        batch, tokens, _ = self.tokens.values.shape
-        return batch * (tokens if self.readout.rows is None else self.readout.rows.shape[1])
+    def __post_init__(self) -> None:
+        batch, tokens, _ = self.tokens.values.shape  # fails here, in the asker's thread, where it has another shape
+        self.rows = batch * (tokens if self.readout.rows is None else self.readout.rows.shape[1])
+
+
+_Ready = tuple[FoldedBlock, _Request, Tensor, Tensor]
+"""A request with its residual stream and its attention's output."""
+_Outcome = tuple[_Request, Tensor | Exception]
 
 
 class BlockService:
     """Computes the requests of several pipelines around one block, batch by batch, in a thread of its own.
+
+    A request that fails does so alone. If the thread itself ends unasked, those that wait fail and later ones are
+    refused.
 
     Pipelines take turns: a batch takes the oldest request of each in rotation until it has `max_batch` rows, so that
     none starves behind a busy one. Requests of one pipeline are answered in the order in which they came.
@@ -101,7 +114,8 @@ class BlockService:
         self._queues: dict[str, deque[_Request]] = {}
         self._last_request_s: dict[str, float] = {}
         self._turn: deque[str] = deque()
-        self._closing = False
+        self._closing = self._died = False
+        self._began_s: float | None = None
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._serve, name="block-service", daemon=True)
         self._thread.start()
@@ -166,9 +180,36 @@ class BlockService:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def trouble(self) -> str:
+        """Returns why no request is answered any more, which only a new process cures; empty if they are."""
+        if self._died:
+            return "the block service's thread has died"
+        began_s = self._began_s
+        lasts_s = 0.0 if began_s is None else time.monotonic() - began_s
+        return f"a batch takes {lasts_s:.1f} s; expected at most {STUCK_S:g}" if lasts_s > STUCK_S else ""
+
     def _serve(self) -> None:
-        while batch := self._next_batch():
-            self._compute(batch)
+        batch: list[tuple[FoldedBlock, _Request]] = []
+        try:
+            while batch := self._next_batch():
+                self._began_s = time.monotonic()
+                self._compute(batch)
+                self._began_s = None
+        except BaseException:
+            self._abandon(batch)
+            raise
+
+    def _abandon(self, batch: list[tuple[FoldedBlock, _Request]]) -> None:
+        """Refuses further requests, and fails those that nobody will answer."""
+        _log.critical("the block service's thread has died", exc_info=True)
+        with self._changed:
+            self._died = self._closing = True
+            waiting = [request for queue in self._queues.values() for request in queue]
+            for queue in self._queues.values():
+                queue.clear()
+        for request in [*(request for _, request in batch), *waiting]:
+            if not request.future.done():
+                request.future.set_exception(ServiceClosed("the block service has failed"))
 
     def _next_batch(self) -> list[tuple[FoldedBlock, _Request]]:
         """Waits for requests, then for more; returns none once the service is closed and all are answered."""
@@ -210,16 +251,16 @@ class BlockService:
 
     def _compute(self, batch: list[tuple[FoldedBlock, _Request]]) -> None:
         """Computes a batch, counts it, and then delivers the outcomes."""
-        rows, outcomes = self._outcomes([(f, r) for f, r in batch if r.future.set_running_or_notify_cancel()])
+        outcomes = self._outcomes([(f, r) for f, r in batch if r.future.set_running_or_notify_cancel()])
         expired = sum(isinstance(outcome, DeadlineExceeded) for _, outcome in outcomes)
-        answered = sum(isinstance(outcome, Tensor) for _, outcome in outcomes)
+        rows_answered = [request.rows for request, outcome in outcomes if isinstance(outcome, Tensor)]
         with self._changed:
             counts = self.counts
             self.counts = ServiceCounts(
-                batches=counts.batches + bool(rows),
-                requests=counts.requests + answered,
-                rows=counts.rows + rows,
-                failed=counts.failed + len(outcomes) - answered - expired,
+                batches=counts.batches + bool(rows_answered),
+                requests=counts.requests + len(rows_answered),
+                rows=counts.rows + sum(rows_answered),
+                failed=counts.failed + len(outcomes) - len(rows_answered) - expired,
                 expired=counts.expired + expired,
                 rejected=counts.rejected,
             )
@@ -230,13 +271,11 @@ class BlockService:
                 request.future.set_exception(outcome)
 
     @torch.inference_mode()
-    def _outcomes(
-        self, batch: list[tuple[FoldedBlock, _Request]]
-    ) -> tuple[int, list[tuple[_Request, Tensor | Exception]]]:
-        """Returns the number of rows that passed the tail, and each request's answer or error."""
+    def _outcomes(self, batch: list[tuple[FoldedBlock, _Request]]) -> list[_Outcome]:
+        """Returns each request's answer or error."""
         now = time.monotonic()
-        outcomes: list[tuple[_Request, Tensor | Exception]] = []
-        ready: list[tuple[FoldedBlock, _Request, Tensor, Tensor]] = []
+        outcomes: list[_Outcome] = []
+        ready: list[_Ready] = []
         for folded, request in batch:
             try:
                 if now > request.deadline:
@@ -244,18 +283,24 @@ class BlockService:
                 ready.append((folded, request, *folded.attention(request.tokens, request.readout)))
             except Exception as error:
                 outcomes.append((request, error))
+        return outcomes + self._finish(ready)
+
+    def _finish(self, ready: list[_Ready]) -> list[_Outcome]:
+        """Passes rows through the tail as one matrix; where that fails, each request's own, so that it fails alone."""
         if not ready:
-            return 0, outcomes
-        residual = torch.cat([rows.flatten(0, 1) for _, _, rows, _ in ready])
-        attended = torch.cat([rows.flatten(0, 1) for _, _, _, rows in ready])
+            return []
         try:
+            residual = torch.cat([rows.flatten(0, 1) for _, _, rows, _ in ready])
+            attended = torch.cat([rows.flatten(0, 1) for _, _, _, rows in ready])
             hidden = self.tail(residual, attended).split([request.rows for _, request, _, _ in ready])
+            return [
+                (request, folded.finish(own.unflatten(0, rows.shape[:2]), request.tokens, request.readout))
+                for (folded, request, rows, _), own in zip(ready, hidden, strict=True)
+            ]
         except Exception as error:
-            return len(residual), [*outcomes, *((request, error) for _, request, _, _ in ready)]
-        for (folded, request, rows, _), own in zip(ready, hidden, strict=True):
-            own = own.unflatten(0, rows.shape[:2])
-            outcomes.append((request, folded.finish(own, request.tokens, request.readout)))
-        return len(residual), outcomes
+            if len(ready) == 1:
+                return [(ready[0][1], error)]
+        return [outcome for one in ready for outcome in self._finish([one])]
 
 
 class ServedBlock(nn.Module):

@@ -124,7 +124,7 @@ class ForecastingNode:
         self.lifecycle.check("configure")
         self._model, self._model_id, self._history = model, model_id, TrackHistory(history_steps)
         self._last_valid_ns, self._unanswered = None, 0
-        self._encode_lanes()
+        self._lanes = None if self._map is None else model.encode_map(self._map.polylines)
         for agents in model.warm_up_agents(self.settings.max_forecasts + 1):  # the ego is one of them
             _warm_up(model, history_steps, agents - 1)
         self.lifecycle.change("configure")
@@ -150,12 +150,12 @@ class ForecastingNode:
         self._history.clear()
 
     def set_map(self, lanes: MapIndex, city: str = "") -> None:
-        """Takes a map, in any state; until there is one, no tick is answered.
+        """Takes a map, in any state; until there is one, no tick is answered. If this fails, the former map stays.
 
         The encoder's features of a single lane do not depend on the tick, so they are computed here, once.
         """
-        self._map, self._city = lanes, city
-        self._encode_lanes()
+        encoded = None if self._model is None else self._model.encode_map(lanes.polylines)
+        self._map, self._city, self._lanes = lanes, city, encoded
 
     def step(self, tick: Tick) -> ForecastResult:
         """Answers a tick; its contents never make it raise.
@@ -224,10 +224,6 @@ class ForecastingNode:
         elif not repeated:
             self._unanswered += 1
         return missed
-
-    def _encode_lanes(self) -> None:
-        if self._model is not None and self._map is not None:
-            self._lanes = self._model.encode_map(self._map.polylines)
 
 
 def _empty(tick: Tick) -> _Answer:

@@ -13,6 +13,7 @@ import torch
 from prometheus_client import Counter, Gauge, Histogram
 from typing_extensions import override
 
+from perception.errors import InputError
 from perception.geometry import SE2
 from perception_nodes.forecasting.messages import READERS, predicted_objects_of, status_of
 from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
@@ -22,7 +23,6 @@ from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor,
 from perception_nodes.operations.inputs import Input
 from perception_nodes.operations.topic_process import STUCK_S, WAIT_S, TopicProcess
 from perception_nodes.ros.cdr import write_predicted_objects
-from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.map_message import map_of
 from perception_nodes.ros.messages import (
     FORECAST_STATUS,
@@ -37,6 +37,10 @@ from perception_nodes.ros.poses import PoseHistory
 from perception_nodes.ros.topics import Received, RosNode
 
 _log = logging.getLogger(__name__)
+
+
+class _Refused(InputError):
+    """A tick is not answered; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,11 @@ class ForecastingProcess(TopicProcess):
         self._node = node
         self._ticks: Input[bytes] = Input("latest")
         self._maps: Input[bytes] = Input("latest")
-        self._read, self._complaint = READERS[plan.objects_type], ""
+        self._read, self._complaint, self._map_complaint = READERS[plan.objects_type], "", ""
         self._poses: PoseHistory[_EgoPose] = PoseHistory()
         self._reason = "no objects yet"
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
-        self._objects = plan.objects
+        self._objects, self._map = plan.objects, plan.map
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
         self._make_metrics()
         objects, ego, lanes = plan.inputs
@@ -93,10 +97,12 @@ class ForecastingProcess(TopicProcess):
 
     @override
     def statuses(self) -> list[Status]:
-        """Processing time, input rate, and what of the last message could not be used."""
-        level = Level.WARN if self._complaint else Level.OK
-        usable = Status(level, f"forecast: {self._objects}, contents", self._complaint or "OK")
-        return [self._time.status(), self._rate.status(time.monotonic()), usable]
+        """Processing time, input rate, and what of the last objects and of the last map could not be used."""
+        contents = [
+            Status(Level.WARN if complaint else Level.OK, f"forecast: {topic}, contents", complaint or "OK")
+            for topic, complaint in ((self._objects, self._complaint), (self._map, self._map_complaint))
+        ]
+        return [self._time.status(), self._rate.status(time.monotonic()), *contents]
 
     def _make_metrics(self) -> None:
         registry = self.registry
@@ -124,9 +130,9 @@ class ForecastingProcess(TopicProcess):
         try:
             self._answer(cdr)
         except Exception as error:  # the next tick may be better; the log and /readyz say what was wrong with this one
-            self._refuse(f"{type(error).__name__}: {error}")
-            if not isinstance(error, MalformedMessage | ConnectionError | TimeoutError):
-                _log.exception("a tick was lost")
+            self._refused.inc()
+            self._reason = f"{type(error).__name__}: {str(error)[:500]}"
+            self.failures.add(self._objects, error)
 
     def _answer(self, cdr: bytes) -> None:
         objects = self._read(cdr)
@@ -160,7 +166,7 @@ class ForecastingProcess(TopicProcess):
     def _refuse(self, reason: str) -> None:
         self._refused.inc()
         if reason != self._reason:  # once, not at 10 Hz
-            _log.warning("no forecast: %s", reason)
+            self.failures.add("no forecast", _Refused(reason))
         self._reason = reason
 
     def _complain(self, complaint: str) -> None:
@@ -175,6 +181,8 @@ class ForecastingProcess(TopicProcess):
             return
         try:
             self._node.set_map(*map_of(deserialize(cdr, POLYLINE_MAP)))
+            self._map_complaint = ""
             _log.info("took a map")
-        except MalformedMessage as error:
-            _log.warning("kept the former map: %s", error)
+        except Exception as error:  # it is latched: if it ended the process, the next one would end like this
+            self._map_complaint = f"the former map stays in use: {str(error)[:500]}"
+            self.failures.add(self._map, error)

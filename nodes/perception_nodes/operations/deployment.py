@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perception.errors import InputError
+from perception_nodes.block.limits import DEFAULT_LIMITS
 from perception_nodes.kinds import KINDS
 from perception_nodes.operations.configuration import Choice, read_yaml
 from perception_nodes.operations.former_deployment import add_kinds
@@ -97,15 +98,25 @@ class ServicePlan:
         pipelines: Names of the pipelines to serve; all of the folder where the list is empty.
         workers: Number of processes.
         threads: Number of PyTorch's threads in each.
+        max_request_mb: Maximum memory that computing a request takes, MiB; larger ones are refused.
+        max_request_gflop: Maximum work of a request, 10⁹ multiplications and additions; larger ones are refused.
     """
 
     folder: Path = field(metadata={EXAMPLE: "folded/int8"})
     pipelines: tuple[str, ...] = ()
     workers: int = 1
     threads: int = 1
+    max_request_mb: int = DEFAULT_LIMITS.max_memory_mb
+    max_request_gflop: int = DEFAULT_LIMITS.max_gflop
 
     def __post_init__(self) -> None:
-        expect_positive("service", workers=self.workers, threads=self.threads)
+        expect_positive(
+            "service",
+            workers=self.workers,
+            threads=self.threads,
+            max_request_mb=self.max_request_mb,
+            max_request_gflop=self.max_request_gflop,
+        )
 
     @property
     def names(self) -> list[str]:

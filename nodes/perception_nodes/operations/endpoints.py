@@ -1,7 +1,7 @@
 """What operators need of a process: its health and metrics over HTTP, and a clean end.
 
     GET /livez     200 while the process makes progress, or 503: restart it
-    GET /readyz    200 while it would answer, or 503 and the reason: send work elsewhere
+    GET /readyz    200 while it is live and would answer, or 503 and the reason: send work elsewhere
     GET /metrics   metrics in Prometheus' text format
 
 It listens on loopback by default.
@@ -45,7 +45,7 @@ class OperationsServer:
         self, port: int, *, live: Check, ready: Check, registry: CollectorRegistry, address: str = "127.0.0.1"
     ) -> None:
         class Handler(_Handler):
-            checks = {"/livez": live, "/readyz": ready}  # noqa: RUF012
+            checks = {"/livez": live, "/readyz": lambda: live() or ready()}  # noqa: RUF012
             numbers = registry
 
         try:
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/metrics":
             self._answer(200, generate_latest(self.numbers), CONTENT_TYPE_LATEST)
         elif self.path in self.checks:
-            wrong = self.checks[self.path]()
+            wrong = _wrong(self.checks[self.path])
             self._answer(503 if wrong else 200, f"{wrong or 'ok'}\n".encode(), "text/plain; charset=utf-8")
         else:
             self._answer(404, b"expected /livez, /readyz or /metrics\n", "text/plain; charset=utf-8")
@@ -97,6 +97,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+
+def _wrong(check: Check) -> str:
+    try:
+        return check()
+    except Exception as error:
+        return f"the check itself fails: {type(error).__name__}: {error}"
 
 
 class StopSignal:
@@ -116,13 +123,17 @@ class StopSignal:
         return False
 
 
-def leave(status: int) -> NoReturn:
-    """Ends the process at once, after everything is closed.
+def leave(status: int, reason: str = "") -> NoReturn:
+    """Ends the process at once, after everything is closed; a reason goes to stderr.
+
+    Status 0 follows a signal, 2 a mistake of the user's, which starting again would not mend, and 1 anything else.
 
     The interpreter's own exit hangs, after the last Python code has run, in a process that has both zenoh subscribers
     and a model from Lightning (zenoh 1.10, measured).
     """
     logging.shutdown()
+    if reason:
+        print(reason, file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

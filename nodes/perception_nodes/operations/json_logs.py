@@ -7,6 +7,8 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+LONGEST = 10_000
+"""Maximum length of a message, and of a traceback, whose end counts: errors may quote what was sent."""
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -19,10 +21,10 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.getMessage()[:LONGEST],
         }
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
+            fields["traceback"] = self.formatException(record.exc_info)[-LONGEST:]
         fields |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         return json.dumps(fields, default=str)
 

@@ -12,6 +12,11 @@ from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import POLYLINE_MAP, header, make
 from perception_nodes.ros.objects import FARTHEST_M
 
+MAX_POLYLINES = 100_000
+"""Maximum number of a map's polylines: five times those of Argoverse 1's Miami and Pittsburgh together. A node keeps
+up to 1.5 kB of each."""
+MAX_POINTS_EACH = 32
+"""Maximum number of points of a polyline; Argoverse's readers resample to 10."""
 _BY_POLYLINE = ("kinds", "turns", "is_intersection", "has_traffic_control", "point_counts")
 
 
@@ -37,17 +42,22 @@ def map_of(message: Any) -> tuple[MapIndex, str]:
     """Returns the map in a message, and its name.
 
     Raises:
-        MalformedMessage: The lists differ in length, a coordinate is not finite or out of range, a kind is unknown, or
-            the polylines differ in their number of points.
+        MalformedMessage: The lists differ in length, a coordinate is not finite or out of range, a kind is unknown,
+            the polylines differ in their number of points, or there are too many of either.
     """
     count = len(message.ids)
+    if count > MAX_POLYLINES:
+        raise MalformedMessage(
+            f"map: expected at most {MAX_POLYLINES} polylines, got {count}; send the part that the robot can reach"
+        )
     for name in _BY_POLYLINE:
         if len(getattr(message, name)) != count:
             raise MalformedMessage(f"map: expected {count} {name}, one a polyline, got {len(getattr(message, name))}")
     counts = np.unique(message.point_counts).astype(np.int64)
-    if len(counts) > 1 or (count and counts[0] < 2):
+    if len(counts) > 1 or (count and not 2 <= counts[0] <= MAX_POINTS_EACH):
         raise MalformedMessage(
-            f"map: expected polylines of equally many points, at least 2, got {', '.join(map(str, counts))}; "
+            f"map: expected polylines of equally many points, 2 to {MAX_POINTS_EACH}, got "
+            f"{', '.join(map(str, counts[:8]))}; "
             "resample them as the model's training data (Argoverse: 10 points)"
         )
     points_each = int(counts[0]) if count else 2

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from perception_nodes.ros.cdr_payload import MalformedMessage
+from perception_nodes.ros.cdr_payload import MalformedMessage, Payload
 from perception_nodes.ros.messages import POINT_CLOUD, deserialize, stamp_ns_of
 
 MAX_POINTS = 4_000_000
 """Maximum number of a message's points; more would take hundreds of megabytes while they are read."""
+MAX_FIELDS = 64
+"""Maximum number of a point's fields; drivers send about ten."""
+_STAMP_BYTES = 8
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 """numpy's names for the types of `sensor_msgs/PointField`."""
 _REAL, _PACKED = ("f4", "f8"), ("u4", "i4", "f4")
@@ -46,10 +49,18 @@ def read_point_cloud(cdr: bytes) -> SensedCloud:
         MalformedMessage: The bytes are not a cloud, its fields are not within its points or its points not within its
             data, or it has more than `MAX_POINTS`.
     """
+    _expect_few_fields(cdr)
     message = deserialize(cdr, POINT_CLOUD)
     _expect_bounds(message)
     points = np.stack([_column(message, name, _REAL) for name in "xyz"], axis=-1)
     return SensedCloud(stamp_ns_of(message.header), str(message.header.frame_id), points, _colors(message))
+
+
+def _expect_few_fields(cdr: bytes) -> None:
+    """Refuses a list of fields that would take seconds and gigabytes to read, before it is read."""
+    payload = Payload.received(cdr)
+    _, end = payload.string(_STAMP_BYTES, "frame_id")
+    payload.count(end + -end % 4 + 8, "fields", at_most=MAX_FIELDS)  # behind height and width
 
 
 def _expect_bounds(message: Any) -> None:

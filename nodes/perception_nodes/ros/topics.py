@@ -23,6 +23,7 @@ import zenoh
 import zenoh.ext
 
 from perception.errors import InputError
+from perception_nodes.failure_log import FailureLog
 from perception_nodes.ros.cdr_payload import MAX_MESSAGE_BYTES
 from perception_nodes.ros.wire import Attachment, Entity, Qos, Role, Topic, Wire
 from perception_nodes.security.listening import expect_guarded
@@ -37,6 +38,10 @@ _ALL = 1_000_000
 """The depth that stands for all messages, since zenoh needs a number."""
 
 _log = logging.getLogger(__name__)
+
+
+class NoRouter(ConnectionError):
+    """No router was found that accepts a certificate; one may start later."""
 
 
 def open_session(
@@ -75,6 +80,10 @@ def open_secure_session(router: str, identity: Identity) -> zenoh.Session:
     Args:
         router: Endpoint of the router, such as tls/127.0.0.1:7447. The session connects again when the router restarts.
         identity: Identity to show to the router.
+
+    Raises:
+        InputError: The endpoint is not one of TLS.
+        NoRouter: No router was found within three seconds, or none that accepts the certificate.
     """
     if not router.startswith("tls/"):
         raise InputError(f"{router}: expected tls/HOST:PORT, since there are certificates; change the protocol")
@@ -88,7 +97,7 @@ def open_secure_session(router: str, identity: Identity) -> zenoh.Session:
     try:
         return zenoh.open(zenoh_config({**settings, **identity.zenoh_settings(accepts=False)}))
     except zenoh.ZError as error:
-        raise InputError(
+        raise NoRouter(
             f"{router}: expected a router that accepts {identity.certificate}, and that {identity.ca} signed, found "
             f"none within {_FIND_MS / 1e3:g} s ({error}); start it, or compare the certificates"
         ) from error
@@ -121,6 +130,9 @@ class RosNode:
 
     A session has one node, since entities are numbered by node. Closing the node withdraws everything, and leaves the
     session open.
+
+    Attributes:
+        failures: Counts and logs what came and could not be used, by topic or service.
     """
 
     def __init__(self, session: zenoh.Session, wire: Wire) -> None:
@@ -128,6 +140,7 @@ class RosNode:
         self._wire = wire
         self._zid = str(session.zid())
         self._numbers = itertools.count(1)
+        self.failures = FailureLog(_log)
         self._open = ExitStack()
         self._open.callback(_announce(session, wire.node_token(self._zid)))
 
@@ -144,10 +157,11 @@ class RosNode:
 
         Args:
             topic: Topic to subscribe to.
-            callback: Runs on zenoh's thread, one message at a time, so it must hand over and return.
+            callback: Runs on zenoh's thread, one message at a time, so it must hand over and return. What it raises
+                goes to `failures`, and the next message is taken.
         """
         token = self._wire.token(Role.SUBSCRIPTION, topic, self._zid, next(self._numbers))
-        subscription = Subscription(topic.name, callback)
+        subscription = Subscription(topic.name, callback, self.failures)
         subscriber = _declare_subscriber(self._session, self._wire.key(topic), topic.qos, subscription.take)
         self._open.callback(subscriber.undeclare)
         self._open.callback(_announce(self._session, token))
@@ -163,7 +177,8 @@ class RosNode:
         """
         token = self._wire.token(Role.SERVICE, service, self._zid, next(self._numbers))
         key = self._wire.key(service)
-        queryable = self._session.declare_queryable(key, partial(_take_query, key, answer), complete=True)
+        take = _Service(service.name, key, answer, self.failures).take
+        queryable = self._session.declare_queryable(key, take, complete=True)
         self._open.callback(queryable.undeclare)
         self._open.callback(_announce(self._session, token))
 
@@ -204,17 +219,12 @@ class Publisher:
 
 
 class Subscription:
-    """Hands a topic's messages to a callback.
+    """Hands a topic's messages to a callback; exceptions, which zenoh would swallow, go to the node's failures."""
 
-    Attributes:
-        failed: Number of messages that the callback failed on, or that had a malformed attachment. Their exceptions,
-            which zenoh would swallow, are logged.
-    """
-
-    def __init__(self, name: str, callback: Callable[[Received], None]) -> None:
-        self.failed = 0
+    def __init__(self, name: str, callback: Callable[[Received], None], failures: FailureLog) -> None:
         self._name = name
         self._callback = callback
+        self._failures = failures
 
     def take(self, sample: zenoh.Sample) -> None:
         """Called by zenoh."""
@@ -222,29 +232,36 @@ class Subscription:
             sent = sample.attachment
             attachment = Attachment.from_bytes(sent.to_bytes()) if sent else None
             self._callback(Received(sample.payload.to_bytes(), attachment))
-        except Exception:
-            self.failed += 1
-            _log.exception("a message of %s was lost", self._name)
+        except Exception as error:
+            self._failures.add(self._name, error)
 
 
-def _take_query(key: str, answer: Callable[[bytes, Callable[[bytes], None]], None], query: zenoh.Query) -> None:
-    """Hands a request over; its response has the request's attachment, as rmw_zenoh's does."""
-    try:
-        attachment = Attachment.from_bytes(query.attachment.to_bytes()) if query.attachment else None
-        answer(query.payload.to_bytes() if query.payload else b"", partial(_reply, key, query, attachment))
-    except Exception:
-        query.drop()  # the client need not wait
-        _log.exception("a request for %s was lost", key)
+@dataclass(frozen=True)
+class _Service:
+    """Hands a service's requests to a function that answers them; a request's attachment is its response's too."""
 
+    name: str
+    key: str
+    answer: Callable[[bytes, Callable[[bytes], None]], None]
+    failures: FailureLog
 
-def _reply(key: str, query: zenoh.Query, attachment: Attachment | None, cdr: bytes) -> None:
-    stamped = None if attachment is None else replace(attachment, stamp_ns=time.time_ns()).to_bytes()
-    try:
-        query.reply(key, cdr, attachment=stamped)
-    except zenoh.ZError:
-        _log.warning("a client of %s went away before it was answered", key)
-    finally:
-        query.drop()  # the answer is complete only then
+    def take(self, query: zenoh.Query) -> None:
+        """Called by zenoh."""
+        try:
+            attachment = Attachment.from_bytes(query.attachment.to_bytes()) if query.attachment else None
+            self.answer(query.payload.to_bytes() if query.payload else b"", partial(self._reply, query, attachment))
+        except Exception as error:
+            query.drop()  # the client need not wait
+            self.failures.add(self.name, error)
+
+    def _reply(self, query: zenoh.Query, attachment: Attachment | None, cdr: bytes) -> None:
+        stamped = None if attachment is None else replace(attachment, stamp_ns=time.time_ns()).to_bytes()
+        try:
+            query.reply(self.key, cdr, attachment=stamped)
+        except zenoh.ZError:
+            self.failures.add(self.name, ConnectionError("a client went away before it was answered"))
+        finally:
+            query.drop()  # the answer is complete only then
 
 
 def _declare_publisher(session: zenoh.Session, key: str, qos: Qos) -> zenoh.ext.AdvancedPublisher:

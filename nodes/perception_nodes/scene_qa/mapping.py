@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from perception.errors import InputError
 from perception.geometry import SE3
 from perception.scenes.sample import MEAN_COLOR
+from perception_nodes.failure_log import FailureLog
 from perception_nodes.operations.diagnostics import InputMonitor, Status
 from perception_nodes.operations.inputs import Input
-from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import ODOMETRY, deserialize, stamp_ns_of
 from perception_nodes.ros.odometry import sensor_pose_of
 from perception_nodes.ros.point_cloud import SensedCloud, read_point_cloud
@@ -22,7 +22,9 @@ from perception_nodes.scene_qa.scene_map import PosedCloud, SceneMap, SceneMapSe
 
 NO_MOTION = SE3(np.eye(3), np.zeros(3))
 
-_log = logging.getLogger(__name__)
+
+class _LeftOut(InputError):
+    """A cloud is not added; the message says why."""
 
 
 class CloudMapper:
@@ -31,12 +33,14 @@ class CloudMapper:
     Args:
         plan: Names of topics and frame, and bounds.
         registry: Registry of its metrics.
+        failures: Where clouds that could not be added are counted and logged.
 
     Attributes:
         map: The map.
     """
 
-    def __init__(self, plan: SceneQaPlan, registry: CollectorRegistry) -> None:
+    def __init__(self, plan: SceneQaPlan, registry: CollectorRegistry, failures: FailureLog) -> None:
+        self._failures = failures
         self.map = SceneMap(SceneMapSettings(voxel_m=plan.voxel_m))
         self._plan = plan
         self._clouds: Input[bytes] = Input("latest", size=4)
@@ -85,11 +89,11 @@ class CloudMapper:
             reason = self._add(read_point_cloud(cdr))
         except Exception as error:  # the next cloud may be better; the log and /readyz say what was wrong with this one
             self._arrived.labels("malformed").inc()
-            reason = f"{type(error).__name__}: {error}"
-            if not isinstance(error, MalformedMessage):
-                _log.exception("a cloud was lost")
+            self._reason = f"{type(error).__name__}: {str(error)[:500]}"
+            self._failures.add(self._plan.clouds, error)
+            return
         if reason and reason != self._reason:  # once, not at 10 Hz
-            _log.warning("a cloud was left out: %s", reason)
+            self._failures.add(self._plan.clouds, _LeftOut(reason))
         self._reason = reason
 
     def _add(self, cloud: SensedCloud) -> str:
@@ -98,7 +102,7 @@ class CloudMapper:
         if pose is None:
             self._arrived.labels("no_pose").inc()
             return (
-                f"its frame is {cloud.frame_id!r}; expected {self._plan.frame!r}, or the child frame of an "
+                f"its frame is {cloud.frame_id[:80]!r}; expected {self._plan.frame!r}, or the child frame of an "
                 f"odometry on {self._plan.ego} within 0.1 s"
             )
         colors = cloud.colors

@@ -6,7 +6,7 @@ A question is about the map at the time of its turn; each version of the scene i
 
 from __future__ import annotations
 
-import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -35,12 +35,10 @@ from perception_nodes.scene_qa.plan import SceneQaPlan
 from perception_nodes.scene_qa.question import GivenAnswer, Status
 from perception_nodes.scene_qa.scene_map import SceneSnapshot
 
-MAX_QUESTION_BYTES = 64 * 2**10
-"""Maximum size of a message; the node's limits on texts are far lower."""
+STUCK_QUESTION_S = 60.0
+"""A question that takes longer, its waiting for others and for the scene's encoding included, is stuck."""
 _DRAIN_S = 3.5
 """Seconds to answer pending questions at the end."""
-
-_log = logging.getLogger(__name__)
 
 Reply = Callable[[bytes], None]
 
@@ -60,11 +58,12 @@ class SceneQaProcess(TopicProcess):
 
     def __init__(self, node: SceneQaNode, ros: RosNode, plan: SceneQaPlan, scan: SceneSnapshot | None = None) -> None:
         super().__init__(ros)
-        self.mapper = CloudMapper(plan, self.registry)
+        self.mapper = CloudMapper(plan, self.registry, self.failures)
         self._node, self._plan, self._scan = node, plan, scan
         self._changed = threading.Condition()
         self._setting = threading.Lock()
         self._unanswered = 0
+        self._begun_s: dict[int, float] = {}
         self._answered_version = 0
         self._time = ExcessMonitor("scene question: time of an answer, ms", plan.tolerance_ms)
         self._make_metrics()
@@ -82,6 +81,13 @@ class SceneQaProcess(TopicProcess):
             ros.subscribe(clouds, lambda received: self.mapper.take_cloud(received.cdr))
         ros.subscribe(questions, self._take_question)
         ros.serve(service, self._take)
+
+    @override
+    def live(self) -> str:
+        """For /livez: why there is no progress, with clouds or with questions; empty while there is."""
+        lasts_s = time.monotonic() - min(self._begun_s.copy().values(), default=math.inf)
+        stuck = f"a question takes {lasts_s:.1f} s; expected at most {STUCK_QUESTION_S:g} s"
+        return super().live() or (stuck if lasts_s > STUCK_QUESTION_S else "")
 
     @override
     def ready(self) -> str:
@@ -149,11 +155,18 @@ class SceneQaProcess(TopicProcess):
         return ""
 
     def _work(self, cdr: bytes, arrived_ns: int, reply: Reply) -> None:
+        self._begun_s[threading.get_ident()] = time.monotonic()
         try:
-            self._send(self._answer(cdr, arrived_ns), reply)
-        except Exception:
-            _log.exception("an answer was lost")
+            try:
+                given = self._answer(cdr, arrived_ns)
+            except Exception as error:
+                self.failures.add(self._plan.questions, error)
+                given = GivenAnswer(_id_in(cdr), Status.ERROR, "the node failed at this question; look at its log")
+            self._send(given, reply)
+        except Exception as error:
+            self.failures.add(self._plan.answers, error)
         finally:
+            del self._begun_s[threading.get_ident()]
             with self._changed:
                 self._unanswered -= 1
                 self._changed.notify_all()
@@ -184,8 +197,6 @@ class SceneQaProcess(TopicProcess):
 
 def _read_question(cdr: bytes) -> Any:
     """Returns the message; a request of `AskScene`, which has no other field, has the same bytes."""
-    if len(cdr) > MAX_QUESTION_BYTES:
-        raise MalformedMessage(f"a question of {len(cdr)} bytes; expected at most {MAX_QUESTION_BYTES}")
     return deserialize(cdr, SCENE_QUESTION)
 
 

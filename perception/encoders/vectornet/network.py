@@ -10,6 +10,7 @@ pairwise view no token has a pose: attention is told how each pair lies to each 
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -20,12 +21,16 @@ from perception.encoders.vectornet.input import POLYLINE_STEP, VectorizedInput
 from perception.encoders.vectornet.vectorize import AGENT_FEATURES, LANE_FEATURES, vectorize_lanes
 from perception.encoders.vectornet.views import VectorBatch, View
 from perception.tokens import Tokens
+from perception.traffic.map_index import take
 from perception.traffic.scenario import AgentKind, MapPolylines
 
 NEWEST_VECTORS = 19
 """Argoverse 1's whole history; the newest 1.9 s of longer ones."""
 RELATION_DIM = 64
 """Width of the relation between two polylines: how one lies to the other."""
+LANES_AT_ONCE = 1024
+"""Number of a map's polylines that are encoded at a time, in the processor's caches: a quarter of the time of a whole
+city, and a bounded memory."""
 POSE_WAVELENGTHS_M = (4.0, 10.0, 25.0, 60.0, 150.0)
 """Wavelengths of the position embedding, from a lane's width to the size of a scene."""
 
@@ -240,8 +245,12 @@ class VectorNet(nn.Module):
     @torch.inference_mode()
     def encode_map(self, lanes: MapPolylines) -> Float[Tensor, "lanes dim"]:
         """Features of a map's polylines: each is written in its own frame, so they are the same in every scene."""
-        vectors, _ = vectorize_lanes(lanes, lanes.points)
-        return self.lane_subgraph(torch.from_numpy(vectors).to(self.agent_kind.weight.device))
+        features = self.agent_kind.weight.new_empty(len(lanes), self.dim)
+        for rows in np.split(np.arange(len(lanes)), range(LANES_AT_ONCE, len(lanes), LANES_AT_ONCE)):
+            some = take(lanes, rows)
+            vectors, _ = vectorize_lanes(some, some.points)
+            features[rows] = self.lane_subgraph(torch.from_numpy(vectors).to(features.device))
+        return features
 
     def encode_polylines(
         self, batch: VectorBatch, lanes: Float[Tensor, "all_lanes dim"] | None = None

@@ -174,8 +174,10 @@ def _lanes_in_reach(scenario: VectorizedScenario) -> Int[np.ndarray, " seen_lane
     elapsed_s = np.array(REACH_S, np.float32)[:, None]
     way_x = (x + elapsed_s * (cos * ahead - sin * left)).ravel()
     way_y = (y + elapsed_s * (sin * ahead + cos * left)).ravel()
-    squared_m = (scenario.lane_points[..., :1] - way_x) ** 2 + (scenario.lane_points[..., 1:] - way_y) ** 2
-    return np.flatnonzero(squared_m.min(axis=(1, 2), initial=np.inf) < REACH_M**2)
+    ways, nearest_m2 = np.column_stack([way_x, way_y]), np.full(len(scenario.lane_points), np.inf, np.float32)
+    for points in scenario.lane_points.swapaxes(0, 1):  # all at once they would take some hundred megabytes
+        np.minimum(nearest_m2, _squared_m(points, ways).min(axis=1), out=nearest_m2)
+    return np.flatnonzero(nearest_m2 < REACH_M**2)
 
 
 def _agent_view(scenario: VectorizedScenario, agent: int, turn_rad: float, max_tokens: int) -> _Viewer:

@@ -11,6 +11,7 @@ from perception.frozen.folded import FoldedBlock, fold
 from perception.frozen.folded_file import save_folded
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.host import BlockHost, load_pipelines
+from perception_nodes.block.limits import RequestLimits
 from perception_nodes.block.request import MalformedRequest, UnknownPipeline, tensors_of
 from perception_nodes.block.service import ServiceClosed
 
@@ -87,6 +88,33 @@ def test_bad_requests_fail_alone_and_none_is_taken_after_the_drain(pipelines: di
     assert not host.ready
     with pytest.raises(ServiceClosed):
         host.submit("forecast", sound)
+
+
+def test_a_small_message_that_asks_for_much_is_refused_and_the_next_is_answered(
+    pipelines: dict[str, FoldedBlock],
+) -> None:
+    token = {"values": torch.randn(1, 1, 16), "valid": torch.ones(1, 1, dtype=torch.bool)}
+    limits = RequestLimits(max_memory_mb=4, max_gflop=1)
+    with BlockHost(pipelines, limits=limits) as host:
+        with pytest.raises(MalformedRequest, match=r"MiB of memory; expected at most 4 \(max_request_mb\)"):
+            host.submit("forecast", {**token, "rows": torch.zeros(1, 200_000, dtype=torch.long)})
+        with pytest.raises(MalformedRequest, match=r"MiB of memory; expected at most 4 \(max_request_mb\)"):
+            host.submit("forecast", {"values": torch.zeros(9_000, 1, 16), "valid": torch.ones(9_000, 1) > 0})
+        answer = host.submit("forecast", {**token, "rows": torch.zeros(1, 200, dtype=torch.long)})
+        assert answer.result(10).shape == (1, 200, 16)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_host_whose_thread_has_died_is_not_ready(pipelines: dict[str, FoldedBlock]) -> None:
+    def end(*_: object) -> None:
+        raise SystemExit
+
+    with BlockHost(pipelines) as host:
+        assert (host.ready, host.trouble()) == (True, "")
+        host.service.tail = end  # pyright: ignore[reportAttributeAccessIssue]
+        with pytest.raises(ServiceClosed):
+            host.submit("forecast", tensors_of(tokens(16), ASKED)).result(10)
+        assert (host.ready, host.trouble()) == (False, "the block service's thread has died")
 
 
 def test_a_host_of_nothing_is_refused() -> None:

@@ -18,7 +18,8 @@ from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.folded import FoldedBlock
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.host import BlockHost
-from perception_nodes.block.request import MalformedRequest, RequestLimits, tensors_of
+from perception_nodes.block.limits import RequestLimits
+from perception_nodes.block.request import MalformedRequest, tensors_of
 
 grpc = pytest.importorskip("grpc", reason="the extra [oip] is not installed")
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: E402
@@ -32,7 +33,9 @@ ASKED = Readout(torch.tensor([[0, 3], [4, 1]]))
 
 @pytest.fixture(scope="module")
 def server(folded: FoldedBlock) -> Iterator[OipBlockServer]:
-    with OipBlockServer(BlockHost({"forecast": folded}, limits=RequestLimits(max_bytes=200_000))) as server:
+    with OipBlockServer(
+        BlockHost({"forecast": folded}, limits=RequestLimits(max_bytes=200_000, max_memory_mb=32))
+    ) as server:
         yield server
 
 
@@ -119,6 +122,9 @@ def test_each_mistake_has_its_status(stub: GRPCInferenceServiceStub) -> None:
     assert status_of(stub.ModelMetadata, protocol.ModelMetadataRequest(name="x"))[0] is grpc.StatusCode.NOT_FOUND
     code, words = status_of(stub.ModelInfer, make_request({**sound, "values": torch.zeros(2, 5, 9)}))
     assert (code, "anyxanyx16" in words) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+    many_rows = {name: value[:1, :1] for name, value in sound.items()} | {"rows": torch.zeros(1, 20_000).long()}
+    code, words = status_of(stub.ModelInfer, make_request(many_rows))
+    assert (code, "MiB of memory; expected at most 32" in words) == (grpc.StatusCode.INVALID_ARGUMENT, True)
     huge = make_request({**sound, "values": torch.zeros(2, 5000, 16)})
     assert status_of(stub.ModelInfer, huge)[0] is grpc.StatusCode.RESOURCE_EXHAUSTED  # from gRPC itself
 
@@ -282,6 +288,25 @@ def test_a_drain_answers_who_asked_and_then_nobody(folded: FoldedBlock) -> None:
         stub.ModelInfer(request, timeout=10)
         server.close()
         assert status_of(stub.ModelInfer, request, timeout=2)[0] is grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_dead_service_is_neither_live_nor_ready_nor_healthy(folded: FoldedBlock) -> None:
+    def end(*_: object) -> None:
+        raise SystemExit
+
+    host = BlockHost({"forecast": folded})
+    with OipBlockServer(host) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        check = health_pb2_grpc.HealthStub(channel).Check  # pyright: ignore[reportAttributeAccessIssue]
+        request = make_request(tensors_of(make_tokens(), ASKED))
+        host.service.tail = end  # pyright: ignore[reportAttributeAccessIssue]
+        for _ in range(2):
+            assert status_of(stub.ModelInfer, request)[0] is grpc.StatusCode.UNAVAILABLE
+        assert not stub.ServerLive(protocol.ServerLiveRequest(), timeout=10).live
+        assert not stub.ServerReady(protocol.ServerReadyRequest(), timeout=10).ready
+        answer = check(health_pb2.HealthCheckRequest(), timeout=10)
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def test_a_taken_port_is_told_apart_from_a_free_one(folded: FoldedBlock) -> None:

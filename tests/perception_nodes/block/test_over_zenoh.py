@@ -17,8 +17,9 @@ from perception.frozen.folded import FoldedBlock
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
+from perception_nodes.block.limits import RequestLimits
 from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
-from perception_nodes.block.request import BlockFailed, MalformedRequest, NoWorker, RequestLimits, pack, tensors_of
+from perception_nodes.block.request import BlockFailed, MalformedRequest, NoWorker, pack, tensors_of
 from perception_nodes.block.service import DeadlineExceeded, Overloaded
 
 ASKED = Readout(torch.tensor([[0, 3], [4, 1]]))
@@ -153,7 +154,7 @@ def test_a_worker_that_comes_late_gets_the_waiting_request(
 def test_bad_requests_are_refused_in_words_and_good_ones_go_on(
     sessions: Sessions, blocks: ZenohBlocks, folded: FoldedBlock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    host = BlockHost({"forecast": folded}, limits=RequestLimits(max_bytes=50_000))
+    host = BlockHost({"forecast": folded}, limits=RequestLimits(max_bytes=50_000, max_memory_mb=1))
     sound = pack(tensors_of(make_tokens(), ASKED))
 
     def ask(payload: bytes | None, attachment: bytes | None = None) -> str:
@@ -173,6 +174,9 @@ def test_bad_requests_are_refused_in_words_and_good_ones_go_on(
         assert ask(sound, b"-1").startswith("deadline: ")
         with pytest.raises(MalformedRequest, match="finite"):
             block(Tokens(torch.full((1, 5, 16), math.nan), torch.ones(1, 5, dtype=torch.bool)))
+
+        with pytest.raises(MalformedRequest, match=r"MiB of memory; expected at most 1 \(max_request_mb\)"):
+            block(Tokens(torch.zeros(1, 1, 16), torch.ones(1, 1) > 0), Readout(torch.zeros(1, 3_000).long()))
 
         class Broken(nn.Module):
             def forward(self, *_: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import struct
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from torch import Tensor
 
 import perception_nodes
 from perception.tokens import Readout, Tokens
+from perception_nodes.block.cost import Cost
+from perception_nodes.block.limits import DEFAULT_LIMITS, RequestLimits
 from perception_nodes.block.request import (
     BlockFailed,
     MalformedRequest,
-    RequestLimits,
     error_name,
     error_of,
+    expect_within,
     pack,
     request_of,
     tensors_of,
@@ -25,7 +28,7 @@ from perception_nodes.block.request import (
 )
 from perception_nodes.block.service import DeadlineExceeded, Overloaded
 
-LIMITS = RequestLimits(max_bytes=100_000, max_tokens=64, max_pairs=1000)
+LIMITS = RequestLimits(max_bytes=100_000, max_tokens=64)
 
 
 def good(batch: int = 2, tokens: int = 5, rows: int = 3) -> dict[str, Tensor]:
@@ -67,7 +70,6 @@ def test_a_request_comes_out_of_its_bytes_as_it_went_in(batch: int, tokens: int,
         ({"rows": torch.full((2, 3), 5)}, "rows in 0 to 4, got 5"),
         ({"rows": torch.full((2, 3), -1)}, "rows in 0 to 4, got -1"),
         ({"rows": torch.zeros(3, 3, dtype=torch.long)}, "rows: expected 2xany"),
-        ({"rows": torch.zeros(2, 101, dtype=torch.long), "rows_valid": None}, "at most 1000 pairs"),
         ({"rows": None}, "expected rows beside"),
         ({"rows_valid": torch.ones(2, 2, dtype=torch.bool)}, "rows_valid: expected 2x3"),
     ],
@@ -107,6 +109,26 @@ def test_lengths_beyond_the_message_are_refused_without_being_allocated() -> Non
     for length in (2**31, 2**62, 2**64 - 1):
         with pytest.raises(MalformedRequest):
             unpack(struct.pack("<Q", length) + pack(good())[8:], LIMITS.max_bytes)
+
+
+def test_a_message_of_very_many_tensors_is_refused_before_one_is_made() -> None:
+    names = {f"t{number}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(100)}
+    header = json.dumps(names).encode()
+    with pytest.raises(MalformedRequest, match=f"a header of {len(header)} bytes; expected at most 4096"):
+        unpack(struct.pack("<Q", len(header)) + header, LIMITS.max_bytes)
+
+
+@pytest.mark.parametrize(
+    ("cost", "complaint"),
+    [
+        (Cost(513 * 2**20, 1), r"takes 513 MiB of memory; expected at most 512 \(max_request_mb\)"),
+        (Cost(1, 101 * 10**9), r"of 101 gigaflop; expected at most 100 \(max_request_gflop\)"),
+    ],
+)
+def test_a_request_that_takes_too_much_is_refused_with_the_limits_name(cost: Cost, complaint: str) -> None:
+    expect_within(Cost(512 * 2**20, 100 * 10**9), DEFAULT_LIMITS)
+    with pytest.raises(MalformedRequest, match=complaint):
+        expect_within(cost, DEFAULT_LIMITS)
 
 
 def test_errors_keep_their_kind_over_the_wire() -> None:

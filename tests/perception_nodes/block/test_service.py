@@ -13,7 +13,14 @@ from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception.frozen.folded import BlockTail, FoldedBlock, fold
 from perception.tokens import Readout, Tokens
-from perception_nodes.block.service import ACTIVE_DELAYS, BlockService, DeadlineExceeded, Overloaded, ServiceClosed
+from perception_nodes.block.service import (
+    ACTIVE_DELAYS,
+    STUCK_S,
+    BlockService,
+    DeadlineExceeded,
+    Overloaded,
+    ServiceClosed,
+)
 
 SOURCE = "random:128x344x4?seed=1"
 WIDTHS = {"forecast": 16, "answer": 24, "image": 8, "cloud": 16}
@@ -24,10 +31,11 @@ class Gate(nn.Module):
 
     def __init__(self, tail: BlockTail) -> None:
         super().__init__()
-        self.tail, self.open = tail, threading.Event()
+        self.tail, self.open, self.entered = tail, threading.Event(), threading.Event()
         self.rows: list[int] = []
 
     def forward(self, residual: Tensor, attended: Tensor) -> Tensor:
+        self.entered.set()
         self.open.wait(10)
         self.rows.append(len(residual))
         return self.tail(residual, attended)
@@ -204,6 +212,78 @@ def test_a_tail_that_fails_is_told_to_all_of_its_tick(service: BlockService, gat
         assert isinstance(future.exception(10), RuntimeError)
     gate.tail = service._pipelines["answer"].tail
     service.submit("answer", *ask("answer")).result(10)
+
+
+def test_of_requests_that_fail_together_only_the_one_at_fault_fails(service: BlockService, gate: Gate):
+    class FailsForLarge(nn.Module):
+        """A tail that fails for more than 8 rows, as for lack of memory."""
+
+        def forward(self, residual: Tensor, attended: Tensor) -> Tensor:
+            if len(residual) > 8:
+                raise MemoryError("too many rows")
+            return gate.tail(residual, attended)
+
+    hold(service, gate)
+    good = [service.submit(name, *ask(name, rows=3)) for name in ("answer", "image")]
+    bad = service.submit("cloud", *ask("cloud", rows=5))
+    service.tail = FailsForLarge()  # pyright: ignore[reportAttributeAccessIssue]
+    gate.open.set()
+    assert [future.result(10).shape[1] for future in good] == [3, 3]
+    assert isinstance(bad.exception(10), MemoryError)
+    assert (service.counts.failed, service.trouble()) == (1, "")
+
+
+@pytest.mark.parametrize("step", ["cat", "split"])
+def test_a_step_between_attention_and_tail_that_fails_leaves_the_service_alive(
+    service: BlockService, monkeypatch: pytest.MonkeyPatch, step: str
+):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*((torch, "cat") if step == "cat" else (Tensor, "split")), fail)
+        with pytest.raises(RuntimeError, match="no memory"):
+            service.submit("answer", *ask("answer")).result(10)
+    assert service.submit("answer", *ask("answer")).result(10).shape == (2, 2, WIDTHS["answer"])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_when_the_thread_itself_dies_those_who_wait_and_those_who_come_are_told(service: BlockService, gate: Gate):
+    class Ends(nn.Module):
+        def forward(self, *_: Tensor) -> Tensor:
+            raise SystemExit
+
+    hold(service, gate)
+    service.tail = Ends()  # pyright: ignore[reportAttributeAccessIssue]
+    waiting = [service.submit(name, *ask(name, rows=33)) for name in WIDTHS]  # a batch each
+    gate.open.set()
+    for future in waiting:
+        assert isinstance(future.exception(10), ServiceClosed)
+    assert service.trouble() == "the block service's thread has died"
+    with pytest.raises(ServiceClosed):
+        service.submit("forecast", *ask("forecast"))
+
+
+def test_a_batch_that_takes_too_long_is_trouble_until_it_ends(
+    service: BlockService, gate: Gate, monkeypatch: pytest.MonkeyPatch
+):
+    assert service.trouble() == ""
+    asked = service.submit("forecast", *ask("forecast"))
+    assert gate.entered.wait(10)
+    assert service.trouble() == ""
+    real = time.monotonic
+    monkeypatch.setattr("perception_nodes.block.service.time.monotonic", lambda: real() + STUCK_S)
+    assert service.trouble().startswith("a batch takes 3")
+    gate.open.set()
+    asked.result(10)
+    service.close()
+    assert service.trouble() == ""
+
+
+def test_a_request_of_another_shape_fails_where_it_is_asked(service: BlockService):
+    with pytest.raises((ValueError, TypeCheckError)):
+        service.submit("forecast", Tokens(torch.zeros(5, 16), torch.ones(5, dtype=torch.bool)))
+    assert service.submit("forecast", *ask("forecast")).result(10).shape == (2, 2, WIDTHS["forecast"])
 
 
 def test_a_cancelled_request_is_not_computed(service: BlockService, gate: Gate):

@@ -175,7 +175,7 @@ def test_a_trackers_ticks_come_back_as_the_cores_own_forecasts(
             levels = [status.level for status in deserialize(tracker.diagnoses.get(timeout=5), DIAGNOSTICS).status]
     assert answers == core_answers(ticks, lanes)
     assert "perception_frames_answered_total 10.0" in metrics
-    assert len(levels) == 3
+    assert len(levels) == 4
     assert deserialize(tracker.states.get(timeout=5), FORECAST_STATUS).model_id == "tiny"
 
 
@@ -332,5 +332,5 @@ def test_detections_that_cannot_be_used_are_said(
         assert "4 of 4 detections have no id" in ready_after(detections_of_tick(nameless), nameless)
         half = replace(make_tick(3), ids=("", *make_tick(3).ids[1:]))
         assert ready_after(detections_of_tick(half), half) == ""
-        (contents,) = (status for status in process.statuses() if "contents" in status.name)
+        contents, _ = (status for status in process.statuses() if "contents" in status.name)
         assert (contents.level, contents.message[:32]) == (Level.WARN, "1 of 4 detections have no id; se")

@@ -30,8 +30,11 @@ def test_probes_follow_the_process_and_numbers_are_prometheus_text() -> None:
         assert get(server.port, "/livez") == (200, "ok\n")
         assert get(server.port, "/readyz") == (503, "no map yet\n")
         wrong |= {"live": "stuck for 9 s", "ready": ""}
-        assert get(server.port, "/livez") == (503, "stuck for 9 s\n")
-        assert get(server.port, "/readyz") == (200, "ok\n")
+        assert get(server.port, "/livez") == get(server.port, "/readyz") == (503, "stuck for 9 s\n")
+        wrong |= {"live": ""}
+        assert get(server.port, "/livez") == get(server.port, "/readyz") == (200, "ok\n")
+        del wrong["ready"]
+        assert get(server.port, "/readyz") == (503, "the check itself fails: KeyError: 'ready'\n")
         assert "frames_total 3.0" in get(server.port, "/metrics")[1]
         assert get(server.port, "/etc/passwd")[0] == 404
         with pytest.raises(InputError, match="choose another port"):
@@ -66,6 +69,10 @@ print(StopSignal().wait(lambda: next(working), every_s=0.01))
 
 
 def test_leaving_says_what_was_still_to_be_said() -> None:
-    code = "import sys; from perception_nodes.operations.endpoints import leave; print('last words'); leave(3)"
+    code = """
+from perception_nodes.operations.endpoints import leave
+print('last words')
+leave(3, 'since it rains')
+"""
     left = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (left.returncode, left.stdout) == (3, "last words\n")
+    assert (left.returncode, left.stdout, left.stderr) == (3, "last words\n", "since it rains\n")

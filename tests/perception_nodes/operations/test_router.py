@@ -13,7 +13,7 @@ import zenoh
 from perception.errors import InputError
 from perception_nodes.operations.access import Grant, access_control
 from perception_nodes.operations.router import open_router, open_secure_router
-from perception_nodes.ros.topics import open_secure_session, open_session
+from perception_nodes.ros.topics import NoRouter, open_secure_session, open_session
 from perception_nodes.security.identity import identity_in
 
 
@@ -131,7 +131,7 @@ def test_who_may_ask_is_answered_and_who_may_not_is_not_even_heard(place: str, c
 def test_who_has_no_certificate_or_a_rogue_one_does_not_come_in(
     place: str, certificates: Path, forged_certificates: Path
 ) -> None:
-    with pytest.raises(InputError, match="compare the certificates"):
+    with pytest.raises(NoRouter, match="compare the certificates"):
         open_secure_session(place, identity_in(forged_certificates, "talker"))
     bare = zenoh.Config()
     for key, value in {
@@ -153,7 +153,7 @@ def test_a_router_that_is_none_is_not_spoken_to(certificates: Path, forged_certi
     """Neither one of another authority, nor one with a certificate that is valid for clients only."""
     for identity in (identity_in(forged_certificates, "router"), identity_in(certificates, "stranger")):
         false_place = free_place("tls")
-        with open_secure_router(false_place, identity, access_control({})), pytest.raises(InputError):
+        with open_secure_router(false_place, identity, access_control({})), pytest.raises(NoRouter):
             open_secure_session(false_place, identity_in(certificates, "talker"))
 
 

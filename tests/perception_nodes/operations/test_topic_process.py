@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from perception_nodes.failure_log import FailureLog
 from perception_nodes.operations import topic_process
 from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level, Status
 from perception_nodes.operations.topic_process import TopicProcess
@@ -47,7 +49,8 @@ def published() -> list[bytes]:
 
 @pytest.fixture
 def process(published: list[bytes]):
-    ros = cast(Any, SimpleNamespace(publisher=lambda _topic: SimpleNamespace(put=published.append)))
+    publisher = SimpleNamespace(put=published.append)
+    ros = cast(Any, SimpleNamespace(publisher=lambda _topic: publisher, failures=FailureLog(logging.getLogger())))
     with Waiting(ros) as made:
         yield made
 

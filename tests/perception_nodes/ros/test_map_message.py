@@ -36,13 +36,13 @@ def test_a_map_is_the_same_after_a_message(lanes: MapIndex, rows: list[int]) -> 
     ("spoil", "reason"),
     [
         ({"kinds": np.zeros(2, np.uint8)}, "expected 3 kinds, one a polyline, got 2"),
-        ({"point_counts": np.array([10, 9, 11], np.uint32)}, "equally many points, at least 2, got 9, 10, 11"),
-        ({"point_counts": np.ones(3, np.uint32)}, "at least 2, got 1"),
+        ({"point_counts": np.array([10, 9, 11], np.uint32)}, "equally many points, 2 to 32, got 9, 10, 11"),
+        ({"point_counts": np.ones(3, np.uint32)}, "2 to 32, got 1"),
         ({"points": np.zeros(58)}, "expected 60 coordinates, got 58"),
         ({"points": np.full(60, np.nan)}, "expected finite coordinates"),
         ({"kinds": np.full(3, 4, np.uint8)}, "expected kinds below 4, got 4"),
         ({"turns": np.full(3, 200, np.uint8)}, "expected turns below 3, got 200"),
-        ({"point_counts": np.full(3, 2**32 - 1, np.uint32)}, "expected 25769803770 coordinates, got 60"),
+        ({"point_counts": np.full(3, 2**32 - 1, np.uint32)}, "2 to 32, got 4294967295"),
     ],
 )
 def test_a_map_that_contradicts_itself_is_refused(lanes: MapIndex, spoil: dict, reason: str) -> None:

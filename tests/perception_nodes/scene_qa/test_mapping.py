@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from perception.geometry import SE3
 from perception.scenes.sample import MEAN_COLOR
 from perception.scenes.scene import Scene
+from perception_nodes.failure_log import LINES, FailureLog
 from perception_nodes.operations.diagnostics import Level
 from perception_nodes.scene_qa.mapping import NO_MOTION, CloudMapper
 from perception_nodes.scene_qa.plan import SceneQaPlan
@@ -27,7 +28,8 @@ class Mapper(CloudMapper):
 
     def __init__(self, plan: SceneQaPlan = PLAN) -> None:
         self.registry = CollectorRegistry()
-        super().__init__(plan, self.registry)
+        self.failures = FailureLog(logging.getLogger("mapping"))
+        super().__init__(plan, self.registry, self.failures)
 
     def add(self, cdr: bytes) -> None:
         self.take_cloud(cdr)
@@ -77,15 +79,15 @@ def test_a_cloud_without_a_pose_is_left_out_and_named(
     )
 
 
-def test_a_broken_cloud_is_logged_once_and_the_next_is_mapped(
+def test_a_broken_cloud_is_logged_in_one_line_and_the_next_is_mapped(
     scan: Scene, cloud: Callable[..., bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     mapper = Mapper()
     with caplog.at_level(logging.WARNING):
-        for _ in range(3):
+        for _ in range(100):
             mapper.add(b"\x00\x01\x00\x00rubbish")
-    assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert mapper.clouds("malformed") == 3
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("WARNING", None)] * LINES
+    assert mapper.clouds("malformed") == mapper.failures.counts[PLAN.clouds] == 100
     assert "MalformedMessage" in mapper.ready()
     mapper.add(cloud(np.full((3, 3), np.nan), None))
     assert mapper.ready() == "no scene yet: no finite point within reach"

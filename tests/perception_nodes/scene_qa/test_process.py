@@ -30,6 +30,7 @@ from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
 from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level
 from perception_nodes.ros.messages import (
     ASK_SCENE,
+    MAX_BYTES,
     POINT_CLOUD,
     SCENE_ANSWER,
     SCENE_QUESTION,
@@ -45,7 +46,7 @@ from perception_nodes.ros.wire import SENSOR_DATA, Attachment, RmwZenoh
 from perception_nodes.scene_qa.mapping import CloudMapper
 from perception_nodes.scene_qa.node import SceneQaNode
 from perception_nodes.scene_qa.plan import SceneQaPlan
-from perception_nodes.scene_qa.process import MAX_QUESTION_BYTES, SceneQaProcess
+from perception_nodes.scene_qa.process import SceneQaProcess
 from perception_nodes.scene_qa.question import AskedQuestion, Status
 from perception_nodes.scene_qa.scene_map import SceneSnapshot
 from perception_nodes.scene_qa.settings import SceneQaSettings
@@ -198,7 +199,7 @@ def test_clouds_and_poses_on_their_topics_reach_the_map_that_is_asked_about(
     stamp_ns = time.time_ns()
     pose, sensed = odometry(turned, "lidar", stamp_ns), cloud(scan.points, scan.colors, "lidar", stamp_ns)
     eventually(lambda: asker.ego.put(pose) or asker.clouds.put(sensed) or len(process.mapper.map))
-    alone = CloudMapper(PLAN, CollectorRegistry())
+    alone = CloudMapper(PLAN, CollectorRegistry(), process.failures)
     alone.take_pose(pose)
     alone.take_cloud(sensed)
     alone.map_next(0)
@@ -218,7 +219,12 @@ UNANSWERABLE: dict[str, tuple[bytes, Status, str, str]] = {
     "unknown": (question("zebra zebu"), Status.NO_ANSWER, "no word of the question is known: zebra, zebu", "q"),
     "foreign": (question(language="de"), Status.NO_ANSWER, "the question is in 'de'; this model reads 'en'", "q"),
     "mode": (question(answer_mode=77), Status.ERROR, "answer_mode 77; expected one of 0 (ANY)", "q"),
-    "huge": (question("x" * MAX_QUESTION_BYTES), Status.ERROR, f"expected at most {MAX_QUESTION_BYTES}", ""),
+    "huge": (
+        question("x" * MAX_BYTES[SCENE_QUESTION]),
+        Status.ERROR,
+        f"expected at most {MAX_BYTES[SCENE_QUESTION]}",
+        "",
+    ),
     "rubbish": (b"\x00\x01\x00\x00rubbish", Status.ERROR, "no scene_qa_msgs/msg/SceneQuestion", ""),
     "nothing": (b"", Status.ERROR, "no scene_qa_msgs/msg/SceneQuestion", ""),
     "late": (

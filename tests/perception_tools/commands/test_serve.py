@@ -22,6 +22,8 @@ from perception.frozen.folded import fold
 from perception.frozen.folded_file import save_folded
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.client import RemoteBlock
+from perception_nodes.block.request import NoWorker
+from perception_nodes.block.service import ServiceClosed
 from perception_tools.main import main
 
 grpc = pytest.importorskip("grpc", reason="the extra [oip] is not installed")
@@ -129,6 +131,35 @@ def test_it_says_that_it_is_ready_and_shows_its_numbers(folder: Path) -> None:
             assert b"perception_block_requests_total 0.0" in response.read()
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(5) == 0
+
+
+def test_a_service_whose_thread_dies_ends_so_that_it_is_started_again(folder: Path) -> None:
+    code = """
+import sys
+
+from perception_nodes.block.service import BlockService
+from perception_tools.main import main
+
+
+def end(self, batch):
+    raise SystemExit
+
+
+BlockService._compute = end
+main(["serve", "block", sys.argv[1], "--oip", "0", "--json-logs"])
+"""
+    from perception_nodes.block.oip_client import OipBlocks
+
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        blocks = OipBlocks([f"127.0.0.1:{json.loads(process.stdout.readline())['oip']}"])
+        with pytest.raises((ServiceClosed, NoWorker)):
+            RemoteBlock(blocks, "forecast", timeout_s=30)(make_tokens(0), ASKED)
+        blocks.close()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the block service's thread has died" in errors
 
 
 @pytest.mark.parametrize(

@@ -106,9 +106,13 @@ def _run(
 
 def _session(deployment: Deployment, name: str) -> zenoh.Session:
     """A process's session: with its certificate where the deployment has security."""
-    from perception_nodes.ros.topics import open_secure_session, open_session
+    from perception_nodes.operations.endpoints import leave
+    from perception_nodes.ros.topics import NoRouter, open_secure_session, open_session
 
     identity = deployment.identity_of(name)
     if identity is None:
         return open_session([deployment.router.place])
-    return open_secure_session(deployment.router.place, identity)
+    try:
+        return open_secure_session(deployment.router.place, identity)
+    except NoRouter as error:  # it may start later, so this is no mistake of the user's
+        leave(1, f"perception node: {error}")

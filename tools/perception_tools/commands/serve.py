@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tyro.conf import Positional
 
 from perception.errors import InputError
+from perception_nodes.block.limits import DEFAULT_LIMITS, RequestLimits
 
 if TYPE_CHECKING:
     import zenoh
@@ -35,12 +36,15 @@ def serve_block(
     allow_unencrypted: bool = False,
     metrics: int | None = None,
     threads: int = 1,
+    max_request_mb: int = DEFAULT_LIMITS.max_memory_mb,
+    max_request_gflop: int = DEFAULT_LIMITS.max_gflop,
     json_logs: bool = False,
 ) -> NoReturn:
     """Serve folded pipelines around one block, each by its name, until SIGTERM.
 
     Prints one line of JSON when it is ready. On SIGTERM it sends clients to other workers, answers the pending
-    requests, and ends within 5 s. Several on one machine share one copy of the block in memory.
+    requests, and ends within 5 s. If it cannot answer any more it ends with 1, to be started again. Several on one
+    machine share one copy of the block in memory.
 
     Args:
         folder: Folder of one precision, written by `perception block fold`.
@@ -58,6 +62,8 @@ def serve_block(
         allow_unencrypted: Listen beyond loopback without certificates too, where anybody may ask.
         metrics: Port of /livez, /readyz and /metrics on loopback; 0 chooses a free one.
         threads: Number of PyTorch's threads.
+        max_request_mb: Maximum memory that computing a request takes, MiB; larger ones are refused.
+        max_request_gflop: Maximum work of a request, 10⁹ multiplications and additions; larger ones are refused.
         json_logs: Log as JSON.
     """
     if not zenoh and oip is None:
@@ -73,9 +79,10 @@ def serve_block(
     if json_logs:
         log_as_json()
     compute_with(threads)
+    limits = RequestLimits(max_memory_mb=max_request_mb, max_gflop=max_request_gflop)
     stop = StopSignal()
     with ExitStack() as open_:
-        host = BlockHost(load_pipelines(folder, name))
+        host = BlockHost(load_pipelines(folder, name), limits=limits)
         open_.callback(host.drain, 1.0)
         ready: dict[str, object] = {"serving": sorted(host.widths)}
         if oip is not None:
@@ -95,8 +102,8 @@ def serve_block(
         if metrics is not None:
             ready["metrics"] = open_.enter_context(_operations(metrics, host)).port
         print(json.dumps(ready), flush=True)
-        stop.wait()
-    leave(0)
+        stopped = stop.wait(lambda: not host.trouble())
+    leave(0 if stopped else 1)
 
 
 def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Identity | None:
@@ -114,13 +121,17 @@ def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Id
 def _session(
     connect: tuple[str, ...], listen: tuple[str, ...], identity: Identity | None, allow_unencrypted: bool
 ) -> zenoh.Session:
-    from perception_nodes.ros.topics import open_secure_session, open_session
+    from perception_nodes.operations.endpoints import leave
+    from perception_nodes.ros.topics import NoRouter, open_secure_session, open_session
 
     if identity is None:
         return open_session(connect, listen, allow_unencrypted=allow_unencrypted)
     if len(connect) != 1:
         raise InputError(f"--connect: expected one router, since there are certificates, got {len(connect)}; name one")
-    return open_secure_session(connect[0], identity)
+    try:
+        return open_secure_session(connect[0], identity)
+    except NoRouter as error:  # it may start later, so this is no mistake of the user's
+        leave(1, f"perception serve block: {error}")
 
 
 def _operations(port: int, host: BlockHost) -> OperationsServer:
@@ -131,7 +142,7 @@ def _operations(port: int, host: BlockHost) -> OperationsServer:
 
     registry = CollectorRegistry()
     registry.register(BlockServiceCollector(host.service))
-    return OperationsServer(port, live=lambda: "", ready=lambda: "" if host.ready else "draining", registry=registry)
+    return OperationsServer(port, live=host.trouble, ready=lambda: "" if host.ready else "draining", registry=registry)
 
 
 def serve_router(

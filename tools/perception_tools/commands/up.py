@@ -58,6 +58,8 @@ def commands(plan: Deployment, file: Path) -> dict[str, list[str]]:
     if plan.service is not None:
         serve = [*perception, "serve", "block", str(plan.service.folder.resolve()), "--zenoh", "--json-logs"]
         serve += ["--connect", plan.router.place, "--threads", str(plan.service.threads)]
+        serve += ["--max-request-mb", str(plan.service.max_request_mb)]
+        serve += ["--max-request-gflop", str(plan.service.max_request_gflop)]
         serve += ["--name", *plan.service.pipelines] if plan.service.pipelines else []
         made |= {name: serve + _tls_options(plan, name) for name in plan.service.names}
     for name, node in plan.nodes.items():
