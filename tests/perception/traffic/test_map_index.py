@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from perception.traffic import map_index
-from perception.traffic.map_index import MapIndex, last_seen
+from perception.traffic.map_index import MAX_CANDIDATES, MapIndex, last_seen
 from perception.traffic.scenario import MapPolylines
 
 
@@ -30,6 +30,16 @@ def test_many_lanes_and_agents_are_compared_a_part_at_a_time(monkeypatch: pytest
     at_once = index.rows_near(position, valid, focal=0, present=0)
     monkeypatch.setattr(map_index, "_COMPARED_AT_ONCE", 700)
     assert index.rows_near(position, valid, focal=0, present=0).tolist() == at_once.tolist() != []
+
+
+def test_of_very_many_lanes_those_nearest_to_the_focal_agent_are_looked_at() -> None:
+    crowded = lanes_at(*np.linspace(140, -99, 2 * MAX_CANDIDATES))
+    everywhere = np.ones((1, 1), bool)
+    rows = MapIndex(crowded).rows_near(np.zeros((1, 1, 2)), everywhere, focal=0, present=0)
+    assert len(rows) == MAX_CANDIDATES
+    assert (np.diff(rows) > 0).all()
+    left_out = np.setdiff1d(np.arange(len(crowded)), rows)
+    assert np.abs(crowded.points[rows, 0, 1]).max() <= np.abs(crowded.points[left_out, 0, 1]).min()
 
 
 def test_last_seen_never_looks_past_the_present_unless_the_track_begins_there() -> None:

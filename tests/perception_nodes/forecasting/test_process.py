@@ -19,11 +19,12 @@ from perception.frozen.adapter import build_adapter
 from perception.frozen.folded import fold
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
-from perception.traffic.map_index import MapIndex
+from perception.traffic.map_index import MapIndex, take
 from perception.traffic.scenario import AgentKind, Scenario
 from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
+from perception_nodes.failure_log import LINES
 from perception_nodes.forecasting.messages import odometry_of, predicted_objects_of, tick_of, tracked_objects_of
 from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
 from perception_nodes.forecasting.plan import ForecastPlan
@@ -31,7 +32,7 @@ from perception_nodes.forecasting.process import ForecastingProcess
 from perception_nodes.forecasting.tick import Tick
 from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level
 from perception_nodes.ros.cdr import read_predicted_objects, write_predicted_objects, write_tracked_objects
-from perception_nodes.ros.map_message import map_message
+from perception_nodes.ros.map_message import MAX_POLYLINES, map_message
 from perception_nodes.ros.messages import (
     DETECTIONS,
     FORECAST_STATUS,
@@ -235,6 +236,81 @@ def test_what_cannot_be_answered_is_said_and_the_next_tick_is_answered(
         assert len(read_predicted_objects(tracker.forecasts.get(timeout=10))) == 3
         assert process.works()
     assert "perception_frames_answered_total 1.0" in generate_latest(process.registry).decode()
+
+
+def test_a_map_that_is_too_large_or_that_fails_is_said_and_the_former_stays_in_use(
+    sessions: tuple[zenoh.Session, zenoh.Session],
+    make_tick: Callable[..., Tick],
+    lanes: MapIndex,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def map_status(process: ForecastingProcess) -> tuple[Level, str]:
+        (status,) = (status for status in process.statuses() if status.name == f"forecast: {PLAN.map}, contents")
+        return status.level, status.message
+
+    def eventually_says(process: ForecastingProcess, words: str) -> None:
+        end = time.monotonic() + 30
+        while words not in map_status(process)[1]:
+            assert time.monotonic() < end, map_status(process)
+            time.sleep(0.02)
+
+    one = take(lanes.polylines, np.zeros(MAX_POLYLINES + 1, np.int64))
+    too_large = MapIndex(replace(one, points=one.points[:, :2]))
+    node = configured(tiny())
+    node.set_map(lanes)
+    with (
+        RosNode(sessions[1], RmwZenoh(node="tracker")) as theirs,
+        RosNode(sessions[0], RmwZenoh()) as ours,
+        ForecastingProcess(node, ours, PLAN) as process,
+    ):
+        tracker = FakeTracker(theirs)
+        wait_for_tick(tracker, make_tick(0))
+        assert map_status(process) == (Level.OK, "OK")
+        tracker.map.put(serialize(map_message(too_large, "PIT"), POLYLINE_MAP))
+        eventually_says(process, "the former map stays in use: map: expected at most 100000 polylines, got 100001")
+        with monkeypatch.context() as patched:
+            patched.setattr(VectorNet, "encode_map", fail)
+            tracker.map.put(serialize(map_message(lanes, "PIT"), POLYLINE_MAP))
+            eventually_says(process, "the former map stays in use: cannot")
+        tracker.send(make_tick(1))
+        assert len(read_predicted_objects(tracker.forecasts.get(timeout=10))) == 3
+        tracker.map.put(serialize(map_message(lanes, "PIT"), POLYLINE_MAP))
+        eventually_says(process, "OK")
+        assert process.works()
+    assert process.registry.get_sample_value("perception_failures_total", {"subject": PLAN.map}) == 2
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("cannot")
+
+
+def test_malformed_messages_by_the_hundred_take_few_lines_of_the_log(
+    sessions: tuple[zenoh.Session, zenoh.Session],
+    make_tick: Callable[..., Tick],
+    lanes: MapIndex,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    node = configured(tiny())
+    node.set_map(lanes)
+    with (
+        RosNode(sessions[1], RmwZenoh(node="tracker")) as theirs,
+        RosNode(sessions[0], RmwZenoh()) as ours,
+        ForecastingProcess(node, ours, PLAN) as process,
+    ):
+        tracker = FakeTracker(theirs)
+        wait_for_tick(tracker, make_tick(0))
+        for number in range(545):
+            tracker.ego.put(b"\x00\x01\x00\x00rubbish" + bytes([number % 256]))
+        end = time.monotonic() + 30
+        while ours.failures.counts[PLAN.ego] < 100:  # some are dropped where they come faster than they are refused
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        tracker.send(make_tick(1))
+        assert len(read_predicted_objects(tracker.forecasts.get(timeout=10))) == 3
+        assert process.works()
+    lines = [record for record in caplog.records if record.getMessage().startswith(PLAN.ego)]
+    assert len(lines) == LINES
+    assert all(record.exc_info is None for record in lines)
 
 
 def test_of_ticks_that_come_too_fast_the_newest_is_answered(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import logging
 
-from perception_nodes.operations.json_logs import JsonFormatter
+from perception_nodes.operations.json_logs import LONGEST, JsonFormatter
 
 
 def test_a_record_is_one_line_with_what_was_given_beside_it() -> None:
@@ -26,6 +26,15 @@ def test_a_record_is_one_line_with_what_was_given_beside_it() -> None:
         "message": "late\nby 7 ms",
         "topic": "/objects",
     }
+
+
+def test_no_line_is_longer_than_a_person_reads() -> None:
+    try:
+        raise ValueError("y" * 10**6)
+    except ValueError as error:
+        info = (type(error), error, error.__traceback__)
+    line = JsonFormatter().format(logging.makeLogRecord({"msg": "x" * 10**6, "exc_info": info}))
+    assert len(line) < 3 * LONGEST
 
 
 def test_a_traceback_goes_along_and_what_is_not_json_is_written_out() -> None:

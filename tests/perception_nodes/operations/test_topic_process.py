@@ -47,11 +47,14 @@ def published() -> list[bytes]:
     return []
 
 
+def ros_of(published: list[bytes]) -> RosNode:
+    publisher = SimpleNamespace(put=published.append)
+    return cast(Any, SimpleNamespace(publisher=lambda _topic: publisher, failures=FailureLog(logging.getLogger())))
+
+
 @pytest.fixture
 def process(published: list[bytes]):
-    publisher = SimpleNamespace(put=published.append)
-    ros = cast(Any, SimpleNamespace(publisher=lambda _topic: publisher, failures=FailureLog(logging.getLogger())))
-    with Waiting(ros) as made:
+    with Waiting(ros_of(published)) as made:
         yield made
 
 
@@ -69,6 +72,25 @@ def test_a_thread_that_starts_no_round_is_stuck_until_it_does(process: Waiting, 
 def test_one_that_ended_does_not_work(process: Waiting) -> None:
     process.close()
     assert not process.works()
+    assert process.live() == "the thread of Waiting has ended"
+
+
+def test_a_round_that_fails_is_counted_and_the_next_begins(published: list[bytes], monkeypatch) -> None:
+    monkeypatch.setattr(topic_process, "WAIT_S", 0.01)
+    rounds = threading.Semaphore(0)
+
+    class Failing(Waiting):
+        def _round(self) -> None:
+            rounds.release()
+            raise MemoryError("a message was too large")
+
+    with Failing(ros_of(published)) as process:
+        for _ in range(3):
+            assert rounds.acquire(timeout=10)
+        assert process.works()
+    count = process.registry.get_sample_value("perception_failures_total", {"subject": "Failing"})
+    assert count is not None
+    assert count >= 2
 
 
 def test_diagnostics_go_out_at_their_rate(process: Waiting, published: list[bytes], monkeypatch) -> None:

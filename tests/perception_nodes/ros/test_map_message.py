@@ -8,7 +8,7 @@ import pytest
 from perception.traffic.map_index import MapIndex, take
 from perception.traffic.scenario import Scenario
 from perception_nodes.ros.cdr_payload import MalformedMessage
-from perception_nodes.ros.map_message import map_message, map_of
+from perception_nodes.ros.map_message import MAX_POLYLINES, map_message, map_of
 from perception_nodes.ros.messages import POLYLINE_MAP, deserialize, serialize
 
 
@@ -42,6 +42,7 @@ def test_a_map_is_the_same_after_a_message(lanes: MapIndex, rows: list[int]) -> 
         ({"points": np.full(60, np.nan)}, "expected finite coordinates"),
         ({"kinds": np.full(3, 4, np.uint8)}, "expected kinds below 4, got 4"),
         ({"turns": np.full(3, 200, np.uint8)}, "expected turns below 3, got 200"),
+        ({"ids": np.zeros(MAX_POLYLINES + 1, np.int64)}, "at most 100000 polylines, got 100001; send the part"),
         ({"point_counts": np.full(3, 2**32 - 1, np.uint32)}, "2 to 32, got 4294967295"),
     ],
 )

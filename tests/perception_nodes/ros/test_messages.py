@@ -142,3 +142,10 @@ def test_a_mutated_map_is_refused_or_read_and_nothing_else(at: float, noise: byt
         deserialize(data[:begin] + noise + data[begin + skipped :], messages.POLYLINE_MAP)
     except MalformedMessage:
         return
+
+
+@pytest.mark.parametrize("name", messages.MAX_BYTES)
+def test_messages_that_take_much_more_memory_than_bytes_have_a_smaller_maximum(name: str) -> None:
+    most = messages.MAX_BYTES[name]
+    with pytest.raises(MalformedMessage, match=f"a {name} of {most + 1} bytes; expected at most {most}"):
+        deserialize(bytes(most + 1), name)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import POINT_CLOUD, header, make, serialize
-from perception_nodes.ros.point_cloud import MAX_POINTS, read_point_cloud
+from perception_nodes.ros.point_cloud import MAX_FIELDS, MAX_POINTS, read_point_cloud
 
 FLOAT32, FLOAT64, UINT8, UINT32 = 7, 8, 2, 6
 KINDS = {FLOAT32: "f4", FLOAT64: "f8", UINT8: "u1", UINT32: "u4"}
@@ -95,6 +95,17 @@ def test_colours_in_three_fields_are_read_too() -> None:
 def test_no_points_are_a_cloud() -> None:
     assert len(read(make_cloud(positions(0), XYZ)).points) == 0
     assert len(read(make_cloud(positions(), XYZ, height=0, width=2**32 - 1)).points) == 0
+
+
+def test_a_list_of_very_many_fields_is_refused_before_it_is_read() -> None:
+    message = make_cloud(positions(), XYZ)
+    for count, complaint in (
+        (MAX_FIELDS, "without one float32"),
+        (MAX_FIELDS + 1, "65 fields at byte"),
+    ):
+        message.fields = [make("sensor_msgs/msg/PointField", name="", offset=0, datatype=7, count=1)] * count
+        with pytest.raises(MalformedMessage, match=complaint):
+            read(message)
 
 
 @pytest.mark.parametrize(

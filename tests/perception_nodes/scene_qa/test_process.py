@@ -28,6 +28,7 @@ from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
 from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level
+from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import (
     ASK_SCENE,
     MAX_BYTES,
@@ -211,6 +212,47 @@ def test_clouds_and_poses_on_their_topics_reach_the_map_that_is_asked_about(
     answer = asker.ask(question())
     assert (answer.answer, answer.confidence) == (expected.answer, pytest.approx(expected.confidence, abs=1e-5))
     assert process.ready() == ""
+
+
+def test_a_question_that_nobody_foresaw_is_answered_with_an_error_and_the_next_with_an_answer(
+    start: Start, scene_answerer: SceneAnswerer, snapshot: SceneSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, asker = start(configured(scene_answerer), snapshot)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("perception_nodes.scene_qa.process.asked_question_of", fail)
+        answer = asker.ask(question())
+    assert (answer.status, answer.question_id) == (Status.ERROR, "q")
+    assert answer.reason == "the node failed at this question; look at its log"
+    assert asker.ask(question()).status == Status.OK
+    assert process.failures.counts[PLAN.questions] == 1
+
+
+def test_a_question_that_takes_too_long_is_no_progress(
+    start: Start, scene_answerer: SceneAnswerer, snapshot: SceneSnapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, asker = start(configured(scene_answerer), snapshot)
+    assert asker.ask(question()).status == Status.OK
+    assert process.live() == ""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def wait(*_: object) -> None:
+        entered.set()
+        assert go_on.wait(PATIENCE_S)
+        raise MalformedMessage("in vain")
+
+    monkeypatch.setattr("perception_nodes.scene_qa.process.asked_question_of", wait)
+    monkeypatch.setattr("perception_nodes.scene_qa.process.STUCK_QUESTION_S", 0.0)
+    asker.questions.put(question())
+    assert entered.wait(PATIENCE_S)
+    eventually(process.live)
+    assert process.live().startswith("a question takes ")
+    assert not process.works()
+    go_on.set()
+    eventually(process.works)
 
 
 UNANSWERABLE: dict[str, tuple[bytes, Status, str, str]] = {
