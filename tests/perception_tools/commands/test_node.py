@@ -71,6 +71,43 @@ def test_a_node_of_a_deployment_starts_is_asked_how_it_is_and_stops(trained_run:
             process.kill()
 
 
+@pytest.mark.parametrize("mistake", ["checkpoint", "port"])
+def test_a_mistake_of_the_users_ends_with_2_which_starting_again_would_not_mend(
+    mistake: str, trained_run: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "deployment.yaml"
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # found only once the model is loaded
+        checkpoint = trained_run if mistake == "port" else "missing"
+        ego = f"{{kind: forecast, checkpoint: {checkpoint}, metrics: {taken.getsockname()[1]}}}"
+        config.write_text(f"router: {{listen: {free_place('tcp')}}}\nnodes: {{ego: {ego}}}\n")
+        code, errors = outcome_of("node", "forecast", "--config", str(config), "--name", "ego")
+    assert code == 2
+    assert ("cannot be listened at" if mistake == "port" else "missing: expected a run's folder") in errors
+    assert "Traceback" not in errors
+
+
+def test_a_router_that_is_not_there_yet_ends_a_process_with_1_so_that_it_is_started_again(tmp_path: Path) -> None:
+    place = free_place("tls")
+    config = tmp_path / "deployment.yaml"
+    config.write_text(
+        f"router: {{listen: {place}}}\nnodes: {{ego: {{kind: forecast, checkpoint: run}}}}\n"
+        "security: {certificates: tls}\n"
+    )
+    assert main(["certificates", str(config)]) == 0
+    code, errors = outcome_of("node", "forecast", "--config", str(config), "--name", "ego")
+    assert code == 1
+    assert "perception node: " in errors
+    assert "found none within 3 s" in errors
+    assert "Traceback" not in errors
+
+
+def outcome_of(*words: str) -> tuple[int, str]:
+    """The status that a command ends with by itself, and what it says on stderr."""
+    command = [sys.executable, "-m", "perception_tools.main", *words]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return ended.returncode, ended.stderr
+
+
 def test_a_deployment_is_shown_to_foxglove(tmp_path: Path) -> None:
     pytest.importorskip("foxglove")
     config = tmp_path / "deployment.yaml"

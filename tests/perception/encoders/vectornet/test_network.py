@@ -14,6 +14,7 @@ from perception.encoders.vectornet.network import PolylineSubgraph, SubgraphLaye
 from perception.encoders.vectornet.vectorize import vectorize
 from perception.encoders.vectornet.views import VectorBatch, View, make_batch
 from perception.geometry import SE2
+from perception.traffic.map_index import take
 from perception.traffic.scenario import Scenario
 
 
@@ -147,3 +148,17 @@ def test_every_parameter_learns(batch: VectorBatch, view: View) -> None:
     (tokens.values * torch.randn_like(tokens.values) * tokens.valid[..., None]).sum().backward()
     silent = [n for n, p in encoder.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert silent == []
+
+
+def test_a_map_encoded_in_pieces_has_the_features_of_its_polylines(
+    make_scenario: Callable[..., Scenario], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, lanes = tiny(), make_scenario().map
+    many = take(lanes, np.arange(11) % len(lanes))
+    whole = encoder.encode_map(many)
+    monkeypatch.setattr("perception.encoders.vectornet.network.LANES_AT_ONCE", 4)
+    sizes: list[int] = []
+    encoder.lane_subgraph.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    torch.testing.assert_close(encoder.encode_map(many), whole)
+    assert sizes == [4, 4, 3]
+    assert encoder.encode_map(take(lanes, np.arange(0))).shape == (0, 16)
