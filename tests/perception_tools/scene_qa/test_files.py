@@ -11,7 +11,10 @@ from perception.errors import InputError
 from perception.texts.answers import AnswerVocabulary
 from perception_datasets.sqa3d.answer_dict import write_answer_dict
 from perception_datasets.sqa3d.questions import question_files, read_questions
+from perception_tools.scene_qa.answer_files.formats import FieldChoice
 from perception_tools.scene_qa.files import evaluate_files, find_answer_dict
+
+WRITTEN = Path(__file__).with_name("answer_files") / "written"
 
 PLACE = {"position": {"x": 1.0, "y": 2.0, "z": 0}, "rotation": {"_x": 0, "_y": 0, "_z": 0, "_w": 1}}
 
@@ -40,7 +43,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def write_predictions(path: Path, answers: dict[str, str]) -> Path:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(answers))
     return path
 
@@ -61,6 +64,11 @@ def test_files_of_one_name_are_told_apart_by_their_folders(files: tuple[Path, Pa
     assert metrics["name"] == "predictions [a]"
     assert metrics["em1"] == 0.5
     assert metrics["others"]["predictions [b]"]["em1"] == 0.0
+    third = write_predictions(tmp_path / "a" / "predictions.txt", {"1": "no"})
+    metrics = evaluate_files(*files, tmp_path / "out", predictions=[first, third])
+    assert (metrics["name"], *metrics["paired"]) == ("predictions.json [a]", "predictions.txt [a]")
+    deep = [write_predictions(tmp_path / name / "sqa3d" / "results.json", {"1": "no"}) for name in ("run1", "run2")]
+    assert evaluate_files(*files, tmp_path / "out", predictions=deep)["name"] == str(deep[0])
     with pytest.raises(InputError, match="expected systems of different names"):
         evaluate_files(*files, tmp_path / "out", predictions=[first, first])
 
@@ -77,6 +85,65 @@ def test_a_place_is_compared_in_the_frame_of_the_files(files: tuple[Path, Path],
     (tmp_path / "p.json").write_text(json.dumps([item]))
     scores = evaluate_files(*files, tmp_path / "out", predictions=[tmp_path / "p.json"])["localization"]
     assert (scores["questions"], scores["given"], scores["acc_0.5m"], scores["acc_15deg"]) == (2, 1, 0.5, 0.5)
+
+
+def test_the_same_answers_score_the_same_in_the_files_of_every_project(tmp_path: Path) -> None:
+    files = sorted((WRITTEN / "formats").iterdir())
+    metrics = evaluate_files(WRITTEN / "questions.json", WRITTEN / "annotations.json", tmp_path, predictions=files)
+    scores = {metrics["name"]: metrics, **metrics["others"]}
+    assert len(scores) == len(files) + 2  # and the two baselines
+    keys = metrics["others"]["majority"].keys()
+    written = [scores[f"{path.name} [formats]"] for path in files]
+    assert all({key: score[key] for key in keys} == {key: written[0][key] for key in keys} for score in written)
+    assert (written[0]["em1"], written[0]["unanswered"]) == (0.4, 0)
+
+
+def test_a_file_of_true_answers_is_remarked_on_in_every_output(
+    files: tuple[Path, Path], tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "p.json").write_text(
+        json.dumps(
+            [
+                {"question_id": 1, "answer": "Yes", "model_answer": "no", **PLACE},
+                {"question_id": 2, "answer": "yoga mat", "model_answer": "no"},
+            ]
+        )
+    )
+    with pytest.raises(InputError, match=r"p.json: .*found answer \('Yes'\), model_answer \('no'\).*--answer-field"):
+        evaluate_files(*files, tmp_path / "out", predictions=[tmp_path / "p.json"])
+    assert not (tmp_path / "out").exists()
+    for field, remark in (("answer", "p: all 2 answers are right."), ("model_answer", "p: all 2 answers are the same")):
+        choice = FieldChoice(answer=field)
+        metrics = evaluate_files(*files, tmp_path / "out", predictions=[tmp_path / "p.json"], choice=choice)
+        printed, page = capsys.readouterr().out, (tmp_path / "out" / "report.html").read_text()
+        for sentence in (remark, "p: every asker's position is the annotated one", "; not read: "):
+            assert any(sentence in note for note in metrics["notes"])
+            assert sentence in printed
+            assert sentence in page.replace("&#39;", "'")
+
+
+def test_a_part_of_the_questions_is_scored_and_that_is_said_in_every_output(
+    files: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_predictions(tmp_path / "a" / "p.json", {"1": "no", "2": "yoga mat"})
+    metrics = evaluate_files(*files, tmp_path / "out", predictions=[path], baseline="majority", only="2")
+    assert (metrics["questions"], metrics["em1"]) == (1, 1.0)
+    assert metrics["data"] == "SQA3D val, 1 of 2 questions"
+    note = "Only 1 of the 2 questions are scored (--only 2); other sets do not compare."
+    assert metrics["notes"][0] == note
+    assert note in capsys.readouterr().out
+    assert note in (tmp_path / "out" / "report.html").read_text()
+    assert len((tmp_path / "out" / "answers.jsonl").read_text().splitlines()) == 1
+    whole = evaluate_files(*files, tmp_path / "out", predictions=[path], only="2,1")
+    assert (whole["data"], whole["questions"]) == ("SQA3D val", 2)
+
+
+def test_an_answer_to_a_question_of_no_split_is_refused_also_with_a_subset(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = write_predictions(tmp_path / "a" / "p.json", {"2": "yoga mat", "99": "no"})
+    with pytest.raises(InputError, match=r"p.json: expected ids of the 2 questions asked, found 1 others .*\(99\)"):
+        evaluate_files(*files, tmp_path / "out", predictions=[path], only="2")
 
 
 def test_nothing_to_score_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from perception_tools.main import main
+from perception_tools.scene_qa.answer_files.formats import FORMATS, FieldChoice
 
 FILES = "--questions q.json --annotations a.json --out out".split()
 
@@ -29,6 +30,7 @@ def test_files_are_scored_by_their_names(asked: dict[str, Any]) -> None:
     assert asked == {
         "questions": Path("q.json"), "annotations": Path("a.json"), "out": Path("out"),
         "predictions": (Path("p.json"),), "baseline": None, "answers": None, "data_name": None,
+        "choice": FieldChoice(), "only": None,
     }  # fmt: skip
 
 
@@ -36,6 +38,20 @@ def test_several_systems_a_baseline_and_a_dictionary_can_be_named(asked: dict[st
     assert main(["score", "sqa3d", "a", "b", *FILES, *"--baseline majority-per-type --answers d.json".split()]) == 0
     assert asked["predictions"] == (Path("a"), Path("b"))
     assert (asked["baseline"], asked["answers"]) == ("majority-per-type", Path("d.json"))
+
+
+def test_fields_places_and_a_subset_can_be_named(asked: dict[str, Any]) -> None:
+    options = "--answer-field result.text --id-field key --places --only ids.txt".split()
+    assert main(["score", "sqa3d", "a", *FILES, *options]) == 0
+    assert (asked["choice"], asked["only"]) == (FieldChoice("result.text", "key", True), "ids.txt")
+
+
+def test_the_help_names_every_format(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["score", "sqa3d", "--help"])
+    assert ended.value.code == 0
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert [known.name for known in FORMATS if known.name not in words] == []
 
 
 def test_a_users_mistake_is_said_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

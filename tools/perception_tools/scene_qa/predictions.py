@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from perception.errors import InputError
 from perception.scenes.scene import Viewpoint
-
-ID_FIELDS = ("question_id", "qid", "id")
-
-ANSWER_FIELDS = (
-    *("prediction", "predictions", "predicted_answer", "pred_answer", "pred", "pred_response", "response_pred"),
-    *("answer_top10", "response", "output", "text", "answers", "answer"),
+from perception_datasets.sqa3d.questions import Sqa3dQuestion
+from perception_tools.scene_qa.answer_files.content import CURE, Record, brief, read_content
+from perception_tools.scene_qa.answer_files.formats import (
+    SCENE_FIELDS,
+    FieldChoice,
+    Ids,
+    ReadingPlan,
+    field_value,
+    plan_reading,
+    shown_fields,
 )
-"""Names for what was predicted. `answer` comes last: beside a more telling name it holds the true one."""
+from perception_tools.scene_qa.answer_files.matching import match_questions
+from perception_tools.scene_qa.answer_files.values import ranked_answers, viewpoint
 
-FORMATS = (
-    'a JSON object {"question id": "answer"} or {"question id": ["best", "second", …]}; a JSON list or JSON lines of '
-    'objects with "question_id" and "answer" (or "prediction", "answer_top10", …); or a CSV file with the columns '
-    "question_id and answer (or answer_1, answer_2, …)"
-)
+_READ_BESIDE = {"position", "rotation"}
+_READ_TO_MATCH: dict[Ids, set[str]] = {
+    "question": set(),
+    "place": {"target"},
+    "text": {*SCENE_FIELDS, "situation", "question", "instruction", "prompt"},
+}
 
 
 @dataclass
@@ -36,126 +37,69 @@ class AnswerPredictions:
     Attributes:
         answers: Ranked, the best first, by question id; without outer spaces. Empty where the file says null.
         viewpoints: Where it believes the asker to stand, in the frame of the annotations; for questions that have it.
+        notes: What a reader of the scores must know about how the file was read, one sentence each.
     """
 
     answers: dict[int, tuple[str, ...]] = field(default_factory=dict)
     viewpoints: dict[int, Viewpoint] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
-def read_predictions(path: Path) -> AnswerPredictions:
-    """Reads a predictions file; its ending tells CSV (.csv) and JSON lines (.jsonl) from JSON.
+def read_predictions(
+    path: Path, questions: Sequence[Sqa3dQuestion], choice: FieldChoice | None = None
+) -> AnswerPredictions:
+    """Reads a file of answers; its content tells the format, whatever its name.
 
-    The same question with the same answer twice is taken once, as samplers of parallel inference repeat questions.
-    An object may also hold `position` [x, y, z] and `rotation` [x, y, z, w] of the asker.
+    The same answer to a question twice is taken once, as samplers of parallel inference repeat questions. A record
+    may also hold `position` [x, y, z] and `rotation` [x, y, z, w] of the asker.
+
+    Args:
+        path: File of answers.
+        questions: All questions of the split that was predicted, in the order of the question file.
+        choice: Fields that the user named.
 
     Raises:
-        InputError: The file is broken or of another format, or answers a question in two ways.
+        InputError: The file is malformed or of an unknown format, it is not clear what was predicted, or a question
+            that was not asked is answered, or one is answered in two ways.
     """
+    content = read_content(path)
+    records = content.records
+    if not records:
+        raise InputError(f"{path}: expected answers, found none; {CURE}")
+    plan = plan_reading(path, records, choice or FieldChoice())
+    ids, matching_notes = match_questions(path, records, plan, questions)
     predictions = AnswerPredictions()
-    try:
-        for where, question, value in _records(path):
-            _add(predictions, where, question, value)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: expected predictions, but it cannot be read ({error}); write {FORMATS}") from error
-    if not predictions.answers:
-        raise InputError(f"{path}: expected predictions, got none; write {FORMATS}")
+    repeated = content.repeated_keys
+    for number, record in zip(ids, records, strict=True):
+        repeated += _take(predictions, number, record, plan)
+    sentences = [_fields_sentence(records, plan), *matching_notes]
+    if repeated:
+        sentences.append(f"{repeated:,} times a question or a field stands twice with the same value; it counts once.")
+    predictions.notes = [f"{path.name}: {sentence}" for sentence in sentences if sentence]
     return predictions
 
 
-def _records(path: Path) -> Iterator[tuple[str, Any, Any]]:
-    """(where it stands, question id, answer or object) of every record, not yet checked."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        if path.suffix == ".csv":
-            for number, row in enumerate(csv.DictReader(file), start=2):
-                yield _of_object(f"{path}, line {number}", _ranked_columns(row))
-        elif path.suffix in (".jsonl", ".ndjson"):
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield _of_object(f"{path}, line {number}", json.loads(line))
-        else:
-            content = json.load(file, object_pairs_hook=_Pairs)
-            if isinstance(content, _Pairs):
-                yield from ((f"{path}, question {question}", question, value) for question, value in content.pairs)
-            elif isinstance(content, list):
-                yield from (_of_object(f"{path}, item {number}", item) for number, item in enumerate(content))
-            else:
-                raise InputError(f"{path}: expected predictions, got {type(content).__name__}; write {FORMATS}")
-
-
-class _Pairs(dict):
-    """A JSON object that remembers keys which come twice."""
-
-    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
-        super().__init__(pairs)
-        self.pairs = pairs
-
-
-def _of_object(where: str, item: Any) -> tuple[str, Any, dict]:
-    """An object's question id beside it."""
-    names = item if isinstance(item, dict) else {}
-    for name in ID_FIELDS:
-        if name in names:
-            return where, names[name], item
-    raise InputError(f"{where}: expected an object with question_id, got {_brief(item)}; write {FORMATS}")
-
-
-def _ranked_columns(row: dict) -> dict:
-    """A CSV row whose columns answer_1, answer_2, … stand in one list; empty cells are no answers."""
-    ranked = [row[f"answer_{rank}"] for rank in range(1, len(row) + 1) if row.get(f"answer_{rank}")]
-    return {**row, "answers": ranked} if "answer_1" in row else row
-
-
-def _add(predictions: AnswerPredictions, where: str, question: Any, value: Any) -> None:
-    """Checks one record and takes it in."""
-    try:
-        number = int(str(question))
-    except ValueError:
-        raise InputError(f"{where}: expected a whole number as question id; write {FORMATS}") from None
-    item = value if isinstance(value, dict) else {"answer": value}
-    answers = _answers(where, item)
-    if predictions.answers.setdefault(number, answers) != answers:
+def _take(predictions: AnswerPredictions, number: int, record: Record, plan: ReadingPlan) -> bool:
+    """Takes one record in; returns whether its question was answered before."""
+    answers = ranked_answers(record.where, plan.answer, field_value(record, plan.answer))
+    guess = viewpoint(record.where, record.fields)
+    known = number in predictions.answers
+    if known and predictions.answers[number] != answers:
         raise InputError(
-            f"{where}: question {number} was answered {_brief(predictions.answers[number])} before; "
-            f"expected one prediction a question, got {_brief(answers)} too; keep one"
+            f"{record.where}: expected one prediction a question, found {brief(answers)} for question {number}, which "
+            f"was answered {brief(predictions.answers[number])} before; keep one"
         )
-    if item.get("position") is not None and item.get("rotation") is not None:
-        predictions.viewpoints[number] = _viewpoint(where, item)
+    predictions.answers[number] = answers
+    if guess is not None:
+        predictions.viewpoints[number] = guess
+    return known
 
 
-def _answers(where: str, item: dict) -> tuple[str, ...]:
-    """The ranked answers under the first name that the object has."""
-    name = next((name for name in ANSWER_FIELDS if name in item), None)
-    if name is None:
-        raise InputError(f"{where}: expected one of {', '.join(ANSWER_FIELDS)}, got {', '.join(map(str, item))}")
-    value = item[name]
-    ranked = [] if value is None else [value] if isinstance(value, str) else value
-    if not isinstance(ranked, list) or not all(isinstance(answer, str) for answer in ranked):
-        raise InputError(
-            f"{where}: expected an answer in words or a list of them, got {_brief(value)}; write {FORMATS}"
-        )
-    return tuple(answer.strip() for answer in ranked)
-
-
-def _viewpoint(where: str, item: dict) -> Viewpoint:
-    """A pose as lists, or by key as in SQA3D's annotations; the quaternion is scaled to length one."""
-    try:
-        position = _numbers(item["position"], ("x", "y", "z"))
-        rotation = _numbers(item["rotation"], ("_x", "_y", "_z", "_w"))
-    except (TypeError, ValueError, KeyError):
-        position = rotation = np.full(1, np.nan)
-    length = float(np.linalg.norm(rotation))
-    if position.shape != (3,) or rotation.shape != (4,) or not 0 < length < np.inf or not np.isfinite(position).all():
-        raise InputError(
-            f"{where}: expected position [x, y, z] and rotation [x, y, z, w] in numbers, "
-            f"got {_brief(item['position'])} and {_brief(item['rotation'])}"
-        )
-    return Viewpoint(position, rotation / length)
-
-
-def _numbers(value: Any, keys: tuple[str, ...]) -> np.ndarray:
-    return np.array([value[key] for key in keys] if isinstance(value, dict) else value, dtype=np.float64)
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+def _fields_sentence(records: Sequence[Record], plan: ReadingPlan) -> str | None:
+    """Which field was read as the answer, and which were not read; None where there are no others."""
+    read = {plan.answer.split(".")[0], (plan.id or "").split(".")[0], *_READ_BESIDE, *_READ_TO_MATCH[plan.ids]}
+    unread = dict.fromkeys(name for record in records for name in record.fields if name not in read)
+    if not unread:
+        return None
+    written = f"as {plan.format} writes it, " if plan.format else ""
+    return f"read {written}the answer in {plan.answer}; not read: {shown_fields(unread)}."

@@ -20,6 +20,10 @@ def score_sqa3d(
     answers: Path | None = None,
     data_name: str | None = None,
     viewer: Path | None = None,
+    answer_field: str | None = None,
+    id_field: str | None = None,
+    places: bool = False,
+    only: str | None = None,
 ) -> dict:
     """Scores answers to SQA3D's questions: OUT/metrics.json, OUT/answers.jsonl and OUT/report.html.
 
@@ -28,10 +32,14 @@ def score_sqa3d(
     wrong and is reported; an answer to a question that was not asked, or two answers to one, is an error.
 
     Args:
-        predictions: What each system answered. JSON {"id": "answer"} or {"id": ["best", "second", ...]}, a JSON list
-            or JSON lines (.jsonl) of objects with question_id and answer (or prediction, answer_top10, ...), or CSV
-            (.csv) with the columns question_id and answer (or answer_1, answer_2, ...). Objects may also hold position
-            and rotation of the asker, in the annotations' frame.
+        predictions: What each system answered; the content tells the format, whatever the file's name.
+            {"question id": "answer"} or {"question id": ["best", "second", ...]} in JSON.
+            A JSON list, or JSON lines, of objects with question_id and prediction (or answer, answer_top10, ...).
+            A table (CSV or TSV) with the columns question_id and answer (or answer_1, answer_2, ...).
+            The results that LLaVA-3D, Video-3D-LLM, Chat-Scene, LEO and MSR3D (results.pt), SQA3D's script for language
+            models, lmms-eval and ScanQA write; 3D-LLM's with --places.
+            Also compressed with gzip, and in UTF-16. Records may also hold position and rotation of the asker, in the
+            annotations' frame. Where it is not clear which field was predicted, the file is refused.
         questions: SQA3D's question file, such as v1_balanced_questions_test_scannetv2.json.
         annotations: SQA3D's annotation file of the same split.
         out: Folder for the files.
@@ -41,18 +49,41 @@ def score_sqa3d(
         data_name: What to call the questions in the report.
         viewer: Store of scenes. With it OUT/viewer.html is written too: the first scenes to turn in a browser, with
             each question, what the first system answered and where it believes the asker to stand.
+        answer_field: Name of the field with the answer, in all files; dots reach into objects, as in "result.text".
+        id_field: Name of the field with SQA3D's question_id, in all files.
+        places: Takes ids as places in the question file, from 0. Records without an id are in the order of that file.
+        only: Scores these questions alone: a file with their ids, or the ids separated by commas.
     """
+    from perception_tools.scene_qa.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.files import evaluate_files
 
     if viewer is not None and not predictions:
         raise InputError(f"--viewer {viewer}: expected a file of predictions to show, got none; name one")
+    choice = FieldChoice(answer_field, id_field, places)
     metrics = evaluate_files(
-        questions, annotations, out, predictions=predictions, baseline=baseline, answers=answers, data_name=data_name
+        questions,
+        annotations,
+        out,
+        predictions=predictions,
+        baseline=baseline,
+        answers=answers,
+        data_name=data_name,
+        choice=choice,
+        only=only,
     )
     if viewer is not None:
         from perception_tools.scene_qa.viewing import VIEWED_SCENES, view_predictions
 
-        view_predictions(predictions[0], questions, annotations, viewer, out / "viewer.html", scenes=VIEWED_SCENES)
+        view_predictions(
+            predictions[0],
+            questions,
+            annotations,
+            viewer,
+            out / "viewer.html",
+            scenes=VIEWED_SCENES,
+            choice=choice,
+            only=only,
+        )
     return metrics
 
 

@@ -58,6 +58,7 @@ def evaluate_answers(
     *,
     vocabulary: AnswerVocabulary | None,
     data_name: str,
+    notes: Sequence[str] = (),
 ) -> dict:
     """Writes metrics.json, answers.jsonl and report.html into `out`, and gives what metrics.json holds.
 
@@ -79,7 +80,7 @@ def evaluate_answers(
         raise InputError(f"expected systems of different names, got {', '.join(names)}; rename one")
     evaluations = [_evaluate(system, questions, vocabulary) for system in (*systems, *context)]
     paired = _paired(evaluations[: len(systems)])
-    notes = _notes(evaluations[: len(systems)], vocabulary)
+    notes = [*notes, *_notes(evaluations[: len(systems)], vocabulary)]  # those of the caller first
     metrics = _metrics(evaluations, paired, data_name, notes)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "metrics.json", metrics)

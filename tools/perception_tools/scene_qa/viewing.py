@@ -16,10 +16,12 @@ from perception_datasets.sqa3d.questions import read_questions as read_sqa3d_que
 from perception_datasets.sqa3d.scenes import join_questions, to_viewpoint
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
+from perception_tools.scene_qa.answer_files.formats import FieldChoice
 from perception_tools.scene_qa.data import by_scene, first_scenes
 from perception_tools.scene_qa.model import TrainedAnswerer, load_answerer
 from perception_tools.scene_qa.predictions import read_predictions
 from perception_tools.scene_qa.report.scene_viewer import SHOWN_ANSWERS, Attention, ViewedQuestion, write_scene_viewer
+from perception_tools.scene_qa.subset import select_questions
 
 VIEWED_SCENES = 20
 """Maximum number of scenes in a viewer, which then stays below 10 MB."""
@@ -41,15 +43,24 @@ def view_answerer(checkpoint: Path, data: Path, path: Path, *, split: str, scene
 
 
 def view_predictions(
-    predictions: Path, questions: Path, annotations: Path, data: Path, path: Path, *, scenes: int
+    predictions: Path,
+    questions: Path,
+    annotations: Path,
+    data: Path,
+    path: Path,
+    *,
+    scenes: int,
+    choice: FieldChoice | None = None,
+    only: str | None = None,
 ) -> None:
     """Writes a viewer of anybody's predictions for SQA3D's questions about the first scenes that a store holds.
 
     Raises:
         InputError: A file cannot be used, or the store holds none of the scenes that are asked about.
     """
-    scans, given = open_scene_store(data), read_predictions(predictions)
-    joined = join_questions(read_sqa3d_questions(questions, annotations), scans)
+    scans, split = open_scene_store(data), read_sqa3d_questions(questions, annotations)
+    given, selected = read_predictions(predictions, split, choice), select_questions(split, only)
+    joined = join_questions(selected, scans)
     viewed: list[ViewedQuestion] = []
     for name, asked in by_scene(first_scenes(joined.questions, scenes)).items():
         stored = scans.read(name)
@@ -59,7 +70,8 @@ def view_predictions(
                 guess = None if frame is None else to_viewpoint(Pose(guess.position, guess.rotation), frame)
             answers = given.answers.get(question.id, ())
             viewed.append(ViewedQuestion(question, stored.scene, answers, guess=guess))
-    _write(path, viewed, predictions.stem, questions.stem)
+    part = "" if len(selected) == len(split) else f", {len(selected):,} of {len(split):,} questions"
+    _write(path, viewed, predictions.stem, questions.stem + part)
     print(path)
 
 

@@ -1,0 +1,1 @@
+"""Answer files of other projects: from their bytes to ranked answers by question id."""
