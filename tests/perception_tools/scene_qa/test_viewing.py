@@ -84,3 +84,15 @@ def test_anybodys_predictions_are_shown_where_they_were_asked(
         np.testing.assert_allclose(question["asker"], model["asker"], atol=2e-3)
         np.testing.assert_allclose(question["guess"], model["guess"], atol=2e-3)
         assert question["attention"] is None
+
+
+def test_a_part_of_the_questions_is_shown_and_that_is_said(
+    evaluated: Path, made_rooms: Path, rooms_store: Path, tmp_path: Path
+) -> None:
+    questions, annotations = sorted(map(str, made_rooms.rglob("v1_balanced_*_test_*.json")))
+    asked = [question["id"] for question in content(evaluated)["questions"]]
+    words = f"score sqa3d {evaluated}/predictions.json --questions {questions} --only {asked[1]}"
+    words += f" --annotations {annotations} --viewer {rooms_store} --out {tmp_path}"
+    assert main(words.split()) == 0
+    assert [question["id"] for question in content(tmp_path)["questions"]] == asked[1:2]
+    assert f", 1 of {len(asked):,} questions" in (tmp_path / "viewer.html").read_text()

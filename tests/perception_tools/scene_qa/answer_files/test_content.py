@@ -114,7 +114,7 @@ def test_equal_values_under_one_key_are_counted_and_different_ones_refused(tmp_p
         ("answer,answer\nyes,no\n", "expected each column once"),
         ("Größe".encode("latin-1"), "UTF-8"),
         (pickle.dumps(ROWS), "found a pickle, which runs code"),
-        (saved([Path("x")]), "cannot be parsed"),
+        (saved([Path("x")]), "found other objects; save those alone"),
         (saved(7), "expected a list or an object, found int"),
         (gzip.compress(b"x" * 100)[:-9], "cannot be parsed"),
     ],

@@ -64,7 +64,7 @@ def test_every_known_format_has_a_file_and_a_source() -> None:
         ({"model_answer": "a", "correct_answer": "b"}, "model_answer"),
         ({"answer": "truth", "answers": ["truth"], "prediction": "a"}, "prediction"),
         ({"answer": "truth", "pred": "a", "response_time": "3"}, "pred"),
-        ({"answer": "a", "answer_id": "k", "answer_confidence": "yes"}, "answer"),
+        ({"answer": "a", "answer_id": "k", "answer_confidence": "yes", "output_tokens": 3}, "answer"),
         ({"generatedAnswer": "a", "question": "Is it?"}, "generatedAnswer"),
         ({"answer": "a", "response": None}, "answer"),
     ],

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import pickle
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from perception.errors import InputError
 from perception.files import reading
 
 MAX_BYTES = 256 << 20
-"""Limit for a file's content, uncompressed; the largest that were seen, with attention maps, are below 100 MB."""
+"""Limit for a file's content, uncompressed: 76 kB for each question of SQA3D's test split."""
 
 CURE = "write JSON, JSON lines or CSV in UTF-8 (`perception score sqa3d --help` lists the formats)"
 
@@ -117,7 +118,12 @@ def _load_tensors(path: Path, data: bytes) -> Any:
         raise InputError(f"{path}: expected answers, found a zip archive; unpack it")
     if sum(entry.file_size for entry in entries) > MAX_BYTES:
         raise InputError(f"{path}: expected at most {MAX_BYTES >> 20} MiB unpacked, found more; {CURE}")
-    return _plain(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
+    try:
+        return _plain(torch.load(io.BytesIO(data), map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: expected lists, texts, numbers and tensors, found other objects; save those alone, or {CURE}"
+        ) from error
 
 
 def _plain(value: Any) -> Any:

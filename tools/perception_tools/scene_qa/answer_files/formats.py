@@ -131,17 +131,8 @@ _CONTENT_WORDS = {
 }
 _TRUTH_WORDS = {"gt", "gts", "gold", "true", "truth", "groundtruth", "target", "ref", "refs", "reference", "correct"}
 _OTHER_WORDS = {
-    "id",
-    "ids",
-    "type",
-    "types",
-    "time",
-    "score",
-    "scores",
-    "confidence",
-    "question",
-    "situation",
-    "prompt",
+    *("id", "ids", "type", "types", "time", "length", "tokens", "score", "scores", "prob", "probs", "confidence"),
+    *("question", "situation", "prompt"),
 }
 _SHOWN_FIELDS = 12
 
