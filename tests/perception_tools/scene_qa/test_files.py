@@ -129,7 +129,7 @@ def test_a_part_of_the_questions_is_scored_and_that_is_said_in_every_output(
     metrics = evaluate_files(*files, tmp_path / "out", predictions=[path], baseline="majority", only="2")
     assert (metrics["questions"], metrics["em1"]) == (1, 1.0)
     assert metrics["data"] == "SQA3D val, 1 of 2 questions"
-    note = "Only 1 of the 2 questions are scored (--only 2); other sets do not compare."
+    note = "Scored on 1 of the 2 questions (--only 2): not comparable with scores on others."
     assert metrics["notes"][0] == note
     assert note in capsys.readouterr().out
     assert note in (tmp_path / "out" / "report.html").read_text()
@@ -142,7 +142,7 @@ def test_an_answer_to_a_question_of_no_split_is_refused_also_with_a_subset(
     files: tuple[Path, Path], tmp_path: Path
 ) -> None:
     path = write_predictions(tmp_path / "a" / "p.json", {"2": "yoga mat", "99": "no"})
-    with pytest.raises(InputError, match=r"p.json: expected ids of the 2 questions asked, found 1 others .*\(99\)"):
+    with pytest.raises(InputError, match=r"p.json: expected ids of the 2 questions asked, found 1 unknown .*\(99\)"):
         evaluate_files(*files, tmp_path / "out", predictions=[path], only="2")
 
 

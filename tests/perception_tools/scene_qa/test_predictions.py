@@ -93,7 +93,7 @@ def test_the_same_prediction_twice_is_taken_once_and_counted(read) -> None:
     record = {"question_id": 11, "prediction": "lamp"}
     found = read([record, {"question_id": 12, "prediction": "bed"}, record, record])
     assert found.answers == {11: ("lamp",), 12: ("bed",)}
-    assert found.notes == ["p.json: 2 times a question or a field stands twice with the same value; it counts once."]
+    assert found.notes == ["p.json: repeated with the same value: 2 questions or fields; each counts once."]
     assert len(read('{"11": "lamp", "11": "lamp"}').notes) == 1
 
 
@@ -108,7 +108,7 @@ def test_the_same_prediction_twice_is_taken_once_and_counted(read) -> None:
         ({"11": {"label": "yes"}}, r"expected a field with an answer, found question_id, label"),
         ([{"qid": 11, "answer": "a"}, {"qid": 12}], r"item 1: expected the field answer, found qid"),
         ({"11": "yes", "x": "no"}, r"question x: expected a whole number"),
-        ({"99": "yes"}, r"p.json: expected ids of the 5 questions asked, found 1 others"),
+        ({"99": "yes"}, r"p.json: expected ids of the 5 questions asked, found 1 unknown"),
         (["yes"], r"expected question_id, or scene_id .*, found answer in the first record"),
         ("[]", r"found none"),
         ("{}", r"found none"),

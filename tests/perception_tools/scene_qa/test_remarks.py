@@ -42,7 +42,7 @@ def test_one_answer_for_all_and_none_that_is_right_are_remarked_on() -> None:
 @pytest.mark.parametrize("token", ["</s>", "<pad>", "<|im_end|>", "[PAD]"])
 def test_a_tokenizers_special_tokens_are_remarked_on(token: str) -> None:
     (remark,) = remarks_on_answers("m", {**MIXED, 12: (f"chair{token}",)}, TRUTHS)
-    assert f"1 answers hold a tokenizer's special token such as {token!r}" in remark
+    assert f"a tokenizer's special tokens, such as {token!r}, stand in 1 of the answers" in remark
 
 
 def test_annotated_places_are_not_taken_for_guesses_unremarked() -> None:

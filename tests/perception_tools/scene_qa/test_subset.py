@@ -40,7 +40,7 @@ def test_a_file_may_be_called_by_a_number(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("only", "message"),
     [
-        ("7,220,8", r"--only '7,220,8': expected ids of the 3 questions, found 2 others \(7, 8\)"),
+        ("7,220,8", r"--only '7,220,8': expected ids of the 3 questions, found 2 unknown \(7, 8\)"),
         ("absent.txt", r"absent.txt: no such file"),
         (",", "expected ids of questions, one a line or separated by commas, found none"),
     ],
@@ -58,5 +58,5 @@ def test_a_file_of_other_words_is_refused(tmp_path: Path) -> None:
 
 def test_a_note_says_how_many_are_left() -> None:
     note = subset_note(1000, 3519, "ids.txt")
-    assert note == "Only 1,000 of the 3,519 questions are scored (--only ids.txt); other sets do not compare."
+    assert note == "Scored on 1,000 of the 3,519 questions (--only ids.txt): not comparable with scores on others."
     assert subset_note(3519, 3519, "ids.txt") is None

@@ -74,7 +74,7 @@ def read_predictions(
         repeated += _take(predictions, number, record, plan)
     sentences = [_fields_sentence(records, plan), *matching_notes]
     if repeated:
-        sentences.append(f"{repeated:,} times a question or a field stands twice with the same value; it counts once.")
+        sentences.append(f"repeated with the same value: {repeated:,} questions or fields; each counts once.")
     predictions.notes = [f"{path.name}: {sentence}" for sentence in sentences if sentence]
     return predictions
 

@@ -43,8 +43,8 @@ def remarks_on_answers(
     tokens = [found[0] for answer in best.values() if (found := _SPECIAL_TOKEN.search(answer))]
     if tokens:
         remarks.append(
-            f"{name}: {len(tokens):,} answers hold a tokenizer's special token such as {tokens[0]!r}; they are scored "
-            "as written. Decode with skip_special_tokens=True."
+            f"{name}: a tokenizer's special tokens, such as {tokens[0]!r}, stand in {len(tokens):,} of the answers, "
+            "which are scored as written. Decode with skip_special_tokens=True."
         )
     return remarks
 

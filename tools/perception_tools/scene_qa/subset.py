@@ -32,7 +32,7 @@ def select_questions(questions: Sequence[Sqa3dQuestion], only: str | None) -> li
     if unknown:
         shown = ", ".join(map(str, sorted(unknown)[:_NAMED_IDS])) + (", …" if len(unknown) > _NAMED_IDS else "")
         raise InputError(
-            f"--only {brief(only)}: expected ids of the {len(questions):,} questions, found {len(unknown):,} others "
+            f"--only {brief(only)}: expected ids of the {len(questions):,} questions, found {len(unknown):,} unknown "
             f"({shown}); name ids of the split that is scored"
         )
     return [question for question in questions if question.id in wanted]
@@ -42,7 +42,7 @@ def subset_note(selected: int, total: int, only: str | None) -> str | None:
     """Returns the sentence that stands in every output if some of the questions were left out."""
     if selected == total:
         return None
-    return f"Only {selected:,} of the {total:,} questions are scored (--only {only}); other sets do not compare."
+    return f"Scored on {selected:,} of the {total:,} questions (--only {only}): not comparable with scores on others."
 
 
 def _read_ids(only: str) -> set[int]:

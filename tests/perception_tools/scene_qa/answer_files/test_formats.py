@@ -113,6 +113,7 @@ def test_an_unknown_format_is_refused_with_what_was_found_and_what_to_name(field
     with pytest.raises(InputError, match=message) as caught:
         plan(fields)
     assert "JSON lines of objects with question_id and prediction" in str(caught.value)
+    assert all(known.name in str(caught.value) for known in FORMATS)
 
 
 def test_options_decide_and_reach_into_objects() -> None:

@@ -14,7 +14,7 @@ from perception_tools.scene_qa.answer_files.formats import ReadingPlan
 from perception_tools.scene_qa.answer_files.matching import match_questions
 
 TEXT = ReadingPlan(None, "pred", "text", None)
-PLACE = ReadingPlan(None, "pred", "place", "doc_id")
+PLACE = ReadingPlan("lmms-eval", "pred", "place", "doc_id")
 ORDER = ReadingPlan(None, "pred", "place", None)
 ID = ReadingPlan(None, "pred", "question", "question_id")
 TABLE, CHAIRS = "What is on the table?", "How many chairs are on my left?"
@@ -28,10 +28,10 @@ def match(asked: list[Sqa3dQuestion], plan: ReadingPlan, *items: dict[str, Any])
 def test_ids_are_checked_against_the_questions(asked: list[Sqa3dQuestion]) -> None:
     assert match(asked, ID, {"question_id": "12"}, {"question_id": 11}) == ([12, 11], [])
     with pytest.raises(
-        InputError, match=r"p.json: expected ids of the 5 questions asked, found 2 others in question_id"
+        InputError, match=r"p.json: expected ids of the 5 questions asked, found 2 unknown in question_id"
     ):
         match(asked, ID, {"question_id": 12}, {"question_id": 99}, {"question_id": 98})
-    with pytest.raises(InputError, match=r"found 2 others in question_id \(0, 4\); give --places if they count"):
+    with pytest.raises(InputError, match=r"found 2 unknown in question_id \(0, 4\); give --places if they count"):
         match(asked, ID, {"question_id": 0}, {"question_id": 4})
 
 
@@ -62,6 +62,8 @@ def test_without_situations_the_order_decides_only_where_no_answer_is_missing(as
     assert "2 answers are to questions that are asked from several situations" in notes[1]
     with pytest.raises(InputError, match=r"expected 2 answers .* found 3; add the ids or the situations"):
         match(asked, TEXT, record, record, {**record, "pred": "b"})
+    with pytest.raises(InputError, match=r"expected 2 answers .* found 1; add the ids or the situations"):
+        match(asked, TEXT, record)
 
 
 def test_a_longer_question_is_not_taken_for_one_that_it_contains() -> None:
@@ -97,6 +99,10 @@ def test_places_count_the_questions_from_0(asked: list[Sqa3dQuestion]) -> None:
     assert notes[0].startswith("the records are taken for the questions in the order")
     with pytest.raises(InputError, match=r"item 0: expected a place from 0 to 4 in the question file, found 5"):
         match(asked, PLACE, {"doc_id": 5})
+
+
+def test_a_field_called_target_is_compared_in_no_other_projects_file(asked: list[Sqa3dQuestion]) -> None:
+    assert match(asked, ORDER, {"target": "a chair"})[0] == [11]
 
 
 def test_places_of_another_order_are_refused_by_their_targets(asked: list[Sqa3dQuestion]) -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ ID_OF_KEY = "question_id"
 """Field that receives the key of {"question id": "answer"}."""
 
 _GZIP, _ZIP, _PICKLE = b"\x1f\x8b", b"PK\x03\x04", b"\x80"
+_SPACE = re.compile(r"\s+")
 _SHOWN_CHARACTERS = 60
 
 
@@ -178,9 +180,8 @@ def _read_json(path: Path, text: str) -> Content:
 
 
 def _skip_space(text: str, start: int) -> int:
-    while start < len(text) and text[start].isspace():
-        start += 1
-    return start
+    found = _SPACE.match(text, start)
+    return found.end() if found else start
 
 
 def _of_values(path: Path, values: list[Any]) -> Iterator[Record]:

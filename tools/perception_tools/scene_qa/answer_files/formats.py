@@ -138,7 +138,7 @@ _SHOWN_FIELDS = 12
 
 WRITE = (
     'write {"question id": "answer"}, a JSON list or JSON lines of objects with question_id and prediction, or a CSV '
-    "with those columns"
+    f"with those columns; known are also the files of {', '.join(known.name for known in FORMATS)}"
 )
 
 

@@ -50,7 +50,7 @@ def _check_asked(path: Path, name: str, ids: Sequence[int], questions: Sequence[
     places = len(unknown) == len(set(ids)) and all(0 <= number < len(questions) for number in unknown)
     cure = "give --places if they count the questions from 0" if places else "score the split that was predicted"
     raise InputError(
-        f"{path}: expected ids of the {len(asked):,} questions asked, found {len(unknown):,} others in {name} "
+        f"{path}: expected ids of the {len(asked):,} questions asked, found {len(unknown):,} unknown in {name} "
         f"({shown}); {cure}"
     )
 
@@ -70,7 +70,7 @@ def _by_place(
             )
         question = questions[place]
         ids.append(question.id)
-        if target := _normal(str(record.fields.get("target") or "")):
+        if plan.format and (target := _normal(str(record.fields.get("target") or ""))):
             compared += 1
             differing += not any(_normal(answer) in target for answer in question.answers)
     if 2 * differing > compared:
@@ -135,7 +135,7 @@ def _check_order(
     """Several questions fit the same records: the order decides, but only where none can be missing or repeated."""
     if len(rows) == len(candidates) or (same and len(rows) < len(candidates)):
         return
-    if len({brief(field_value(records[row], plan.answer)) for row in rows}) == 1:
+    if len(rows) > len(candidates) and len({repr(field_value(records[row], plan.answer)) for row in rows}) == 1:
         return
     raise InputError(
         f"{records[rows[0]].where}: expected {len(candidates)} answers to questions in these words "
