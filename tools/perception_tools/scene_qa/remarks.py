@@ -12,7 +12,9 @@ from perception.scenes.scene import SceneQuestion, Viewpoint
 HUMAN = 0.9006
 """Share of SQA3D's test questions that people answer right: Ma et al., ICLR 2023, as others quote it."""
 
-_TRUTH = "Check that the file holds predictions, not true answers, and that no model was trained on these questions."
+_TRUTH = (
+    "Check that the file holds predictions, not true answers, and that the model was not trained on these questions."
+)
 _SPECIAL_TOKEN = re.compile(r"</?s>|<pad>|<unk>|<\|\w+\|>|\[PAD\]|\[SEP\]")
 
 
@@ -57,11 +59,6 @@ def remarks_on_viewpoints(
     if not pairs or not all(np.allclose(given[:2], annotated[:2], atol=1e-6) for given, annotated in pairs):
         return []
     return [f"{name}: every asker's position is the annotated one. Check that the file holds predictions."]
-
-
-_TRUTH = (
-    "Check that the file holds predictions, not true answers, and that the model was not trained on these questions."
-)
 
 
 def _all(count: int) -> str:
