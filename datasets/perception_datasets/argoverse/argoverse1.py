@@ -58,6 +58,10 @@ class Argoverse1Files:
         """Returns the path of a scene's CSV file."""
         return self.data / f"{name}.csv"
 
+    def inputs(self, name: str) -> tuple[Path, ...]:
+        """Returns the CSV file and the folder of the city maps."""
+        return self.path(name), self.maps
+
     def read(self, name: str) -> Scenario:
         """Reads one scene."""
         return read_argoverse1(self.path(name), self.maps)

@@ -55,6 +55,10 @@ class Argoverse2Files:
         """Returns the path of a scenario's tracks."""
         return self.folder / name / f"scenario_{name}.parquet"
 
+    def inputs(self, name: str) -> tuple[Path, ...]:
+        """Returns the scenario's folder."""
+        return (self.folder / name,)
+
     def read(self, name: str) -> Scenario:
         """Reads one scenario."""
         return read_argoverse2(self.folder / name, source=self.source)

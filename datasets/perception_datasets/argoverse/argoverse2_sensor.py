@@ -155,6 +155,10 @@ class SensorLogFiles:
         """Returns the folder of the log."""
         return self.folder / name.rpartition("_")[0]
 
+    def inputs(self, name: str) -> tuple[Path, ...]:
+        """Returns the log's folder and that of its map."""
+        return self.path(name), self.path(name) / "map"
+
     def read(self, name: str) -> Scenario:
         """Reads one window of a log."""
         return read_log(self.path(name)).scenario(int(name.rpartition("_")[2]))

@@ -31,6 +31,13 @@ class ScenarioFiles(Protocol):
         """Returns the file to name in a message about a scenario."""
         ...
 
+    def inputs(self, name: str) -> Sequence[Path]:
+        """Returns all that a scenario is read from; a folder stands for the files directly in it.
+
+        A prepared store keeps a fingerprint of them, and reads the scenario again when they have changed.
+        """
+        ...
+
     def read(self, name: str) -> Scenario:
         """Reads one scenario; raises RecordError if its files are broken."""
         ...

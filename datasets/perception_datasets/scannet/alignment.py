@@ -10,8 +10,15 @@ from perception.geometry import SE3
 
 
 def read_alignment(path: Path) -> SE3:
-    """Returns `scene_SE3_raw` of a scan; the identity if the file states none, as for some of ScanNet's scans."""
-    for line in path.read_text().splitlines():
+    """Returns `scene_SE3_raw` of a scan; the identity if the file states none, as for some of ScanNet's scans.
+
+    Raises:
+        ValueError: The transform is broken, or the file has no line of the form `name = value`.
+    """
+    lines = path.read_text().splitlines()
+    if not any("=" in line for line in lines):
+        raise ValueError("expected lines such as axisAlignment = 1 0 0 0 …, found none")
+    for line in lines:
         name, _, value = line.partition("=")
         if name.strip() == "axisAlignment":
             numbers = np.array(value.split(), dtype=np.float64)

@@ -23,7 +23,7 @@ from perception.errors import InputError
 from perception_datasets.errors import bad_file, reading
 from perception_datasets.folders import record_folders
 from perception_datasets.scannet.alignment import read_alignment
-from perception_datasets.scannet.scan import Scan, make_scan
+from perception_datasets.scannet.scan import Scan, make_scan, whole_numbers
 
 LABEL_MAP = "scannetv2-labels.combined.tsv"
 MESH = "{scene}_vh_clean_2.ply"
@@ -52,6 +52,10 @@ class OfficialScans:
         """Returns the path of a scan's mesh."""
         return self.folder / name / MESH.format(scene=name)
 
+    def inputs(self, name: str) -> tuple[Path, ...]:
+        """Returns the scan's folder and the label map."""
+        return self.folder / name, self.label_map
+
     def read(self, name: str) -> Scan:
         """Reads one scan, with its walls parallel to the axes."""
         path = self.path(name)
@@ -63,7 +67,7 @@ class OfficialScans:
         with reading(path, CURE):
             vertices, colors = _read_mesh(path)
         with reading(segments, CURE):
-            segment = np.array(json.loads(segments.read_text())["segIndices"], dtype=np.int64)
+            segment = whole_numbers(np.array(json.loads(segments.read_text())["segIndices"]))
         if len(segment) != len(vertices):
             raise bad_file(segments, f"expected segments of {len(vertices)} vertices, found {len(segment)}", CURE)
         with reading(objects, CURE):
@@ -104,12 +108,20 @@ def _read_mesh(path: Path) -> tuple[Float32[np.ndarray, "vertices 3"], UInt8[np.
 def _label(
     segment: Int64[np.ndarray, " vertices"], groups: list[dict], label_map: Path
 ) -> tuple[Int64[np.ndarray, " vertices"], Int64[np.ndarray, " vertices"]]:
-    """Returns NYU40 class and instance of each vertex; if several objects list a segment, the last one gets it."""
+    """Returns NYU40 class and instance of each vertex; if several objects list a segment, the last one gets it.
+
+    Raises:
+        ValueError: An object lists a segment that no vertex belongs to, so that the files are of different scans.
+    """
     classes = _read_label_map(label_map)
     names, row = np.unique(segment, return_inverse=True)
     semantic, instance = np.zeros(len(names), np.int64), np.zeros(len(names), np.int64)
     for group in groups:
         own = np.isin(names, group["segments"])
+        missing = np.setdiff1d(group["segments"], names)
+        if len(missing):
+            reason = f"object {group['objectId']} ({group['label']}): expected segments of the mesh"
+            raise ValueError(f"{reason}, found {len(missing)} that it lacks, such as {missing[0]}")
         semantic[own] = classes[group["label"]]
         instance[own] = int(group["objectId"]) + 1
     return semantic[row], instance[row]

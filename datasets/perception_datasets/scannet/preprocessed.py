@@ -20,18 +20,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64, UInt8
 
 from perception.geometry import SE3
 from perception.scenes.scene import Scene
 from perception_datasets.errors import RecordError, reading
 from perception_datasets.folders import is_synthetic
 from perception_datasets.scannet.alignment import read_alignment
-from perception_datasets.scannet.scan import Scan, make_scan
+from perception_datasets.scannet.scan import Scan, make_scan, whole_numbers
 
 CURE = "export the scan again, or delete its files"
 VERTICES = "_vert.npy"
 ALIGNED_VERTICES = "_aligned_vert.npy"
+_MATRIX = "_axis_align_matrix.npy"
+_BOXES = ("_aligned_bbox.npy", "_bbox.npy")
+_ENDINGS = (VERTICES, ALIGNED_VERTICES, "_sem_label.npy", "_ins_label.npy", _MATRIX, ".txt", *_BOXES)
 MAX_BOX_SHIFT_M = 0.15
 """In scene0000, boxes of all vertices and of 50,000 differ by up to 0.06 m; unaligned boxes differ by metres."""
 
@@ -59,32 +62,36 @@ class PreprocessedScans:
         """Returns the path of a scan's vertices."""
         return self.folder / (name + VERTICES)
 
+    def inputs(self, name: str) -> list[Path]:
+        """Returns the files of a scan that are there."""
+        paths = (self.folder / (name + end) for end in _ENDINGS)
+        return [path for path in paths if path.is_file()]
+
     def read(self, name: str) -> Scan:
         """Reads one scan in the axis-aligned frame."""
         with reading(self.path(name), CURE):
-            vertices = _load(self.path(name), columns=(6, 9))
+            vertices = _load(self.path(name), columns=(6, 9)).astype(np.float32)
+            colors = _colors(vertices[:, 3:6])
         points, scene_SE3_raw = self._align(name, vertices[:, :3])
         semantic, instance = (self._read_labels(name, kind, len(vertices)) for kind in ("sem", "ins"))
         with reading(self.path(name), CURE):
-            scan = make_scan(name, points, vertices[:, 3:6].astype(np.uint8), semantic, instance, scene_SE3_raw)
+            scan = make_scan(name, points, colors, semantic, instance, scene_SE3_raw)
         self._check_boxes(scan.scene)
         return scan
 
     def _read_labels(self, name: str, kind: str, rows: int) -> Int64[np.ndarray, " points"]:
         path = self.folder / f"{name}_{kind}_label.npy"
         with reading(path, CURE):
-            return _load(path, rows=rows).astype(np.int64)
+            return whole_numbers(_load(path, rows=rows))
 
     def _align(
         self, name: str, vertices: Float32[np.ndarray, "points 3"]
     ) -> tuple[Float32[np.ndarray, "points 3"], SE3 | None]:
         """Returns the points in the scene frame, and `scene_SE3_raw` if it is known."""
-        aligned, matrix, text = (
-            self.folder / (name + end) for end in (ALIGNED_VERTICES, "_axis_align_matrix.npy", ".txt")
-        )
+        aligned, matrix, text = (self.folder / (name + end) for end in (ALIGNED_VERTICES, _MATRIX, ".txt"))
         if aligned.is_file():
             with reading(aligned, CURE):
-                points = _load(aligned, columns=(6, 9), rows=len(vertices))[:, :3]
+                points = _load(aligned, columns=(6, 9), rows=len(vertices))[:, :3].astype(np.float32)
                 return points, _fit(vertices, points)
         if matrix.is_file():
             with reading(matrix, CURE):
@@ -97,13 +104,15 @@ class PreprocessedScans:
 
     def _check_boxes(self, scene: Scene) -> None:
         """Raises RecordError if the stored boxes are not where the objects are."""
-        aligned, only = (self.folder / (scene.id + end) for end in ("_aligned_bbox.npy", "_bbox.npy"))
+        aligned, only = (self.folder / (scene.id + end) for end in _BOXES)
         path = aligned if aligned.is_file() else only
         if not path.is_file():
             return
         with reading(path, CURE):
-            stored = _load(path, columns=(7, 8))
-        shifts = [_shift(box, scene) for box in stored]
+            stored = _load(path, columns=(7, 8)).astype(np.float64)
+            if not np.isfinite(stored).all():
+                raise ValueError("expected finite numbers, found others")
+            shifts = [_shift(box, scene) for box in stored]
         if shifts and np.median(shifts) > MAX_BOX_SHIFT_M:
             raise RecordError(
                 f"{path}: expected boxes around the objects of {scene.id}, found a median distance of "
@@ -121,8 +130,11 @@ def find_preprocessed_scans(folder: Path) -> PreprocessedScans | None:
 
 
 def _load(path: Path, *, columns: tuple[int, ...] = (), rows: int | None = None) -> np.ndarray:
-    """Loads an array and checks its shape: one axis, or two if `columns` lists the allowed numbers of columns."""
-    array = np.load(path, allow_pickle=False)
+    """Loads an array and checks its shape: one axis, or two if `columns` lists the allowed numbers of columns.
+
+    Mapping the file refuses a header that states a larger array than the file holds, before it is allocated.
+    """
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
     expected = f"{'any' if rows is None else rows} rows" + (f" of {' or '.join(map(str, columns))}" if columns else "")
     if (
         array.ndim != 1 + bool(columns)
@@ -130,7 +142,18 @@ def _load(path: Path, *, columns: tuple[int, ...] = (), rows: int | None = None)
         or (rows is not None and len(array) != rows)
     ):
         raise ValueError(f"expected {expected}, found shape {array.shape}")
-    return array
+    if array.dtype.kind not in "iufb":
+        raise ValueError(f"expected numbers, found {array.dtype}")
+    return np.array(array)
+
+
+def _colors(values: Float32[np.ndarray, "points 3"]) -> UInt8[np.ndarray, "points 3"]:
+    """Returns colours as bytes."""
+    if not ((values >= 0) & (values <= 255)).all():
+        raise ValueError(f"expected colours from 0 to 255, found {values.min():g} to {values.max():g}")
+    if ((values > 0) & (values < 1)).any() and values.max() <= 1:
+        raise ValueError("expected colours from 0 to 255, found fractions from 0 to 1")
+    return values.astype(np.uint8)
 
 
 def _fit(raw: Float32[np.ndarray, "points 3"], aligned: Float32[np.ndarray, "points 3"]) -> SE3:

@@ -12,6 +12,10 @@ from perception.scenes.boxes import instance_boxes
 from perception.scenes.classes import NYU40, STRUCTURE
 from perception.scenes.scene import Scene
 
+FARTHEST_M = 1000.0
+"""ScanNet's rooms are within some ten metres of the origin; a damaged number is usually much farther away."""
+LAST_INSTANCE = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -38,7 +42,7 @@ def make_scan(
     """Makes a scan from points in the scene frame; computes its boxes from the points.
 
     Raises:
-        ValueError: There are no points, or they are not finite, or a class or instance is out of range.
+        ValueError: There are no points, or they are not finite or far away, or a class or instance is out of range.
     """
     _check(points, semantic, instance)
     ids, first = np.unique(instance, return_index=True)
@@ -54,6 +58,19 @@ def _centred(points: Float32[np.ndarray, "points 3"], scene_SE3_raw: SE3) -> SE3
     return scene_SE3_raw @ SE3(np.eye(3), (raw.min(axis=0) + raw.max(axis=0)) / 2)
 
 
+def whole_numbers(values: np.ndarray) -> Int64[np.ndarray, "*shape"]:
+    """Returns labels as integers, whatever type they were stored in.
+
+    Raises:
+        ValueError: A value is not a whole number, or has more than 53 bits.
+    """
+    numbers = values.astype(np.float64)
+    wrong = ~(np.abs(numbers) < 2.0**53) | (numbers != np.rint(numbers))
+    if wrong.any():
+        raise ValueError(f"expected whole numbers, found {values[wrong][0]}")
+    return values.astype(np.int64)
+
+
 def _check(
     points: Float32[np.ndarray, "points 3"],
     semantic: Int64[np.ndarray, " points"],
@@ -63,6 +80,9 @@ def _check(
         raise ValueError("expected points, found none")
     if not np.isfinite(points).all():
         raise ValueError(f"expected finite points, found {np.sum(~np.isfinite(points).all(axis=1))} that are not")
-    if semantic.min() < 0 or semantic.max() >= len(NYU40) or instance.min() < 0:
-        found = f"classes {semantic.min()} to {semantic.max()} and instances from {instance.min()}"
-        raise ValueError(f"expected NYU40 classes 0 to {len(NYU40) - 1} and instances from 0, found {found}")
+    if np.abs(points).max() > FARTHEST_M:
+        raise ValueError(f"expected points within {FARTHEST_M:g} m of the origin, found {np.abs(points).max():g} m")
+    if semantic.min() < 0 or semantic.max() >= len(NYU40) or instance.min() < 0 or instance.max() > LAST_INSTANCE:
+        found = f"classes {semantic.min()} to {semantic.max()} and instances {instance.min()} to {instance.max()}"
+        expected = f"expected NYU40 classes 0 to {len(NYU40) - 1} and instances 0 to {LAST_INSTANCE}"
+        raise ValueError(f"{expected}, found {found}")

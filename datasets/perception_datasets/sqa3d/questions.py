@@ -110,15 +110,15 @@ def read_situations(situations: Path, annotations: Path) -> list[Sqa3dSituation]
         RecordError: A file is broken, an id occurs twice, or the annotations do not belong to the situations.
     """
     with reading(annotations, CURE):
-        poses = {int(item["situation_id"]): _pose(item) for item in _items(annotations, "annotations")}
+        poses = {_number(item, "situation_id"): _pose(item) for item in _items(annotations, "annotations")}
     with reading(situations, CURE):
         items = _items(situations, "situations")
-        ids = [int(item["situation_id"]) for item in items]
+        ids = [_number(item, "situation_id") for item in items]
     _check_unique(situations, "situation_id", ids)
     _check_joined(annotations, "situation", ids, poses)
     with reading(situations, CURE):
         return [
-            Sqa3dSituation(i, str(item["scene_id"]), str(item["situation"]), bool(item["augmented"]), poses[i])
+            Sqa3dSituation(i, _text(item, "scene_id"), _text(item, "situation"), bool(item["augmented"]), poses[i])
             for i, item in zip(ids, items, strict=True)
         ]
 
@@ -127,9 +127,9 @@ def _annotate(plain: list[Sqa3dQuestion], questions: Path, annotations: Path) ->
     """Returns the questions with their answers and poses."""
     with reading(annotations, CURE):
         items = _items(annotations, "annotations")
-        ids = [int(item["question_id"]) for item in items]
+        ids = [_number(item, "question_id") for item in items]
         annotation_of = {
-            i: (str(item["scene_id"]), tuple(str(answer["answer"]) for answer in item["answers"]), _pose(item))
+            i: (_text(item, "scene_id"), tuple(_text(answer, "answer") for answer in item["answers"]), _pose(item))
             for i, item in zip(ids, items, strict=True)
         }
     _check_unique(annotations, "question_id", ids)
@@ -156,12 +156,34 @@ def _items(path: Path, key: str) -> list[dict]:
 
 def _question(item: dict) -> Sqa3dQuestion:
     return Sqa3dQuestion(
-        id=int(item["question_id"]),
-        scene_id=str(item["scene_id"]),
-        situation=str(item["situation"]),
-        alternative_situations=tuple(str(text) for text in item.get("alternative_situation", ())),
-        question=str(item["question"]),
+        id=_number(item, "question_id"),
+        scene_id=_text(item, "scene_id"),
+        situation=_text(item, "situation"),
+        alternative_situations=_alternatives(item),
+        question=_text(item, "question"),
     )
+
+
+def _number(item: dict, key: str) -> int:
+    """Returns an id; as text it is accepted too, because other tools write it so."""
+    value = item[key]
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise TypeError(f"expected a whole number as {key}, found {value!r}")
+    return int(value)
+
+
+def _text(item: dict, key: str) -> str:
+    value = item[key]
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text as {key}, found {value!r}")
+    return value
+
+
+def _alternatives(item: dict) -> tuple[str, ...]:
+    texts = item.get("alternative_situation", [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"expected a list of texts as alternative_situation, found {texts!r}")
+    return tuple(texts)
 
 
 def _pose(item: dict) -> Pose:

@@ -6,11 +6,16 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import numpy as np
+from jaxtyping import Float32
+
 from perception.geometry import SE3, rotation_matrix, unit_quaternion
 from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception_datasets.sqa3d.questions import Pose, Sqa3dQuestion
 from perception_datasets.stores.scenes import StoredScans
 
+MARGIN_M = 2.0
+"""How far outside the bounding box of its scan an asker may stand, seen from above: in a doorway, for example."""
 _SHOWN = 10
 
 
@@ -22,11 +27,13 @@ class JoinedQuestions:
         questions: Joined questions, in the order of the files.
         without_scene: Number of questions left out because their scene is missing, by scene.
         without_viewpoint: Number of questions without a viewpoint because the scene's alignment is unknown, by scene.
+        outside: Number of questions without a viewpoint because the stated one is far outside the scan, by scene.
     """
 
     questions: list[SceneQuestion] = field(default_factory=list)
     without_scene: Counter[str] = field(default_factory=Counter)
     without_viewpoint: Counter[str] = field(default_factory=Counter)
+    outside: Counter[str] = field(default_factory=Counter)
 
     def report(self) -> str:
         """Returns a summary to print; empty if everything was joined."""
@@ -36,6 +43,11 @@ class JoinedQuestions:
                 self.without_viewpoint,
                 "questions without a viewpoint; put <scene>.txt (with its axisAlignment) beside the scans",
             ),
+            (
+                self.outside,
+                f"questions without a viewpoint, because theirs is more than {MARGIN_M:g} m outside the scan; compare "
+                "the poses with the scan and its alignment",
+            ),
         )
         return "\n".join(f"{counter.total()} {what}: {_list(counter)}" for counter, what in parts if counter)
 
@@ -43,19 +55,25 @@ class JoinedQuestions:
 def join_questions(questions: Iterable[Sqa3dQuestion], scans: StoredScans) -> JoinedQuestions:
     """Joins questions to the scans of a store; their poses become viewpoints in the scene frame."""
     joined, known = JoinedQuestions(), set(scans.names())
-    frames: dict[str, SE3 | None] = {}
+    frames: dict[str, tuple[SE3 | None, Float32[np.ndarray, "2 2"]]] = {}
     for question in questions:
         scene_id = question.scene_id
         if scene_id not in known:
             joined.without_scene[scene_id] += 1
             continue
         if scene_id not in frames:
-            frames[scene_id] = scans.read(scene_id).scene_SE3_centred
-        frame, viewpoint = frames[scene_id], None
+            scan = scans.read(scene_id)
+            plan = scan.scene.points[:, :2]
+            frames[scene_id] = scan.scene_SE3_centred, np.stack([plan.min(axis=0), plan.max(axis=0)])
+        (frame, corners), viewpoint = frames[scene_id], None
         if frame is None:
             joined.without_viewpoint[scene_id] += 1
         elif question.pose is not None:
             viewpoint = to_viewpoint(question.pose, frame)
+            place = viewpoint.position[:2]
+            if (place < corners[0] - MARGIN_M).any() or (place > corners[1] + MARGIN_M).any():
+                joined.outside[scene_id] += 1
+                viewpoint = None
         joined.questions.append(
             SceneQuestion(question.id, scene_id, question.situation, question.question, question.answers, viewpoint)
         )

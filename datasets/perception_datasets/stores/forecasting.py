@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
-from functools import partial
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,11 @@ import numpy as np
 from perception.errors import InputError
 from perception.traffic.scenario import AgentTracks, MapPolylines, Scenario
 from perception_datasets.argoverse.scenario_folder import ScenarioFiles, ScenarioFolder
-from perception_datasets.errors import Failures
 from perception_datasets.stores import store
-from perception_datasets.stores.writer import write_split
+from perception_datasets.stores.schema import Record, Schema
+from perception_datasets.stores.writer import Prepared, write_split
 
-SCHEMA = store.Schema(
+SCHEMA = Schema(
     (
         ("kinds", "<i8", 1),
         ("position", "<f8", 3),
@@ -60,7 +60,7 @@ def to_record(scenario: Scenario) -> dict[str, np.ndarray]:
     }
 
 
-def from_record(record: store.Record) -> Scenario:
+def from_record(record: Record) -> Scenario:
     """Returns the scenario of a record; the inverse of `to_record`."""
     text = json.loads(record["text"].tobytes())
     agents = AgentTracks(
@@ -86,9 +86,11 @@ def from_record(record: store.Record) -> Scenario:
 class StoredScenarios(store.StoredSplit):
     """Scenarios in one split of a store."""
 
+    schema = SCHEMA
+
     def read(self, name: str) -> Scenario:
         """Reads one scenario."""
-        return from_record(self.read_fields(name, SCHEMA))
+        return self.read_as(name, from_record)
 
 
 def find_store(folder: Path, split: str) -> StoredScenarios | None:
@@ -104,13 +106,23 @@ def find_store(folder: Path, split: str) -> StoredScenarios | None:
 
 
 def prepare(
-    raw: ScenarioFolder, folder: Path, *, processes: int | None = None
-) -> Generator[tuple[int, Failures], None, None]:
+    raw: ScenarioFolder, folder: Path, *, processes: int | None = None, replace: bool = False
+) -> Generator[Prepared, None, None]:
     """Writes the scenarios of a split to a store; yields what `writer.write_split` yields."""
     info = store.StoreInfo(KIND, raw.source, SCHEMA)
-    read = partial(_read_record, raw.files)
-    return write_split(folder, info, raw.split, raw.ids, read, processes=processes)
+    return write_split(folder, info, raw.split, raw.ids, RawScenarios(raw.files), processes=processes, replace=replace)
 
 
-def _read_record(files: ScenarioFiles, name: str) -> store.Record:
-    return to_record(files.read(name))
+@dataclass(frozen=True)
+class RawScenarios:
+    """Scenarios as records to write."""
+
+    files: ScenarioFiles
+
+    def inputs(self, name: str) -> Sequence[Path]:
+        """Returns the files that a scenario is read from."""
+        return self.files.inputs(name)
+
+    def read(self, name: str) -> Record:
+        """Reads one scenario."""
+        return to_record(self.files.read(name))

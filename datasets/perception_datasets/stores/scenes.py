@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from functools import partial
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,13 @@ import numpy as np
 from perception.errors import InputError
 from perception.geometry import SE3
 from perception.scenes.scene import Scene
-from perception_datasets.errors import Failures
 from perception_datasets.scannet.folder import Scans
 from perception_datasets.scannet.scan import Scan
 from perception_datasets.stores import store
-from perception_datasets.stores.writer import write_split
+from perception_datasets.stores.schema import Record, Schema
+from perception_datasets.stores.writer import Prepared, write_split
 
-SCHEMA = store.Schema(
+SCHEMA = Schema(
     (
         ("scene_SE3_centred", "<f8", 2),
         ("points", "<f4", 2),
@@ -56,7 +56,7 @@ def to_record(scan: Scan) -> dict[str, np.ndarray]:
     }
 
 
-def from_record(record: store.Record) -> Scan:
+def from_record(record: Record) -> Scan:
     """Returns the scan of a record; the inverse of `to_record`."""
     scene = Scene(
         id=record["id"].tobytes().decode(),
@@ -75,9 +75,15 @@ def from_record(record: store.Record) -> Scan:
 class StoredScans(store.StoredSplit):
     """Scans in a store; `source` is `scannet`, or `synthetic` for generated rooms."""
 
+    schema = SCHEMA
+
     def read(self, name: str) -> Scan:
         """Reads one scan."""
-        return from_record(self.read_fields(name, SCHEMA))
+        return self.read_as(name, from_record)
+
+    def without_objects(self) -> list[str]:
+        """Returns the names of the scans in which no object is labelled."""
+        return self.without("boxes")
 
 
 def open_scene_store(folder: Path) -> StoredScans:
@@ -92,13 +98,24 @@ def open_scene_store(folder: Path) -> StoredScans:
 
 
 def prepare_scans(
-    scans: Scans, folder: Path, *, processes: int | None = None
-) -> Generator[tuple[int, Failures], None, None]:
+    scans: Scans, folder: Path, *, processes: int | None = None, replace: bool = False
+) -> Generator[Prepared, None, None]:
     """Writes scans to a store; yields what `writer.write_split` yields."""
     info = store.StoreInfo(KIND, scans.source, SCHEMA)
-    read = partial(_read_record, scans)
-    return write_split(folder, info, _ALL, scans.names(), read, part_records=PART_SCENES, processes=processes)
+    names, raw = scans.names(), RawScans(scans)
+    return write_split(folder, info, _ALL, names, raw, part_records=PART_SCENES, processes=processes, replace=replace)
 
 
-def _read_record(scans: Scans, name: str) -> store.Record:
-    return to_record(scans.read(name))
+@dataclass(frozen=True)
+class RawScans:
+    """Scans as records to write."""
+
+    scans: Scans
+
+    def inputs(self, name: str) -> Sequence[Path]:
+        """Returns the files that a scan is read from."""
+        return self.scans.inputs(name)
+
+    def read(self, name: str) -> Record:
+        """Reads one scan."""
+        return to_record(self.scans.read(name))

@@ -1,80 +1,39 @@
 """Prepared records for repeated training: a few large files, and one short read per record.
 
-A store is a Zarr v3 hierarchy with a group per split. Each of these holds a group per part (some hundred records) with
-
-    bytes     all records of the part in a row, compressed in small chunks inside one shard (one file)
-    offsets   where each record starts, and where the last one ends
-    shapes    the shapes of all fields of each record
-
-A record is a fixed list of named arrays (its schema). They follow each other in `bytes`, in the order and with the
-types that the store's attributes state. They are not Zarr arrays of their own, because a Zarr read takes about a
+A store is a Zarr v3 hierarchy with a group per split, and in each of these a group per part with some hundred records
+(`perception_datasets.stores.part`). A record is a fixed list of named arrays (`perception_datasets.stores.schema`).
+They follow each other in the part's bytes. They are not Zarr arrays of their own, because a Zarr read takes about a
 millisecond however little it reads, and a scenario has a dozen fields.
 
-A part is written to a hidden folder and renamed when it is complete, so that a later run can continue an interrupted
-one by writing the missing parts.
+The attributes of each group hold a digest (`perception_datasets.stores.group`): the store's are its kind, source and
+schema, a split's the digests of its parts, a part's the digests of its records. So a record that is read is the one
+that was written, and a split without its own file is incomplete.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import zarr
-from jaxtyping import Int
-from zarr.codecs import BloscCodec
+from typing import ClassVar, TypeVar
 
 from perception.errors import InputError
-from perception.files import writing
-from perception_datasets.errors import reading
+from perception.files import reading
+from perception_datasets.errors import reading as record_reading
+from perception_datasets.stores import part
+from perception_datasets.stores.group import METADATA, check_digest, load_attributes, read_group, write_group
+from perception_datasets.stores.part import CURE, is_name
+from perception_datasets.stores.schema import Record, Schema
 
 FORMAT = "perception-records"
-VERSION = 1
+VERSION = 2
 PART_RECORDS = 256
 
-_CHUNK_BYTES = 1 << 17
-CURE = "run `perception prepare` again; it continues where it stopped"
+_PART = re.compile(r"part-\d{5,}")
 
-Record = Mapping[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Schema:
-    """Fields of a record in the order of storage: name, NumPy type (such as `<f8`) and number of axes.
-
-    Fields with 8-byte items come first, so that they stay aligned.
-    """
-
-    fields: tuple[tuple[str, str, int], ...]
-
-    def pack(self, record: Record) -> tuple[bytes, list[int]]:
-        """Returns the record as bytes, and the shapes of its fields in a row."""
-        shapes: list[int] = []
-        pieces = []
-        for name, kind, axes in self.fields:
-            values = record[name]
-            if values.ndim != axes or values.dtype != np.dtype(kind):
-                raise ValueError(f"{name}: expected {axes} axes of {kind}, got {values.ndim} of {values.dtype.str}")
-            shapes += values.shape
-            pieces.append(np.ascontiguousarray(values).tobytes())
-        data = b"".join(pieces)
-        return data + bytes(-len(data) % 8), shapes
-
-    def unpack(self, data: bytearray, shapes: Sequence[int]) -> dict[str, np.ndarray]:
-        """Returns the record that `pack` was given; its arrays are views of `data`."""
-        record, start, axis = {}, 0, 0
-        for name, kind, axes in self.fields:
-            shape = tuple(shapes[axis : axis + axes])
-            count = int(np.prod(shape, dtype=np.int64))
-            record[name] = np.frombuffer(data, kind, count, start).reshape(shape)
-            start += count * np.dtype(kind).itemsize
-            axis += axes
-        return record
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -94,10 +53,7 @@ class StoreInfo:
 
 def create_store(folder: Path, info: StoreInfo) -> None:
     """Creates an empty store, or checks that the existing one has the same attributes."""
-    found = read_info(folder)
-    if found is None:
-        if folder.exists() and any(folder.iterdir()):
-            raise InputError(f"{folder}: expected a store or an empty folder, found other files; choose another folder")
+    if not check_place(folder, info):
         attributes = {
             "format": FORMAT,
             "version": VERSION,
@@ -105,107 +61,90 @@ def create_store(folder: Path, info: StoreInfo) -> None:
             "source": info.source,
             "schema": [list(f) for f in info.schema.fields],
         }
-        zarr.create_group(folder, attributes=attributes)
-    elif found != info:
+        write_group(folder, attributes)
+
+
+def check_place(folder: Path, info: StoreInfo) -> bool:
+    """Returns whether a folder is a store with these attributes already.
+
+    Raises:
+        InputError: It is another store, or holds other files.
+    """
+    found = read_info(folder)
+    if found == info:
+        return True
+    if found is not None:
         raise InputError(
             f"{folder}: expected a store of {info.kind} records from {info.source}, found one of {found.kind} records "
             f"from {found.source} (or of another schema); choose another folder"
         )
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: expected a folder for a store, found a file; choose another path")
+    if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        raise InputError(f"{folder}: expected a store or an empty folder, found other files; choose another folder")
+    return False
 
 
 def read_info(folder: Path) -> StoreInfo | None:
     """Reads the attributes of a store; returns None if the folder is not a store."""
-    attributes = _attributes(folder)
+    cure = "delete the store and run `perception prepare` again"
+    attributes = load_attributes(folder, cure) or {}
     if attributes.get("format") != FORMAT:
         return None
-    if attributes["version"] != VERSION:
-        raise InputError(f"{folder}: expected store version {VERSION}, found {attributes['version']}; prepare it again")
-    schema = Schema(tuple((str(name), str(kind), int(axes)) for name, kind, axes in attributes["schema"]))
-    return StoreInfo(attributes["kind"], attributes["source"], schema)
+    if attributes.get("version") != VERSION:
+        found = attributes.get("version")
+        raise InputError(f"{folder}: expected store version {VERSION}, found {found}; {cure}")
+    check_digest(folder, attributes, cure)
+    with reading(folder / METADATA, cure):
+        schema = Schema(tuple((str(name), str(kind), int(axes)) for name, kind, axes in attributes["schema"]))
+        return StoreInfo(attributes["kind"], attributes["source"], schema)
 
 
-def part_path(folder: Path, split: str, part: int) -> Path:
+def check_split(split: str) -> None:
+    """Raises InputError if a text cannot name a split, which is the name of a folder."""
+    if not is_name(split):
+        raise InputError(f"split: expected a name of letters, digits, _, - and ., found {split!r}; give such a name")
+
+
+def part_path(folder: Path, split: str, number: int) -> Path:
     """Returns the folder of a part of a split."""
-    return folder / split / f"part-{part:05d}"
+    return folder / split / f"part-{number:05d}"
 
 
-def write_part(path: Path, schema: Schema, records: Mapping[str, Record], failures: Mapping[str, str]) -> None:
-    """Writes the records of a part, by name; `failures` states why others could not be read."""
-    packed = [schema.pack(record) for record in records.values()]
-    unfinished = path.parent / f".{path.name}"
-    with writing(path):
-        shutil.rmtree(unfinished, ignore_errors=True)
-        group = zarr.create_group(unfinished, attributes={"names": list(records), "failures": dict(failures)})
-        if packed:
-            _write_arrays(group, packed)
-        shutil.rmtree(path, ignore_errors=True)
-        unfinished.rename(path)
+def part_folders(folder: Path, split: str) -> list[Path]:
+    """Returns the folders of all parts of a split, also of those that the split does not list."""
+    place = folder / split
+    return sorted(path for path in place.iterdir() if _PART.fullmatch(path.name)) if place.is_dir() else []
 
 
-def _write_arrays(group: zarr.Group, packed: Sequence[tuple[bytes, list[int]]]) -> None:
-    """Writes the packed records of a part."""
-    data = np.frombuffer(b"".join(piece for piece, _ in packed), np.uint8)
-    shard = -(-len(data) // _CHUNK_BYTES) * _CHUNK_BYTES
-    compressor = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle", typesize=8)
-    group.create_array("bytes", data=data, chunks=(_CHUNK_BYTES,), shards=(shard,), compressors=compressor)
-    group.create_array("offsets", data=np.cumsum([0, *(len(piece) for piece, _ in packed)]))
-    group.create_array("shapes", data=np.array([shapes for _, shapes in packed], dtype=np.int64))
+def unfinished_folders(folder: Path, split: str) -> list[Path]:
+    """Returns the folders of parts whose writer was killed."""
+    place = folder / split
+    parts = (path for path in place.iterdir() if path.name.startswith(".")) if place.is_dir() else ()
+    return sorted(path for path in parts if _PART.match(path.name[1:]) and path.is_dir())
 
 
-def part_is_done(path: Path, names: Sequence[str]) -> bool:
-    """Returns whether a part exists and holds exactly these records, without a failure."""
-    return _attributes(path).get("names") == list(names)
+def finish_split(folder: Path, split: str, digests: Sequence[str]) -> None:
+    """Marks a split as complete; `digests` are those of its parts."""
+    write_group(folder / split, {"split": split, "parts": list(digests)})
 
 
-def finish_split(folder: Path, split: str, parts: int) -> None:
-    """Marks a split as complete."""
-    zarr.open_group(folder / split, mode="a").attrs.update({"parts": parts})
+def read_split(folder: Path, split: str) -> list[str]:
+    """Returns the digests of the parts of a complete split.
 
-
-def read_names(folder: Path, split: str) -> list[list[str]]:
-    """Returns the names of the records in each part of a complete split."""
-    parts = _attributes(folder / split).get("parts")
-    if parts is None:
-        found = sorted(p.parent.name for p in folder.glob("*/zarr.json"))
+    Raises:
+        InputError: The split is missing, incomplete or damaged.
+    """
+    check_split(split)
+    group = read_group(folder / split, CURE)
+    if group is None:
+        found = sorted(path.parent.name for path in folder.glob(f"*/{METADATA}"))
         raise InputError(f"{folder}: expected a complete split {split!r}, found {', '.join(found) or 'none'}; {CURE}")
-    return [_attributes(part_path(folder, split, part))["names"] for part in range(parts)]
-
-
-def read_record(path: Path, row: int, schema: Schema) -> dict[str, np.ndarray]:
-    """Reads one record of a part."""
-    data, offsets, shapes = _open_part(path)
-    packed = np.asarray(data[int(offsets[row]) : int(offsets[row + 1])])
-    return schema.unpack(bytearray(packed), shapes[row].tolist())
-
-
-def read_part(path: Path, schema: Schema) -> list[dict[str, np.ndarray]]:
-    """Reads all records of a part at once, for records so small that one read each would be slow."""
-    if not _attributes(path)["names"]:
-        return []
-    data, offsets, shapes = _open_part(path)
-    packed = np.asarray(data[:])
-    return [
-        schema.unpack(bytearray(packed[start:end]), shape)
-        for start, end, shape in zip(offsets[:-1], offsets[1:], shapes.tolist(), strict=True)
-    ]
-
-
-@lru_cache(maxsize=1024)
-def _open_part(path: Path) -> tuple[zarr.Array, Int[np.ndarray, " ends"], Int[np.ndarray, "records axes"]]:
-    """Returns the arrays of a part; no file stays open between reads."""
-    data, offsets, shapes = (zarr.open_array(path / name, mode="r") for name in ("bytes", "offsets", "shapes"))
-    return data, np.asarray(offsets[:]), np.asarray(shapes[:])
-
-
-def _attributes(folder: Path) -> dict[str, Any]:
-    """Returns the attributes of a Zarr group; empty if there is no group."""
-    path = folder / "zarr.json"
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text()).get("attributes", {})
-    except ValueError as error:
-        raise InputError(f"{path}: it cannot be parsed ({error}); {CURE}") from error
+    attributes, _ = group
+    with reading(folder / split, CURE):
+        if attributes["split"] != split or not all(map(is_name, attributes["parts"])):
+            raise ValueError(f"expected the digests of the parts of {split}")
+        return list(attributes["parts"])
 
 
 @dataclass(frozen=True)
@@ -222,11 +161,23 @@ class StoredSplit:
     split: str
     source: str
 
+    schema: ClassVar[Schema]
+    """Fields of each record, which a subclass states."""
+
+    @cached_property
+    def _parts(self) -> list[tuple[Path, str]]:
+        """Folder and digest of each part."""
+        digests = read_split(self.folder, self.split)
+        return [(part_path(self.folder, self.split, number), own) for number, own in enumerate(digests)]
+
     @cached_property
     def _locations(self) -> dict[str, tuple[int, int]]:
         """Part and row of each record, by name."""
-        parts = read_names(self.folder, self.split)
-        return {name: (part, row) for part, names in enumerate(parts) for row, name in enumerate(names)}
+        return {
+            name: (number, row)
+            for number, (path, own) in enumerate(self._parts)
+            for row, name in enumerate(part.open_index(path, own, self.schema).names)
+        }
 
     def names(self) -> list[str]:
         """Returns the names of the records, in the order in which they were prepared."""
@@ -234,12 +185,53 @@ class StoredSplit:
 
     def path(self, name: str) -> Path:
         """Returns the folder of the part that holds a record."""
+        return self._locate(name)[0]
+
+    def inputs(self, name: str) -> list[Path]:
+        """Returns what the record is read from: the folder of its part."""
+        return [self.path(name)]
+
+    def digest(self, name: str) -> str:
+        """Returns the digest of a record's bytes, which tells it from other records of the same name."""
+        path, own, row = self._locate(name)
+        return part.open_index(path, own, self.schema).digests[row]
+
+    def without(self, field: str) -> list[str]:
+        """Returns the names of the records in which an array has no rows."""
+        found = []
+        for path, own in self._parts:
+            index = part.open_index(path, own, self.schema)
+            shapes = zip(index.names, index.shapes.tolist(), strict=True)
+            found += [name for name, row in shapes if not self.schema.rows(field, row)]
+        return found
+
+    def read_as(self, name: str, convert: Callable[[Record], T]) -> T:
+        """Reads one record and converts it.
+
+        Raises:
+            RecordError: The part is missing or damaged.
+        """
+        path, own, row = self._locate(name)
+        with record_reading(path, CURE):
+            return convert(part.read_record(path, own, row, self.schema))
+
+    def read_all_as(self, convert: Callable[[Record, str], T]) -> list[T]:
+        """Reads all records at once and converts each with the fingerprint of its source, for small records.
+
+        Raises:
+            RecordError: A part is missing or damaged.
+        """
+        converted = []
+        for path, own in self._parts:
+            with record_reading(path, CURE):
+                sources = part.open_index(path, own, self.schema).sources
+                records = part.read_part(path, own, self.schema)
+                converted += [convert(record, source) for record, source in zip(records, sources, strict=True)]
+        return converted
+
+    def _locate(self, name: str) -> tuple[Path, str, int]:
+        """Returns the folder of a record's part, the part's digest, and the record's row."""
         if name not in self._locations:
             raise InputError(f"{self.folder}: expected {name!r} in {self.split}, found {len(self._locations)} others")
-        return part_path(self.folder, self.split, self._locations[name][0])
-
-    def read_fields(self, name: str, schema: Schema) -> dict[str, np.ndarray]:
-        """Reads the fields of one record."""
-        path = self.path(name)
-        with reading(path, f"delete the folder and {CURE}"):
-            return read_record(path, self._locations[name][1], schema)
+        number, row = self._locations[name]
+        return (*self._parts[number], row)

@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Generator, Sequence
+import signal
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import reduction
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
+from perception.errors import InputError
+from perception.files import alone_in
+from perception.processes import exit_with_parent
 from perception_datasets.errors import Failures, RecordError
-from perception_datasets.stores import store
+from perception_datasets.stores import part, store
+from perception_datasets.stores.part import PackedRecord, is_name
+from perception_datasets.stores.schema import Record, Schema
+from perception_datasets.stores.sources import fingerprint
+
+
+@runtime_checkable  # for the type checks of the test run
+class RawRecords(Protocol):
+    """Records to write. It is sent to other processes."""
+
+    def inputs(self, name: str) -> Sequence[Path]:
+        """Returns the files that a record is read from; a folder stands for the files directly in it."""
+        ...
+
+    def read(self, name: str) -> Record:
+        """Reads one record; raises RecordError if its files are broken."""
+        ...
+
+
+@dataclass
+class Prepared:
+    """Outcome of a part, or of several.
+
+    Attributes:
+        records: Number of records that were asked for.
+        renewed: Number of records that were there and were read again, since their files have changed or the part was
+            damaged.
+        failures: Records that could not be read.
+    """
+
+    records: int = 0
+    renewed: int = 0
+    failures: Failures = field(default_factory=Failures)
 
 
 def write_split(
@@ -19,48 +60,145 @@ def write_split(
     info: store.StoreInfo,
     split: str,
     names: Sequence[str],
-    read: Callable[[str], store.Record],
+    raw: RawRecords,
     *,
     part_records: int | None = None,
     processes: int | None = None,
-) -> Generator[tuple[int, Failures], None, None]:
+    replace: bool = False,
+) -> Generator[Prepared, None, None]:
     """Writes the named records to a split of a store; creates the store if there is none.
 
-    A part with records that could not be read is written again in a later run, since the files may have been repaired.
+    Records that the split holds already are kept if their files have not changed. Those that could not be read are
+    tried again, since the files may have been repaired.
 
     Args:
         folder: Folder of the store.
         info: Attributes of the store.
         split: Name of the split.
         names: Names of its records, in order.
-        read: Returns the record of a name, or raises RecordError. It is sent to other processes.
-        part_records: Number of records per part; a process holds one part in memory.
+        raw: Reads the records.
+        part_records: Number of records per part; a process holds one part in memory, as it was and as it becomes.
         processes: Number of processes; all cores if not given.
+        replace: Whether to drop records that the split holds and `names` lacks.
 
     Yields:
-        For each part, once it is complete: the number of its names, and the records that could not be read.
+        The outcome of each part, once it is complete.
+
+    Raises:
+        InputError: The store cannot be written, another process writes to it, or records would be dropped.
     """
-    store.create_store(folder, info)
-    size = part_records or store.PART_RECORDS
-    parts = [list(names[start : start + size]) for start in range(0, len(names), size)]
-    paths = [store.part_path(folder, split, part) for part in range(len(parts))]
-    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for part, failures in zip(parts, pool.map(partial(_write_part, info.schema, read), paths, parts), strict=True):
-            yield len(part), failures
-    for left_over in (folder / split).iterdir() if parts else ():
-        if left_over.is_dir() and left_over not in paths:
-            shutil.rmtree(left_over)
-    store.finish_split(folder, split, len(parts))
+    store.check_split(split)
+    if processes is not None and processes < 1:
+        raise InputError(f"processes: expected at least 1, got {processes}; leave it out to use all cores")
+    store.check_place(folder, info)  # before the lock leaves a file there
+    with alone_in(folder, "perception prepare") as lock:
+        store.create_store(folder, info)
+        if not replace:
+            _check_kept(folder, split, info.schema, names)
+        for unfinished in store.unfinished_folders(folder, split):
+            shutil.rmtree(unfinished)
+        size = part_records or store.PART_RECORDS
+        parts = [list(names[start : start + size]) for start in range(0, len(names), size)]
+        paths = [store.part_path(folder, split, number) for number in range(len(parts))]
+        yield from _write_parts(partial(_write_part, info.schema, raw), paths, parts, processes, lock)
+        for left_over in set(store.part_folders(folder, split)) - set(paths):
+            part.remove_part(left_over)
+        store.finish_split(folder, split, [part.read_index(path, info.schema).digest for path in paths])
 
 
-def _write_part(schema: store.Schema, read: Callable[[str], store.Record], path: Path, names: list[str]) -> Failures:
-    failures = Failures()
-    if not store.part_is_done(path, names):
-        records = {}
-        for name in names:
-            try:
-                records[name] = read(name)
-            except RecordError as error:
-                failures.add(name, error)
-        store.write_part(path, schema, records, failures.reasons)
-    return failures
+def _check_kept(folder: Path, split: str, schema: Schema, names: Sequence[str]) -> None:
+    """Raises InputError if the split holds records that are not among the names."""
+    wanted, dropped = set(names), []
+    for path in store.part_folders(folder, split):
+        try:
+            dropped += [name for name in part.read_index(path, schema).names if name not in wanted]
+        except RecordError:  # a damaged part is written again
+            continue
+    if dropped:
+        raise InputError(
+            f"{folder / split}: expected all of its records in the data, found none of {len(dropped)} "
+            f"({', '.join(sorted(dropped)[:3])}{', …' if len(dropped) > 3 else ''}); give --replace to drop them, or "
+            "another folder"
+        )
+
+
+def _write_parts(
+    write: partial[Prepared], paths: Sequence[Path], parts: Sequence[list[str]], processes: int | None, lock: int
+) -> Generator[Prepared, None, None]:
+    """Writes parts in processes that keep the lock open and end with this one; yields their outcomes in order."""
+    context = multiprocessing.get_context("spawn")
+    stopping = context.Event()
+    pool = ProcessPoolExecutor(
+        processes or os.cpu_count(), context, initializer=_start, initargs=(_Descriptor(lock), stopping)
+    )
+    try:
+        yield from pool.map(write, paths, parts)
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"{paths[0].parent}: a process that was preparing ended by force, perhaps because memory ran out; run the "
+            "command again, with fewer --processes; it continues"
+        ) from error
+    finally:
+        stopping.set()
+        pool.shutdown(cancel_futures=True)
+
+
+class _Descriptor:
+    """File descriptor that a started process inherits, and keeps open to its end."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple:
+        return _inherited, (reduction.DupFd(self.number),)
+
+
+def _inherited(duplicate: Any) -> _Descriptor:
+    return _Descriptor(duplicate.detach())
+
+
+def _start(lock: _Descriptor, stopping: Event) -> None:
+    """Prepares a process of the pool; its parent tells it when to stop."""
+    global _held, _stopping
+    exit_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _held, _stopping = lock, stopping
+
+
+_held: _Descriptor | None = None
+_stopping: Event | None = None
+
+
+class _Stopped(Exception):
+    """The parent stops, and nobody waits for the outcome."""
+
+
+def _write_part(schema: Schema, raw: RawRecords, path: Path, names: list[str]) -> Prepared:
+    """Brings a part up to date; writes nothing if it holds what it should."""
+    index, intact = part.read_intact(path, schema) or (None, {})
+    outcome = Prepared(len(names))
+    records: dict[str, PackedRecord] = {}
+    for name in names:
+        if _stopping is not None and _stopping.is_set():
+            raise _Stopped
+        try:
+            source = _fingerprint(raw, name)
+            kept = intact.get(name)
+            if kept is not None and kept.source == source:
+                records[name] = kept
+            else:
+                records[name] = PackedRecord(*schema.pack(raw.read(name)), source)
+                outcome.renewed += index is not None and name in index.names
+        except RecordError as error:
+            outcome.failures.add(name, error)
+    failures = outcome.failures.reasons
+    if index is None or (list(intact.items()), index.failures) != (list(records.items()), failures):
+        part.write_part(path, records, failures)
+    return outcome
+
+
+def _fingerprint(raw: RawRecords, name: str) -> str:
+    if not is_name(name):
+        raise RecordError(f"{name!r}: expected a name of letters, digits, _, - and .; rename its files")
+    return fingerprint(raw.inputs(name))

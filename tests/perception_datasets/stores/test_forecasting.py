@@ -16,6 +16,7 @@ from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 from perception_datasets.stores import store
 from perception_datasets.stores.forecasting import from_record, prepare, to_record
+from perception_datasets.stores.schema import Schema
 
 
 def assert_equal(one: Scenario, other: Scenario) -> None:
@@ -32,8 +33,8 @@ def assert_equal(one: Scenario, other: Scenario) -> None:
 
 def prepare_all(raw: ScenarioFolder, folder: Path) -> Failures:
     failures = Failures()
-    for _, failed in prepare(raw, folder, processes=1):
-        failures.reasons.update(failed.reasons)
+    for one in prepare(raw, folder, processes=1):
+        failures.reasons.update(one.failures.reasons)
     return failures
 
 
@@ -83,7 +84,7 @@ def test_an_interrupted_run_is_continued(argoverse1: Path, tmp_path: Path, monke
     with pytest.raises(InputError, match="expected a complete split"):
         open_forecasting(folder, "val")
     first = store.part_path(folder, "val", 0)
-    (first.parent / ".part-00001").mkdir(exist_ok=True)  # as a kill leaves it
+    (first.parent / ".part-00001.ab12").mkdir(exist_ok=True)  # as a kill leaves it
     written = first.stat().st_mtime_ns
     prepare_all(raw, folder)
     assert first.stat().st_mtime_ns == written
@@ -125,11 +126,11 @@ def test_a_damaged_part_is_named(argoverse1: Path, tmp_path: Path) -> None:
     prepare_all(open_forecasting(argoverse1, "val"), tmp_path / "store")
     shard = store.part_path(tmp_path / "store", "val", 0) / "bytes" / "c" / "0"
     shard.write_bytes(shard.read_bytes()[:100])
-    with pytest.raises(RecordError, match=r"part-00000: it cannot be parsed .* delete the folder and run"):
+    with pytest.raises(RecordError, match=r"part-00000: it cannot be parsed .*; run `perception prepare` again"):
         open_forecasting(tmp_path / "store", "val")[0]
 
 
 def test_a_store_of_something_else_is_refused(tmp_path: Path) -> None:
-    store.create_store(tmp_path / "s", store.StoreInfo("scan", "scannet", store.Schema((("points", "<f8", 2),))))
+    store.create_store(tmp_path / "s", store.StoreInfo("scan", "scannet", Schema((("points", "<f8", 2),))))
     with pytest.raises(InputError, match="expected a store of forecasting records, found scan"):
         open_forecasting(tmp_path / "s", "val")

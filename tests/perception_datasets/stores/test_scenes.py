@@ -17,6 +17,7 @@ from perception_datasets.scannet.folder import open_scans
 from perception_datasets.scannet.scan import Scan
 from perception_datasets.stores import store
 from perception_datasets.stores.scenes import from_record, open_scene_store, prepare_scans, to_record
+from perception_datasets.stores.schema import Schema
 
 
 def assert_equal(one: Scan, other: Scan) -> None:
@@ -31,7 +32,8 @@ def assert_equal(one: Scan, other: Scan) -> None:
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
 
 
 def test_a_store_gives_the_same_scans(made_rooms: Path, rooms_store: Path) -> None:
@@ -50,8 +52,8 @@ def test_a_scan_of_unknown_alignment_survives_its_record(made_rooms: Path) -> No
 
 def test_real_scans_survive_the_store(real_data: Path, tmp_path: Path) -> None:
     scans = open_scans(real_data / "scannet_scene0000")
-    for _, failures in prepare_scans(scans, tmp_path / "store", processes=1):
-        assert not failures
+    for one in prepare_scans(scans, tmp_path / "store", processes=1):
+        assert not one.failures
     stored = open_scene_store(tmp_path / "store")
     assert stored.source == "scannet"
     for name in scans.names():
@@ -63,11 +65,40 @@ def test_a_bad_scan_is_named_and_the_others_are_there(made_rooms: Path, tmp_path
     bad = tmp_path / "raw" / "scans" / "synthetic00003_00_vert.npy"
     bad.write_bytes(bad.read_bytes()[:1000])
     scans = open_scans(tmp_path / "raw")
-    ((looked_at, failures),) = prepare_scans(scans, tmp_path / "store", processes=1)
-    assert looked_at == 10
+    (outcome,) = prepare_scans(scans, tmp_path / "store", processes=1)
+    failures = outcome.failures
+    assert outcome.records == 10
     assert list(failures.reasons) == ["synthetic00003_00"]
     assert str(bad) in failures.report(of=10, noun="scans")
     assert len(open_scene_store(tmp_path / "store").names()) == 9
+
+
+def test_a_scan_edited_in_place_is_read_again(made_rooms: Path, tmp_path: Path) -> None:
+    shutil.copytree(made_rooms, tmp_path / "raw")
+    scans, folder = open_scans(tmp_path / "raw"), tmp_path / "store"
+    list(prepare_scans(scans, folder, processes=1))
+    name = scans.names()[2]
+    former = open_scene_store(folder).digest(name)
+    path = tmp_path / "raw" / "scans" / f"{name}_vert.npy"
+    vertices = np.load(path)
+    vertices[len(vertices) // 2, :2] += 0.5
+    np.save(path, vertices)
+    assert [one.renewed for one in prepare_scans(scans, folder, processes=1)] == [1]
+    stored = open_scene_store(folder)
+    assert_equal(stored.read(name), scans.read(name))
+    assert stored.digest(name) != former
+
+
+def test_scans_without_objects_are_known(rooms_store: Path, tmp_path: Path, made_rooms: Path) -> None:
+    assert open_scene_store(rooms_store).without_objects() == []
+    shutil.copytree(made_rooms, tmp_path / "raw")
+    for path in (tmp_path / "raw" / "scans").glob("synthetic00001_00_*"):
+        if path.name.endswith("_ins_label.npy"):
+            np.save(path, np.zeros_like(np.load(path)))
+        elif path.name.endswith("bbox.npy"):
+            path.unlink()
+    list(prepare_scans(open_scans(tmp_path / "raw"), tmp_path / "store", processes=1))
+    assert open_scene_store(tmp_path / "store").without_objects() == ["synthetic00001_00"]
 
 
 PREPARE = """
@@ -112,13 +143,13 @@ def test_a_damaged_part_is_named(rooms_store: Path, tmp_path: Path) -> None:
     shutil.copytree(rooms_store, tmp_path / "store")
     shard = store.part_path(tmp_path / "store", "scenes", 0) / "bytes" / "c" / "0"
     shard.write_bytes(shard.read_bytes()[:100])
-    with pytest.raises(RecordError, match=r"part-00000: it cannot be parsed .* delete the folder and run"):
+    with pytest.raises(RecordError, match=r"part-00000: it cannot be parsed .*; run `perception prepare` again"):
         open_scene_store(tmp_path / "store").read("synthetic00000_00")
 
 
 def test_a_folder_without_a_store_of_scenes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found none; make it with `perception prepare scannet`"):
         open_scene_store(tmp_path)
-    store.create_store(tmp_path / "s", store.StoreInfo("forecasting", "x", store.Schema((("points", "<f8", 2),))))
+    store.create_store(tmp_path / "s", store.StoreInfo("forecasting", "x", Schema((("points", "<f8", 2),))))
     with pytest.raises(InputError, match="found one of forecasting records"):
         open_scene_store(tmp_path / "s")

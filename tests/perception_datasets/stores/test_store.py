@@ -1,119 +1,122 @@
-import errno
+from __future__ import annotations
+
 import json
-import os
+import pickle
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from perception.errors import InputError
-from perception_datasets.stores import store
+from perception_datasets.errors import RecordError
+from perception_datasets.stores import part, store
+from perception_datasets.stores.group import METADATA
+from perception_datasets.stores.part import PackedRecord
+from perception_datasets.stores.schema import Record, Schema
 
-SCHEMA = store.Schema((("points", "<f8", 2), ("labels", "<i8", 1), ("flags", "|b1", 1)))
-INFO = store.StoreInfo("scan", "somewhere", SCHEMA)
-
-
-def make_record(seed: int, points: int = 5) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return {"points": rng.normal(size=(points, 3)), "labels": rng.integers(0, 9, points), "flags": rng.random(2) < 0.5}
-
-
-@settings(deadline=None, max_examples=40)
-@given(
-    points=hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=4)),
-    flags=st.lists(st.booleans(), max_size=9),
-)
-def test_unpacking_restores_packed_records_exactly(points: np.ndarray, flags: list[bool]) -> None:
-    record = {"points": points, "labels": np.arange(len(flags)), "flags": np.array(flags, bool)}
-    data, shapes = SCHEMA.pack(record)
-    assert len(data) % 8 == 0
-    for name, values in SCHEMA.unpack(bytearray(data), shapes).items():
-        assert values.tobytes() == record[name].tobytes()
-        assert (values.shape, values.dtype) == (record[name].shape, record[name].dtype)
-        assert values.flags.writeable  # torch.from_numpy warns of others
-        assert values.flags.aligned
+SCHEMA = Schema((("values", "<f8", 1),))
+INFO = store.StoreInfo("number", "somewhere", SCHEMA)
 
 
-def test_a_record_of_another_type_is_refused() -> None:
-    with pytest.raises(ValueError, match="labels: expected 1 axes of <i8, got 1 of <i4"):
-        SCHEMA.pack({**make_record(0), "labels": np.zeros(5, np.int32)})
+class Numbers(store.StoredSplit):
+    schema: ClassVar[Schema] = SCHEMA
 
 
-def test_records_of_all_parts_are_read_back(tmp_path: Path) -> None:
-    store.create_store(tmp_path / "s", INFO)
-    records = [
-        {f"r{10 * part + row}": make_record(10 * part + row, 1 + 9000 * row) for row in range(3)} for part in (0, 1)
+def number(record: Record) -> float:
+    return float(record["values"][0])
+
+
+def packed(*values: float) -> PackedRecord:
+    return PackedRecord(*SCHEMA.pack({"values": np.array(values, dtype=np.float64)}), f"source-{len(values)}")
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Numbers:
+    """A store with a split of two parts."""
+    store.create_store(tmp_path, INFO)
+    for place, records in enumerate(({"a": packed(1), "b": packed(2, 3)}, {"c": packed()})):
+        part.write_part(store.part_path(tmp_path, "val", place), records, {})
+    digests = [part.read_index(path, SCHEMA).digest for path in store.part_folders(tmp_path, "val")]
+    store.finish_split(tmp_path, "val", digests)
+    return Numbers(tmp_path, "val", "somewhere")
+
+
+def test_records_of_all_parts_are_read_by_name(numbers: Numbers) -> None:
+    numbers = pickle.loads(pickle.dumps(numbers))
+    assert store.read_info(numbers.folder) == INFO
+    assert numbers.names() == ["a", "b", "c"]
+    assert [numbers.read_as(name, number) for name in "ab"] == [1.0, 2.0]
+    assert numbers.read_all_as(lambda record, source: (len(record["values"]), source)) == [
+        (1, "source-1"),
+        (2, "source-2"),
+        (0, "source-0"),
     ]
-    for part, named in enumerate(records):
-        store.write_part(store.part_path(tmp_path / "s", "val", part), SCHEMA, named, {})
-    store.finish_split(tmp_path / "s", "val", 2)
-    assert store.read_info(tmp_path / "s") == INFO
-    names = store.read_names(tmp_path / "s", "val")
-    assert names == [list(named) for named in records]
-    for part, named in enumerate(records):
-        for row, (_, record) in enumerate(named.items()):
-            again = store.read_record(store.part_path(tmp_path / "s", "val", part), row, SCHEMA)
-            for field in record:
-                np.testing.assert_array_equal(again[field], record[field])
+    assert numbers.without("values") == ["c"]
+    assert numbers.inputs("c") == [numbers.path("c")] == [numbers.folder / "val" / "part-00001"]
+    assert len({numbers.digest(name) for name in "abc"}) == 3
+    with pytest.raises(InputError, match="expected 'd' in val, found 3 others"):
+        numbers.read_as("d", number)
 
 
-def test_a_part_without_records_is_possible(tmp_path: Path) -> None:
-    path = store.part_path(tmp_path, "val", 0)
-    store.write_part(path, SCHEMA, {}, {"bad": "why"})
-    assert not store.part_is_done(path, ["bad"])
+def test_a_record_that_cannot_be_converted_names_its_part(numbers: Numbers) -> None:
+    with pytest.raises(RecordError, match=r"part-00001: it cannot be parsed .*; run `perception prepare` again"):
+        numbers.read_as("c", number)
 
 
-def test_a_part_is_done_if_it_holds_exactly_the_named_records(tmp_path: Path) -> None:
-    path = store.part_path(tmp_path, "val", 0)
-    assert not store.part_is_done(path, ["a"])
-    store.write_part(path, SCHEMA, {"a": make_record(0)}, {})
-    assert store.part_is_done(path, ["a"])
-    assert not store.part_is_done(path, ["a", "b"])
-
-
-def test_a_full_disk_keeps_the_former_part_and_is_an_input_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = store.part_path(tmp_path, "val", 0)
-    store.write_part(path, SCHEMA, {"a": make_record(0)}, {})
-
-    def full_disk(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(store, "_write_arrays", full_disk)
-    with pytest.raises(InputError, match=r"part-00000: cannot be written \(No space left on device\); free some space"):
-        store.write_part(path, SCHEMA, {"b": make_record(1)}, {})
-    assert store.part_is_done(path, ["a"])
-
-
-def test_an_incomplete_split_is_not_opened(tmp_path: Path) -> None:
-    store.create_store(tmp_path / "s", INFO)
-    store.write_part(store.part_path(tmp_path / "s", "val", 0), SCHEMA, {"a": make_record(0)}, {})
+def test_an_incomplete_split_is_not_opened(numbers: Numbers) -> None:
+    (numbers.folder / "val" / METADATA).unlink()
     with pytest.raises(InputError, match="expected a complete split 'val', found none; run `perception prepare`"):
-        store.read_names(tmp_path / "s", "val")
+        numbers.names()
+
+
+def test_parts_in_another_order_and_splits_under_another_name_are_refused(numbers: Numbers) -> None:
+    first, second = store.part_folders(numbers.folder, "val")
+    first.rename(first.with_name("part-00009"))
+    second.rename(first)
+    first.with_name("part-00009").rename(second)
+    with pytest.raises(RecordError, match=r"part-00000: expected the part \w+ of its split, found"):
+        numbers.names()
+    (numbers.folder / "val").rename(numbers.folder / "train")
+    with pytest.raises(InputError, match="expected the digests of the parts of train"):
+        store.read_split(numbers.folder, "train")
+
+
+@pytest.mark.parametrize("split", ["..", ".", "", ".hidden", "a/b", "/", "a\0", "x" * 300, "a b"])
+def test_a_split_has_a_name_that_stays_in_the_store(tmp_path: Path, split: str) -> None:
+    with pytest.raises(InputError, match=r"split: expected a name of letters, digits, _, - and ., found"):
+        store.read_split(tmp_path, split)
+
+
+def test_only_folders_named_as_parts_are_parts(numbers: Numbers) -> None:
+    place = numbers.folder / "val"
+    for name in ("part-1", "parts", "data", ".part-00002.ab12", ".git"):
+        (place / name).mkdir()
+    assert [path.name for path in store.part_folders(numbers.folder, "val")] == ["part-00000", "part-00001"]
+    assert [path.name for path in store.unfinished_folders(numbers.folder, "val")] == [".part-00002.ab12"]
+    assert store.part_folders(numbers.folder, "test") == store.unfinished_folders(numbers.folder, "test") == []
 
 
 def test_a_store_is_not_mixed_with_other_files_or_stores(tmp_path: Path) -> None:
     store.create_store(tmp_path / "s", INFO)
     store.create_store(tmp_path / "s", INFO)  # again is fine
-    with pytest.raises(InputError, match="found one of scan records from somewhere"):
-        store.create_store(tmp_path / "s", store.StoreInfo("scan", "elsewhere", SCHEMA))
+    with pytest.raises(InputError, match="found one of number records from somewhere"):
+        store.create_store(tmp_path / "s", store.StoreInfo("number", "elsewhere", SCHEMA))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     with pytest.raises(InputError, match="found other files; choose another folder"):
         store.create_store(tmp_path / "full", INFO)
+    with pytest.raises(InputError, match="expected a folder for a store, found a file"):
+        store.create_store(tmp_path / "full" / "file", INFO)
 
 
 def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     store.create_store(tmp_path / "s", INFO)
-    path = tmp_path / "s" / "zarr.json"
+    path = tmp_path / "s" / METADATA
     text = json.loads(path.read_text())
-    text["attributes"]["version"] = 99
+    text["attributes"]["version"] = 1
     path.write_text(json.dumps(text))
-    with pytest.raises(InputError, match="expected store version 1, found 99; prepare it again"):
+    with pytest.raises(InputError, match="expected store version 2, found 1; delete the store and run"):
         store.read_info(tmp_path / "s")
     path.write_text("{")
     with pytest.raises(InputError, match="cannot be parsed"):
@@ -122,13 +125,5 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_store_is_none(tmp_path: Path) -> None:
     assert store.read_info(tmp_path) is None
-
-
-def test_a_part_can_be_read_at_once(tmp_path: Path) -> None:
-    records = {str(i): make_record(i, points=i) for i in range(4)}
-    store.write_part(tmp_path / "part", SCHEMA, records, failures={})
-    for read, record in zip(store.read_part(tmp_path / "part", SCHEMA), records.values(), strict=True):
-        for name in record:
-            np.testing.assert_array_equal(read[name], record[name], strict=True)
-    store.write_part(tmp_path / "empty", SCHEMA, {}, failures={"x": "broken"})
-    assert store.read_part(tmp_path / "empty", SCHEMA) == []
+    (tmp_path / METADATA).write_text('{"zarr_format": 3, "node_type": "group", "attributes": {"of": "others"}}')
+    assert store.read_info(tmp_path) is None

@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from perception.errors import InputError
-from perception_tools.progress import watch_preparation
+from perception_tools.progress import report_preparation, watch_preparation
 
 Raw = Annotated[Positional[Path], arg(metavar="RAW")]
 Store = Annotated[Positional[Path], arg(metavar="STORE")]
@@ -20,18 +20,27 @@ def prepare_forecasting(
     out: Store,
     splits: tuple[str, ...] = ("train", "val"),
     processes: int | None = None,
-) -> None:
+    replace: bool = False,
+) -> int:
     """Writes scenarios to a sharded Zarr store; the same command continues an interrupted run.
+
+    Scenarios whose files have changed since are read again. The exit status is 1 if a split has none that can be read.
 
     Args:
         raw: Folder of Argoverse 1, Argoverse 2, or Argoverse 2 sensor logs.
         out: The store's folder.
         splits: Which splits to prepare.
         processes: How many processes to use; all cores unless given.
+        replace: Drop scenarios that the store holds and RAW lacks; without it, that is refused.
     """
+    from perception.files import check_apart
     from perception_datasets.forecasting import open_forecasting
     from perception_datasets.stores.forecasting import prepare
+    from perception_datasets.stores.store import check_split
 
+    check_apart(raw, out)
+    for split in splits:
+        check_split(split)
     opened = {split: open_forecasting(raw, split) for split in splits}
     for one, other in combinations(opened.values(), 2):
         if one.reads_the_files_of(other):
@@ -39,8 +48,10 @@ def prepare_forecasting(
                 f"{raw}: expected different scenarios in splits {one.split!r} and {other.split!r}, found the same "
                 f"files; name one of them, as in --splits {one.split}"
             )
+    status = 0
     for split, scenarios in opened.items():
-        failures = watch_preparation(prepare(scenarios, out, processes=processes), split, len(scenarios), "scenario")
-        print(f"{split}: {len(scenarios) - len(failures)} scenarios in {out}")
-        if failures:
-            print(failures.report(of=len(scenarios)))
+        writing = prepare(scenarios, out, processes=processes, replace=replace)
+        prepared = watch_preparation(writing, split, len(scenarios), "scenario")
+        print(f"{split}: {len(scenarios) - len(prepared.failures)} scenarios in {out}")
+        status |= report_preparation(prepared, split, "scenarios")
+    return status
