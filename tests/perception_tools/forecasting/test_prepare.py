@@ -32,6 +32,47 @@ def test_scenarios_without_a_split_level_do_not_become_two_splits(
     assert len(open_forecasting(tmp_path / "store", "val")) == 4
 
 
+def test_the_exit_status_tells_that_nothing_could_be_read(
+    argoverse1: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (argoverse1 / "val" / "data").glob("*.csv"):
+        path.write_text("broken")
+    command = ["prepare", "forecasting", str(argoverse1), str(tmp_path / "store"), "--splits", "val"]
+    assert main([*command, "--processes", "1"]) == 1
+    assert "val: 0 scenarios" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("split", ["..", "../data", ".", "/"])
+def test_a_split_that_leaves_the_store_is_refused_and_nothing_is_touched(
+    argoverse1: Path, capsys: pytest.CaptureFixture[str], split: str
+) -> None:
+    raw, out = argoverse1, argoverse1.parent / "beside" / "store"
+    before = sorted(argoverse1.rglob("*"))
+    assert main(["prepare", "forecasting", str(raw), str(out), "--splits", "val", split]) == 2
+    assert "split: expected a name of letters" in capsys.readouterr().err
+    assert sorted(argoverse1.rglob("*")) == before
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("out", [".", "store", ".."])
+def test_a_store_that_is_not_apart_from_the_data_is_refused(
+    argoverse1: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    before = sorted(argoverse1.rglob("*"))
+    assert main(["prepare", "forecasting", str(argoverse1), str(argoverse1 / out)]) == 2
+    assert "expected a folder apart from" in capsys.readouterr().err
+    assert sorted(argoverse1.rglob("*")) == before
+
+
+def test_a_place_where_no_store_can_be_is_one_sentence(
+    argoverse1: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for out in ("file", "file/store"):
+        assert main(["prepare", "forecasting", str(argoverse1), str(tmp_path / out)]) == 2
+        assert str(tmp_path / "file") in capsys.readouterr().err
+
+
 def test_a_folder_without_data_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "raw").mkdir()
     assert main(["prepare", "forecasting", str(tmp_path / "raw"), str(tmp_path / "store")]) == 2
