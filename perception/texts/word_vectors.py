@@ -44,22 +44,29 @@ def read_word_vectors(path: Path, wanted: Collection[str] | None = None) -> Word
         wanted: Words whose vectors are kept, in addition to `UNKNOWN_WORDS`; None keeps all.
 
     Raises:
-        InputError: The file is missing, or a line is not a word and as many finite numbers as in the first line.
+        InputError: The file is missing, or holds none of the wanted words, or a line is not a word and as many finite
+            numbers as in the first line.
     """
     if not path.is_file():
         raise InputError(f"{path}: expected a GloVe text file, found none; unpack glove.6B.zip or the like there")
     found: dict[str, Float32[np.ndarray, " dim"]] = {}
-    wanted = None if wanted is None else {*wanted, *UNKNOWN_WORDS}
+    kept = None if wanted is None else {*wanted, *UNKNOWN_WORDS}
     try:
         for number, word, fields in _lines(path):
-            if wanted is None or word in wanted:
+            if kept is None or word in kept:
                 if word in found:
                     raise InputError(f"{path}, line {number}: expected every word once, got {word!r} again")
                 found[word] = _vector(path, number, fields)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected UTF-8 text, got {error}; unpack the file if it is an archive") from error
+    if wanted and found.keys().isdisjoint(wanted):
+        example = min(wanted)
+        raise InputError(
+            f"{path}: expected vectors of {len(wanted)} wanted words, such as {example!r}, found none of them; give "
+            "vectors of the same language, in lower case"
+        )
     if not found:
-        raise InputError(f"{path}: expected vectors of {'words' if wanted is None else 'the wanted words'}, found none")
+        raise InputError(f"{path}: expected vectors of words, found none; unpack glove.6B.zip or the like there")
     unknown = next((found[word] for word in UNKNOWN_WORDS if word in found), None)
     return WordVectors(found, np.mean(list(found.values()), axis=0) if unknown is None else unknown)
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +24,8 @@ from perception_datasets.scannet.scan import Scan
 from perception_datasets.sqa3d.answer_dict import read_answer_dict
 from perception_datasets.sqa3d.questions import read_questions, read_situations
 from perception_datasets.stores import forecasting, part, questions, scenes, store
+from perception_datasets.stores.group import digest, load_attributes, write_group
+from perception_datasets.stores.schema import Record, Schema
 
 Fuzz = Callable[..., None]
 
@@ -33,6 +40,41 @@ def _read_stores(folder: Path) -> None:
         scans.read(name)
     scans.without_objects()
     questions.read_questions(folder / "scenes", "val")
+
+
+def _read_forged_stores(folder: Path) -> None:
+    """Reads the stores as one would forge them: with digests that fit what was damaged."""
+    with TemporaryDirectory() as scratch:
+        forged = Path(scratch) / "stores"
+        shutil.copytree(folder, forged)
+        for place, schema in (
+            ("scenarios/val", forecasting.SCHEMA),
+            ("scenes/scenes", scenes.SCHEMA),
+            ("scenes/questions/val", questions.SCHEMA),
+        ):
+            with suppress(Exception):
+                _forge(forged / place, schema)
+        _read_stores(forged)
+
+
+def _forge(split: Path, schema: Schema) -> None:
+    """Writes a new digest of each record and group of a split and its store, as far as they can be parsed."""
+    path = split / "part-00000"
+    index = load_attributes(path, "")
+    assert index is not None
+    with suppress(Exception):
+        ends = np.cumsum([0, *(schema.size(row) for row in index["shapes"])])
+        data = part._open_array(path / "bytes", int(ends[-1]))[:]
+        index["digests"] = [digest(data[start:end].tobytes()) for start, end in pairwise(ends)]
+    own = _seal(path, index)
+    attributes = load_attributes(split, "")
+    assert attributes is not None
+    _seal(split, {**attributes, "parts": [own]})
+    _seal(split.parent, load_attributes(split.parent, "") or {})
+
+
+def _seal(folder: Path, attributes: dict[str, Any]) -> str:
+    return write_group(folder, {key: value for key, value in attributes.items() if key != "digest"})
 
 
 def _read_scans(folder: Path) -> None:
@@ -62,7 +104,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _write(folder: Path, kind: str, schema: store.Schema, split: str, record: store.Record) -> None:
+def _write(folder: Path, kind: str, schema: Schema, split: str, record: Record) -> None:
     store.create_store(folder, store.StoreInfo(kind, "synthetic", schema))
     path = store.part_path(folder, split, 0)
     part.write_part(path, {"a": part.PackedRecord(*schema.pack(record), "0")}, {})
@@ -179,6 +221,10 @@ def sqa3d(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_damaged_stores_are_refused_in_one_sentence(fuzz: Fuzz, stores: Path) -> None:
     fuzz(_read_stores, stores)
+
+
+def test_forged_stores_are_refused_in_one_sentence(fuzz: Fuzz, stores: Path) -> None:
+    fuzz(_read_forged_stores, stores)
 
 
 def test_damaged_scans_are_refused_in_one_sentence(fuzz: Fuzz, scans: Path) -> None:

@@ -59,14 +59,18 @@ def test_a_broken_file_is_refused_with_its_line(write, lines: list[str], complai
         read_word_vectors(write(lines))
 
 
-def test_a_file_of_another_kind_is_refused(write, tmp_path: Path) -> None:
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a GloVe text file, found none"):
         read_word_vectors(tmp_path / "nowhere")
     (tmp_path / "glove.zip").write_bytes(b"PK\x03\x04 \xff\xfe 1 2\n")
     with pytest.raises(InputError, match="expected UTF-8 text"):
         read_word_vectors(tmp_path / "glove.zip")
-    with pytest.raises(InputError, match="vectors of the wanted words, found none"):
-        read_word_vectors(write(["a 1 2"]), wanted=["b"])
     (tmp_path / "empty").touch()
     with pytest.raises(InputError, match="found none"):
         read_word_vectors(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("lines", [["a 1 2"], ["unk 1 2", "Chair 1 2"]])
+def test_vectors_of_none_of_the_wanted_words_are_refused(write, lines: list[str]) -> None:
+    with pytest.raises(InputError, match=r"expected vectors of 2 wanted words, such as 'chair', found none of them"):
+        read_word_vectors(write(lines), wanted=["chair", "sofa"])

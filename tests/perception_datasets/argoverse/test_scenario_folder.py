@@ -25,6 +25,9 @@ class Numbers:
     def path(self, name: str) -> Path:
         return Path("numbers") / name
 
+    def inputs(self, name: str) -> list[Path]:
+        return [self.path(name)]
+
     def read(self, name: str) -> Scenario:
         if int(name) % 3 == 2:
             raise RecordError(f"numbers/{name}: broken; repair it")

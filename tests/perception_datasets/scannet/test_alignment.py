@@ -25,3 +25,10 @@ def test_a_broken_alignment_is_refused(tmp_path: Path, value: str, message: str)
     (tmp_path / "a.txt").write_text(f"axisAlignment = {value}\n")
     with pytest.raises(ValueError, match=message):
         read_alignment(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("text", ["", "numDepthFrames: 5578\n", "\x00\x00"])
+def test_a_file_without_any_value_is_not_taken_for_a_scan_that_is_aligned(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(ValueError, match="expected lines such as axisAlignment = 1 0 0 0 …, found none"):
+        read_alignment(tmp_path / "a.txt")

@@ -70,6 +70,38 @@ def test_segments_of_another_mesh_are_refused(
         read_only(tmp_path)
 
 
+def test_objects_of_another_segmentation_are_refused(
+    tmp_path: Path, make_raw_scan: Callable, write_official: Callable
+) -> None:
+    path = write_official(tmp_path, make_raw_scan()) / OBJECTS
+    objects = json.loads(path.read_text())
+    objects["segGroups"][2]["segments"].append(77)
+    path.write_text(json.dumps(objects))
+    reason = r"object 2 \(chair\): expected segments of the mesh, found 1 that it lacks, such as 77"
+    with pytest.raises(RecordError, match=rf"{OBJECTS}: .*{reason}"):
+        read_only(tmp_path)
+
+
+def test_segments_that_are_no_whole_numbers_are_refused(
+    tmp_path: Path, make_raw_scan: Callable, write_official: Callable
+) -> None:
+    path = write_official(tmp_path, make_raw_scan()) / SEGMENTS
+    segments = json.loads(path.read_text())
+    segments["segIndices"][7] += 0.5
+    path.write_text(json.dumps(segments))
+    with pytest.raises(RecordError, match=rf"{SEGMENTS}: .*expected whole numbers, found 10\d\d.5"):
+        read_only(tmp_path)
+
+
+def test_a_scan_is_read_from_its_folder_and_the_label_map(
+    tmp_path: Path, make_raw_scan: Callable, write_official: Callable
+) -> None:
+    here = write_official(tmp_path, make_raw_scan())
+    scans = find_official_scans(tmp_path)
+    assert scans is not None
+    assert scans.inputs("scene0001_00") == (here, tmp_path / "scannetv2-labels.combined.tsv")
+
+
 def test_a_category_without_a_class_is_named(tmp_path: Path, make_raw_scan: Callable, write_official: Callable) -> None:
     path = write_official(tmp_path, make_raw_scan()) / OBJECTS
     path.write_text(path.read_text().replace("backpack", "hoverboard"))

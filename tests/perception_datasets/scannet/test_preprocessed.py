@@ -104,3 +104,42 @@ def test_real_arrays_of_50000_vertices_pass_with_their_boxes(real_data: Path) ->
     assert scans.names() == [f"scene0000_0{i}" for i in range(3)]
     for name in scans.names():
         assert len(scans.read(name).scene.points) == 50_000
+
+
+@pytest.mark.parametrize(
+    ("end", "value", "message"),
+    [
+        ("vert", np.full((240, 6), 300.0), "expected colours from 0 to 255, found 300 to 300"),
+        ("vert", np.full((240, 6), 0.5), "expected colours from 0 to 255, found fractions from 0 to 1"),
+        ("vert", np.full((240, 6), np.nan), "expected colours from 0 to 255, found nan to nan"),
+        ("vert", np.full((240, 6), "x"), "expected numbers, found <U1"),
+        ("sem_label", np.full(240, 2.5), "expected whole numbers, found 2.5"),
+        ("ins_label", np.full(240, np.nan), "expected whole numbers, found nan"),
+        ("ins_label", np.full(240, None), "it cannot be parsed"),
+        ("bbox", np.full((2, 7), np.nan), "expected finite numbers, found others"),
+    ],
+)
+def test_values_that_would_be_changed_by_their_conversion_are_refused(
+    tmp_path: Path, make_raw_scan: Callable, write_preprocessed: Callable, end: str, value: np.ndarray, message: str
+) -> None:
+    path = write_preprocessed(tmp_path, make_raw_scan(), "votenet") / f"{NAME}_{end}.npy"
+    np.save(path, value, allow_pickle=True)
+    with pytest.raises(RecordError, match=rf"{path.name}: .*{message}"):
+        PreprocessedScans(path.parent).read(NAME)
+
+
+def test_an_array_that_states_more_than_its_file_holds_is_refused_before_it_is_allocated(
+    tmp_path: Path, make_raw_scan: Callable, write_preprocessed: Callable
+) -> None:
+    path = write_preprocessed(tmp_path, make_raw_scan(), "votenet") / f"{NAME}_vert.npy"
+    path.write_bytes(path.read_bytes().replace(b"(240, 6), }        ", b"(240000000000, 6), }", 1))
+    with pytest.raises(RecordError, match=f"{path.name}: it cannot be parsed"):
+        PreprocessedScans(path.parent).read(NAME)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_scan_is_read_from_the_files_that_are_there(
+    tmp_path: Path, make_raw_scan: Callable, write_preprocessed: Callable, family: str
+) -> None:
+    folder = write_preprocessed(tmp_path, make_raw_scan(), family)
+    assert sorted(PreprocessedScans(folder).inputs(NAME)) == sorted(folder.iterdir())

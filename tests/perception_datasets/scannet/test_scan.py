@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from perception.geometry import SE3
-from perception_datasets.scannet.scan import make_scan
+from perception_datasets.scannet.scan import make_scan, whole_numbers
 
 POINTS = np.arange(24, dtype=np.float32).reshape(8, 3)
 COLORS = np.zeros((8, 3), np.uint8)
@@ -39,3 +39,20 @@ def test_invalid_arrays_are_refused(points: np.ndarray, semantic: np.ndarray, me
     count = len(points)
     with pytest.raises(ValueError, match=message):
         make_scan("s", points, COLORS[:count], semantic, INSTANCE[:count], None)
+
+
+def test_points_and_instances_out_of_range_are_refused() -> None:
+    far = POINTS + np.float32(1e7)
+    with pytest.raises(ValueError, match=r"expected points within 1000 m of the origin, found 1e\+07 m"):
+        make_scan("s", far, COLORS, SEMANTIC, INSTANCE, None)
+    with pytest.raises(ValueError, match=r"instances 0 to 2147483647, found .* instances 0 to 2147483657"):
+        make_scan("s", POINTS, COLORS, SEMANTIC, INSTANCE + (INSTANCE == 9) * 2**31, None)
+
+
+def test_labels_are_whole_numbers_of_any_type() -> None:
+    for kind in (np.uint8, np.int32, np.float32, np.float64):
+        numbers = whole_numbers(np.array([0, 3, 40], dtype=kind))
+        assert (numbers.tolist(), numbers.dtype) == ([0, 3, 40], np.int64)
+    for value in (0.5, np.nan, np.inf, -1e300):
+        with pytest.raises(ValueError, match="expected whole numbers, found"):
+            whole_numbers(np.array([1.0, value]))

@@ -116,3 +116,25 @@ def test_every_released_situation_has_a_pose(real_data: Path) -> None:
     )
     assert len({situation.scene_id for situation in situations}) == 67
     assert all(abs(np.linalg.norm(situation.pose.rotation) - 1) < 1e-12 for situation in situations)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"question_id": 1.5}, "expected a whole number as question_id, found 1.5"),
+        ({"question_id": True}, "expected a whole number as question_id, found True"),
+        ({"scene_id": None}, "expected a text as scene_id, found None"),
+        ({"question": 3}, "expected a text as question, found 3"),
+        ({"alternative_situation": "The door."}, "expected a list of texts as alternative_situation"),
+    ],
+)
+def test_values_of_another_type_are_refused(write, changes: dict, message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        read_questions(write([{**question(1), **changes}], [])[0])
+
+
+@pytest.mark.parametrize("key", ["position", "rotation"])
+def test_poses_under_other_keys_are_not_ignored(write, key: str) -> None:
+    other = {f"{name}_" if name == key else name: value for name, value in annotation(1).items()}
+    with pytest.raises(RecordError, match=f"annotations.json: it lacks '{key}'"):
+        read_questions(*write([question(1)], [other]))

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from perception.geometry import SE3
 from perception.scenes.classes import NYU40
+from perception.scenes.scene import Viewpoint
 from perception_datasets.scannet.preprocessed import PreprocessedScans
 from perception_datasets.scannet.scan import Scan
 from perception_datasets.sqa3d.questions import Pose, Sqa3dQuestion
@@ -130,3 +131,20 @@ def test_real_viewpoints_face_what_their_situations_say(
     nearest = to_faced[np.linalg.norm(to_faced, axis=1).argmin()]
     angle = np.arccos(nearest @ viewpoint.forward[:2] / np.linalg.norm(nearest))
     assert np.rad2deg(angle) < 30
+
+
+def test_a_place_far_outside_its_scan_is_counted_and_left_out(rooms_store: Path) -> None:
+    scans = open_scene_store(rooms_store)
+    scan = scans.read(scans.names()[0])
+    frame, corner = scan.scene_SE3_centred, scan.scene.points.max(axis=0)
+    assert frame is not None
+    poses = []
+    for beyond in (1.9, 2.1, 500.0):
+        viewpoint = Viewpoint(np.array([corner[0] + beyond, 0.0, 0.0]), POSE.rotation)
+        poses.append(to_pose(viewpoint, frame))
+    joined = join_questions([question(i, scan.scene.id, pose) for i, pose in enumerate(poses)], scans)
+    assert [q.viewpoint is None for q in joined.questions] == [False, True, True]
+    assert joined.report() == (
+        "2 questions without a viewpoint, because theirs is more than 2 m outside the scan; compare the poses with the "
+        "scan and its alignment: synthetic00000_00 (2)"
+    )

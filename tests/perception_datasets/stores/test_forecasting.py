@@ -1,5 +1,6 @@
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from perception.errors import InputError
 from perception.traffic.scenario import Scenario
+from perception_datasets.argoverse.argoverse2_sensor import SensorLogFiles
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 from perception_datasets.stores import store
@@ -134,3 +136,30 @@ def test_a_store_of_something_else_is_refused(tmp_path: Path) -> None:
     store.create_store(tmp_path / "s", store.StoreInfo("scan", "scannet", Schema((("points", "<f8", 2),))))
     with pytest.raises(InputError, match="expected a store of forecasting records, found scan"):
         open_forecasting(tmp_path / "s", "val")
+
+
+def test_every_file_that_a_scenario_is_read_from_counts(
+    argoverse1: Path, made_argoverse2: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(made_argoverse2 / "val", tmp_path / "argoverse2" / "val")
+    (scenario, *_) = sorted((tmp_path / "argoverse2" / "val").iterdir())
+    for folder, path, renewed in (
+        (argoverse1, argoverse1 / "val" / "data" / "1.csv", 1),
+        (argoverse1, next(argoverse1.rglob("*_vector_map.xml")), 5),
+        (tmp_path / "argoverse2", next(scenario.glob("*.parquet")), 1),
+        (tmp_path / "argoverse2", next(scenario.glob("*.json")), 1),
+    ):
+        raw, out = open_forecasting(folder, "val"), tmp_path / f"store of {folder.name}"
+        list(prepare(raw, out, processes=1))
+        os.utime(path, ns=(10**18, 10**18))
+        assert [one.renewed for one in prepare(raw, out, processes=1)] == [renewed], path
+    log = SensorLogFiles(Path("logs"))
+    assert log.inputs("a-b_007") == (Path("logs/a-b"), Path("logs/a-b/map"))
+
+
+def test_a_store_can_be_prepared_again_from_a_store(argoverse1: Path, tmp_path: Path) -> None:
+    prepare_all(open_forecasting(argoverse1, "val"), tmp_path / "first")
+    first = open_forecasting(tmp_path / "first", "val")
+    prepare_all(first, tmp_path / "second")
+    for one, other in zip(open_forecasting(tmp_path / "second", "val"), first, strict=True):
+        assert_equal(one, other)
