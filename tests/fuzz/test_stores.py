@@ -64,7 +64,7 @@ def _forge(split: Path, schema: Schema) -> None:
     assert index is not None
     with suppress(Exception):
         ends = np.cumsum([0, *(schema.size(row) for row in index["shapes"])])
-        data = part._open_array(path / "bytes", int(ends[-1]))[:]
+        data = np.asarray(part._open_array(path / "bytes", int(ends[-1]))[:])
         index["digests"] = [digest(data[start:end].tobytes()) for start, end in pairwise(ends)]
     own = _seal(path, index)
     attributes = load_attributes(split, "")

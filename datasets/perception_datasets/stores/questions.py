@@ -47,11 +47,6 @@ class StoredQuestions(store.StoredSplit):
         return self.read_all_as(lambda record, source: (from_record(record), source))
 
 
-def create_question_store(scans: StoredScans) -> None:
-    """Creates the store of questions in a store of scenes, or checks the one that is there."""
-    store.create_store(scans.folder / "questions", store.StoreInfo(KIND, scans.source, SCHEMA))
-
-
 def write_questions(scans: StoredScans, split: str, questions: Sequence[SceneQuestion]) -> None:
     """Writes all questions of a split into a store of scenes; replaces the questions that this split had.
 
@@ -64,8 +59,8 @@ def write_questions(scans: StoredScans, split: str, questions: Sequence[SceneQue
     twice = [number for number, count in Counter(question.id for question in questions).items() if count > 1]
     if twice:
         raise InputError(f"{split}: expected each question once, found {twice[0]} twice; give each file once")
-    create_question_store(scans)
     inside = scans.folder / "questions"
+    store.create_store(inside, store.StoreInfo(KIND, scans.source, SCHEMA))
     records = {
         str(question.id): part.PackedRecord(*SCHEMA.pack(to_record(question)), scans.digest(question.scene_id))
         for question in questions
