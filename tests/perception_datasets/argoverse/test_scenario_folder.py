@@ -7,8 +7,7 @@ from perception.traffic.scenario import Scenario
 from perception_datasets.argoverse.scenario_folder import ScenarioFiles, ScenarioFolder
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import open_forecasting
-from perception_datasets.stores import forecasting as stored_forecasting
-from perception_datasets.stores import store
+from perception_datasets.stores.forecasting import prepare
 
 
 class Numbers:
@@ -85,12 +84,8 @@ def test_scenes_of_argoverse_1_are_the_same_if_their_content_is(
     assert val.shared_with(train) == ["1", "2"], "made from the same seed"
     write_argoverse1_csv(argoverse1 / "train" / "data" / "2.csv", make_argoverse1_rows(seed=77))
     assert val.shared_with(train) == ["1"], "a number alone says nothing: each split starts from 1"
-    schema = stored_forecasting.SCHEMA
-    store.create_store(tmp_path / "store", store.StoreInfo(stored_forecasting.KIND, "argoverse1", schema))
     for folder in (train, val):
-        records = {scenario.id: stored_forecasting.to_record(scenario) for scenario in folder}
-        store.write_part(store.part_path(tmp_path / "store", folder.split, 0), schema, records, failures={})
-        store.finish_split(tmp_path / "store", folder.split, parts=1)
+        list(prepare(folder, tmp_path / "store", processes=1))
     stored = {split: open_forecasting(tmp_path / "store", split) for split in ("train", "val")}
     assert stored["val"].shared_with(stored["train"]) == ["1"]
     assert stored["val"].shared_with(train) == ["1"]
