@@ -28,11 +28,18 @@ def reachable(place: str) -> str:
     return place
 
 
+def host_and_port(place: str) -> tuple[str, str]:
+    """Returns the two parts of a place; both are empty for a file, such as unixsock-stream//tmp/x.sock."""
+    if place.startswith("unix"):
+        return "", ""
+    host, _, port = place.rpartition("/")[2].split("?")[0].split("#")[0].rpartition(":")
+    return host.strip("[]"), port
+
+
 def _is_local(place: str) -> bool:
-    protocol, _, address = place.rpartition("/") if not place.startswith("unix") else ("unix", "", "")
-    if protocol == "unix":
+    if place.startswith("unix"):
         return True
-    host = address.split("?")[0].split("#")[0].rpartition(":")[0].strip("[]")
+    host, _ = host_and_port(place)
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
