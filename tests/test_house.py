@@ -75,7 +75,6 @@ WITHOUT_A_TEST_FILE = {
 IMPORTED_IF_THERE = {"av2"}  # by `perception bench readers`; it comes with [test]
 COME_WITH_THE_CORE_TOO = {"yaml", "jinja2", "markupsafe"}  # gguf needs the first, torch the others
 DECLARED_FOR_ITS_VERSION = {"numcodecs"}
-RUN_AS_A_PROGRAM = {"supervisor"}
 LEFT_OUT_OF_ROBOTS = {"lightning", "perception_datasets", "matplotlib", "tensorboard"}
 """What loading a model in a node must not import: a trainer, readers, pictures."""
 NEED_AN_EXTRA_OF_THEIR_OWN = {
@@ -232,7 +231,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_answerer(folder / "answerer.safetensors", answerer, answering, words, trained)
     config = folder / "deployment.yaml"
     config.write_text(
-        "nodes: {ego: {checkpoint: forecaster.safetensors}}\nscene_qa: {hal: {checkpoint: answerer.safetensors}}\n"
+        "nodes:\n  ego: {kind: forecast, checkpoint: forecaster.safetensors}\n"
+        "  hal: {kind: scene-qa, checkpoint: answerer.safetensors}\n"
     )
     return config
 
@@ -277,7 +277,7 @@ def test_tree_imports_what_is_declared_and_nothing_else() -> None:
     imported = {m.split(".")[0] for package in PACKAGES for path in sources(package) for m in imported_modules(path)}
     third_party = imported - PACKAGES.keys() - sys.stdlib_module_names
     assert sorted(third_party - of_core - of_extras - IMPORTED_IF_THERE) == []
-    assert sorted(of_extras - third_party - DECLARED_FOR_ITS_VERSION - RUN_AS_A_PROGRAM) == []
+    assert sorted(of_extras - third_party - DECLARED_FOR_ITS_VERSION) == []
     assert sorted(core - {canonicalize_name(n) for m in third_party for n in packages_distributions().get(m, [])}) == []
 
 

@@ -29,12 +29,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def forged_certificates(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of certificates for the same names by another authority, with the first authority's ca.pem."""
+    """A folder of certificates for the same names by another authority, whose ca.pem trusts the first one too."""
     from perception_nodes.security.authority import make_certificates
 
     folder = tmp_path_factory.mktemp("forged")
     make_certificates(folder, ["router", "talker", "client"], server="router")
-    (folder / "ca.pem").write_bytes((certificates / "ca.pem").read_bytes())
+    (folder / "ca.pem").write_bytes((folder / "ca.pem").read_bytes() + (certificates / "ca.pem").read_bytes())
     return folder
 
 

@@ -13,9 +13,11 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import shlex
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from supervisor import events
 from supervisor.medusa import asyncore_25
 from supervisor.options import ProcessConfig, ServerOptions, decode_wait_status
 from supervisor.process import Subprocess
-from supervisor.states import ProcessStates, SupervisorStates
+from supervisor.states import STOPPED_STATES, ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
 from typing_extensions import override
 
@@ -31,6 +33,13 @@ from perception_nodes.operations.watchdog import ALIVE, READY, notify
 
 MISTAKE = 2
 """Exit status of a process that cannot run as it was started: an input of the user's must change first."""
+STABLE_S = 5
+"""A process that dies sooner has failed to start, and is started again 1, 2, 3, … s later."""
+RETRIES = 60
+"""Number of failed starts after which a process is given up; they take half an hour."""
+STOP_S = 3
+"""Seconds from SIGTERM to SIGKILL; all processes stop at the same time."""
+CONFIGURATION, SOCKET = "supervisord.conf", "supervisor.sock"
 _PR_SET_PDEATHSIG = 1
 """Constant of linux/prctl.h."""
 _LONGEST_LINE = 1 << 16
@@ -42,6 +51,31 @@ def append_output() -> None:
     for descriptor in _OUTPUTS.values():
         with suppress(OSError):  # closed
             fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
+
+
+def configuration_of(programs: Mapping[str, list[str]], folder: Path) -> str:
+    """Returns supervisord's configuration.
+
+    Args:
+        programs: Command of every process by its name, in the order of their start.
+        folder: Folder of the supervisor's own socket and pid file; only its owner may use the socket.
+    """
+    sections = [
+        f"[supervisord]\nnodaemon=true\nlogfile=/dev/null\nlogfile_maxbytes=0\npidfile={folder}/supervisord.pid",
+        f"[unix_http_server]\nfile={folder}/{SOCKET}\nchmod=0700",
+        f"[supervisorctl]\nserverurl=unix://{folder}/{SOCKET}",
+        "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
+        f"[group:perception]\nprograms={','.join(programs)}",  # a group is stopped at once, not one by one
+    ]
+    for number, (name, command) in enumerate(programs.items()):
+        quoted = shlex.join(command).replace("%", "%%")
+        sections.append(
+            f"[program:{name}]\ncommand={quoted}\npriority={number}\nautorestart=unexpected\nexitcodes={MISTAKE}\n"
+            f"startsecs={STABLE_S}\nstartretries={RETRIES}\nstopwaitsecs={STOP_S}\nkillasgroup=true\nstopasgroup=true\n"
+            "stdout_logfile=NONE\nstderr_logfile=NONE\nstdout_events_enabled=true\nstderr_events_enabled=true\n"
+            'environment=NOTIFY_SOCKET=""'  # the supervisor alone answers systemd
+        )
+    return "\n\n".join(sections).replace(f"{folder}", str(folder).replace("%", "%%")) + "\n"
 
 
 def supervise(configuration: Path, required: str) -> int:
@@ -59,17 +93,20 @@ def supervise(configuration: Path, required: str) -> int:
     options.realize(["-c", str(configuration)])
     options.first, options.test = True, False
     supervisor = _Supervisor(options, required)
-    with suppress(asyncore_25.ExitNow):
-        supervisor.main()
-    options.close_httpservers()
-    options.close_logger()
+    try:
+        with suppress(asyncore_25.ExitNow):
+            supervisor.main()
+        options.close_httpservers()
+        options.close_logger()
+    finally:
+        configuration.unlink(missing_ok=True)
     return supervisor.status
 
 
 class _Options(ServerOptions):
     @override
     def processes_from_section(self, parser, section, group_name, klass=None):
-        return super().processes_from_section(parser, section, group_name, klass or _Config)
+        return super().processes_from_section(parser, section, group_name, _Config)
 
 
 class _Config(ProcessConfig):
@@ -117,6 +154,7 @@ class _Supervisor(Supervisor):
     @override
     def runforever(self):
         events.subscribe(events.ProcessLogEvent, self._pass_on)
+        events.subscribe(events.ProcessStateEvent, self._end_lines)
         events.subscribe(events.ProcessStateExitedEvent, self._on_end)
         events.subscribe(events.ProcessStateFatalEvent, self._on_end)
         events.subscribe(events.Tick5Event, lambda _: notify(ALIVE))
@@ -126,11 +164,15 @@ class _Supervisor(Supervisor):
     def _pass_on(self, event: events.ProcessLogEvent) -> None:
         self._lines[event.channel].write(event.process.config.name, event.data)
 
+    def _end_lines(self, event: events.ProcessStateEvent) -> None:
+        process = event.process
+        if process.state in STOPPED_STATES:
+            for lines in self._lines.values():
+                lines.flush(process.config.name)
+
     def _on_end(self, event: events.ProcessStateEvent) -> None:
         """A process has ended by itself; if it is not to be started again, says so."""
         process = event.process
-        for lines in self._lines.values():
-            lines.flush(process.config.name)
         if process.state != ProcessStates.FATAL and process.last_status != MISTAKE:
             return
         name, reason = process.config.name, self._lines["stderr"].last.get(process.config.name, "it gave no reason")

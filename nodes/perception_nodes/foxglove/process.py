@@ -3,6 +3,10 @@
 In the app: Open connection → Foxglove WebSocket → ws://localhost:8765. Messages pass through as CDR with their
 definitions; map, objects, forecasts and the ego's pose are also sent as Foxglove's own messages, on /scene/… and /tf.
 Messages from clients are ignored.
+
+Foxglove's SDK asks its clients for nothing, and does not show the Origin of a handshake, so none can be refused. It
+therefore listens on loopback only, where every program of the host may read along, and with a browser every web page
+that is open in it.
 """
 
 from __future__ import annotations
@@ -89,7 +93,7 @@ class FoxgloveProcess(TopicProcess):
                 server_listener=_SubscriptionListener(self._send_latched),
                 message_backlog_size=BACKLOG,
             )
-        except RuntimeError as error:
+        except (RuntimeError, OverflowError) as error:
             raise InputError(f"foxglove: port {plan.port} cannot be listened at ({error}); choose another") from error
         self._thread.start()
         for topic in topics:

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from perception.errors import InputError
+from perception_nodes.operations.deployment import ROUTER
 from perception_nodes.operations.diagnostics import (
     DIAGNOSTICS,
     DIAGNOSTICS_TOPIC,
@@ -20,14 +21,14 @@ from perception_nodes.operations.diagnostics import (
 )
 from perception_nodes.ros.messages import serialize, topic_of
 from perception_nodes.ros.topics import RosNode
-from perception_nodes.security.identity import EXPIRES_SOON, Identity, read_certificates
+from perception_nodes.security.identity import AUTHORITY, EXPIRES_SOON, Identity, read_certificates
 
 DIAGNOSE_S = 1.0
 """Seconds between two diagnostics, as of the node's own."""
 
 
 class CertificateExpiry(Collector):
-    """Reads the certificates of a process, its own and the authority's, whenever it is asked.
+    """Reads the certificates of a process, its own and those it depends on, whenever it is asked.
 
     A renewed one counts as soon as it is there: a client of the router takes it when it next connects, which is at the
     latest when the former one expires.
@@ -38,7 +39,10 @@ class CertificateExpiry(Collector):
     """
 
     def __init__(self, identity: Identity, name: str) -> None:
-        self._files = {name: identity.certificate, "ca": identity.ca}
+        self._files = {name: identity.certificate, AUTHORITY: identity.ca}
+        router = identity.certificate.with_name(f"{ROUTER}.pem")
+        if router.exists():  # the router publishes nothing, so the processes beside it watch its certificate too
+            self._files[ROUTER] = router
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yields the gauge; a certificate that cannot be read is left out."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -24,7 +25,7 @@ _SCALARS = {str: "a text", int: "a whole number", float: "a number", bool: "true
 
 
 class ConfigurationError(InputError):
-    """A configuration file that cannot be used. The message begins with its place, FILE:LINE."""
+    """A configuration file that cannot be used. Each line of the message is a mistake, after FILE:LINE."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,8 @@ class _Reader:
         if get_origin(kind) is tuple:
             return self._tuple(node, get_args(kind)[0], name)
         if get_origin(kind) is Mapping:
-            keys = self._keys(node, name)
-            return {key: self.read(value, get_args(kind)[1], f"{name}.{key}") for key, (_, value) in keys.items()}
+            keys, item = self._keys(node, name), get_args(kind)[1]
+            return _each({k: partial(self.read, value, item, f"{name}.{k}") for k, (_, value) in keys.items()})
         return self._scalar(node, kind, name)
 
     def _chosen(self, node: yaml.Node, choice: Choice, name: str) -> Any:
@@ -147,16 +148,17 @@ class _Reader:
     def _dataclass(self, node: yaml.Node, given: Keys, kind: Any, name: str, preset: Any = None) -> Any:
         """A dataclass of the file's values; fields that the file leaves out come from `preset`, or have defaults."""
         known, types = {field.name: field for field in fields(kind)}, get_type_hints(kind)
-        for key, (place, _) in given.items():
-            if key not in known:
-                raise self._error(place, f"{name} has no key {key!r}; {_hint(key, known)}")
         for key, field in known.items():
             required = preset is None and field.default is MISSING and field.default_factory is MISSING
             if required and key not in given:
                 raise self._error(node, f"{name}: expected the key {key}; add it")
-        values = {
-            key: self.read(value, types[key], key, getattr(preset, key, None)) for key, (_, value) in given.items()
-        }
+
+        def value_of(key: str, place: yaml.Node, value: yaml.Node) -> Any:
+            if key not in known:
+                raise self._error(place, f"{name} has no key {key!r}; {_hint(key, known)}")
+            return self.read(value, types[key], key, getattr(preset, key, None))
+
+        values = _each({key: partial(value_of, key, *nodes) for key, nodes in given.items()})
         try:
             return kind(**values) if preset is None else replace(preset, **values)
         except ConfigurationError:
@@ -200,7 +202,21 @@ class _Reader:
         return value
 
     def _error(self, node: yaml.Node, complaint: str) -> ConfigurationError:
-        return ConfigurationError(f"{self._path}:{node.start_mark.line + 1}: {complaint}")
+        place = f"{self._path}:{node.start_mark.line + 1}"
+        return ConfigurationError("\n".join(f"{place}: {line}" for line in complaint.splitlines()))
+
+
+def _each(readers: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """Returns the value of every key; raises one error with all that is wrong."""
+    values, wrong = {}, []
+    for key, read in readers.items():
+        try:
+            values[key] = read()
+        except ConfigurationError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ConfigurationError("\n".join(wrong))
+    return values
 
 
 def _kind_of(node: yaml.Node) -> str:

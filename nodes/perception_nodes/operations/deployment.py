@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -138,10 +138,6 @@ class FoxglovePlan:
     domain: int = 0
     metrics: int | None = None
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.port < 2**16:
-            raise InputError(f"foxglove: expected a port from 0 to 65535, got {self.port}")
-
 
 ROUTER, FOXGLOVE = "router", "foxglove"
 
@@ -165,11 +161,8 @@ class Deployment:
     security: SecurityPlan | None = None
 
     def __post_init__(self) -> None:
-        for name, node in self.nodes.items():
-            if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
-                raise InputError(f"node {name!r}: expected a ROS name of letters, digits and underscores; rename it")
-            self._check_block(name, node.block)
-        self._check_security()
+        if wrong := [*self._wrong_nodes(), *self._wrong_router(), *self._wrong_names()]:
+            raise InputError("\n".join(wrong))
 
     @property
     def own_names(self) -> list[str]:
@@ -198,28 +191,41 @@ class Deployment:
 
         return identity_in(self.security.certificates, name)
 
-    def _check_block(self, name: str, block: str | None) -> None:
-        if block is None:
-            return
-        if self.service is None:
-            raise InputError(f"node {name}: asks for the block {block}, but there is no service; add one")
-        served = self.service.pipelines
-        if served and block not in served:
-            raise InputError(f"node {name}: asks for the block {block}, the service has {', '.join(served)}; name one")
+    def _wrong_nodes(self) -> Iterator[str]:
+        for name, node in self.nodes.items():
+            if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
+                yield f"node {name!r}: expected a ROS name of letters, digits and underscores; rename it"
+            if node.block is None:
+                continue
+            if self.service is None:
+                yield f"node {name}: asks for the block {node.block}, but there is no service; add one"
+            elif self.service.pipelines and node.block not in self.service.pipelines:
+                served = ", ".join(self.service.pipelines)
+                yield f"node {name}: asks for the block {node.block}, the service has {served}; name one"
 
-    def _check_security(self) -> None:
-        if self.security is None:
-            expect_guarded(self.router.listen, guarded=self.router.allow_unencrypted)
-        elif not self.router.listen.startswith("tls/"):
-            raise InputError(
-                f"router: expected listen: tls/HOST:PORT, since there is security, got {self.router.listen}; change it"
-            )
-        for name in self.security.others if self.security else ():
-            if not re.fullmatch(r"[\w.-]+", name, re.ASCII):
-                raise InputError(f"{name!r}: expected a name of letters, digits, dots, hyphens, underscores; rename it")
-        twice = [name for name, count in Counter(self.names).items() if count > 1]
-        if twice:
-            raise InputError(f"{twice[0]}: two processes have this name, expected each to have its own; rename one")
+    def _wrong_router(self) -> Iterator[str]:
+        listen = self.router.listen
+        if self.security is not None:
+            if not listen.startswith("tls/"):
+                yield f"router: expected listen: tls/HOST:PORT, since there is security, got {listen}; change it"
+            return
+        try:
+            expect_guarded(listen, guarded=self.router.allow_unencrypted)
+        except InputError as error:
+            yield str(error)
+
+    def _wrong_names(self) -> Iterator[str]:
+        if self.security is not None:
+            from perception_nodes.security.identity import AUTHORITY
+
+            for name in self.security.others:
+                if not re.fullmatch(r"[\w.-]+", name, re.ASCII):
+                    yield f"{name!r}: expected a name of letters, digits, dots, hyphens, underscores; rename it"
+            if AUTHORITY in self.names:
+                yield f"{AUTHORITY}: expected another name, since {AUTHORITY}.pem is the authority's; rename it"
+        for name, count in Counter(self.names).items():
+            if count > 1:
+                yield f"{name}: two processes have this name, expected each to have its own; rename one"
 
 
 def read_deployment(path: Path) -> Deployment:

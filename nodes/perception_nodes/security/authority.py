@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from perception.errors import InputError
 from perception.files import alone_in, whole_file
 from perception_nodes.security.identity import (
+    AUTHORITY,
     EXPIRES_SOON,
     hosts_of,
     is_signed_by,
@@ -25,7 +26,6 @@ from perception_nodes.security.identity import (
     read_key,
 )
 
-AUTHORITY = "ca"
 AUTHORITY_DAYS, PROCESS_DAYS = 3650, 825
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _CLOCKS_DIFFER = timedelta(hours=1)
@@ -200,7 +200,7 @@ def _builder(name: x509.Name, key: ec.EllipticCurvePublicKey, days: int, *uses: 
 def _read_elliptic(path: Path) -> ec.EllipticCurvePrivateKey:
     key = read_key(path)
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise InputError(f"{path}: expected an elliptic key, found another kind; sign the certificates where it is from")
+        raise InputError(f"{path}: expected an elliptic key, found another kind; sign certificates where it is from")
     return key
 
 

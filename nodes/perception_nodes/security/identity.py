@@ -17,6 +17,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from perception.errors import InputError
 from perception.files import reading
 
+AUTHORITY = "ca"
+"""Name of the authority's files."""
 EXPIRES_SOON = timedelta(days=30)
 """A certificate is renewed, and its process warns of it, this long before it expires."""
 _MAX_BYTES = 2**20
@@ -115,7 +117,7 @@ def identity_in(folder: Path, name: str) -> Identity:
     Raises:
         InputError: As for `Identity`, or the certificate's common name is another one.
     """
-    identity = Identity(folder / "ca.pem", folder / f"{name}.pem", folder / f"{name}.key")
+    identity = Identity(folder / f"{AUTHORITY}.pem", folder / f"{name}.pem", folder / f"{name}.key")
     if identity.name != name:
         raise InputError(
             f"{identity.certificate}: expected the common name {name!r}, which access is granted to, found "

@@ -61,7 +61,8 @@ def test_a_certificate_out_of_its_time_is_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(authority, "_CLOCKS_DIFFER", timedelta(days=9))
     make_certificates(tmp_path, ["ego"], server="router")
     with pytest.raises(
-        InputError, match=r"ego\.pem: .* it is valid 20\d\d-\d\d-\d\d to 20\d\d-\d\d-\d\d; perception certificates .* renews it"
+        InputError,
+        match=r"ego\.pem: .* it is valid 20\d\d-\d\d-\d\d to 20\d\d-\d\d-\d\d; perception .* renews it",
     ):
         identity_in(tmp_path, "ego")
 

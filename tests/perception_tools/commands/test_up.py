@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import queue
 import shlex
 import shutil
@@ -9,25 +10,36 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 
+from perception.files import LOCK_FILE
 from perception.frozen.adapter import build_adapter
 from perception.frozen.folded import fold
 from perception.frozen.folded_file import save_folded
 from perception_nodes.operations.deployment import read_deployment
-from perception_tools.commands.up import commands, supervisor_configuration
+from perception_nodes.security.authority import make_certificates
+from perception_tools.commands.up import commands
 from perception_tools.main import COMMANDS, main
+from perception_tools.supervision import configuration_of
 from perception_tools.tasks import all_tasks
 
 SYSTEMD = Path(__file__).parents[3] / "nodes" / "systemd"
+
+
+@pytest.fixture(autouse=True)
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder for sockets and locks, of a short path and of this test alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield
 
 
 @pytest.fixture
@@ -70,6 +82,13 @@ def children(pid: int) -> dict[int, str]:
         return {}
 
 
+def is_running(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
 def wait_for(lines: queue.Queue[str], key: str, seconds: float = 60) -> dict:
     """The next line of JSON with a key."""
     end, seen = time.monotonic() + seconds, []
@@ -103,21 +122,72 @@ def test_what_dies_is_started_again_and_sigterm_ends_all_within_five_seconds(dep
         assert [pid for pid in second if Path(f"/proc/{pid}").exists()] == []
 
 
-def test_what_cannot_start_is_tried_less_and_less_often(deployment: Path) -> None:
-    place = read_deployment(deployment).router.listen.removeprefix("tcp/127.0.0.1:")
-    deployment.write_text(f"router: {{listen: tcp/127.0.0.1:{place}}}\n")
-    with socket.create_server(("127.0.0.1", int(place))), running(deployment) as (_, lines):
-        end, starts = time.monotonic() + 20, []
-        while time.monotonic() < end:
-            try:
-                line = lines.get(timeout=0.5)
-            except queue.Empty:
-                continue
-            if "choose another place" in line:
-                starts.append(time.monotonic())
-        pauses = [later - earlier for earlier, later in pairwise(starts)]
-    assert 2 <= len(starts) <= 6
-    assert all(pause > 0.9 for pause in pauses)
+def test_a_deployment_runs_once_at_a_time_until_its_supervisor_ends_however(
+    deployment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("perception.files.LOCK_WAIT_S", 0.5)
+    with running(deployment) as (process, lines):
+        wait_for(lines, "serving")
+        assert main(["up", str(deployment)]) == 2
+        assert f"{deployment}: expected it to run only once; stop the other first" in capsys.readouterr().err
+        assert main(["up", str(deployment), "--check"]) == 0
+        assert "it runs now, so its ports were not looked at" in capsys.readouterr().err
+        processes = children(process.pid)
+        process.kill()
+        process.wait()
+        end = time.monotonic() + 60
+        while any(map(is_running, processes)):
+            assert time.monotonic() < end, "the processes outlive their supervisor"
+            time.sleep(0.05)
+    with running(deployment) as (process, lines):
+        wait_for(lines, "serving")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    (folder,) = Path(os.environ["XDG_RUNTIME_DIR"], f"perception-up-{os.getuid()}").iterdir()
+    assert [path.name for path in folder.iterdir()] == [LOCK_FILE]
+
+
+def test_everything_that_would_fail_is_said_at_once_and_nothing_is_started(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "deployment.yaml"
+    file.write_text("""
+router: {listen: 'tls/127.0.0.1:99999'}
+service: {folder: folded}
+nodes:
+  ego: {kind: forecast, checkpoint: lost, metrics: 9464}
+  far: {kind: forecast, checkpoint: lost, metrics: 9464}
+security: {certificates: tls}
+""")
+    make_certificates(tmp_path / "tls", ["router", "block0", "ego", "far"], server="router")
+    make_certificates(tmp_path / "other", ["ego"], server="router")
+    shutil.copy(tmp_path / "other" / "ego.pem", tmp_path / "tls" / "ego.pem")
+    shutil.copy(tmp_path / "other" / "ego.key", tmp_path / "tls" / "ego.key")
+    for words in (["--check"], []):
+        assert main(["up", str(file), *words]) == 2
+        said = capsys.readouterr().err
+        for finding in (
+            "router: expected a port from 0 to 65535, got '99999'",
+            "port 9464: expected one process there, found node ego: metrics, node far: metrics",
+            "topic /perception/object_recognition/objects: expected one process to publish it, found ego, far",
+            "ego.pem: expected a certificate that",
+            "service: ",
+            "node ego: ",
+            "node far: ",
+        ):
+            assert f"{file}: {finding}" in said or finding in said
+        assert len(said.splitlines()) == 8
+
+
+def test_a_file_with_several_mistakes_names_each_with_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "deployment.yaml"
+    file.write_text("servise: {}\nnodes:\n  a: {kind: forecast, checkpoint: c, threads: 0}\n  b: {kind: forcast}\n")
+    assert main(["up", str(file), "--check"]) == 2
+    said = capsys.readouterr().err
+    for line, mistake in ((1, "the file has no key"), (3, "node: expected threads above 0"), (4, "nodes.b.kind: ")):
+        assert f"{file}:{line}: {mistake}" in said
 
 
 def test_a_deployment_can_be_checked_without_running_it(deployment: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +206,7 @@ def test_the_supervisor_stops_by_force_before_the_five_seconds_are_over(tmp_path
         "service: {folder: 'a %(b)s', workers: 2, pipelines: [x, y]}\n"
         "nodes: {ego: {kind: forecast, checkpoint: run}, hal: {kind: scene-qa, checkpoint: run}}"
     )
-    written = supervisor_configuration(read_deployment(file), file, tmp_path)
+    written = configuration_of(commands(read_deployment(file), file), tmp_path)
     parsed = configparser.RawConfigParser()
     parsed.read_string(written)
     programs = [section for section in parsed.sections() if section.startswith("program:")]
@@ -144,7 +214,7 @@ def test_the_supervisor_stops_by_force_before_the_five_seconds_are_over(tmp_path
     assert parsed["group:perception"]["programs"] == "router,block0,block1,node_ego,node_hal"
     for program in programs:
         options = parsed[program]
-        assert (options["autorestart"], options["stopwaitsecs"]) == ("true", "3")
+        assert (options["autorestart"], options["stopwaitsecs"]) == ("unexpected", "3")
         words = shlex.split(options["command"].replace("%%", "%"))[3:]
         assert any(" ".join(words).startswith(command) for command in COMMANDS)
     assert shlex.split(parsed["program:node_hal"]["command"].replace("%%", "%"))[3:5] == ["node", "scene-qa"]
@@ -178,11 +248,13 @@ def test_a_systemd_unit_is_sound_and_runs_a_command_of_ours(unit: Path, tmp_path
 
 
 def test_with_security_each_process_shows_its_own_certificate(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    deployment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "deployment.yaml"
+    file = tmp_path / "secure.yaml"
+    port = read_deployment(deployment).router.listen.removeprefix("tcp/127.0.0.1:")
     file.write_text(
-        "router: {listen: tls/0.0.0.0:7447}\nservice: {folder: folded, workers: 2}\nsecurity: {certificates: tls}\n"
+        f"router: {{listen: tls/0.0.0.0:{port}}}\nservice: {{folder: folded, workers: 2}}\n"
+        "security: {certificates: tls}\n"
     )
     assert main(["up", str(file), "--check"]) == 2
     assert "perception certificates DEPLOYMENT makes all that are missing" in capsys.readouterr().err
@@ -190,5 +262,5 @@ def test_with_security_each_process_shows_its_own_certificate(
     assert main(["up", str(file), "--check"]) == 0
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     assert lines["router"].endswith(f"serve router --config {file}")
-    assert "--connect tls/127.0.0.1:7447" in lines["block1"]
+    assert f"--connect tls/127.0.0.1:{port}" in lines["block1"]
     assert lines["block1"].endswith(f"--certificate {tmp_path}/tls/block1.pem --key {tmp_path}/tls/block1.key")

@@ -25,7 +25,7 @@ def plan_of(trained_run: Path, tmp_path: Path) -> Callable[[str], Any]:
 
     def read(options: str) -> Any:
         config = tmp_path / "deployment.yaml"
-        config.write_text(f"nodes: {{ego: {{checkpoint: {trained_run}, {options}}}}}")
+        config.write_text(f"nodes: {{ego: {{kind: forecast, checkpoint: {trained_run}, {options}}}}}")
         return read_deployment(config).nodes_of("forecast")["ego"]
 
     return read

@@ -36,7 +36,7 @@ def plan_of(tmp_path: Path) -> Callable[..., Any]:
 
     def read(checkpoint: Path, options: str) -> Any:
         config = tmp_path / "deployment.yaml"
-        config.write_text(f"scene_qa: {{answerer: {{checkpoint: {checkpoint}, {options}}}}}")
+        config.write_text(f"nodes: {{answerer: {{kind: scene-qa, checkpoint: {checkpoint}, {options}}}}}")
         return read_deployment(config).nodes_of("scene-qa")["answerer"]
 
     return read

@@ -11,10 +11,13 @@ from perception.errors import InputError
 
 
 def certificates(deployment: Positional[Path], host: tuple[str, ...] = ()) -> None:
-    """Make a certificate for every process of a deployment that has none, signed by a private authority.
+    """Make or renew the certificates of a deployment's processes, signed by a private authority.
 
-    Certificates last 825 days. Delete one to make it again; delete all for a new authority. On a robot of several
-    hosts, copy ca.pem to all, each NAME.pem and NAME.key to the host of that process, and ca.key to none.
+    Certificates last 825 days, and are renewed when fewer than 30 are left, or when the router's lacks a host. The
+    authority stays the same, so that old and new ones understand each other. Running processes need no restart: the
+    router opens again with its new certificate, the others take theirs when they next connect. Delete a certificate to
+    make it again; delete all for a new authority. On a robot of several hosts, copy ca.pem to all, each NAME.pem and
+    NAME.key to the host of that process, and ca.key to none.
 
     Args:
         deployment: YAML file with `security`.
@@ -27,4 +30,7 @@ def certificates(deployment: Positional[Path], host: tuple[str, ...] = ()) -> No
     if plan.security is None:
         raise InputError(f"{deployment}: expected the key security, found none; add security: {{certificates: FOLDER}}")
     made = make_certificates(plan.security.certificates, plan.names, server=ROUTER, hosts=host)
-    print(f"{plan.security.certificates}: made {', '.join(made) or 'none, all were there'}", file=sys.stderr)
+    for name, reason in made.items():
+        print(f"{plan.security.certificates / name}.pem: {reason}", file=sys.stderr)
+    if not made:
+        print(f"{plan.security.certificates}: all certificates are there and good", file=sys.stderr)

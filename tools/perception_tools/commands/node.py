@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import zenoh
 
     from perception_nodes.operations.deployment import Deployment
+    from perception_nodes.operations.endpoints import StopSignal
     from perception_nodes.operations.topic_process import TopicProcess
     from perception_nodes.ros.topics import RosNode
+    from perception_nodes.security.identity import Identity
 
 
 KINDS = [task.node_kind for task in all_tasks() if task.node_kind]
@@ -83,36 +85,44 @@ def _run(
     start: Callable[[zenoh.Session, RosNode, ExitStack], TopicProcess],
 ) -> NoReturn:
     """A node's process from its start to its end."""
+    from perception_nodes.operations.certificate_expiry import CertificateExpiry, diagnosed
     from perception_nodes.operations.endpoints import OperationsServer, StopSignal, leave
     from perception_nodes.operations.json_logs import log_as_json
+    from perception_nodes.operations.watchdog import READY, notify, watched
     from perception_nodes.ros.topics import RosNode
     from perception_nodes.ros.wire import RmwZenoh
 
     log_as_json()
     stop = StopSignal()
     with ExitStack() as open_:
-        session = open_.enter_context(_session(deployment, name))
+        identity = deployment.identity_of(name)
+        session = _session(deployment, identity, stop)
+        if session is None:
+            leave(0)
+        open_.enter_context(session)
         ros = open_.enter_context(RosNode(session, RmwZenoh(node=name, domain=plan.domain)))
         process = start(session, ros, open_)
+        works = process.works
+        if identity is not None:
+            expiry = CertificateExpiry(identity, name)
+            process.registry.register(expiry)
+            works = diagnosed(expiry, ros, works)
         ready: dict[str, object] = {"node": name, "zenoh": str(session.zid())}
         if plan.metrics is not None:
             server = OperationsServer(plan.metrics, live=process.live, ready=process.ready, registry=process.registry)
             ready["metrics"] = open_.enter_context(server).port
         ready |= process.places
         print(json.dumps(ready), flush=True)
-        stopped = stop.wait(process.works)
+        notify(READY)
+        stopped = stop.wait(watched(works))
     leave(0 if stopped else 1)
 
 
-def _session(deployment: Deployment, name: str) -> zenoh.Session:
-    """A process's session: with its certificate where the deployment has security."""
-    from perception_nodes.operations.endpoints import leave
-    from perception_nodes.ros.topics import NoRouter, open_secure_session, open_session
+def _session(deployment: Deployment, identity: Identity | None, stop: StopSignal) -> zenoh.Session | None:
+    """A process's session, with its certificate where the deployment has security; None if it is to stop already."""
+    from perception_nodes.operations.router import join_router
+    from perception_nodes.ros.topics import open_session
 
-    identity = deployment.identity_of(name)
     if identity is None:
         return open_session([deployment.router.place])
-    try:
-        return open_secure_session(deployment.router.place, identity)
-    except NoRouter as error:  # it may start later, so this is no mistake of the user's
-        leave(1, f"perception node: {error}")
+    return join_router(deployment.router.place, identity, stop)

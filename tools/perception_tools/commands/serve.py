@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from perception_nodes.block.host import BlockHost
     from perception_nodes.operations.deployment import Deployment
-    from perception_nodes.operations.endpoints import OperationsServer
+    from perception_nodes.operations.endpoints import OperationsServer, StopSignal
     from perception_nodes.security.identity import Identity
 
 
@@ -75,6 +76,7 @@ def serve_block(
     from perception_nodes.operations.computing import compute_with
     from perception_nodes.operations.endpoints import StopSignal, leave
     from perception_nodes.operations.json_logs import log_as_json
+    from perception_nodes.operations.watchdog import READY, notify, watched
 
     if json_logs:
         log_as_json()
@@ -96,13 +98,17 @@ def serve_block(
         if zenoh:
             from perception_nodes.block.over_zenoh import ZenohBlockWorker
 
-            session = open_.enter_context(_session(connect, listen, identity, allow_unencrypted))
+            session = _session(connect, listen, identity, allow_unencrypted, stop)
+            if session is None:
+                leave(0)
+            open_.enter_context(session)
             open_.callback(ZenohBlockWorker(session, host).close, 2.0)  # closes first, and sends clients elsewhere
             ready["zenoh"] = str(session.zid())
         if metrics is not None:
-            ready["metrics"] = open_.enter_context(_operations(metrics, host)).port
+            ready["metrics"] = open_.enter_context(_operations(metrics, host, identity)).port
         print(json.dumps(ready), flush=True)
-        stopped = stop.wait(lambda: not host.trouble())
+        notify(READY)
+        stopped = stop.wait(watched(lambda: not host.trouble()))
     leave(0 if stopped else 1)
 
 
@@ -119,29 +125,34 @@ def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Id
 
 
 def _session(
-    connect: tuple[str, ...], listen: tuple[str, ...], identity: Identity | None, allow_unencrypted: bool
-) -> zenoh.Session:
-    from perception_nodes.operations.endpoints import leave
-    from perception_nodes.ros.topics import NoRouter, open_secure_session, open_session
+    connect: tuple[str, ...],
+    listen: tuple[str, ...],
+    identity: Identity | None,
+    allow_unencrypted: bool,
+    stop: StopSignal,
+) -> zenoh.Session | None:
+    """The session of a worker; None if it is to stop already."""
+    from perception_nodes.operations.router import join_router
+    from perception_nodes.ros.topics import open_session
 
     if identity is None:
         return open_session(connect, listen, allow_unencrypted=allow_unencrypted)
     if len(connect) != 1:
         raise InputError(f"--connect: expected one router, since there are certificates, got {len(connect)}; name one")
-    try:
-        return open_secure_session(connect[0], identity)
-    except NoRouter as error:  # it may start later, so this is no mistake of the user's
-        leave(1, f"perception serve block: {error}")
+    return join_router(connect[0], identity, stop)
 
 
-def _operations(port: int, host: BlockHost) -> OperationsServer:
+def _operations(port: int, host: BlockHost, identity: Identity | None) -> OperationsServer:
     from prometheus_client import CollectorRegistry
 
     from perception_nodes.block.metrics import BlockServiceCollector
+    from perception_nodes.operations.certificate_expiry import CertificateExpiry
     from perception_nodes.operations.endpoints import OperationsServer
 
     registry = CollectorRegistry()
     registry.register(BlockServiceCollector(host.service))
+    if identity is not None:
+        registry.register(CertificateExpiry(identity, identity.name))
     return OperationsServer(port, live=host.trouble, ready=lambda: "" if host.ready else "draining", registry=registry)
 
 
@@ -150,28 +161,50 @@ def serve_router(
 ) -> NoReturn:
     """Run the zenoh router that a robot's processes meet at, until SIGTERM.
 
+    It opens again when its certificate is renewed; the others connect again within seconds.
+
     Args:
         listen: Endpoint to listen at.
         config: The deployment's YAML file, which has the endpoint and the rights of each process.
         allow_unencrypted: Listen beyond loopback without certificates too, where anybody may join.
     """
-    from perception_nodes.operations.deployment import Deployment, RouterPlan, read_deployment
+    from perception_nodes.operations.deployment import ROUTER, Deployment, RouterPlan, read_deployment
     from perception_nodes.operations.endpoints import StopSignal, leave
+    from perception_nodes.operations.watchdog import READY, notify, watched
 
     plan = Deployment(RouterPlan(listen, allow_unencrypted)) if config is None else read_deployment(config)
-    stop = StopSignal()
-    with _router(plan) as session:
-        print(json.dumps({"router": plan.router.listen, "zenoh": str(session.zid())}), flush=True)
-        stop.wait()
+    stop, stopped = StopSignal(), False
+    while not stopped:
+        identity = plan.identity_of(ROUTER)
+        with _router(plan, identity) as session:
+            print(json.dumps({"router": plan.router.listen, "zenoh": str(session.zid())}), flush=True)
+            notify(READY)
+            stopped = stop.wait(watched(_serves(identity)))
     leave(0)
 
 
-def _router(plan: Deployment) -> zenoh.Session:
+def _serves(identity: Identity | None) -> Callable[[], bool]:
+    """Returns whether a router has the certificate that it should have; False once there is a new one that is good."""
+    if identity is None:
+        return lambda: True
+    opened = identity.certificate.read_bytes()
+
+    def serves() -> bool:
+        try:
+            if identity.certificate.read_bytes() == opened:
+                return True
+            identity.check()
+        except (OSError, InputError):
+            return True  # it is being written, or copied here
+        return False
+
+    return serves
+
+
+def _router(plan: Deployment, identity: Identity | None) -> zenoh.Session:
     from perception_nodes.operations.access import access_control, grants_of
-    from perception_nodes.operations.deployment import ROUTER
     from perception_nodes.operations.router import open_router, open_secure_router
 
-    identity = plan.identity_of(ROUTER)
     if identity is None:
         return open_router(plan.router.listen, allow_unencrypted=plan.router.allow_unencrypted)
     return open_secure_router(plan.router.listen, identity, access_control(grants_of(plan)))
