@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +206,30 @@ def test_every_drawing_has_a_type_that_some_topic_may_have() -> None:
     kinds |= {topic.type for topic in topics_of(other, 0)}
     assert DRAWINGS.keys() <= kinds
     assert all(isinstance(topic, Topic) for topic in topics_of(other, 0))
+
+
+def test_it_listens_on_loopback_alone_since_the_sdk_shows_no_origin(shown: FoxgloveProcess) -> None:
+    """The SDK accepts every Origin. Once it can be asked to refuse some, or shows them, this fails: use that then."""
+    from foxglove import start_server
+
+    port = shown.places["foxglove"]
+    options: Any = {"origin": "https://elsewhere.example", "subprotocols": ["foxglove.sdk.v1"]}
+    with connect(f"ws://127.0.0.1:{port}", **options) as page:
+        assert json.loads(page.recv(timeout=10))["op"] == "serverInfo"
+    assert not [name for name in signature(start_server).parameters if "origin" in name or "header" in name]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port), timeout=5)
+
+
+def test_what_clients_send_is_not_taken(shown: FoxgloveProcess) -> None:
+    with connect(f"ws://127.0.0.1:{shown.places['foxglove']}", subprotocols=["foxglove.sdk.v1"]) as app:  # pyright: ignore[reportArgumentType]
+        assert json.loads(app.recv(timeout=10)).get("capabilities", []) == []
+
+
+@pytest.mark.parametrize("port", [65536, -1, 99999])
+def test_a_port_that_is_none_is_refused(port: int, sessions: tuple[zenoh.Session, zenoh.Session]) -> None:
+    with (
+        RosNode(sessions[1], RmwZenoh(node="foxglove")) as ros,
+        pytest.raises(InputError, match=f"foxglove: port {port} cannot be listened at"),
+    ):
+        FoxgloveProcess(ros, FoxglovePlan(port=port), DEPLOYMENT)

@@ -165,3 +165,18 @@ def test_a_file_may_be_amended_before_it_is_read(tmp_path: Path) -> None:
         root.value[0][0].value = "name"
 
     assert read_yaml(write(tmp_path, "label: x"), Car, amend=amend) == Car("x")
+
+
+def test_all_mistakes_are_said_at_once_each_with_its_line(tmp_path: Path) -> None:
+    text = "name: 3\ndors: 2\nwheels:\n  left: {size: 0}\n  right:\n    size: x\n    worn: 7\ntags: red\n"
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigurationError) as error:
+        read_yaml(path, Car)
+    assert str(error.value).splitlines() == [
+        f"{path}:1: name: expected a text, found '3'",
+        f"{path}:2: the file has no key 'dors'; did you mean doors?",
+        f"{path}:4: wheel: expected a size above 0, got 0.0",
+        f"{path}:6: size: expected a number, found 'x'",
+        f"{path}:7: worn: expected true or false, found '7'",
+        f"{path}:8: tags: expected a list such as [a, b], found 'red'",
+    ]

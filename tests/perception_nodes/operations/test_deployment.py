@@ -99,6 +99,10 @@ def test_a_file_of_the_former_version_is_read_with_a_warning(tmp_path: Path, cap
             "block0: two processes have this name",
         ),
         (
+            "router: {listen: 'tls/[::]:1'}\nsecurity: {certificates: c, others: {ca: {}}}",
+            "ca: expected another name, since ca.pem is the authority's; rename it",
+        ),
+        (
             "nodes:\n  a:\n    checkpoint: c\n    kind: forcast",
             ":4: nodes.a.kind: expected one of forecast, scene-qa; found",
         ),
@@ -126,3 +130,16 @@ def test_an_open_router_must_be_wanted(tmp_path: Path) -> None:
     path = tmp_path / "deployment.yaml"
     path.write_text("router: {listen: 'tcp/0.0.0.0:7447', allow_unencrypted: true}")
     assert read_deployment(path).router.place == "tcp/127.0.0.1:7447"
+
+
+def test_all_that_contradicts_itself_is_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "deployment.yaml"
+    path.write_text(
+        "router: {listen: 'tcp/0.0.0.0:1'}\n"
+        "nodes: {a-b: {kind: forecast, checkpoint: c}, c: {kind: scene-qa, checkpoint: c, block: f}}\n"
+    )
+    with pytest.raises(ConfigurationError) as error:
+        read_deployment(path)
+    lines = str(error.value).splitlines()
+    for line, complaint in zip(lines, ("node 'a-b': expected", "node c: asks for", "tcp/0.0.0.0:1: ex"), strict=True):
+        assert line.startswith(f"{path}:1: {complaint}")

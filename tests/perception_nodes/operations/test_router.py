@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import queue
 import socket
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,12 @@ import zenoh
 
 from perception.errors import InputError
 from perception_nodes.operations.access import Grant, access_control
-from perception_nodes.operations.router import open_router, open_secure_router
+from perception_nodes.operations.endpoints import StopSignal
+from perception_nodes.operations.router import join_router, open_router, open_secure_router, router_answers
 from perception_nodes.ros.topics import NoRouter, open_secure_session, open_session
-from perception_nodes.security.identity import identity_in
+from perception_nodes.security import authority
+from perception_nodes.security.authority import make_certificates
+from perception_nodes.security.identity import identity_in, read_certificates
 
 
 def free_place(protocol: str) -> str:
@@ -175,3 +180,76 @@ def test_when_the_router_comes_back_so_do_all_who_were_there(certificates: Path)
             while said == "before":
                 said = heard.get(timeout=20)
             assert said == "after"
+
+
+class Patience(StopSignal):
+    """A wait that ends without a signal of the process: True after some checks, if any number is given."""
+
+    def __init__(self, checks: int | None = None) -> None:
+        self.checks = checks
+
+    def wait(self, works: Callable[[], bool] = lambda: True, every_s: float = 0.05) -> bool:
+        while works():
+            if self.checks is not None:
+                self.checks -= 1
+                if self.checks < 0:
+                    return True
+            time.sleep(every_s)
+        return False
+
+
+def test_a_process_waits_for_a_router_that_starts_later(certificates: Path) -> None:
+    place = free_place("tls")
+    assert not router_answers(place)
+    assert join_router(place, identity_in(certificates, "talker"), Patience(3)) is None
+    routers: queue.Queue[zenoh.Session] = queue.Queue()
+
+    def open_later() -> None:
+        time.sleep(0.3)
+        routers.put(open_secure_router(place, identity_in(certificates, "router"), access_control({})))
+
+    opening = threading.Thread(target=open_later)
+    opening.start()
+    session = join_router(place, identity_in(certificates, "talker"), Patience())
+    opening.join()
+    with routers.get():
+        assert session is not None
+        session.close()
+        assert router_answers(place)
+
+
+def test_a_router_that_does_not_accept_the_certificate_is_an_error_in_the_end(
+    place: str, forged_certificates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perception_nodes.operations.router.ATTEMPTS", 2)
+    with pytest.raises(InputError, match="compare the certificates"):
+        join_router(place, identity_in(forged_certificates, "talker"), Patience())
+
+
+def test_a_client_takes_its_renewed_certificate_when_the_former_expires(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No message is lost to the listener after it, and nothing is started again."""
+    make_certificates(tmp_path, ["router", "listener"], server="router")
+    place, heard = free_place("tls"), queue.Queue[str]()
+    access = access_control({"talker": Grant(publishes=("word",)), "listener": Grant(subscribes=("word",))})
+    monkeypatch.setattr(authority, "PROCESS_DAYS", 15 / 86_400)
+    make_certificates(tmp_path, ["talker"], server="router")
+    expires = read_certificates(tmp_path / "talker.pem")[0].not_valid_after_utc
+    monkeypatch.setattr(authority, "PROCESS_DAYS", 825)
+    with (
+        open_secure_router(place, identity_in(tmp_path, "router"), access),
+        open_secure_session(place, identity_in(tmp_path, "talker")) as talker,
+        open_secure_session(place, identity_in(tmp_path, "listener")) as listener,
+    ):
+        listener.declare_subscriber("word", lambda sample: heard.put(sample.payload.to_string()))
+        assert say_until_heard(talker, heard, "with the former") == "with the former"
+        assert list(make_certificates(tmp_path, ["talker"], server="router")) == ["talker"]
+        while datetime.now(UTC) <= expires + timedelta(seconds=2):
+            time.sleep(0.1)
+        while not heard.empty():
+            heard.get()
+        said = say_until_heard(talker, heard, "with the renewed")
+        while said == "with the former":
+            said = heard.get(timeout=20)
+        assert said == "with the renewed"

@@ -249,7 +249,10 @@ security: {{certificates: tls, others: {{asker: {{asks: [/scene_qa/ask]}}, nosy:
             assert answer.model_id.startswith("scene-qa/rooms-llama@")
         assert list(nosy.get(service, payload=cdr, timeout=2.0)) == []
         with urllib.request.urlopen(f"http://127.0.0.1:{ready['metrics']}/metrics", timeout=10) as response:
-            assert b"perception_scene_qa_scenes_encoded 1.0" in response.read()
+            metrics = response.read()
+        assert b"perception_scene_qa_scenes_encoded 1.0" in metrics
+        for name in ("answerer", "ca", "router"):
+            assert f'perception_certificate_expires_in_seconds{{certificate="{name}"}}'.encode() in metrics
 
 
 def _scene_question(text: str, situation: str) -> Any:

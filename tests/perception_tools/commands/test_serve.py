@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -213,5 +214,31 @@ def test_over_tls_a_block_answers_its_node_through_a_router_that_knows_the_deplo
             assert (answer - alone).norm() < 1e-5 * alone.norm()
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
+        finally:
+            process.kill()
+
+
+def test_a_router_opens_again_with_its_renewed_certificate(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    file, tls = tmp_path / "deployment.yaml", tmp_path / "tls"
+    file.write_text(f"router: {{listen: 'tls/127.0.0.1:{port}'}}\nsecurity: {{certificates: tls}}\n")
+    assert main(["certificates", str(file)]) == 0
+    router = [sys.executable, "-m", "perception_tools.main", "serve", "router", "--config", str(file)]
+    with subprocess.Popen(router, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            first = json.loads(process.stdout.readline())
+            (tls / "router.key").write_text("half of a copy")  # nothing happens before both files are good
+            assert main(["certificates", str(file), "--host", "robot.lan"]) == 2
+            (tls / "router.key").unlink()
+            assert main(["certificates", str(file), "--host", "robot.lan"]) == 0
+            second = json.loads(process.stdout.readline())
+            assert second["router"] == first["router"]
+            assert second["zenoh"] != first["zenoh"]
+            shown = ssl.get_server_certificate(("127.0.0.1", port))
+            assert shown == (tls / "router.pem").read_text()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
         finally:
             process.kill()

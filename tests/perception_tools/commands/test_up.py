@@ -28,7 +28,7 @@ from perception_nodes.operations.deployment import read_deployment
 from perception_nodes.security.authority import make_certificates
 from perception_tools.commands.up import commands
 from perception_tools.main import COMMANDS, main
-from perception_tools.supervision import configuration_of
+from perception_tools.supervision import MISTAKE, configuration_of
 from perception_tools.tasks import all_tasks
 
 SYSTEMD = Path(__file__).parents[3] / "nodes" / "systemd"
@@ -231,7 +231,7 @@ def test_every_kind_of_node_has_its_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("unit", sorted(SYSTEMD.glob("*.service")), ids=lambda unit: unit.name)
 def test_a_systemd_unit_is_sound_and_runs_a_command_of_ours(unit: Path, tmp_path: Path) -> None:
-    parsed = configparser.RawConfigParser()
+    parsed = configparser.RawConfigParser(strict=False)  # SystemCallFilter= is there more than once
     parsed.optionxform = str  # pyright: ignore[reportAttributeAccessIssue]
     parsed.read_string(unit.read_text())
     assert parsed.sections() == ["Unit", "Service", "Install"]
@@ -239,12 +239,18 @@ def test_a_systemd_unit_is_sound_and_runs_a_command_of_ours(unit: Path, tmp_path
     assert program.endswith("/bin/perception")
     assert any(" ".join(words).startswith(command) for command in COMMANDS)
     assert parsed["Service"]["Restart"] == "on-failure"
+    assert parsed["Service"]["RestartPreventExitStatus"] == str(MISTAKE)
+    assert parsed["Service"]["Type"] == "notify"
+    assert {"WatchdogSec", "MemoryMax"} <= parsed["Service"].keys()
     assert float(parsed["Service"]["RestartSec"]) >= 1  # never a hot loop
     if shutil.which("systemd-analyze"):
         here = tmp_path / unit.name
         here.write_text(unit.read_text().replace(program, "/bin/true"))
         checked = subprocess.run(["systemd-analyze", "verify", here], capture_output=True, text=True, check=False)
         assert checked.returncode == 0, checked.stderr
+        exposure = ["systemd-analyze", "security", "--offline=true", "--threshold=20", here]  # 2.0 of 10
+        exposed = subprocess.run(exposure, capture_output=True, text=True, check=False)
+        assert exposed.returncode == 0, exposed.stdout
 
 
 def test_with_security_each_process_shows_its_own_certificate(
