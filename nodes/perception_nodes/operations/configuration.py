@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import yaml
 
 from perception.errors import InputError
+from perception.files import reading
 
 T = TypeVar("T")
 Keys = dict[str, tuple[yaml.Node, yaml.Node]]
@@ -87,16 +88,15 @@ def read_variant(path: Path, key: str, presets: Mapping[str, T]) -> tuple[str, T
 
 def _compose(path: Path, expected: str) -> yaml.Node:
     """The root of a YAML file."""
-    try:
+    with reading(path, "give a YAML file", ConfigurationError):
         if path.stat().st_size > _MAX_BYTES:
             raise ConfigurationError(f"{path}: expected a file of at most {_MAX_BYTES} bytes; is it another one?")
-        root = yaml.compose(path.read_text(), yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: cannot be read ({error}); give a YAML file") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigurationError(f"{path}{line}: no YAML: {getattr(error, 'problem', error)}") from error
+        try:
+            root = yaml.compose(path.read_text(), yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark else ""
+            raise ConfigurationError(f"{path}{line}: no YAML: {getattr(error, 'problem', error)}") from error
     if root is None:
         raise ConfigurationError(f"{path}:1: expected {expected}, found nothing")
     return root
@@ -190,16 +190,33 @@ class _Reader:
         return word
 
     def _scalar(self, node: yaml.Node, kind: type, name: str) -> Any:
-        value = yaml.SafeLoader("").construct_object(node) if isinstance(node, yaml.ScalarNode) else None
+        value = self._constructed(node, kind, name) if isinstance(node, yaml.ScalarNode) else None
         if kind is float and type(value) is int:
             value = float(value)
         if kind is float and isinstance(value, str) and _EXPONENT.fullmatch(value):
             value = float(value)
         if kind is Path and isinstance(value, str):
-            return self._path.parent / Path(value).expanduser()  # relative to the file, wherever it is read from
+            return self._file(node, value, name)
         if type(value) is not kind:
             raise self._error(node, f"{name}: expected {_SCALARS[kind]}, found {_kind_of(node)}")
         return value
+
+    def _constructed(self, node: yaml.ScalarNode, kind: type, name: str) -> Any:
+        """A scalar as YAML understands it. For tags and numbers that are malformed, its constructors raise anything."""
+        try:
+            return yaml.SafeLoader("").construct_object(node)
+        except Exception as error:
+            raise self._error(node, f"{name}: expected {_SCALARS[kind]}, found {_kind_of(node)}") from error
+
+    def _file(self, node: yaml.Node, text: str, name: str) -> Path:
+        """A path, relative to the file wherever that is read from."""
+        try:
+            path = self._path.parent / Path(text).expanduser()
+        except RuntimeError as error:  # ~ of a user whom this host does not know
+            raise self._error(node, f"{name}: {text[:80]!r}: {error}; write the whole path") from error
+        if "\0" in text:
+            raise self._error(node, f"{name}: expected a path, found one with a zero byte; remove it")
+        return path
 
     def _error(self, node: yaml.Node, complaint: str) -> ConfigurationError:
         place = f"{self._path}:{node.start_mark.line + 1}"

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from perception_nodes.security.identity import Identity
 
 
+MAX_WORKERS = 64
+"""Maximum number of processes that share a block."""
+
+
 @dataclass(frozen=True)
 class RouterPlan:
     """The zenoh router that all processes meet at.
@@ -117,6 +121,8 @@ class ServicePlan:
             max_request_mb=self.max_request_mb,
             max_request_gflop=self.max_request_gflop,
         )
+        if self.workers > MAX_WORKERS:
+            raise InputError(f"service: expected at most {MAX_WORKERS} workers, got {self.workers}; give fewer")
 
     @property
     def names(self) -> list[str]:
