@@ -35,8 +35,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
         def start(*names: str, **options: object) -> subprocess.Popen[str]:
             programs = {name: [sys.executable, "-c", PROGRAMS[name.rstrip("0123456789")]] for name in names}
-            (tmp_path / CONFIGURATION).write_text(configuration_of(programs, tmp_path))
-            command = [sys.executable, "-m", "perception_tools.supervision", str(tmp_path / CONFIGURATION), names[0]]
+            folder = tmp_path / "up"
+            folder.mkdir()
+            (folder / CONFIGURATION).write_text(configuration_of(programs, folder))
+            command = [sys.executable, "-m", "perception_tools.supervision", str(folder / CONFIGURATION), names[0]]
             outputs = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options}
             process = open_.enter_context(subprocess.Popen(command, **outputs))  # pyright: ignore[reportCallIssue, reportArgumentType]
             open_.callback(process.kill)
@@ -106,7 +108,7 @@ def test_without_the_required_process_or_any_other_all_ends_with_the_mistakes_st
     lines = lines_of(process)
     assert "nothing is left to run, so all ends" in wait_for(lines, "so all ends")
     assert process.wait(PATIENCE_S) == 2
-    assert [path.name for path in tmp_path.iterdir()] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_fails_otherwise_is_tried_again_and_later_every_time(start: Start) -> None:

@@ -20,6 +20,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from supervisor import events
 from supervisor.medusa import asyncore_25
@@ -29,6 +30,7 @@ from supervisor.states import STOPPED_STATES, ProcessStates, SupervisorStates
 from supervisor.supervisord import Supervisor
 from typing_extensions import override
 
+from perception.files import LOCK_FILE
 from perception_nodes.operations.watchdog import ALIVE, READY, notify
 
 MISTAKE = 2
@@ -99,11 +101,23 @@ def supervise(configuration: Path, required: str) -> int:
         options.close_httpservers()
         options.close_logger()
     finally:
-        configuration.unlink(missing_ok=True)
+        _remove(configuration)
     return supervisor.status
 
 
+def _remove(configuration: Path) -> None:
+    """Removes a configuration with its folder and lock, which `perception up` has made; it is still locked."""
+    for path in (configuration, configuration.with_name(LOCK_FILE)):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):  # there is something else in it
+        configuration.parent.rmdir()
+
+
 class _Options(ServerOptions):
+    first: bool
+    test: bool
+    pid: int
+
     @override
     def processes_from_section(self, parser, section, group_name, klass=None):
         return super().processes_from_section(parser, section, group_name, _Config)
@@ -118,6 +132,7 @@ class _Config(ProcessConfig):
 
 
 class _Process(Subprocess):
+    config: Any
     last_status = 0
     """Exit status of its last run; -1 if a signal ended it."""
 
@@ -161,16 +176,17 @@ class _Supervisor(Supervisor):
         notify(READY)
         super().runforever()
 
-    def _pass_on(self, event: events.ProcessLogEvent) -> None:
+    def _pass_on(self, event: Any) -> None:
+        """A process has printed something."""
         self._lines[event.channel].write(event.process.config.name, event.data)
 
-    def _end_lines(self, event: events.ProcessStateEvent) -> None:
+    def _end_lines(self, event: Any) -> None:
         process = event.process
         if process.state in STOPPED_STATES:
             for lines in self._lines.values():
                 lines.flush(process.config.name)
 
-    def _on_end(self, event: events.ProcessStateEvent) -> None:
+    def _on_end(self, event: Any) -> None:
         """A process has ended by itself; if it is not to be started again, says so."""
         process = event.process
         if process.state != ProcessStates.FATAL and process.last_status != MISTAKE:
@@ -187,7 +203,8 @@ class _Supervisor(Supervisor):
             self.options.mood = SupervisorStates.SHUTDOWN
 
     def _processes(self) -> list[_Process]:
-        return [process for group in self.process_groups.values() for process in group.processes.values()]
+        groups: Any = self.process_groups
+        return [process for group in groups.values() for process in group.processes.values()]
 
 
 def _is_out(process: _Process) -> bool:

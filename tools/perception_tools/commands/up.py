@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from tyro.conf import Positional
 
 from perception.errors import InputError
-from perception.files import alone_in, writing
+from perception.files import LOCK_FILE, alone_in, writing
 
 if TYPE_CHECKING:
     from perception_nodes.operations.deployment import Deployment
@@ -59,6 +59,8 @@ def _supervise(plan: Deployment, deployment: Path, folder: Path) -> None:
             lock = open_.enter_context(alone_in(folder, f"perception up {deployment}"))
         except InputError as error:
             raise InputError(f"{deployment}: expected it to run only once; stop the other first ({error})") from error
+        if not _holds(lock, folder):
+            raise InputError(f"{deployment}: it has ended just now; start it again")
         _expect_sound(plan, deployment, runs=False)
         file = folder / CONFIGURATION
         file.write_text(configuration_of(commands(plan, deployment), folder))
@@ -93,6 +95,14 @@ def _make_private(folder: Path) -> None:
         status = folder.lstat()
     if status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise InputError(f"{folder}: expected a folder of your own that nobody else may use; remove it")
+
+
+def _holds(lock: int, folder: Path) -> bool:
+    """Whether a lock is still that of its folder; the process that held it before removes both when it ends."""
+    try:
+        return os.path.samestat(os.fstat(lock), (folder / LOCK_FILE).stat())
+    except OSError:
+        return False
 
 
 def _runs(folder: Path) -> bool:
