@@ -101,12 +101,12 @@ def supervise(configuration: Path, required: str) -> int:
         options.close_httpservers()
         options.close_logger()
     finally:
-        _remove(configuration)
+        remove_run(configuration)
     return supervisor.status
 
 
-def _remove(configuration: Path) -> None:
-    """Removes a configuration with its folder and lock, which `perception up` has made; it is still locked."""
+def remove_run(configuration: Path) -> None:
+    """Removes a configuration with its folder and its lock; only their holder may do that."""
     for path in (configuration, configuration.with_name(LOCK_FILE)):
         path.unlink(missing_ok=True)
     with suppress(OSError):  # there is something else in it
@@ -177,7 +177,6 @@ class _Supervisor(Supervisor):
         super().runforever()
 
     def _pass_on(self, event: Any) -> None:
-        """A process has printed something."""
         self._lines[event.channel].write(event.process.config.name, event.data)
 
     def _end_lines(self, event: Any) -> None:

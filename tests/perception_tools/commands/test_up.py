@@ -175,6 +175,7 @@ security: {certificates: tls}
         ):
             assert f"{file}: {finding}" in said or finding in said
         assert len(said.splitlines()) == 8
+    assert not list(Path(os.environ["XDG_RUNTIME_DIR"]).glob("*/*"))
 
 
 def test_a_file_with_several_mistakes_names_each_with_its_line(

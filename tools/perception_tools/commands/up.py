@@ -50,7 +50,7 @@ def up(deployment: Positional[Path], check: bool = False) -> None:
 
 def _supervise(plan: Deployment, deployment: Path, folder: Path) -> None:
     """Becomes the supervisor of a deployment's processes, which holds its folder until it ends."""
-    from perception_tools.supervision import CONFIGURATION, append_output, configuration_of
+    from perception_tools.supervision import CONFIGURATION, append_output, configuration_of, remove_run
 
     append_output()
     _make_private(folder.parent)
@@ -61,8 +61,9 @@ def _supervise(plan: Deployment, deployment: Path, folder: Path) -> None:
             raise InputError(f"{deployment}: expected it to run only once; stop the other first ({error})") from error
         if not _holds(lock, folder):
             raise InputError(f"{deployment}: it has ended just now; start it again")
-        _expect_sound(plan, deployment, runs=False)
         file = folder / CONFIGURATION
+        open_.callback(remove_run, file)  # unless the supervisor takes over, which removes it at its own end
+        _expect_sound(plan, deployment, runs=False)
         file.write_text(configuration_of(commands(plan, deployment), folder))
         print(f"perception up: look in with supervisorctl -c {file} status", file=sys.stderr, flush=True)
         os.set_inheritable(lock, True)
