@@ -28,7 +28,8 @@ from perception_tools.scene_qa.model import build_answerer, load_answerer
 from perception_tools.scene_qa.recipes import SceneQaRecipe
 from perception_tools.scene_qa.run import SceneQaRun
 from perception_tools.training.curves import read_curves
-from perception_tools.training.fit import RUN_FILE, fit
+from perception_tools.training.fit import fit
+from perception_tools.training.run import RUN_FILE
 
 MakeRun = Callable[..., SceneQaRun]
 

@@ -30,8 +30,10 @@ from perception_tools.forecasting.run import ForecastRun
 from perception_tools.model_files import MODEL_FILE
 from perception_tools.references import resolve_given
 from perception_tools.training.curves import read_curves
-from perception_tools.training.fit import RESUME_FILE, RUN_FILE, fit
+from perception_tools.training.fit import fit
 from perception_tools.training.optim import cosine_factor
+from perception_tools.training.run import RUN_FILE
+from perception_tools.training.run_folder import RESUME_FILE
 
 MakeRun = Callable[..., ForecastRun]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -102,7 +104,13 @@ def test_a_finished_run_that_is_started_again_stays_as_it_is(
     shutil.copytree(trained_run, tmp_path / "run")
     fit(make_run(tmp_path / "run"))
     assert_same_model(tmp_path / "run", trained_run)
-    assert "going on with the run" in capsys.readouterr().out
+    model = tmp_path / "run" / MODEL_FILE
+    said = f"{tmp_path / 'run'}: training is finished already; {model} holds the model\n"
+    assert capsys.readouterr().out == said
+    (tmp_path / "run" / "finished.json").unlink()  # runs of earlier versions have none
+    fit(make_run(tmp_path / "run"))
+    assert_same_model(tmp_path / "run", trained_run)
+    assert capsys.readouterr().out == said
 
 
 def test_training_learns(make_run: MakeRun, tmp_path: Path) -> None:
@@ -278,9 +286,9 @@ def test_data_that_cannot_be_read_at_all_is_refused(make_run: MakeRun, data: Pat
 
 def test_a_folder_with_another_run_is_left_alone(trained_run: Path, make_run: MakeRun, tmp_path: Path) -> None:
     shutil.copytree(trained_run, tmp_path / "run")
-    with pytest.raises(InputError, match=r"it holds another run \(different recipe\); .* or give --restart"):
+    with pytest.raises(InputError, match=r"it holds a run with recipe\.seed 0, not 1; .* or give --restart"):
         fit(make_run(tmp_path / "run", {"seed": 1}))
-    with pytest.raises(InputError, match=r"different limit"):
+    with pytest.raises(InputError, match=r"it holds a run with limit None, not 4;"):
         fit(make_run(tmp_path / "run", limit=4))
     assert_same_model(tmp_path / "run", trained_run)
 

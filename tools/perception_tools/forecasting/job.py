@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch.utils.data import DataLoader
@@ -47,6 +48,9 @@ def forecast_job(run: ForecastRun, model: Forecaster | None = None) -> Job:
         training = Training(run.name, scenario.source, len(train_folder), *scenario.shape, steps)
         save_model(path, trained, recipe, training)
 
+    def records_of_step(segment: int, step: int) -> list[str]:
+        return [_used(train_folder.ids, index, task.failures) for index in segments.indices_of(segment, step)]
+
     if warning:
         print(warning, file=sys.stderr)
     return Job(
@@ -59,7 +63,13 @@ def forecast_job(run: ForecastRun, model: Forecaster | None = None) -> Job:
         mode="min",
         closing_message=lambda: _failures(task, train_folder),
         next_command=f"perception evaluate {run.out} --data {run.data} --out …",
+        records_of_step=records_of_step,
     )
+
+
+def _used(ids: Sequence[str], index: int, failures: Mapping[str, str]) -> str:
+    """Name of the scenario that was trained on: the one at an index, or the next one that can be used."""
+    return next((name for name in (*ids[index:], *ids[:index]) if name not in failures), ids[index])
 
 
 def _failures(task: ForecastTask, folder: ScenarioFolder) -> str:

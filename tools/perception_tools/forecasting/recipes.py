@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from perception_tools.training.recipes import BLOCKS, LearningRecipe
+from typing_extensions import override
+
+from perception_tools.training.bounds import Count, Index, Share, Weight
+from perception_tools.training.recipes import BLOCKS, LearningRecipe, check_heads
 
 ENCODERS = {"vectornet": "perception.encoders.vectornet.network:VectorNet"}
 """Word in a recipe → the encoder's class."""
@@ -39,23 +42,30 @@ class ForecastRecipe(LearningRecipe):
 
     encoder: str = "vectornet"
     view: Literal["agent", "scene", "pairwise"] = "pairwise"
-    dim: int = 256
-    global_layers: int = 2
-    heads: int = 8
-    dropout: float = 0.1
-    modes: int = 6
-    max_tokens: int = 48
-    passes: int = 25
-    batch_scenarios: int = 8
-    targets_per_scenario: int = 12
-    focal_weight: float = 1.0
-    warmup_steps: int = 300
-    expected_error_weight: float = 0.4
-    mirror_probability: float = 0.5
-    turn_std_rad: float = 0.1
-    validate_every: int = 4
+    dim: Count = 256
+    global_layers: Index = 2
+    heads: Count = 8
+    dropout: Share = 0.1
+    modes: Count = 6
+    max_tokens: Count = 48
+    passes: Count = 25
+    batch_scenarios: Count = 8
+    targets_per_scenario: Count = 12
+    focal_weight: Weight = 1.0
+    warmup_steps: Index = 300
+    expected_error_weight: Weight = 0.4
+    mirror_probability: Share = 0.5
+    turn_std_rad: Weight = 0.1
+    validate_every: Count = 4
 
     RENAMED: ClassVar[Mapping[str, str]] = {"frame": "view"}
+
+    @override
+    def check(self) -> None:
+        """As in `LearningRecipe`; of somebody's own encoder nothing is known but the bounds."""
+        super().check()
+        if self.encoder in ENCODERS:
+            check_heads(self.dim, self.heads)
 
 
 RECIPES: dict[str, ForecastRecipe] = {

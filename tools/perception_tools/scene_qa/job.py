@@ -72,6 +72,9 @@ def scene_qa_job(run: SceneQaRun, model: SceneAnswerer | None = None) -> Job:
         training = SceneQaTraining(run.name, scans.source, len(names), len(questions), steps)
         save_answerer(path, trained, recipe, words, training)
 
+    def records_of_step(segment: int, step: int) -> list[str]:
+        return sorted({groups.parts[index].scene_id for index in segments.indices_of(segment, step)})
+
     return Job(
         task=task,
         epochs=recipe.passes * segments.segments_per_pass,
@@ -84,6 +87,7 @@ def scene_qa_job(run: SceneQaRun, model: SceneAnswerer | None = None) -> Job:
         next_command=f"perception train … --data {run.data} --detector-run {run.out} --out …"
         if task.never_answers
         else f"perception evaluate {run.out} --data {run.data} --out …",
+        records_of_step=records_of_step,
         has_unused_parameters=task.detector_learns and recipe.detector_first > 0,
     )
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from perception_tools.training.recipes import BLOCKS, LearningRecipe, Schedule
+from typing_extensions import override
+
+from perception_tools.training.bounds import Count, Share, Weight
+from perception_tools.training.recipes import BLOCKS, LearningRecipe, Schedule, check_heads
 
 
 @dataclass(frozen=True)
@@ -55,27 +58,33 @@ class SceneQaRecipe(LearningRecipe):
     legacy_color: bool = False
     detector: Literal["votenet", "votenet-small"] = "votenet"
     named_seeds: bool = False
-    points: int = 40_000
-    proposals: int = 256
+    points: Count = 40_000
+    proposals: Count = 256
     detection_loss: bool = True
-    detector_first: float = 0.0
-    class_weight: float = 0.1
+    detector_first: Share = 0.0
+    class_weight: Weight = 0.1
     answer_loss: Literal["binary", "softmax"] = "binary"
     viewpoint_loss: bool = True
-    dim: int = 768
-    heads: int = 8
-    layers: int = 2
-    pooled_dim: int = 512
-    word_dim: int = 300
-    text_dim: int = 256
-    dropout: float = 0.1
-    word_dropout: float = 0.3
-    scenes: int = 8
-    questions_per_scene: int = 4
+    dim: Count = 768
+    heads: Count = 8
+    layers: Count = 2
+    pooled_dim: Count = 512
+    word_dim: Count = 300
+    text_dim: Count = 256
+    dropout: Share = 0.1
+    word_dropout: Share = 0.3
+    scenes: Count = 8
+    questions_per_scene: Count = 4
     turns: Literal["half", "quarter"] = "half"
     mirror: bool = False
     schedule: Schedule = "steps"
-    weight_decay: float = 1e-5
+    weight_decay: Weight = 1e-5
+
+    @override
+    def check(self) -> None:
+        """As in `LearningRecipe`; every attention has the same heads."""
+        super().check()
+        check_heads(self.dim, self.heads)
 
 
 ROOMS = SceneQaRecipe(

@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from perception_tools.scene_qa.recipes import SceneQaRecipe
+from perception_tools.training.bounds import Count, Index
 from perception_tools.training.run import TrainingRun
 
 
@@ -29,9 +30,9 @@ class SceneQaRun(TrainingRun):
     answers: Path | None = None
     word_vectors: Path | None = None
     detector_run: Path | None = None
-    limit: int | None = None
-    val_limit: int | None = None
-    keep: int = 20_000_000
+    limit: Count | None = None
+    val_limit: Count | None = None
+    keep: Index = 20_000_000
 
     def describe(self) -> dict:
         """What makes it this run and no other, as run.json holds it."""

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import logging
-import shutil
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
 from perception.errors import InputError
-from perception_tools.json_files import write_json
-from perception_tools.model_files import MODEL_FILE
+from perception.files import writing
+from perception.processes import stopped_by_sigterm
 from perception_tools.tasks import task_of_recipe
+from perception_tools.training.checkpoints import WholeCheckpoints
+from perception_tools.training.divergence import StopAtDivergence
+from perception_tools.training.export import ExportModel
 from perception_tools.training.job import Job
 from perception_tools.training.lightning_task import LearningTask
 from perception_tools.training.loggers import log_recipe, open_logger
-from perception_tools.training.run import RUN_FILE, TrainingRun
+from perception_tools.training.processes import StopOnSigterm, exit_with_launcher
+from perception_tools.training.run import TrainingRun
+from perception_tools.training.run_folder import RESUME_FILE, RunFolder
 from perception_tools.training.weight_average import WeightAverage
 
-RESUME_FILE = "last.ckpt"
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Reading never ends in one of these."""
 
 
 def fit(run: TrainingRun, model: Any = None, callbacks: Sequence[Callback] = ()) -> Path:
@@ -38,107 +47,128 @@ def fit(run: TrainingRun, model: Any = None, callbacks: Sequence[Callback] = ())
 
     Returns:
         The model file.
+
+    Raises:
+        InputError: Something in the run cannot be used, the folder holds another run or one that is at work, a file
+            cannot be written, or training diverged (`DivergedError`).
+        KeyboardInterrupt: It was stopped, by Ctrl-C or SIGTERM.
     """
-    job = task_of_recipe(run.name).make_job(run, model)
-    resume_from = _prepare_folder(run)
-    recipe = run.recipe
+    run.check()
+    folder = RunFolder(run)
+    folder.check()
+    if folder.is_finished():
+        return _say_finished(folder)
+    exit_with_launcher()
+    with _in_plain_words(run.out):
+        job = task_of_recipe(run.name).make_job(run, model)
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        with folder.held(), stopped_by_sigterm() if in_main_thread else nullcontext():
+            folder.check()
+            if folder.is_finished():  # by a process that had the folder until now
+                return _say_finished(folder)
+            return _fit(folder, job, callbacks)
+
+
+def _fit(folder: RunFolder, job: Job, callbacks: Sequence[Callback]) -> Path:
+    run, recipe = folder.run, folder.run.recipe
     _quiet_lightning()
-    export = ExportModel(run.out / MODEL_FILE, job, keep_best=recipe.patience > 0)
-    loggers = [open_logger(name, run.out) for name in run.logger]
-    for logger in loggers:
-        log_recipe(logger, recipe.to_json(), job.monitor)
+    watch = StopAtDivergence(folder, job, recipe.learning_rate)
+    export = ExportModel(folder, job, watch, keep_best=recipe.patience > 0)
+    begin = BeginRun(folder, [open_logger(name, run.out) for name in run.logger], job.monitor)
     if run.compile and isinstance(job.task, LearningTask):
         job.task.compile_model()
-    trainer = pl.Trainer(
-        accelerator=run.accelerator,
-        devices=run.devices,
-        num_nodes=run.nodes,
-        strategy="ddp_find_unused_parameters_true"
-        if job.has_unused_parameters and run.devices * run.nodes > 1
-        else "auto",
-        precision=recipe.precision,
-        max_epochs=job.epochs,
-        check_val_every_n_epoch=recipe.validate_every,
-        gradient_clip_val=recipe.gradient_clip,
-        log_every_n_steps=min(50, job.batches),
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        accumulate_grad_batches=recipe.accumulate,
-        logger=loggers,
-        callbacks=[*_callbacks(run, job, export), *callbacks],
-        enable_model_summary=False,
-        default_root_dir=run.out,
-    )
+    trainer = _make_trainer(run, job, begin.loggers, [begin, watch, export, *_callbacks(run, job), *callbacks])
     train_loader, val_loader = job.loaders(trainer.global_rank, trainer.world_size)
     try:
-        trainer.fit(job.task, train_loader, val_loader, ckpt_path=resume_from, weights_only=True)
+        trainer.fit(job.task, train_loader, val_loader, ckpt_path=folder.checkpoint, weights_only=True)
     except SystemExit:  # what Lightning makes of Ctrl-C
         if trainer.interrupted:
-            raise KeyboardInterrupt("stopped; the same command goes on from the last finished segment") from None
+            goes_on = "goes on from the last finished segment" if folder.checkpoint else "starts from the beginning"
+            raise KeyboardInterrupt(f"stopped; the same command {goes_on}") from None
         raise
     if trainer.is_global_zero:
+        if not folder.model.exists():
+            raise InputError(
+                f"{folder.model}: training has ended, but the model is gone; give --restart to train again"
+            )
+        folder.finish()
+        if not export.trained:
+            return _say_finished(folder)
         if message := job.closing_message():
             print(message)
-        print(f"{export.path} holds the model; next: {job.next_command}")
-    return export.path
+        print(f"{folder.model} holds the model; next: {job.next_command}")
+    return folder.model
 
 
-class ExportModel(Callback):
-    """Keeps the model file up to date: at every validation, or with early stopping at every best one.
+def _say_finished(folder: RunFolder) -> Path:
+    print(f"{folder.path}: training is finished already; {folder.model} holds the model")
+    return folder.model
 
-    It stands before `WeightAverage` in the list of callbacks, so that it sees the averaged weights.
+
+class BeginRun(Callback):
+    """Once everything is ready to train: says so, and leaves in the folder what the run is.
+
+    A run that cannot start thus changes nothing.
 
     Args:
-        path: Path of the file.
-        job: Writes it, and names the metric of a validation that tells the best.
-        keep_best: Write only when that metric has improved.
+        folder: The run's folder.
+        loggers: They get the recipe.
+        monitor: Name of the number by which runs are compared.
     """
 
-    def __init__(self, path: Path, job: Job, keep_best: bool) -> None:
-        self.path, self.job, self.keep_best = path, job, keep_best
-        self.best = float("inf")
-        self.trained = False
+    def __init__(self, folder: RunFolder, loggers: Sequence[Logger], monitor: str) -> None:
+        self.folder, self.loggers, self.monitor = folder, loggers, monitor
+        self.former = folder.former_files()
 
     @override
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes, if there is something better to write."""
-        score = float(trainer.callback_metrics[self.job.monitor])
-        score = score if self.job.mode == "min" else -score
-        if not self.keep_best or score < self.best:
-            self.best = min(score, self.best)
-            self._write(trainer)
-
-    @override
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remembers that there was something to train: for a run that was finished before, nobody calls this."""
-        self.trained = True
-
-    @override
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the result; by then the averaged weights are the model's own."""
-        if self.trained and not self.keep_best:
-            self._write(trainer)
-
-    @override
-    def state_dict(self) -> dict:
-        """State for the checkpoint."""
-        return {"best": self.best}
-
-    @override
-    def load_state_dict(self, state_dict: dict) -> None:
-        """Takes the checkpoint's state."""
-        self.best = state_dict["best"]
-
-    def _write(self, trainer: pl.Trainer) -> None:
-        if trainer.is_global_zero:
-            self.job.save(self.path, trainer.global_step)
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """In the first process."""
+        if not trainer.is_global_zero:
+            return
+        if trainer.global_step:
+            print(f"going on with the run in {self.folder.path} after step {trainer.global_step}")
+        self.folder.begin(self.former)
+        for logger in self.loggers:
+            log_recipe(logger, self.folder.run.recipe.to_json(), self.monitor)
 
 
-def _callbacks(run: TrainingRun, job: Job, export: ExportModel) -> list[Callback]:
+def _make_trainer(run: TrainingRun, job: Job, loggers: Sequence[Logger], callbacks: Sequence[Callback]) -> pl.Trainer:
+    recipe = run.recipe
+    try:
+        return pl.Trainer(
+            accelerator=run.accelerator,
+            devices=run.devices,
+            num_nodes=run.nodes,
+            strategy="ddp_find_unused_parameters_true"
+            if job.has_unused_parameters and run.devices * run.nodes > 1
+            else "auto",
+            precision=recipe.precision,
+            max_epochs=job.epochs,
+            check_val_every_n_epoch=recipe.validate_every,
+            gradient_clip_val=recipe.gradient_clip,
+            log_every_n_steps=min(50, job.batches),
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            accumulate_grad_batches=recipe.accumulate,
+            logger=list(loggers),
+            callbacks=list(callbacks),
+            plugins=[WholeCheckpoints()],
+            enable_model_summary=False,
+            default_root_dir=run.out,
+        )
+    except (MisconfigurationException, ValueError) as error:  # of an accelerator that is unknown, or is not there
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"accelerator={run.accelerator}, devices={run.devices}: expected what this machine has, got: {reason}; "
+            "give --accelerator cpu, or fewer --devices"
+        ) from error
+
+
+def _callbacks(run: TrainingRun, job: Job) -> list[Callback]:
     callbacks: list[Callback] = [
-        export,
         WeightAverage(run.recipe.average_decay),
-        ModelCheckpoint(run.out, "last", save_on_train_epoch_end=True, enable_version_counter=False),
+        ModelCheckpoint(run.out, Path(RESUME_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
+        StopOnSigterm(),
         TQDMProgressBar(refresh_rate=10),
     ]
     if run.logger:
@@ -149,30 +179,33 @@ def _callbacks(run: TrainingRun, job: Job, export: ExportModel) -> list[Callback
     return callbacks
 
 
-def _prepare_folder(run: TrainingRun) -> Path | None:
-    """Makes the run's folder; gives the checkpoint to go on from, if it holds an unfinished run of the same kind.
+@contextmanager
+def _in_plain_words(out: Path) -> Iterator[None]:
+    """Says in a sentence what a user can change: a full disk, too little memory, what a reading process complains of.
 
-    Every process calls this, the first one alone writes.
+    Loggers write whenever they like, deep within Lightning; so their errors are recognised by what they say.
     """
-    described = run.describe()
-    described_before, checkpoint = run.out / RUN_FILE, run.out / RESUME_FILE
-    if described_before.exists() and not run.restart:
-        before = json.loads(described_before.read_text())
-        if before != described:
-            changed = [key for key in described if before.get(key) != described[key]]
+    try:
+        yield
+    except OSError as error:
+        named = error.filename is not None and Path(str(error.filename)).is_relative_to(out)
+        if error.errno in CANNOT_WRITE or named:
+            with writing(out):
+                raise
+        raise
+    except InputError as error:
+        if "\nOriginal Traceback" in str(error):  # what a DataLoader makes of an error in a reading process
+            last = str(error).strip().splitlines()[-1]
+            raise InputError(last.partition(": ")[2]) from error
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            reason = (str(error).strip().splitlines() or [""])[0]
             raise InputError(
-                f"{run.out}: it holds another run (different {', '.join(changed)}); "
-                "choose another --out, or give --restart to replace it"
-            )
-    if rank_zero_only.rank == 0:
-        if run.restart and described_before.exists():  # whatever else a folder holds is not ours to delete
-            shutil.rmtree(run.out)
-        run.out.mkdir(parents=True, exist_ok=True)
-        write_json(described_before, described)
-    if run.restart or not checkpoint.exists():
-        return None
-    print(f"going on with the run in {run.out}")
-    return checkpoint
+                f"{out}: the model and its steps need more memory than there is ({reason}); make the model smaller, "
+                "or accumulate a step from more parts (--accumulate)"
+            ) from error
+        raise
 
 
 def _quiet_lightning() -> None:

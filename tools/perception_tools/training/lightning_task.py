@@ -32,6 +32,7 @@ class LearningTask(pl.LightningModule, Generic[Recipe, Model]):
 
     Attributes:
         clipped_apart: Named groups of parameters whose gradients are clipped each by itself.
+        gradient_norm: Norm of the step's gradient before it was clipped; None until there is one.
 
     Args:
         recipe: All numbers.
@@ -44,6 +45,7 @@ class LearningTask(pl.LightningModule, Generic[Recipe, Model]):
         super().__init__()
         self.recipe = recipe
         self.model: Model = model
+        self.gradient_norm: Tensor | None = None
         self._logged: dict[str, Tensor | float] = {}
 
     def parameter_groups(self) -> dict[str, Sequence[nn.Parameter]]:
@@ -65,6 +67,7 @@ class LearningTask(pl.LightningModule, Generic[Recipe, Model]):
         torch.manual_seed(self.step_seed(batch_idx))
         if batch_idx % self.recipe.accumulate == 0:
             self._logged = {}
+            self.gradient_norm = None
 
     def share(self, weight: Tensor) -> Tensor | float:
         """Factor by which the mean over processes (DDP's gradient) becomes the mean weighted by `weight`.
@@ -135,13 +138,10 @@ class LearningTask(pl.LightningModule, Generic[Recipe, Model]):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clips the gradients of `clipped_apart` each by itself, and all others together."""
-        if gradient_clip_val and self.clipped_apart:
-            groups = self.parameter_groups()
-            apart = [groups[name] for name in self.clipped_apart if name in groups]
-            clip_gradients(self.model, apart, gradient_clip_val)
-        else:
-            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        """Clips the gradients of `clipped_apart` each by itself, and all others together; keeps their norm."""
+        groups = self.parameter_groups()
+        apart = [groups[name] for name in self.clipped_apart if name in groups]
+        self.gradient_norm = clip_gradients(self.model, apart, gradient_clip_val or 0.0)
 
     @override
     def on_save_checkpoint(self, checkpoint: dict) -> None:

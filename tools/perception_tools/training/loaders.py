@@ -8,6 +8,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from perception_tools.training.processes import exit_with_trainer
+
 Key = TypeVar("Key")
 Record = TypeVar("Record")
 
@@ -80,5 +82,6 @@ def make_loader(
         collate_fn=collate,
         num_workers=workers,
         persistent_workers=workers > 0,
+        worker_init_fn=exit_with_trainer,
         pin_memory=torch.cuda.is_available(),
     )

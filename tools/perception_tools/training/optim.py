@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from timm.optim import (
     create_optimizer_v2,  # pyright: ignore[reportPrivateImportUsage]
     list_optimizers,  # pyright: ignore[reportPrivateImportUsage]
@@ -21,7 +23,7 @@ from timm.optim import (
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from timm.scheduler.poly_lr import PolyLRScheduler
 from timm.scheduler.scheduler import Scheduler
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from perception.errors import InputError
@@ -231,18 +233,27 @@ def stepped_factor(step: int, warmup: int, total: int) -> float:
     return 1 / 10 ** sum(step >= start * total for start in STEPS) * min(1.0, (step + 1) / max(warmup, 1))
 
 
-def clip_gradients(model: nn.Module, apart: Sequence[Sequence[nn.Parameter]], max_norm: float) -> None:
+def clip_gradients(model: nn.Module, apart: Sequence[Sequence[nn.Parameter]], max_norm: float) -> Float[Tensor, ""]:
     """Clips the norm of the gradient of some groups of parameters, each by itself, and of all others together.
 
     Args:
         model: What is trained.
         apart: The groups.
-        max_norm: Largest norm of each.
+        max_norm: Largest norm of each; 0 does not clip.
+
+    Returns:
+        Norm of the whole gradient before it was clipped.
     """
     numbers = {id(parameter): number for number, group in enumerate(apart) for parameter in group}
+    norms = []
     for number in (*range(len(apart)), None):
         part = [parameter for parameter in model.parameters() if numbers.get(id(parameter)) == number]
-        nn.utils.clip_grad_norm_(part, max_norm)
+        gradients = [parameter.grad for parameter in part if parameter.grad is not None]
+        if gradients:
+            norms.append(nn.utils.get_total_norm(gradients))
+        if gradients and max_norm:
+            nn.utils.clip_grads_with_norm_(part, max_norm, norms[-1])
+    return torch.stack(norms).norm() if norms else torch.zeros((), device=next(model.parameters()).device)
 
 
 def _check_names(field: str, given: Iterable[str], known: Sequence[str]) -> None:

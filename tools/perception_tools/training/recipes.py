@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_type_hints
 
 from perception.errors import InputError
+from perception_tools.training.bounds import Count, Index, Positive, Seed, Share, Weight, check_bounds
 
 T = TypeVar("T")
 Schedule = Literal["cosine", "steps", "timm-cosine", "timm-poly"]
@@ -45,7 +46,7 @@ class BlockRecipe:
     init: Literal["trunc_normal", "default"] = "default"
     matched: bool = True
     residual: bool = True
-    learning_rate_multiplier: float = 1.0
+    learning_rate_multiplier: Weight = 1.0
 
 
 BLOCKS: Mapping[str, tuple[BlockRecipe, str]] = {
@@ -73,11 +74,11 @@ class OptimizerRecipe:
     """
 
     opt: str = "adamw"
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    layer_decay: float = 1.0
-    group_rates: Mapping[str, float] = field(default_factory=dict)
-    group_weight_decays: Mapping[str, float] = field(default_factory=dict)
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    layer_decay: Positive = 1.0
+    group_rates: Mapping[str, Weight] = field(default_factory=dict)
+    group_weight_decays: Mapping[str, Weight] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,13 @@ class ScheduleRecipe:
     """
 
     schedule_by: Literal["step", "pass"] = "step"
-    warmup_passes: float = 0.0
-    warmup_lr: float = 0.0
+    warmup_passes: Weight = 0.0
+    warmup_lr: Weight = 0.0
     warmup_prefix: bool = False
-    min_lr: float = 0.0
-    cooldown_passes: int = 0
-    delay_passes: int = 0
-    poly_power: float = 1.0
+    min_lr: Weight = 0.0
+    cooldown_passes: Index = 0
+    delay_passes: Index = 0
+    poly_power: Positive = 1.0
 
 
 @dataclass(frozen=True)
@@ -122,12 +123,12 @@ class MixupRecipe:
         label_smoothing: Part of each target that is spread over all classes.
     """
 
-    mixup_alpha: float = 0.0
-    cutmix_alpha: float = 0.0
-    mixup_prob: float = 1.0
-    mixup_switch_prob: float = 0.5
+    mixup_alpha: Weight = 0.0
+    cutmix_alpha: Weight = 0.0
+    mixup_prob: Share = 1.0
+    mixup_switch_prob: Share = 0.5
     mixup_mode: Literal["batch", "pair", "elem"] = "batch"
-    label_smoothing: float = 0.0
+    label_smoothing: Share = 0.0
 
 
 @dataclass(frozen=True)
@@ -154,23 +155,31 @@ class LearningRecipe:
     """
 
     block: BlockRecipe = BlockRecipe()
-    passes: int = 30
-    learning_rate: float = 5e-4
-    warmup_steps: int = 0
+    passes: Count = 30
+    learning_rate: Positive = 5e-4
+    warmup_steps: Index = 0
     schedule: Schedule = "cosine"
     timm_schedule: ScheduleRecipe = ScheduleRecipe()
     optimizer: OptimizerRecipe = OptimizerRecipe()
-    weight_decay: float = 0.01
-    accumulate: int = 1
-    gradient_clip: float = 1.0
-    average_decay: float = 0.999
-    validate_every: int = 1
-    patience: int = 0
+    weight_decay: Weight = 0.01
+    accumulate: Count = 1
+    gradient_clip: Weight = 1.0
+    average_decay: Share = 0.999
+    validate_every: Count = 1
+    patience: Index = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    seed: int = 0
+    seed: Seed = 0
 
     RENAMED: ClassVar[Mapping[str, str]] = {}
     """Former name of a field → its name now, for files that were written before."""
+
+    def check(self) -> None:
+        """Checks the numbers before anything is built from them.
+
+        Raises:
+            InputError: One is out of its bounds, or does not go with another.
+        """
+        check_bounds(self)
 
     def to_json(self) -> dict:
         """Nested plain values, as they come back from a JSON file."""
@@ -191,6 +200,18 @@ class LearningRecipe:
                 f"recipe: expected the fields of this version's {cls.__name__}, {error}; "
                 "evaluate with the version that trained the model"
             ) from error
+
+
+def check_heads(dim: int, heads: int) -> None:
+    """Checks that the heads of an attention share its width evenly.
+
+    Raises:
+        InputError: They do not; the message names the nearest widths that would do.
+    """
+    if dim % heads:
+        below = dim - dim % heads
+        near = f"{below} or {below + heads}" if below else str(heads)
+        raise InputError(f"dim: expected a multiple of heads={heads}, got {dim}; give --dim {near}, or other heads")
 
 
 def _from_json(kind: type[T], values: Mapping[str, Any]) -> T:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import tyro
 
+from perception_tools.output_places import keep_apart
+from perception_tools.training.bounds import Count, Index, check_bounds
 from perception_tools.training.recipes import LearningRecipe
 
 RUN_FILE = "run.json"
@@ -34,7 +36,7 @@ class TrainingRun:
         accelerator: Lightning's name: auto, cpu, gpu.
         logger: Where numbers are logged: tensorboard, csv, wandb, mlflow, …; several are allowed.
         compile: Compile the block with torch.compile; it is compiled anew for each new shape of its input.
-        restart: Discard the run that is in `out`.
+        restart: Replace the run that is in `out`. Only files that training wrote are deleted, once the new run begins.
     """
 
     data: Path
@@ -43,16 +45,26 @@ class TrainingRun:
     name: tyro.conf.Suppress[str]
     split: str = "train"
     val_split: str = "val"
-    limit: int | None = None
-    val_limit: int | None = None
-    workers: int = 0
-    keep: int = 50_000
-    devices: int = 1
-    nodes: int = 1
+    limit: Count | None = None
+    val_limit: Count | None = None
+    workers: Index = 0
+    keep: Index = 50_000
+    devices: Count = 1
+    nodes: Count = 1
     accelerator: str = "auto"
     logger: tuple[str, ...] = ("tensorboard",)
     compile: bool = False
     restart: bool = False
+
+    def check(self) -> None:
+        """Checks all numbers and places before anything is read or written.
+
+        Raises:
+            InputError: One cannot be used.
+        """
+        self.recipe.check()
+        check_bounds(self)
+        keep_apart([self.out], [self.data])
 
     def describe(self) -> dict:
         """What makes it this run and no other, as run.json holds it."""

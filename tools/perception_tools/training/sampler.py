@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Int64
 from torch.utils.data import Sampler
 
 from perception.errors import InputError
@@ -62,11 +63,19 @@ class SegmentSampler(Sampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         data_pass, part = divmod(self.segment, self.segments_per_pass)
-        order = np.random.default_rng((self.seed, data_pass)).permutation(self.records)
-        share = self.batch // self.processes
+        order, share = self._order(data_pass), self.batch // self.processes
         for batch in range(part * self.batches, (part + 1) * self.batches):
             first = batch * self.batch + self.rank * share
             yield from (Key(int(index), data_pass) for index in order[first : first + share])
+
+    def indices_of(self, segment: int, step: int) -> list[int]:
+        """Indices of the records of one step of a segment, over all processes."""
+        data_pass, part = divmod(segment, self.segments_per_pass)
+        first = (part * self.batches + step) * self.batch
+        return self._order(data_pass)[first : first + self.batch].tolist()
+
+    def _order(self, data_pass: int) -> Int64[np.ndarray, " records"]:
+        return np.random.default_rng((self.seed, data_pass)).permutation(self.records)
 
 
 def records_at_once(batch: int, processes: int, parts: int) -> int:

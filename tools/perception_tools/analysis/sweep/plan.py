@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from tyro.conf import UseAppendAction
 from perception.errors import InputError
 from perception_tools.analysis.sweep.grid import Cell, make_grid, parse_over, parse_seeds
 from perception_tools.json_files import write_json
+from perception_tools.output_places import keep_apart
 from perception_tools.tasks import Task, task_of_recipe
 from perception_tools.training.run import RUN_FILE, TrainingRun
 
@@ -88,6 +88,8 @@ class PlannedRun:
 
     def trained_model(self) -> str | None:
         """Hash of the model file that the finished training left; None while training has to go on."""
+        from perception_tools.training.run_folder import hash_file
+
         record = read_json(self.run.out / FINISHED_FILE)
         if record is None or read_json(self.run.out / RUN_FILE) != self.description():
             return None
@@ -100,10 +102,6 @@ class PlannedRun:
         if record is None or model is None or record != {"sha256": model, **scoring}:
             return None
         return read_json(self.evaluation / METRICS_FILE)
-
-    def record_training(self, model: Path) -> None:
-        """Notes that training is finished."""
-        write_json(self.run.out / FINISHED_FILE, {"model": model.name, "sha256": hash_file(model)})
 
     def record_evaluation(self, scoring: Mapping[str, Any]) -> None:
         """Notes what was evaluated, and how."""
@@ -164,16 +162,19 @@ def plan_sweep(options: SweepOptions, bases: Sequence[TrainingRun]) -> Sweep:
         bases: One run of each recipe, with what all its runs share; recipes of one task.
 
     Raises:
-        InputError: An option cannot be used.
+        InputError: An option cannot be used, or the folder of a run holds one with other numbers, which would be put
+            beside those of this sweep.
     """
+    from perception_tools.training.run_folder import RunFolder
+
     by_name = {base.name: base for base in bases}
     _check_options(options, bases[0])
     seeds, over = parse_seeds(options.seeds), parse_over(options.over, bases[0])
     cells = make_grid([*by_name], over)
     runs = tuple(_plan_run(by_name[cell.recipe], cell, seed, options) for seed in seeds for cell in cells)
-    if not options.restart:
-        for run in runs:
-            _check_folder(run)
+    for run in runs:
+        run.run.recipe.check()
+        RunFolder(run.run).check()
     return Sweep(common_task([*by_name]), options, tuple(by_name), over, seeds, tuple(cells), runs)
 
 
@@ -195,34 +196,7 @@ def _check_options(options: SweepOptions, base: TrainingRun) -> None:
         raise InputError(f"--jobs {options.jobs}: expected at least 1; give a positive number")
     if base.nodes > 1:
         raise InputError(f"--nodes {base.nodes}: a sweep runs on one host; sweep other seeds on the other hosts")
-    if options.out.resolve().is_relative_to(options.data.resolve()):
-        raise InputError(f"--out {options.out}: it lies in the data, {options.data}; choose a folder outside it")
-
-
-def _check_folder(planned: PlannedRun) -> None:
-    """Refuses a folder whose run has other settings: its numbers would be put beside those of this sweep.
-
-    Raises:
-        InputError: It has.
-    """
-    there = read_json(planned.run.out / RUN_FILE)
-    if there is None or there == planned.description():
-        return
-    found, expected = _flat(there), _flat(planned.description())
-    changed = [name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
-    texts = [f"{name} {found.get(name)!r}, not {expected.get(name)!r}" for name in changed]
-    raise InputError(
-        f"{planned.run.out}: it holds a run with {', '.join(texts)}; choose another --out, or give --restart to "
-        "replace all runs of this sweep"
-    )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings by dotted names."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
+    keep_apart([options.out], [options.data])
 
 
 def read_json(path: Path) -> Any:
@@ -231,9 +205,3 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -41,10 +41,9 @@ def main(words: list[str]) -> int:
 def train_and_evaluate(sweep: Sweep, planned: PlannedRun) -> None:
     """Does what is not done yet of one run."""
     if sweep.options.restart or planned.trained_model() is None:
-        model = fit(planned.run, callbacks=[ReportProgress(progress_file(planned))])
+        fit(planned.run, callbacks=[ReportProgress(progress_file(planned))])
         if not is_first_process():
             return
-        planned.record_training(model)
     options = {"limit": sweep.options.score_limit, "device": sweep.options.device}
     given = {name: value for name, value in options.items() if value is not None}
     evaluate = resolve(sweep.task.evaluate)
