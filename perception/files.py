@@ -20,6 +20,8 @@ _CURES = {
 _EXPECTED = (OSError, ValueError, TypeError, SyntaxError)
 """What parsers raise on purpose, with a message made to be read; pyarrow's and json's errors are ValueErrors."""
 
+_DEVICES = (Path("/dev"), Path("/dev/fd"))
+
 LOCK_FILE = ".lock"
 LOCK_WAIT_S = 10.0
 """A process that was killed, and its children that hold its lock too, are gone sooner."""
@@ -33,13 +35,16 @@ def whole_file(path: Path) -> Iterator[Path]:
     Yields a path in the same folder, which is made where it does not exist. The block writes the file there; when the
     block ends, the file is flushed to the disk and renamed to `path`. If the block raises, or is interrupted, `path`
     stays as it was and the temporary file is removed; only a killed process leaves it behind, under a hidden name. Of
-    two writers at the same time, the one that ends last wins.
+    two writers at the same time, the one that ends last wins. Pipes and devices such as /dev/stdout are written to.
 
     Raises:
         InputError: The file cannot be written. Any OSError in the block counts as this, so the block should only write.
     """
     temporary = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}"
     with writing(path):
+        if path.parent in _DEVICES or path.is_char_device() or path.is_fifo():
+            yield path  # a rename would put a file in the place of /dev/null, for everybody
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary

@@ -37,6 +37,20 @@ def test_the_new_content_replaces_the_former_when_the_block_ends(former: Path) -
     assert list(former.parent.iterdir()) == [former]
 
 
+def test_what_is_no_file_is_written_to_and_never_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    descriptor = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with whole_file(pipe) as place:
+        place.write_text("new")
+    assert os.read(descriptor, 10) == b"new"
+    os.close(descriptor)
+    assert list(tmp_path.iterdir()) == [pipe]
+    with whole_file(Path("/dev/null")) as place:
+        assert place == Path("/dev/null")
+    assert Path("/dev/null").is_char_device()
+
+
 def test_missing_folders_are_made(tmp_path: Path) -> None:
     with whole_file(tmp_path / "a" / "b" / "c.txt") as temporary:
         temporary.write_text("new")

@@ -184,7 +184,7 @@ def test_exit_codes_are_a_shells(command, outcome, code, said, capsys: pytest.Ca
     ("words", "said"),
     [
         ("train forecast/vectornet --data {tmp}/no --out {tmp}/out", "/no: expected a folder with forecasting data"),
-        ("train forecast/vectornet --data {tmp} --out {tmp}/out", "expected scenarios of split 'train'"),
+        ("train forecast/vectornet --data {tmp}/empty --out {tmp}/out", "expected scenarios of split 'train'"),
         ("evaluate {tmp}/no --data {data} --out {tmp}/out", "/no: expected a run's folder or its model.safetensors"),
         ("evaluate --data {data} --out {tmp}/out", "expected at least one run, got none"),
         (
@@ -196,6 +196,7 @@ def test_exit_codes_are_a_shells(command, outcome, code, said, capsys: pytest.Ca
 def test_what_a_user_mistypes_is_said_plainly(
     words: str, said: str, tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "empty").mkdir()
     assert main(words.format(tmp=tmp_path, data=data).split()) == 2
     err = capsys.readouterr().err
     assert err.startswith(f"perception {words.split()[0]}: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
@@ -150,9 +151,7 @@ def _run(name: str, command: Command, words: list[str]) -> int:
         words, json_file = _take_json(resolve(command.function), words)
         result = _call(name, resolve(command.function), words)
         if json_file is not None:
-            from perception_tools.json_files import write_json
-
-            write_json(json_file, result)
+            _write_json(json_file, result)
     except InputError as error:
         print(f"perception {name}: {error}", file=sys.stderr)
         return 2
@@ -168,6 +167,18 @@ def _run(name: str, command: Command, words: list[str]) -> int:
     except BrokenPipeError:
         return 0
     return result if isinstance(result, int) else 0
+
+
+def _write_json(path: Path, result: Any) -> None:
+    """Writes what a command gave; shows it where that cannot be written, since it may have taken hours."""
+    from perception.errors import InputError
+    from perception_tools.json_files import write_json
+
+    try:
+        write_json(path, result)
+    except InputError:
+        print(json.dumps(result, indent=2))
+        raise
 
 
 def _call(name: str, function: Callable[..., Any], words: list[str]) -> Any:

@@ -335,7 +335,9 @@ def test_groups_are_clipped_apart() -> None:
         for parameter in model[name].parameters():
             parameter.grad = torch.full_like(parameter, value)
     apart = [list(model[name].parameters()) for name in ("large", "small")]
-    clip_gradients(model, apart, 1.0)
+    before = math.hypot(*(float(p.grad.norm()) for p in model.parameters() if p.grad is not None))
+    assert float(clip_gradients(model, apart, 0.0)) == pytest.approx(before, rel=1e-5), "0 does not clip"
+    assert float(clip_gradients(model, apart, 1.0)) == pytest.approx(before, rel=1e-5)
 
     def norm(name: str) -> float:
         return math.hypot(*(float(p.grad.norm()) for p in model[name].parameters() if p.grad is not None))

@@ -76,7 +76,10 @@ def fold(
         limit: Measure on this many of the first records only.
     """
     from perception_tools.folding import fold_run
+    from perception_tools.output_places import keep_apart
 
+    if data is not None:
+        keep_apart([out], [data])
     results = fold_run(run, out, precisions, data, split=split, limit=limit)
     return {"precisions": [result.as_json() for result in results]}
 

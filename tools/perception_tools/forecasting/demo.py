@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from perception_tools.forecasting.recipes import RECIPES, ForecastRecipe
+from perception_tools.output_places import keep_apart
 
 DEMO_SEED = 0
 TRAIN_SCENARIOS, VAL_SCENARIOS = 600, 100
@@ -33,6 +34,8 @@ def demo(out: Path = Path("out/demo"), data: Path | None = None, steps: int = 90
         data = out / "data"
         sample_argoverse2(data, count=TRAIN_SCENARIOS, seed=DEMO_SEED, splits=("train",))
         sample_argoverse2(data, count=VAL_SCENARIOS, seed=DEMO_SEED, splits=("val",))
+    else:
+        keep_apart([out], [data])
     source = _block()
     scenarios = len(open_forecasting(data, "train"))
     runs = []

@@ -30,6 +30,7 @@ from perception_tools.forecasting.report.evaluation import BlockProvenance, Eval
 from perception_tools.forecasting.report.writer import write_report
 from perception_tools.forecasting.task import TASK
 from perception_tools.json_files import write_json
+from perception_tools.output_places import keep_apart
 from perception_tools.records_file import RECORDS_FILE, write_records
 from perception_tools.training.curves import read_curves
 
@@ -97,6 +98,7 @@ def evaluate_forecasters(
         batch: Number of scenarios in one call of the model.
         device: Where the model runs: cpu, cuda.
     """
+    keep_apart([out], [data])
     return evaluate_models(runs, data, out, split=split, limit=limit, data_name=data_name, batch=batch, device=device)
 
 
@@ -144,7 +146,6 @@ def evaluate_models(
     print("\n".join(comparison.verdict() for comparison in comparisons if comparison.second != BASELINE))
     if len(scenes.failures):
         print(scenes.failures.report(len(folder)))
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / "metrics.json", metrics)
     write_records(out / RECORDS_FILE, [row for model in models for row in model.records])
     _report(models, by_name, comparisons, scenes, out, data_name or f"{folder.source} {split} of {data}")

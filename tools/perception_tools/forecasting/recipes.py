@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from typing_extensions import override
 
-from perception_tools.training.bounds import Count, Index, Share, Weight
+from perception_tools.training.bounds import Count, Depth, Index, Share, Size, Weight
 from perception_tools.training.recipes import BLOCKS, LearningRecipe, check_heads
 
 ENCODERS = {"vectornet": "perception.encoders.vectornet.network:VectorNet"}
@@ -42,11 +42,11 @@ class ForecastRecipe(LearningRecipe):
 
     encoder: str = "vectornet"
     view: Literal["agent", "scene", "pairwise"] = "pairwise"
-    dim: Count = 256
-    global_layers: Index = 2
-    heads: Count = 8
+    dim: Size = 256
+    global_layers: Depth = 2
+    heads: Size = 8
     dropout: Share = 0.1
-    modes: Count = 6
+    modes: Size = 6
     max_tokens: Count = 48
     passes: Count = 25
     batch_scenarios: Count = 8

@@ -14,6 +14,7 @@ from tyro.conf import Positional
 
 from perception.errors import InputError
 from perception_tools.extras import require
+from perception_tools.output_places import keep_apart
 
 if TYPE_CHECKING:
     from perception.kernels.precision import Precision
@@ -80,6 +81,7 @@ def replay(
         threads: Number of threads that torch computes with.
     """
     from perception_nodes.operations.computing import compute_with
+    from perception_tools.model_files import MODEL_FILE
 
     if lockstep and real_time:
         raise InputError("--lockstep --real-time: expected one pace, got both; leave one out")
@@ -87,6 +89,8 @@ def replay(
         raise InputError(f"--threads {threads}: expected at least 1; give the number of cores the node may use")
     if rerun is not None:
         _check_rerun(rerun)
+    written = [path for path in (out, player, rerun) if path is not None]
+    keep_apart(written, [log, checkpoint / MODEL_FILE if checkpoint.is_dir() else checkpoint])
     compute_with(threads)
     played = play(log, checkpoint, precision=precision, real_time=real_time, out=out)
     summary = {"node": node, "pace": "real time" if real_time else "lockstep", **played.summary()}

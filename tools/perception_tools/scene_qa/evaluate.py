@@ -22,6 +22,7 @@ from perception_datasets.sqa3d.scenes import to_pose
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import StoredScans, open_scene_store
 from perception_tools.json_files import write_json
+from perception_tools.output_places import keep_apart
 from perception_tools.scene_qa.data import by_scene, first_scenes
 from perception_tools.scene_qa.model import TrainedAnswerer, load_answerer
 from perception_tools.scene_qa.predictions import AnswerPredictions
@@ -78,6 +79,7 @@ def evaluate_answerers(
     Raises:
         InputError: A model or the data cannot be used.
     """
+    keep_apart([out], [data])
     scans = open_scene_store(data)
     questions = first_scenes(read_questions(data, split), limit)
     answered = [Answered("", load_answerer(path)) for path in runs]
@@ -86,14 +88,13 @@ def evaluate_answerers(
         model.trained.model.to(torch.device(device))
         for scene_id, asked in tqdm(by_scene(questions).items(), desc=name):
             _answer(model, scans.read(scene_id).scene, asked)
-    out.mkdir(parents=True, exist_ok=True)
-    for index, model in enumerate(answered):
-        suffix = f"-{model.name.replace('/', '-')}" if index else ""
-        write_predictions(out / f"predictions{suffix}.json", model.given, questions, scans)
     systems = [AnsweringSystem(model.name, model.given.answers, model.given.viewpoints) for model in answered]
     vocabulary = answered[0].trained.answers
     name = data_name or f"{scans.source} {split} of {data}"
     metrics = evaluate_answers(questions, systems, out, vocabulary=vocabulary, data_name=name)
+    for index, model in enumerate(answered):
+        suffix = f"-{model.name.replace('/', '-')}" if index else ""
+        write_predictions(out / f"predictions{suffix}.json", model.given, questions, scans)
     metrics["source"] = scans.source
     metrics["milliseconds"] = {model.name: _times(model) for model in answered}
     write_json(out / "metrics.json", metrics)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from typing_extensions import override
 
-from perception_tools.training.bounds import Count, Share, Weight
+from perception_tools.training.bounds import Count, Depth, Share, Size, Weight
 from perception_tools.training.recipes import BLOCKS, LearningRecipe, Schedule, check_heads
 
 
@@ -58,19 +58,19 @@ class SceneQaRecipe(LearningRecipe):
     legacy_color: bool = False
     detector: Literal["votenet", "votenet-small"] = "votenet"
     named_seeds: bool = False
-    points: Count = 40_000
-    proposals: Count = 256
+    points: Size = 40_000
+    proposals: Size = 256
     detection_loss: bool = True
     detector_first: Share = 0.0
     class_weight: Weight = 0.1
     answer_loss: Literal["binary", "softmax"] = "binary"
     viewpoint_loss: bool = True
-    dim: Count = 768
-    heads: Count = 8
-    layers: Count = 2
-    pooled_dim: Count = 512
-    word_dim: Count = 300
-    text_dim: Count = 256
+    dim: Size = 768
+    heads: Size = 8
+    layers: Depth = 2
+    pooled_dim: Size = 512
+    word_dim: Size = 300
+    text_dim: Size = 256
     dropout: Share = 0.1
     word_dropout: Share = 0.3
     scenes: Count = 8

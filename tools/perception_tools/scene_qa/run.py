@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from typing_extensions import override
 
+from perception_tools.output_places import keep_apart
 from perception_tools.scene_qa.recipes import SceneQaRecipe
 from perception_tools.training.bounds import Count, Index
 from perception_tools.training.run import TrainingRun
@@ -34,6 +36,16 @@ class SceneQaRun(TrainingRun):
     val_limit: Count | None = None
     keep: Index = 20_000_000
 
+    @override
+    def check(self) -> None:
+        """As in `TrainingRun`; nor is anything written over what the answerer is built from."""
+        from perception_tools.model_files import MODEL_FILE
+
+        super().check()
+        read = [path for path in (self.answers, self.word_vectors, self.detector_run) if path is not None]
+        keep_apart([self.out, self.out / MODEL_FILE], read)
+
+    @override
     def describe(self) -> dict:
         """What makes it this run and no other, as run.json holds it."""
         files = {"answers": self.answers, "word_vectors": self.word_vectors, "detector_run": self.detector_run}

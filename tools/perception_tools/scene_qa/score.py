@@ -54,12 +54,16 @@ def score_sqa3d(
         places: Takes ids as places in the question file, from 0. Records without an id are in the order of that file.
         only: Scores these questions alone: a file with their ids, or the ids separated by commas.
     """
+    from perception_tools.output_places import keep_apart
     from perception_tools.scene_qa.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.files import evaluate_files
 
     if viewer is not None and not predictions:
         raise InputError(f"--viewer {viewer}: expected a file of predictions to show, got none; name one")
     choice = FieldChoice(answer_field, id_field, places)
+    names = ("metrics.json", "answers.jsonl", "report.html", "viewer.html")
+    read = (*predictions, questions, annotations, answers, viewer)
+    keep_apart([out / name for name in names], [path for path in read if path is not None])
     metrics = evaluate_files(
         questions,
         annotations,

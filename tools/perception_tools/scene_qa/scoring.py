@@ -60,7 +60,7 @@ def evaluate_answers(
     data_name: str,
     notes: Sequence[str] = (),
 ) -> dict:
-    """Writes metrics.json, answers.jsonl and report.html into `out`, and gives what metrics.json holds.
+    """Shows the scores, writes metrics.json, answers.jsonl and report.html into `out`; gives what metrics.json holds.
 
     The first system's numbers stand at the top, the others' under `others`, where both majority baselines always are.
     `paired` compares the first with every other system that was asked for, on `em1`: McNemar's exact test, and the
@@ -82,11 +82,10 @@ def evaluate_answers(
     paired = _paired(evaluations[: len(systems)])
     notes = [*notes, *_notes(evaluations[: len(systems)], vocabulary)]  # those of the caller first
     metrics = _metrics(evaluations, paired, data_name, notes)
-    out.mkdir(parents=True, exist_ok=True)
+    _print_table(evaluations, notes)
     write_json(out / "metrics.json", metrics)
     _write_answers(out / "answers.jsonl", evaluations[: len(systems)])
     write_scene_qa_report(out / "report.html", evaluations, paired, data_name=data_name, notes=notes)
-    _print_table(evaluations, notes)
     print("\n".join(str(out / name) for name in ("metrics.json", "answers.jsonl", "report.html")))
     return metrics
 

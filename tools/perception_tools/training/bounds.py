@@ -20,32 +20,42 @@ class Bounds:
     Attributes:
         low: Smallest value.
         high: Largest value.
-        open: Whether the smallest value itself is out of bounds.
+        above: Whether the smallest value itself is out of bounds.
+        below: Whether the largest value itself is out of bounds.
     """
 
     low: float
     high: float = math.inf
-    open: bool = False
+    above: bool = False
+    below: bool = False
 
     def hold(self, value: float) -> bool:
         """Whether a value is in bounds."""
-        return math.isfinite(value) and (self.low < value if self.open else self.low <= value) and value <= self.high
+        outside = not self.low <= value <= self.high or (self.above and value == self.low)
+        return math.isfinite(value) and not outside and not (self.below and value == self.high)
 
     def __str__(self) -> str:
-        if self.open:
-            return f"a number above {self.low:g}"
-        return f"at least {self.low:g}" if math.isinf(self.high) else f"{self.low:g} to {self.high:g}"
+        low = f"above {self.low:,}" if self.above else f"at least {self.low:,}"
+        if math.isinf(self.high):
+            return f"a number of {low}" if not self.above else f"a number {low}"
+        return f"a number from {self.low:,} to {'below ' if self.below else ''}{self.high:,}"
 
 
 Count = Annotated[int, Bounds(1)]
 """A number of things without which there is nothing to do."""
 Index = Annotated[int, Bounds(0)]
 """A number of things that may be none."""
+Size = Annotated[int, Bounds(1, 2**20)]
+"""A width, or a number of things computed together; more would not fit into any memory."""
+Depth = Annotated[int, Bounds(0, 1000)]
+"""A number of layers."""
 Seed = Annotated[int, Bounds(0, 2**32 - 1)]
 """PyTorch and NumPy have a generator for each."""
 Share = Annotated[float, Bounds(0, 1)]
 """A part of a whole, or a probability."""
-Positive = Annotated[float, Bounds(0, open=True)]
+Decay = Annotated[float, Bounds(0, 1, below=True)]
+"""What is kept of an average in each step."""
+Positive = Annotated[float, Bounds(0, above=True)]
 """A rate, or a factor that must not be 0."""
 Weight = Annotated[float, Bounds(0)]
 """A factor that may be 0."""
@@ -59,7 +69,7 @@ def check_bounds(values: Any) -> None:
     """
     for name, bounds, number in _bounded(values):
         if not bounds.hold(number):
-            raise InputError(f"{name}: expected {bounds}, got {number}; give a number in these bounds")
+            raise InputError(f"{name}: expected {bounds}, got {number}; choose such a number")
 
 
 def _bounded(values: Any, prefix: str = "") -> Iterator[tuple[str, Bounds, float]]:

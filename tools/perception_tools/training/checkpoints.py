@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,10 @@ class WholeCheckpoints(TorchCheckpointIO):
         Raises:
             InputError: It cannot be written; both files are as they were.
         """
-        place = Path(path)
+        place, content = Path(path), io.BytesIO()
+        torch.save(checkpoint, content)  # into memory: onto a full disk it raises a RuntimeError that hides the reason
         with whole_file(place) as temporary:
-            try:
-                with temporary.open("wb") as file:
-                    torch.save(checkpoint, file)
-            except RuntimeError as error:  # of PyTorch's writer of archives, where a disk fills up
-                raise OSError(str(error)) from error
+            temporary.write_bytes(content.getbuffer())
             flush_to_disk(temporary)
             if place.exists():
                 place.replace(former_checkpoint(place))

@@ -115,11 +115,12 @@ class StopAtDivergence(Callback):
         taken, self._taken = self._taken, None
         if taken is None or bool(taken.numbers.isfinite().all()):
             return
-        found = ", ".join(f"{name} {value:g}" for name, value in zip(taken.names, taken.numbers.tolist(), strict=True))
+        values = zip(taken.names, taken.numbers.tolist(), strict=True)
+        found = " and ".join(f"a {name} of {value:g}" for name, value in values)
         names = self.job.records_of_step(taken.segment, taken.number)
         listed = ", ".join(names[:NAMED_RECORDS]) + (", …" if len(names) > NAMED_RECORDS else "")
-        records = f" on the records {listed}" if names else ""
-        self._stop(f"in step {taken.segment * self.job.batches + taken.number + 1}{records}", f"a finite loss, {found}")
+        where = f"in step {taken.segment * self.job.batches + taken.number + 1}"
+        self._stop(where + (f" on the records {listed}" if names else ""), f"finite numbers, found {found}")
 
     def _stop(self, where: str, expected_and_found: str) -> None:
         kept = [path.name for path in (self.folder.path / name for name in WORK_FILES) if path.exists()]

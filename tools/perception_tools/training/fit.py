@@ -74,10 +74,13 @@ def _fit(folder: RunFolder, job: Job, callbacks: Sequence[Callback]) -> Path:
     _quiet_lightning()
     watch = StopAtDivergence(folder, job, recipe.learning_rate)
     export = ExportModel(folder, job, watch, keep_best=recipe.patience > 0)
-    begin = BeginRun(folder, [open_logger(name, run.out) for name in run.logger], job.monitor)
+    begin = BeginRun(folder)
+    loggers = [open_logger(name, run.out) for name in run.logger]
     if run.compile and isinstance(job.task, LearningTask):
         job.task.compile_model()
-    trainer = _make_trainer(run, job, begin.loggers, [begin, watch, export, *_callbacks(run, job), *callbacks])
+    trainer = _make_trainer(run, job, loggers, [begin, watch, export, *_callbacks(run, job), *callbacks])
+    for logger in loggers:
+        log_recipe(logger, recipe.to_json(), job.monitor)
     train_loader, val_loader = job.loaders(trainer.global_rank, trainer.world_size)
     try:
         trainer.fit(job.task, train_loader, val_loader, ckpt_path=folder.checkpoint, weights_only=True)
@@ -106,30 +109,35 @@ def _say_finished(folder: RunFolder) -> Path:
 
 
 class BeginRun(Callback):
-    """Once everything is ready to train: says so, and leaves in the folder what the run is.
+    """Once everything is ready to train: says that a run goes on, and leaves in its folder what it is.
 
-    A run that cannot start thus changes nothing.
+    A run that cannot start is thus no run, and takes nothing from the one that it should replace.
 
     Args:
         folder: The run's folder.
-        loggers: They get the recipe.
-        monitor: Name of the number by which runs are compared.
     """
 
-    def __init__(self, folder: RunFolder, loggers: Sequence[Logger], monitor: str) -> None:
-        self.folder, self.loggers, self.monitor = folder, loggers, monitor
-        self.former = folder.former_files()
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder, self.former = folder, folder.former_files()
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """In the first process."""
-        if not trainer.is_global_zero:
-            return
-        if trainer.global_step:
-            print(f"going on with the run in {self.folder.path} after step {trainer.global_step}")
-        self.folder.begin(self.former)
-        for logger in self.loggers:
-            log_recipe(logger, self.folder.run.recipe.to_json(), self.monitor)
+        if trainer.is_global_zero:
+            if trainer.global_step:
+                print(f"going on with the run in {self.folder.path} after step {trainer.global_step}")
+            self.folder.begin(self.former)
+
+
+class ProgressBar(TQDMProgressBar):
+    """Lightning's, which leaves its line before an error is reported."""
+
+    @override
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Ends the lines on the screen."""
+        for bar in (self._val_progress_bar, self._train_progress_bar):
+            if bar is not None:
+                bar.close()
 
 
 def _make_trainer(run: TrainingRun, job: Job, loggers: Sequence[Logger], callbacks: Sequence[Callback]) -> pl.Trainer:
@@ -156,7 +164,11 @@ def _make_trainer(run: TrainingRun, job: Job, loggers: Sequence[Logger], callbac
             enable_model_summary=False,
             default_root_dir=run.out,
         )
-    except (MisconfigurationException, ValueError) as error:  # of an accelerator that is unknown, or is not there
+    except (
+        MisconfigurationException,
+        ModuleNotFoundError,
+        ValueError,
+    ) as error:  # of an accelerator that is unknown, or is not there
         reason = " ".join(str(error).split())
         raise InputError(
             f"accelerator={run.accelerator}, devices={run.devices}: expected what this machine has, got: {reason}; "
@@ -169,7 +181,7 @@ def _callbacks(run: TrainingRun, job: Job) -> list[Callback]:
         WeightAverage(run.recipe.average_decay),
         ModelCheckpoint(run.out, Path(RESUME_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
         StopOnSigterm(),
-        TQDMProgressBar(refresh_rate=10),
+        ProgressBar(refresh_rate=10),
     ]
     if run.logger:
         callbacks.append(LearningRateMonitor())
@@ -185,27 +197,42 @@ def _in_plain_words(out: Path) -> Iterator[None]:
 
     Loggers write whenever they like, deep within Lightning; so their errors are recognised by what they say.
     """
+    former_hook = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if not _is_of_writing(args.exc_value, out):  # TensorBoard's thread: its writer raises the same again
+            former_hook(args)
+
+    threading.excepthook = hook
     try:
         yield
     except OSError as error:
-        named = error.filename is not None and Path(str(error.filename)).is_relative_to(out)
-        if error.errno in CANNOT_WRITE or named:
-            with writing(out):
-                raise
-        raise
+        if not _is_of_writing(error, out):
+            raise
+        with writing(out):
+            raise
     except InputError as error:
-        if "\nOriginal Traceback" in str(error):  # what a DataLoader makes of an error in a reading process
-            last = str(error).strip().splitlines()[-1]
-            raise InputError(last.partition(": ")[2]) from error
-        raise
+        if "\nOriginal Traceback" not in str(error):  # which a DataLoader puts into errors of its processes
+            raise
+        raise InputError(str(error).strip().splitlines()[-1].partition(": ")[2]) from error
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-            reason = (str(error).strip().splitlines() or [""])[0]
-            raise InputError(
-                f"{out}: the model and its steps need more memory than there is ({reason}); make the model smaller, "
-                "or accumulate a step from more parts (--accumulate)"
-            ) from error
-        raise
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        reason = (str(error).strip().splitlines() or ["no more is known"])[0].rpartition("DefaultCPUAllocator: ")[2]
+        raise InputError(
+            f"{out}: the model and its steps need more memory than there is ({reason}); make the model smaller, "
+            "or compute a step in more parts (--accumulate)"
+        ) from error
+    finally:
+        threading.excepthook = former_hook
+
+
+def _is_of_writing(error: BaseException | None, out: Path) -> bool:
+    """Whether an error is one of writing into a folder, or to a disk."""
+    if not isinstance(error, OSError):
+        return False
+    named = error.filename is not None and Path(str(error.filename)).resolve().is_relative_to(out.resolve())
+    return named or error.errno in CANNOT_WRITE
 
 
 def _quiet_lightning() -> None:

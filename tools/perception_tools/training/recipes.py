@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any, ClassVar, Literal, Self, TypeVar, get_type_hints
 
 from perception.errors import InputError
-from perception_tools.training.bounds import Count, Index, Positive, Seed, Share, Weight, check_bounds
+from perception_tools.training.bounds import Count, Decay, Index, Positive, Seed, Share, Weight, check_bounds
 
 T = TypeVar("T")
 Schedule = Literal["cosine", "steps", "timm-cosine", "timm-poly"]
@@ -74,7 +74,7 @@ class OptimizerRecipe:
     """
 
     opt: str = "adamw"
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Decay, Decay] = (0.9, 0.999)
     eps: Positive = 1e-8
     layer_decay: Positive = 1.0
     group_rates: Mapping[str, Weight] = field(default_factory=dict)
