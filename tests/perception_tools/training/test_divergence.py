@@ -44,7 +44,7 @@ def digests(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_the_step_and_its_records_are_named_and_the_last_good_weights_kept(
-    number: float, precision: str, make_run: MakeRun, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: float, precision: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path / "run", {"passes": 3, "precision": precision}, accelerator="cpu")
     spoil(monkeypatch, 2, 1, lambda _, loss: loss * number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -33,7 +34,7 @@ from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import fit
 from perception_tools.training.optim import cosine_factor
 from perception_tools.training.run import RUN_FILE
-from perception_tools.training.run_folder import RESUME_FILE
+from perception_tools.training.run_folder import FINISHED_FILE, RESUME_FILE
 
 MakeRun = Callable[..., ForecastRun]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -239,18 +240,6 @@ def test_training_shows_its_progress_and_where_the_model_is_and_nothing_else(
     assert [record.message for record in caplog.records if record.levelname != "DEBUG"] == []
 
 
-def test_early_stopping_keeps_the_best(make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = [3.0, 1.0, 2.0, 1.5, 0.1]
-
-    def scripted(self: ForecastTask, _batch: object, _batch_idx: int) -> None:
-        self.log("val/min_fde", torch.tensor(scores[self.current_epoch]), batch_size=1)
-
-    monkeypatch.setattr(ForecastTask, "validation_step", scripted)
-    fit(make_run(tmp_path, {"passes": 5, "patience": 2}))
-    assert checkpoint_of(tmp_path)["global_step"] == 16, "it stops two validations after the best"
-    assert load_model(tmp_path).training.steps == 8
-
-
 def test_half_precision_trains_like_full(make_run: MakeRun, tmp_path: Path) -> None:
     losses = {}
     for precision in ("32-true", "bf16-mixed"):
@@ -273,6 +262,17 @@ def test_a_broken_training_file_is_named_at_the_end(
     assert "1 of 8 training scenarios could not be used:\n  3: " in said
     assert "3.csv" in said
     assert load_model(tmp_path / "run").training.steps == 4
+
+
+def test_a_reading_process_complains_in_a_sentence_too(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise InputError("7.csv: expected a scenario, found none; make it again")
+
+    monkeypatch.setattr("perception_tools.forecasting.data.TrainingScenarios.__getitem__", read)
+    with pytest.raises(InputError, match=r"^7\.csv: expected a scenario, found none; make it again$"):
+        fit(make_run(tmp_path, {"passes": 1}, workers=1))
 
 
 def test_data_that_cannot_be_read_at_all_is_refused(make_run: MakeRun, data: Path, tmp_path: Path) -> None:
@@ -305,6 +305,101 @@ def test_restart_deletes_nothing_in_a_folder_that_holds_no_run(make_run: MakeRun
     (tmp_path / "thesis.txt").write_text("years of work")
     fit(make_run(tmp_path, {"passes": 1}, restart=True))
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_the_run_ends_as_an_unbroken_one(
+    trained_run: Path, make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained_run, tmp_path / "run")
+    (tmp_path / "run" / FINISHED_FILE).unlink()
+    (tmp_path / "run" / RESUME_FILE).write_bytes(b"")
+    fit(make_run(tmp_path / "run"))
+    said = capsys.readouterr().out
+    assert "going on from the checkpoint before it" in said
+    assert f"going on with the run in {tmp_path / 'run'} after step 8" in said
+    assert_same_model(tmp_path / "run", trained_run)
+
+
+def test_where_both_checkpoints_are_damaged_that_is_said(trained_run: Path, make_run: MakeRun, tmp_path: Path) -> None:
+    shutil.copytree(trained_run, tmp_path / "run")
+    (tmp_path / "run" / FINISHED_FILE).unlink()
+    for path in (tmp_path / "run").glob("last*.ckpt"):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"last\.ckpt: it cannot be parsed .*last-former\.ckpt: .*give --restart"):
+        fit(make_run(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"),
+    [
+        ("tensorboard.summary.writer.record_writer.RecordWriter", "write"),
+        ("lightning.pytorch.loggers.csv_logs.ExperimentWriter", "save"),
+    ],
+)
+def test_a_disk_that_fills_up_under_a_logger_is_said_in_a_sentence(
+    kind: str, method: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(f"{kind}.{method}", fail)
+    with pytest.raises(InputError, match=r"run: cannot be written \(No space left on device\); free some space"):
+        fit(make_run(tmp_path / "run", {"passes": 1}, logger=("tensorboard", "csv")))
+    assert not (tmp_path / "run" / FINISHED_FILE).exists()
+
+
+def test_other_errors_of_the_system_are_not_taken_for_a_full_disk(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "/elsewhere")
+
+    monkeypatch.setattr(ForecastTask, "training_step", fail)
+    with pytest.raises(FileNotFoundError):
+        fit(make_run(tmp_path, {"passes": 1}, logger=()))
+
+
+def test_a_place_that_is_a_file_is_said_in_a_sentence(make_run: MakeRun, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out in ("file", "file/run"):
+        with pytest.raises(InputError, match=f"{out}: cannot be written .*; choose another path"):
+            fit(make_run(tmp_path / out, {"passes": 1}))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "csv").write_text("")
+    with pytest.raises(InputError, match="run: cannot be written .*csv"):
+        fit(make_run(tmp_path / "run", {"passes": 1}, logger=("csv",)))
+
+
+def test_too_little_memory_is_said_in_a_sentence(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ForecastTask, "training_step", lambda *_: torch.empty(2**60))
+    with pytest.raises(InputError, match=r"need more memory than there is \(can't allocate memory: .*make the model"):
+        fit(make_run(tmp_path, {"passes": 1}, logger=()))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accelerator": "nonsense"},
+        {"accelerator": "tpu"},
+        {"accelerator": "cpu", "devices": 0},
+        {"workers": -1},
+        {"limit": 0},
+        {"recipe": {"seed": -1}},
+        {"recipe": {"dim": 100, "heads": 8}},
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(options: dict, make_run: MakeRun, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected .*, got .*; "):
+        fit(make_run(tmp_path, **options))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said_in_a_sentence(make_run: MakeRun, tmp_path: Path) -> None:
+    for accelerator in ("gpu", "cuda"):
+        with pytest.raises(InputError, match=f"accelerator={accelerator}, .* give --accelerator cpu"):
+            fit(make_run(tmp_path, accelerator=accelerator))
 
 
 def test_limits_shorten_both_splits(make_run: MakeRun, tmp_path: Path) -> None:

@@ -164,11 +164,7 @@ def _make_trainer(run: TrainingRun, job: Job, loggers: Sequence[Logger], callbac
             enable_model_summary=False,
             default_root_dir=run.out,
         )
-    except (
-        MisconfigurationException,
-        ModuleNotFoundError,
-        ValueError,
-    ) as error:  # of an accelerator that is unknown, or is not there
+    except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"accelerator={run.accelerator}, devices={run.devices}: expected what this machine has, got: {reason}; "
