@@ -92,3 +92,26 @@ def test_a_trained_run_is_evaluated(
     assert f"{out / 'report.html'}\n" in said
     assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "report.html"]
     assert json.loads(given.read_text()) == json.loads((out / "metrics.json").read_text())
+
+
+def test_scores_that_cannot_be_written_are_shown(
+    trained_run: Path, trained_answerer: Path, data: Path, rooms_store: Path, tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "file").write_text("")
+    for run, where, shown in ((trained_run, data, "constant velocity  "), (trained_answerer, rooms_store, "majority ")):
+        out = tmp_path / "file" / "out"
+        assert main(["evaluate", str(run), "--data", str(where), "--out", str(out), "--limit", "2"]) == 2
+        said, err = capsys.readouterr()
+        assert f"\n{shown}" in said
+        assert err.splitlines()[-1].endswith("cannot be written (Not a directory); choose another path")
+
+
+def test_what_json_cannot_take_is_shown(
+    trained_run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = f"evaluate {trained_run} --data {data} --out {tmp_path / 'out'} --limit 2 --json {tmp_path}"
+    assert main(words.split()) == 2
+    said, err = capsys.readouterr()
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert json.loads(said[said.index("{") :]) == metrics
+    assert f"{tmp_path}: cannot be written (Is a directory); choose another path" in err

@@ -366,7 +366,7 @@ def test_a_place_that_is_a_file_is_said_in_a_sentence(make_run: MakeRun, tmp_pat
             fit(make_run(tmp_path / out, {"passes": 1}))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "csv").write_text("")
-    with pytest.raises(InputError, match="run: cannot be written .*csv"):
+    with pytest.raises(InputError, match=r"run: cannot be written .*csv"):
         fit(make_run(tmp_path / "run", {"passes": 1}, logger=("csv",)))
 
 
@@ -391,7 +391,7 @@ def test_too_little_memory_is_said_in_a_sentence(
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(options: dict, make_run: MakeRun, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected .*, got .*; "):
+    with pytest.raises(InputError, match=r"expected .*, got .*; "):
         fit(make_run(tmp_path, **options))
 
 

@@ -97,3 +97,12 @@ def test_the_parts_of_a_step_together_are_the_step(processes: int, parts: int) -
 def test_a_step_that_cannot_be_cut_so_is_refused(processes: int, parts: int) -> None:
     with pytest.raises(InputError, match=rf"step of 6: .* {processes} processes times accumulate={parts}"):
         records_at_once(6, processes, parts)
+
+
+@pytest.mark.parametrize("segment", [0, 1, 5])
+def test_the_records_of_a_step_can_be_named_afterwards(segment: int) -> None:
+    with mock.patch.object(sampler_module, "SEGMENT_BATCHES", 2):
+        sampler = SegmentSampler(30, 6, seed=3)
+        sampler.set_epoch(segment)
+        seen = [key.index for key in sampler]
+        assert [index for step in range(sampler.batches) for index in sampler.indices_of(segment, step)] == seen

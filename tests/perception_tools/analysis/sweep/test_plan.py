@@ -65,7 +65,7 @@ def test_the_sweep_may_not_lie_in_its_data(data: Path) -> None:
     from perception_tools.commands.sweep import read_sweep
 
     for out in (data, data / "sweep"):
-        with pytest.raises(InputError, match="it lies in the data"):
+        with pytest.raises(InputError, match="apart from the data in "):
             read_sweep(["forecast/vectornet", "--data", str(data), "--out", str(out)])
 
 
@@ -131,3 +131,8 @@ def test_a_description_is_what_comes_back_from_its_file(make_sweep: MakeSweep) -
     run = make_sweep().runs[0]
     assert json.loads(json.dumps(run.description())) == run.description()
     assert run.description() != replace(run, run=replace(run.run, limit=1)).description()
+
+
+def test_numbers_out_of_bounds_are_refused_before_anything_is_run(make_sweep: MakeSweep) -> None:
+    with pytest.raises(InputError, match="^dim: expected a multiple of heads=2, got 7"):
+        make_sweep("--over dim=8,7 --seeds 0")
