@@ -93,9 +93,7 @@ def test_every_recipe_is_in_bounds() -> None:
             recipe.check()
 
 
-@pytest.mark.parametrize(
-    "field", ["passes", "batch_scenarios", "modes", "dim", "heads", "validate_every", "max_tokens"]
-)
+@pytest.mark.parametrize("field", ["passes", "batch_scenarios", "modes", "dim", "heads", "max_tokens"])
 def test_there_is_no_training_with_none_of_what_it_needs(field: str) -> None:
     with pytest.raises(InputError, match=f"^{field}: expected a number .*, got 0; choose such a number$"):
         put(task_of_recipe("forecast/vectornet").recipes["forecast/vectornet"], (field,), 0).check()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from perception.errors import InputError
+from perception.files import writing
 from perception_tools.extras import require
 from perception_tools.output_places import keep_apart
 
@@ -141,7 +142,10 @@ def play(
     node.set_map(drive.lanes, drive.city)
     node.activate()
     playback = play_in_real_time if real_time else play_lockstep
-    with nullcontext(lambda *_: None) if out is None else recording(out, drive) as record:
+    with (
+        nullcontext() if out is None else writing(out),
+        nullcontext(lambda *_: None) if out is None else recording(out, drive) as record,
+    ):
         results = playback(node, clock, drive.frames, record)
     node.shutdown()
     sha256 = digest(results) if out is None else digest_of_recording(out)

@@ -134,5 +134,5 @@ def test_a_description_is_what_comes_back_from_its_file(make_sweep: MakeSweep) -
 
 
 def test_numbers_out_of_bounds_are_refused_before_anything_is_run(make_sweep: MakeSweep) -> None:
-    with pytest.raises(InputError, match="^dim: expected a multiple of heads=2, got 7"):
+    with pytest.raises(InputError, match=r"^dim: expected a multiple of heads=2, got 7"):
         make_sweep("--over dim=8,7 --seeds 0")

@@ -100,9 +100,9 @@ class Job:
     @classmethod
     def start(cls, planned: PlannedRun, command: list[str], environment: dict[str, str], lock: int) -> Job:
         """Starts the process of a run in a group of its own, so that Ctrl-C reaches the sweep alone."""
-        progress_file(planned).unlink(missing_ok=True)
         with writing(planned.log):
             planned.log.parent.mkdir(parents=True, exist_ok=True)
+            progress_file(planned).unlink(missing_ok=True)
             log = planned.log.open("wb")
         with log:
             process = subprocess.Popen(
