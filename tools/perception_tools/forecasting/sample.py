@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from perception.errors import InputError
+from perception.files import writing
 
 Out = Annotated[Positional[Path], arg(metavar="OUT")]
 
@@ -34,8 +35,9 @@ def sample_argoverse2(
 
     if count < 1:
         raise InputError(f"--count {count}: expected at least 1; give the number of scenarios to make")
-    for split in splits:
-        made = make_split(out, split, count=count, seed=seed, processes=processes)
-        for _ in tqdm(made, desc=f"{split} scenarios", total=count, unit="scenario"):
-            pass
+    with writing(out):
+        for split in splits:
+            made = make_split(out, split, count=count, seed=seed, processes=processes)
+            for _ in tqdm(made, desc=f"{split} scenarios", total=count, unit="scenario"):
+                pass
     print(f"{count} synthetic scenarios in each of {', '.join(splits)}: {out}")

@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from perception.errors import InputError
+from perception.files import writing
 
 Out = Annotated[Positional[Path], arg(metavar="OUT")]
 
@@ -30,6 +31,7 @@ def sample_rooms(out: Out, count: int = 100, seed: int = 0, processes: int | Non
 
     if count < 1:
         raise InputError(f"--count {count}: expected at least 1; give the number of rooms to make")
-    for _ in tqdm(make_rooms(out, count=count, seed=seed, processes=processes), total=count, unit="room"):
-        pass
+    with writing(out):
+        for _ in tqdm(make_rooms(out, count=count, seed=seed, processes=processes), total=count, unit="room"):
+            pass
     print(f"{count} synthetic rooms with questions: {out}")
