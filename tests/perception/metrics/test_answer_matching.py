@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception.metrics.answer_matching import clean_answer, matches_cleaned, matches_lenient, matches_refined
+from perception.metrics.answer_matching import (
+    RULES,
+    clean_answer,
+    matches_cleaned,
+    matches_lenient,
+    matches_refined,
+    normalize_answer,
+)
+from perception.metrics.question_answering import HEADLINE
+from perception_datasets.sqa3d.questions import question_files, read_questions
 
-PUBLISHED_CLEANING = {
+PUBLISHED_NORMALISATION = {
     "The 2 chairs.": "two chairs",
     " yes. ": "yes",
     "yes .": "yes ",
@@ -35,9 +46,9 @@ PUBLISHED_CLEANING = {
 """Outputs of SQA3D's LLM/eval_sqa3d_llm.py (equal to LEO's data_utils.py), which we ran."""
 
 
-@pytest.mark.parametrize("text", PUBLISHED_CLEANING)
-def test_answers_are_cleaned_as_by_the_published_script(text: str) -> None:
-    assert clean_answer(text) == PUBLISHED_CLEANING[text]
+@pytest.mark.parametrize("text", PUBLISHED_NORMALISATION)
+def test_answers_are_normalised_as_by_the_published_script(text: str) -> None:
+    assert normalize_answer(text) == PUBLISHED_NORMALISATION[text]
 
 
 @pytest.mark.parametrize(
@@ -73,3 +84,54 @@ def test_an_empty_answer_is_wrong_under_every_rule(answer: str, rule) -> None:
 @given(st.text(alphabet="ab 1'.-the", max_size=8), st.text(alphabet="ab 1'.-the", max_size=8))
 def test_an_answer_right_after_cleaning_is_right_by_the_refined_rule(answer: str, truth: str) -> None:
     assert matches_refined(answer, [truth]) or not matches_cleaned(answer, [truth])
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("chair", "chair"),
+        ("brown chair", "brown chair"),
+        ("clothes'", "clothes'"),
+        ("9 o'clock", "9 o'clock"),
+        ("Answer: chair", "chair"),
+        ("Short answer: chair.</s>", "chair"),
+        ("<s> chair</s></s><pad>", "chair"),
+        ("</s>chair", "chair"),
+        ("chair<|im_end|>\nuser: and then?", "chair"),
+        ("ASSISTANT: The answer is a chair.", "a chair"),
+        ("Explanation: it has four legs. Answer: chair", "chair"),
+        ("Answer: chair\nExplanation: it has four legs.", "chair"),
+        ("Yes, because the door is open.", "Yes"),
+        ("Chair. It stands to the left of the desk.", "Chair"),
+        ("<think>I see a desk. Answer: desk?</think>The answer is: **chair**", "chair"),
+        ("<think>cut off before the answer", ""),
+        ("<think>…</think><answer>'chair'</answer>", "chair"),
+        ('"chair".', "chair"),
+        ("Answer:", "Answer:"),  # nothing follows
+        ("because it is red", "because it is red"),
+        ("", ""),
+    ],
+)
+def test_what_a_language_model_writes_around_its_answer_is_removed(text: str, answer: str) -> None:
+    assert clean_answer(text) == answer
+
+
+@given(st.lists(st.sampled_from(["Answer:", "chair", "</s>", "<s>", ".", "\n", "because", " ", "**", "'"])))
+def test_a_clean_answer_is_one_line_and_stays_as_it_is(parts: list[str]) -> None:
+    answer = clean_answer("".join(parts))
+    assert clean_answer(answer) == answer or "because" in answer
+    assert "</s>" not in answer
+
+
+def test_the_true_answers_of_the_test_split_are_clean(real_data: Path) -> None:
+    questions = read_questions(*question_files(real_data / "sqa3d", "test"))
+    changed = [answer for question in questions for answer in question.answers if clean_answer(answer) != answer]
+    assert changed == ["yes, because room is bright", "yes, because kitchen is bright"]
+
+
+def test_every_printed_score_has_a_rule_that_says_who_uses_it() -> None:
+    assert tuple(RULES) == HEADLINE
+    for rule in RULES.values():
+        assert rule.heading
+        assert rule.definition.endswith(".")
+        assert rule.used_by

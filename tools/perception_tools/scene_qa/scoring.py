@@ -12,7 +12,7 @@ import numpy as np
 from perception.baselines.majority import majority, majority_per_type
 from perception.errors import InputError
 from perception.files import whole_file
-from perception.metrics.answer_matching import clean_answer
+from perception.metrics.answer_matching import normalize_answer
 from perception.metrics.localization import localization_accuracies, localization_errors
 from perception.metrics.mcnemar import PairedHits
 from perception.metrics.question_answering import HEADLINE, AnswerTable, question_type, score_answers
@@ -175,7 +175,7 @@ def _form_example(table: AnswerTable) -> str:
     """The first answer that differs from a true one in form only."""
     row = int(np.flatnonzero((table.column("em1_cleaned") == 1) & (table.column("em1") == 0))[0])
     given = table.answers[row][0]
-    true = next(t for t in table.questions[row].answers if clean_answer(t) == clean_answer(given))
+    true = next(t for t in table.questions[row].answers if normalize_answer(t) == normalize_answer(given))
     return f"{given!r} for {true!r}"
 
 
