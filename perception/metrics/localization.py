@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 
 from perception.geometry import wrap_angle
 from perception.scenes.scene import Viewpoint
@@ -29,10 +29,10 @@ def localization_errors(
     return np.linalg.norm(offset, axis=1), np.where(vertical, np.pi, turned)
 
 
-def localization_accuracies(
+def localization_hits(
     distance_m: Float64[np.ndarray, " viewpoints"], angle_rad: Float64[np.ndarray, " viewpoints"]
-) -> dict[str, float]:
-    """Returns the share of viewpoints within each threshold (inclusive)."""
-    return {f"acc_{limit:g}m": float((distance_m <= limit).mean()) for limit in THRESHOLDS_M} | {
-        f"acc_{limit}deg": float((np.rad2deg(angle_rad) <= limit).mean()) for limit in THRESHOLDS_DEG
+) -> dict[str, Bool[np.ndarray, " viewpoints"]]:
+    """Returns whether each viewpoint is within each threshold (inclusive); the accuracies are the means."""
+    return {f"acc_{limit:g}m": distance_m <= limit for limit in THRESHOLDS_M} | {
+        f"acc_{limit}deg": np.rad2deg(angle_rad) <= limit for limit in THRESHOLDS_DEG
     }

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception.metrics.localization import localization_accuracies, localization_errors
+from perception.metrics.localization import localization_errors, localization_hits
 from perception.scenes.scene import Viewpoint
 
 
@@ -41,6 +41,7 @@ def test_a_tilted_gaze_keeps_its_direction_about_z_and_a_vertical_one_is_wrong()
     np.testing.assert_allclose(angle, [0.0, np.pi], atol=1e-12)
 
 
-def test_accuracies_are_shares_within_each_threshold() -> None:
-    accuracies = localization_accuracies(np.array([0.2, 0.5, 0.7, 3.0]), np.deg2rad([10.0, 20.0, 25.0, 31.0]))
-    assert accuracies == {"acc_0.5m": 0.5, "acc_1m": 0.75, "acc_15deg": 0.25, "acc_30deg": 0.75}
+def test_hits_are_counted_within_each_threshold() -> None:
+    hits = localization_hits(np.array([0.2, 0.5, 0.7, 3.0]), np.deg2rad([10.0, 20.0, 25.0, 31.0]))
+    shares = {name: of.mean() for name, of in hits.items()}
+    assert shares == {"acc_0.5m": 0.5, "acc_1m": 0.75, "acc_15deg": 0.25, "acc_30deg": 0.75}

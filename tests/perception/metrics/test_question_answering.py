@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.errors import InputError
-from perception.metrics.question_answering import METRICS, AnswerTable, question_type, score_answers
+from perception.metrics.question_answering import HEADLINE, METRICS, AnswerTable, question_type, score_answers
 from perception.scenes.scene import SceneQuestion
 from perception.texts.answers import AnswerVocabulary
 
@@ -127,3 +127,37 @@ def test_missing_questions_and_missing_true_answers_are_refused() -> None:
         score_answers([], {}, VOCABULARY)
     with pytest.raises(InputError, match="question 1: expected a true answer"):
         score_answers([replace(QUESTIONS[0], answers=())], {1: ["yes"]}, VOCABULARY)
+
+
+def test_every_scene_has_its_own_scores() -> None:
+    scores = score_answers(QUESTIONS, {1: ["yes"], 2: ["a tv"]}, VOCABULARY).as_json()["by_scene"]
+    assert list(scores) == ["scene0", "scene1"]
+    assert {name: scores["scene0"][name] for name in ("questions", "em1", "em1_cleaned")} == {
+        "questions": 2, "em1": 0.0, "em1_cleaned": 0.5
+    }  # fmt: skip
+    assert scores["scene1"]["em1"] == 0.5
+
+
+def test_a_situation_is_right_if_all_its_questions_are() -> None:
+    asked = [*QUESTIONS, replace(QUESTIONS[0], id=5, situation="I sit.")]
+    scores = score_answers(asked, {1: ["yes"], 3: ["two"], 2: ["TV"], 5: ["no"]}, VOCABULARY).as_json()["all_right"]
+    assert scores["situation"]["groups"] == 3  # two scenes, and one more place in the second
+    assert scores["situation"]["em1"] == pytest.approx(1 / 3)
+
+
+def test_a_data_set_may_have_types_and_groups_of_its_own() -> None:
+    table = score_answers(
+        QUESTIONS, {1: ["yes"]}, None, kinds={"msqa": ["b", "a", "a", "b"]}, groups={"object": ["1", "1", "1", "2"]}
+    )
+    scores = table.as_json()
+    assert {name: group["em1"] for name, group in scores["by_type"]["msqa"].items()} == {"a": 0.0, "b": 0.5}
+    assert scores["all_right"]["object"] == {"groups": 2} | dict.fromkeys(HEADLINE, 0.0)
+
+
+def test_a_part_of_the_table_is_the_table_of_that_part() -> None:
+    answers = {1: ["yes"], 2: ["no"], 4: ["unknown"]}
+    part = score_answers(QUESTIONS, answers, VOCABULARY).only(np.array([True, False, False, True]))
+    whole = score_answers([QUESTIONS[0], QUESTIONS[3]], {1: ["yes"], 4: ["unknown"]}, VOCABULARY)
+    assert part.as_json() == whole.as_json()
+    with pytest.raises(InputError, match="expected some of the questions to be left"):
+        part.only(np.zeros(2, dtype=bool))

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -51,6 +53,29 @@ def test_several_models_are_scored_side_by_side(evaluated: Path) -> None:
     assert (evaluated / "report.html").is_file()
 
 
+def test_every_question_has_a_record_with_the_models_probabilities(evaluated: Path) -> None:
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    records = pq.read_table(evaluated / "records.parquet").to_pylist()
+    assert len(records) == 2 * metrics["questions"]
+    for record in records:
+        assert len(record["probabilities"]) == len(record["answers"])
+        assert record["probabilities"] == sorted(record["probabilities"], reverse=True)
+        assert 0 <= record["probabilities"][-1] <= record["probabilities"][0] <= 1
+    ours = [record for record in records if record["system"] == "scene-qa/rooms-llama"]
+    assert np.mean([record["em1"] for record in ours]) == pytest.approx(metrics["em1"])
+    within = [record["distance_m"] <= 1.0 for record in ours]
+    assert np.mean(within) == pytest.approx(metrics["localization"]["acc_1m"])
+
+
+def test_a_blind_run_filters_the_questions_for_all(evaluated: Path) -> None:
+    metrics = json.loads((evaluated / "metrics.json").read_text())
+    left = metrics["beyond_blind"]
+    assert left["blind"] == ["scene-qa/rooms"]
+    assert left["systems"]["scene-qa/rooms"]["em1_cleaned"] == 0
+    answered = metrics["others"]["scene-qa/rooms"]["em1_cleaned"] * metrics["questions"]
+    assert left["systems"]["scene-qa/rooms-llama"]["questions"] == metrics["questions"] - round(answered)
+
+
 def test_the_written_predictions_score_alike_from_their_file(evaluated: Path, made_rooms: Path) -> None:
     names = [f"v1_balanced_{kind}_test_scannetv2.json" for kind in ("questions", "sqa_annotations")]
     words = f"{evaluated / 'predictions.json'} {evaluated / 'predictions-scene-qa-rooms.json'}"
@@ -80,6 +105,8 @@ def test_runs_of_one_recipe_are_told_apart_by_their_folders(
 ) -> None:
     shutil.copytree(trained_answerer, tmp_path / "again")
     metrics = evaluate_answerers((trained_answerer, tmp_path / "again"), rooms_store, tmp_path / "out", limit=1)
-    assert {metrics["name"], *metrics["paired"]} == {"scene-qa/rooms-llama [run]", "scene-qa/rooms-llama [again]"}
+    names = {"scene-qa/rooms-llama [run]", "scene-qa/rooms-llama [again]"}
+    assert {metrics["name"], *metrics["paired"]} == names
+    assert {*metrics["recipes"]["scene-qa/rooms-llama"]["runs"]} == names
     with pytest.raises(InputError, match="expected models of different runs"):
         evaluate_answerers((trained_answerer, trained_answerer), rooms_store, tmp_path / "out", limit=1)

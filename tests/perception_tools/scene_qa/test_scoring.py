@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from perception.errors import InputError
+from perception.metrics.question_answering import HEADLINE, METRICS
 from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception.texts.answers import AnswerVocabulary
-from perception_tools.scene_qa.scoring import AnsweringSystem, baseline, evaluate_answers
+from perception_tools.scene_qa.scoring import AnsweringSystem, QuestionDetails, baseline, evaluate_answers
 
 VOCABULARY = AnswerVocabulary(("yes", "no", "chair"))
 HERE = Viewpoint(np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]))
@@ -41,31 +43,85 @@ def test_the_contracts_numbers_stand_at_the_top_and_both_baselines_among_the_oth
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
         "answers.jsonl",
         "metrics.json",
+        "records.parquet",
         "report.html",
     ]
 
 
-def test_the_first_system_is_paired_with_every_other_that_was_asked_for(tmp_path: Path) -> None:
+def test_the_first_system_is_paired_with_every_other_that_was_asked_for_by_every_score(tmp_path: Path) -> None:
     metrics = evaluate(tmp_path, AnsweringSystem("a", TRUE), baseline("majority", QUESTIONS))
-    assert metrics["paired"] == {
-        "majority": {
-            "both": 2, "first_only": 2, "second_only": 0, "neither": 0,
-            "difference": 0.5, "interval": [0.0, 1.0], "p_value": 0.5, "told_apart": False,
-        }
+    assert metrics["paired"].keys() == {"majority"}
+    assert metrics["paired"]["majority"].keys() == {
+        *METRICS, *(f"situation_{name}" for name in HEADLINE)
+    }  # fmt: skip
+    assert metrics["paired"]["majority"]["em1"] == {
+        "both": 2, "first_only": 2, "second_only": 0, "neither": 0,
+        "difference": 0.5, "interval": [0.0, 1.0], "p_value": 0.5, "told_apart": False,
     }  # fmt: skip
     assert set(metrics["others"]) == {"majority", "majority-per-type"}
 
 
-def test_each_question_is_written_with_what_every_system_said(tmp_path: Path) -> None:
-    evaluate(tmp_path, AnsweringSystem("a", TRUE), AnsweringSystem("b", {3: ["Chair.", "desk"]}))
-    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
-    assert [line["question_id"] for line in lines] == [1, 2, 3, 4]
-    assert lines[2]["systems"]["b"] == {
-        "answers": ["Chair.", "desk"], "em1": False, "em10": False, "em1_cleaned": True, "refined": True,
-        "lenient": True,
+def test_every_printed_score_is_printed_with_its_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(tmp_path, AnsweringSystem("a", TRUE), AnsweringSystem("b", {3: ["Chair."]}))
+    printed = capsys.readouterr().out
+    lines = printed[printed.index("a against b") :].splitlines()[1:6]
+    assert [line.split()[0] for line in lines] == list(HEADLINE)
+    assert all("not told apart" in line for line in lines)
+
+
+def test_scores_are_shown_even_if_they_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").write_text("a file in the place of the folder")
+    with pytest.raises(InputError, match="cannot be written"):
+        evaluate(tmp_path / "out", AnsweringSystem("a", TRUE))
+    assert "1.000000" in capsys.readouterr().out
+
+
+def test_runs_of_a_recipe_are_averaged_and_a_blind_one_filters_the_questions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [AnsweringSystem("r1", TRUE, recipe="r"), AnsweringSystem("r2", {1: ["yes"]}, recipe="r")]
+    blind = AnsweringSystem("deaf", {1: ["Yes"], 2: ["yes"]}, recipe="blind", is_blind=True)
+    metrics = evaluate(tmp_path, *runs, blind)
+    assert metrics["recipes"]["r"]["runs"] == ["r1", "r2"]
+    assert metrics["recipes"]["r"]["scores"]["em1"] == {
+        "mean": 0.625, "standard_deviation": pytest.approx(0.5303, abs=1e-4), "lowest": 0.25, "highest": 1.0
     }  # fmt: skip
-    assert lines[3]["systems"]["b"]["answers"] == []
-    assert lines[3]["type"] == "other"
+    against = metrics["recipes"]["blind"]["first_against_this"]["em1"]
+    assert against["difference"] == pytest.approx(0.375)
+    assert "r, mean" in capsys.readouterr().out
+    left = metrics["beyond_blind"]
+    assert (left["blind"], left["rule"]) == (["deaf"], "em1_cleaned")
+    assert {name: (of["questions"], of["em1"]) for name, of in left["systems"].items()} == {
+        "r1": (2, 1.0), "r2": (2, 0.0), "deaf": (2, 0.0)
+    }  # fmt: skip
+    assert left["paired"].keys() == {"r2", "deaf"}
+    assert "deaf answers without the scene; 2 questions are left" in "\n".join(metrics["notes"])
+
+
+def test_what_says_nothing_is_scored_beside_the_systems(tmp_path: Path) -> None:
+    metrics = evaluate(tmp_path, AnsweringSystem("a", TRUE))
+    letter, listing = metrics["easy_answers"]
+    assert (letter["answer"], letter["refined"]) == ("“y”", 0.75)  # in "yes" and "yoga mat"
+    assert listing["refined"] == 1.0
+    assert metrics["rules"]["refined"]["used_by"].startswith("EM-R of LEO")
+    assert metrics["others"]["majority"]["refined_ways"] == {"equal": 2, "words": 0, "long": 0, "letters": 0}
+
+
+def test_a_data_sets_own_ids_and_types_are_written(tmp_path: Path) -> None:
+    details = QuestionDetails(
+        kinds={"msqa": ["counting", "existence", "counting", "existence"]},
+        groups={"object": ["1", "1", "2", "3"]},
+        ids={1: "val-1", 2: "val-2", 3: "val-3", 4: "val-4"},
+    )
+    metrics = evaluate_answers(
+        QUESTIONS, [AnsweringSystem("a", {1: ["yes"]})], tmp_path, vocabulary=None, data_name="d", details=details
+    )
+    assert metrics["by_type"]["msqa"]["counting"]["em1"] == 0.5
+    assert metrics["all_right"]["object"]["groups"] == 3
+    records = pq.read_table(tmp_path / "records.parquet").to_pylist()
+    assert [record["question_id"] for record in records] == ["val-1", "val-2", "val-3", "val-4"]
+    assert "val-2" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Published rows" not in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_reader_is_told_what_to_know_before_quoting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

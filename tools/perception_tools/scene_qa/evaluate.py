@@ -37,6 +37,7 @@ class Answered:
         name: Heading of its column.
         trained: The model.
         given: Its ranked answers, and where it believes the askers to stand.
+        probabilities: Probability of each ranked answer, by question id.
         encoding_ms: Time to encode each scene.
         answering_ms: Time to answer all questions of a scene, divided by their number.
     """
@@ -44,6 +45,7 @@ class Answered:
     name: str
     trained: TrainedAnswerer
     given: AnswerPredictions = field(default_factory=AnswerPredictions)
+    probabilities: dict[int, list[float]] = field(default_factory=dict)
     encoding_ms: list[float] = field(default_factory=list)
     answering_ms: list[float] = field(default_factory=list)
 
@@ -58,12 +60,14 @@ def evaluate_answerers(
     device: str = "cpu",
     viewer: bool = False,
 ) -> dict:
-    """Scores trained answerers: OUT/metrics.json, answers.jsonl, predictions.json and report.html.
+    """Scores trained answerers: OUT/metrics.json, records.parquet, answers.jsonl, predictions.json and report.html.
 
     All rates in metrics.json are shares from 0 to 1. The first run's stand at the top, the others' under `others`;
-    `paired` holds McNemar's exact test of the first against each of the others. predictions.json holds the first
-    model's answers in a form that `perception score sqa3d` reads; those of the others are called
-    predictions-NAME.json.
+    `paired` compares the first with each of the others by every score: McNemar's exact test, and the difference with
+    its interval over scenes. Runs of one recipe are averaged under `recipes`. If a blind run is among them,
+    `beyond_blind` scores all on the questions that it does not answer. records.parquet has a row for every question
+    and run. predictions.json holds the first model's answers in a form that `perception score sqa3d` reads; those of
+    the others are called predictions-NAME.json.
 
     Args:
         runs: Run folders or model files; several are scored side by side.
@@ -88,7 +92,7 @@ def evaluate_answerers(
         model.trained.model.to(torch.device(device))
         for scene_id, asked in tqdm(by_scene(questions).items(), desc=name):
             _answer(model, scans.read(scene_id).scene, asked)
-    systems = [AnsweringSystem(model.name, model.given.answers, model.given.viewpoints) for model in answered]
+    systems = [_system(model) for model in answered]
     vocabulary = answered[0].trained.answers
     name = data_name or f"{scans.source} {split} of {data}"
     metrics = evaluate_answers(questions, systems, out, vocabulary=vocabulary, data_name=name)
@@ -130,6 +134,9 @@ def _answer(model: Answered, scene: Scene, questions: Sequence[SceneQuestion]) -
     encoded = time.perf_counter()
     answers = answerer.ask(tokens, [q.situation for q in questions], [q.question for q in questions])
     remember(model.given, questions, answers, model.trained.answers)
+    known = answers.probabilities[:, : len(model.trained.answers) - 1]
+    best = known.topk(min(RANKS, known.shape[1]), dim=-1).values.tolist()
+    model.probabilities |= {question.id: chances for question, chances in zip(questions, best, strict=True)}
     model.encoding_ms.append(1e3 * (encoded - start))
     model.answering_ms.append(1e3 * (time.perf_counter() - encoded) / len(questions))
 
@@ -148,6 +155,17 @@ def remember(
     rotations = answers.viewpoint.rotation.double().cpu().numpy()
     for question, position, rotation in zip(questions, positions, rotations, strict=True):
         given.viewpoints[question.id] = Viewpoint(position, rotation / np.linalg.norm(rotation))
+
+
+def _system(model: Answered) -> AnsweringSystem:
+    return AnsweringSystem(
+        model.name,
+        model.given.answers,
+        model.given.viewpoints,
+        probabilities=model.probabilities,
+        recipe=model.trained.name,
+        is_blind=model.trained.recipe.blind,
+    )
 
 
 def _times(model: Answered) -> dict[str, float]:

@@ -1,8 +1,7 @@
-"""Systems that answer questions about scenes, on the same questions: scored, told apart, and put into a report."""
+"""Systems that answer questions about scenes, on the same questions: scored, compared, and put into a report."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,15 +10,26 @@ import numpy as np
 
 from perception.baselines.majority import majority, majority_per_type
 from perception.errors import InputError
-from perception.files import whole_file
-from perception.metrics.answer_matching import normalize_answer
-from perception.metrics.localization import localization_accuracies, localization_errors
-from perception.metrics.mcnemar import PairedHits
-from perception.metrics.question_answering import HEADLINE, AnswerTable, question_type, score_answers
+from perception.metrics.answer_gaming import EasyAnswer, easy_answers
+from perception.metrics.answer_matching import RULES
+from perception.metrics.blind_filter import FILTER_RULE, missed_by_blind
+from perception.metrics.localization import localization_errors, localization_hits
+from perception.metrics.question_answering import HEADLINE, score_answers
 from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception.texts.answers import AnswerVocabulary
 from perception_tools.json_files import write_json
-from perception_tools.scene_qa.report.evaluation import SystemEvaluation
+from perception_tools.records_file import RECORDS_FILE, write_records
+from perception_tools.scene_qa.comparison import (
+    Paired,
+    RecipeScores,
+    average_seeds,
+    compare_systems,
+    compare_tables,
+    paired_json,
+)
+from perception_tools.scene_qa.notes import notes_on, notes_on_rules, refined_ways
+from perception_tools.scene_qa.records import answer_records, write_answers
+from perception_tools.scene_qa.report.evaluation import BlindFilter, PlaceErrors, SystemEvaluation
 from perception_tools.scene_qa.report.writer import write_scene_qa_report
 
 BASELINES = {"majority": majority, "majority-per-type": majority_per_type}
@@ -38,12 +48,33 @@ class AnsweringSystem:
         answers: Ranked, the best first, by question id.
         viewpoints: Where it believes the asker to stand, by question id, in the frame of the questions' own.
         is_oracle: Whether it was counted on the very questions that it answers.
+        probabilities: Probability of each ranked answer, by question id; empty where the system does not say.
+        recipe: Recipe that it was trained by, so that runs which differ by their seeds are averaged; None if unknown.
+        is_blind: Whether it sees no scene. Questions that it answers are left out of a second scoring.
     """
 
     name: str
     answers: Mapping[int, Sequence[str]]
     viewpoints: Mapping[int, Viewpoint] = field(default_factory=dict)
     is_oracle: bool = False
+    probabilities: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    recipe: str | None = None
+    is_blind: bool = False
+
+
+@dataclass(frozen=True)
+class QuestionDetails:
+    """What a data set says of its questions beside the answers.
+
+    Attributes:
+        kinds: Name of a classification → type of each question; None for SQA3D's types.
+        groups: Name of a grouping → group of each question; None for the situations of SQA3D.
+        ids: Id in the data set's own files, by question id; None where the two are the same.
+    """
+
+    kinds: Mapping[str, Sequence[str]] | None = None
+    groups: Mapping[str, Sequence[str]] | None = None
+    ids: Mapping[int, str] | None = None
 
 
 def baseline(name: str, questions: Sequence[SceneQuestion]) -> AnsweringSystem:
@@ -58,17 +89,48 @@ def evaluate_answers(
     *,
     vocabulary: AnswerVocabulary | None,
     data_name: str,
-    notes: Sequence[str] = (),
+    details: QuestionDetails | None = None,
 ) -> dict:
-    """Shows the scores, writes metrics.json, answers.jsonl and report.html into `out`; gives what metrics.json holds.
+    """Prints the scores, writes metrics.json, records.parquet, answers.jsonl and report.html, and returns the metrics.
 
     The first system's numbers stand at the top, the others' under `others`, where both majority baselines always are.
-    `paired` compares the first with every other system that was asked for, on `em1`: McNemar's exact test, and the
-    difference with its interval over scenes.
+    `paired` compares the first with every other system that was asked for, by every score: McNemar's exact test, and
+    the difference with its interval over scenes. `recipes` has the means of runs of one recipe. If a system is blind,
+    `beyond_blind` scores all of them on the questions that no blind one answers.
 
     Raises:
         InputError: A system answers questions that were not asked, or two systems have one name.
     """
+    details = details or QuestionDetails()
+    evaluations = _evaluate_all(questions, systems, vocabulary, details)
+    chosen = evaluations[: len(systems)]
+    first, *others = chosen
+    paired = {other.name: compare_systems(first, other) for other in others}
+    recipes, easy = average_seeds(chosen), easy_answers([question.answers for question in questions])
+    blind = _beyond_blind(chosen, [system.name for system in systems if system.is_blind])
+    notes = [note for evaluation in chosen for note in notes_on(evaluation)]
+    if vocabulary is None:
+        notes.append("No answer dictionary was given or found, so answers outside it were not counted.")
+    notes += [*notes_on_rules(easy), *_blind_notes(blind)]
+    metrics = _metrics(evaluations, paired, data_name, notes)
+    metrics |= _more_metrics(recipes, easy, blind)
+    _print_table(evaluations, paired, recipes, notes)
+    write_json(out / "metrics.json", metrics)
+    write_records(out / RECORDS_FILE, answer_records(chosen))
+    write_answers(out / "answers.jsonl", chosen)
+    more = {"notes": notes, "easy": easy, "recipes": recipes, "blind": blind}
+    write_scene_qa_report(out / "report.html", evaluations, paired, data_name=data_name, **more)
+    print("\n".join(str(out / name) for name in ("metrics.json", RECORDS_FILE, "answers.jsonl", "report.html")))
+    return metrics
+
+
+def _evaluate_all(
+    questions: Sequence[SceneQuestion],
+    systems: Sequence[AnsweringSystem],
+    vocabulary: AnswerVocabulary | None,
+    details: QuestionDetails,
+) -> list[SystemEvaluation]:
+    """Evaluates the systems, then those baselines that are not among them."""
     if not systems:
         raise InputError("expected at least one system, got none; give --predictions or --baseline")
     for system in systems:
@@ -78,16 +140,7 @@ def evaluate_answers(
     names = [system.name for system in (*systems, *context)]
     if len(set(names)) < len(names):
         raise InputError(f"expected systems of different names, got {', '.join(names)}; rename one")
-    evaluations = [_evaluate(system, questions, vocabulary) for system in (*systems, *context)]
-    paired = _paired(evaluations[: len(systems)])
-    notes = [*notes, *_notes(evaluations[: len(systems)], vocabulary)]  # those of the caller first
-    metrics = _metrics(evaluations, paired, data_name, notes)
-    _print_table(evaluations, notes)
-    write_json(out / "metrics.json", metrics)
-    _write_answers(out / "answers.jsonl", evaluations[: len(systems)])
-    write_scene_qa_report(out / "report.html", evaluations, paired, data_name=data_name, notes=notes)
-    print("\n".join(str(out / name) for name in ("metrics.json", "answers.jsonl", "report.html")))
-    return metrics
+    return [_evaluate(system, questions, vocabulary, details) for system in (*systems, *context)]
 
 
 def _check_ids(system: AnsweringSystem, questions: Sequence[SceneQuestion]) -> None:
@@ -102,112 +155,111 @@ def _check_ids(system: AnsweringSystem, questions: Sequence[SceneQuestion]) -> N
 
 
 def _evaluate(
-    system: AnsweringSystem, questions: Sequence[SceneQuestion], vocabulary: AnswerVocabulary | None
+    system: AnsweringSystem,
+    questions: Sequence[SceneQuestion],
+    vocabulary: AnswerVocabulary | None,
+    details: QuestionDetails,
 ) -> SystemEvaluation:
-    table = score_answers(questions, system.answers, vocabulary)
-    metrics = table.as_json() | {"localization": _localization(system, questions)}
-    return SystemEvaluation(system.name, table, metrics, system.is_oracle)
-
-
-def _localization(system: AnsweringSystem, questions: Sequence[SceneQuestion]) -> dict | None:
-    """Accuracies over every question whose viewpoint is known, those without a guess counted as wrong."""
-    known = [(question.id, question.viewpoint) for question in questions if question.viewpoint is not None]
-    pairs = [(system.viewpoints[number], true) for number, true in known if number in system.viewpoints]
-    if not pairs:
-        return None
-    distance, angle = localization_errors(*zip(*pairs, strict=True))
-    silent = len(known) - len(pairs)
-    accuracies = localization_accuracies(
-        np.pad(distance, (0, silent), constant_values=np.inf), np.pad(angle, (0, silent), constant_values=np.inf)
+    table = score_answers(questions, system.answers, vocabulary, kinds=details.kinds, groups=details.groups)
+    places = _place_errors(system, questions)
+    metrics = table.as_json() | {"localization": _localization(places), "refined_ways": refined_ways(table)}
+    return SystemEvaluation(
+        system.name, table, metrics, system.is_oracle, places, system.recipe, system.probabilities, details.ids
     )
-    return {"questions": len(known), "given": len(pairs), **accuracies}
 
 
-def _paired(evaluations: Sequence[SystemEvaluation]) -> dict[str, PairedHits]:
-    """The first system against each of the others."""
-    first, *others = evaluations
-    hits = first.table.column("em1") == 1
-    scenes = first.table.scenes
-    return {other.name: PairedHits.count(hits, other.table.column("em1") == 1, scenes) for other in others}
+def _place_errors(system: AnsweringSystem, questions: Sequence[SceneQuestion]) -> PlaceErrors | None:
+    known = [(question.id, question.viewpoint) for question in questions if question.viewpoint is not None]
+    rows = [row for row, (number, _) in enumerate(known) if number in system.viewpoints]
+    if not rows:
+        return None
+    distance, angle = np.full(len(known), np.inf), np.full(len(known), np.inf)
+    pairs = [(system.viewpoints[known[row][0]], known[row][1]) for row in rows]
+    distance[rows], angle[rows] = localization_errors(*zip(*pairs, strict=True))
+    return PlaceErrors(distance, angle)
+
+
+def _localization(places: PlaceErrors | None) -> dict | None:
+    """Accuracies over every question whose viewpoint is known, those without a guess counted as wrong."""
+    if places is None:
+        return None
+    shares = {name: float(of.mean()) for name, of in localization_hits(places.distance_m, places.angle_rad).items()}
+    given = int(np.isfinite(places.distance_m).sum())
+    return {"questions": len(places.distance_m), "given": given, **shares}
+
+
+def _beyond_blind(evaluations: Sequence[SystemEvaluation], blind: Sequence[str]) -> BlindFilter | None:
+    """Scores every system on the questions that no blind one answers; None without a blind one or such questions."""
+    left = missed_by_blind([e.table for e in evaluations if e.name in blind]) if blind else np.zeros(1, dtype=bool)
+    if not left.any():
+        return None
+    tables = {e.name: e.table.only(left) for e in evaluations}
+    first = tables[evaluations[0].name]
+    paired = {e.name: compare_tables(first, tables[e.name]) for e in evaluations[1:]}
+    return BlindFilter(tuple(blind), {name: table.as_json() for name, table in tables.items()}, paired)
+
+
+def _blind_notes(blind: BlindFilter | None) -> list[str]:
+    if blind is None:
+        return []
+    left = next(iter(blind.metrics.values()))["questions"]
+    return [
+        f"{', '.join(blind.names)} answers without the scene; {left:,} questions are left without those that it "
+        f"answers ({RULES[FILTER_RULE].heading}), and every system is scored on them too."
+    ]
 
 
 def _metrics(
-    evaluations: Sequence[SystemEvaluation], paired: Mapping[str, PairedHits], data_name: str, notes: Sequence[str]
+    evaluations: Sequence[SystemEvaluation], paired: Mapping[str, Paired], data_name: str, notes: Sequence[str]
 ) -> dict:
     first, *others = evaluations
     return first.metrics | {
         "name": first.name,
         "data": data_name,
         "notes": list(notes),
-        "paired": {name: _paired_json(hits) for name, hits in paired.items()},
+        "rules": {name: asdict(rule) for name, rule in RULES.items()},
+        "paired": {name: paired_json(of) for name, of in paired.items()},
         "others": {other.name: other.metrics for other in others},
     }
 
 
-def _paired_json(hits: PairedHits) -> dict:
-    derived = {"difference": hits.difference, "interval": list(hits.interval), "p_value": hits.p_value}
-    return asdict(hits) | derived | {"told_apart": hits.told_apart}
+def _more_metrics(recipes: Sequence[RecipeScores], easy: Sequence[EasyAnswer], blind: BlindFilter | None) -> dict:
+    return {
+        "recipes": {of.recipe: of.as_json() for of in recipes},
+        "easy_answers": [asdict(answer) for answer in easy],
+        "beyond_blind": None
+        if blind is None
+        else {
+            "blind": list(blind.names),
+            "rule": FILTER_RULE,
+            "systems": dict(blind.metrics),
+            "paired": {name: paired_json(of) for name, of in blind.paired.items()},
+        },
+    }
 
 
-def _notes(evaluations: Sequence[SystemEvaluation], vocabulary: AnswerVocabulary | None) -> list[str]:
-    """What a reader must know before quoting a number."""
-    notes = []
-    for evaluation in evaluations:
-        scores, total = evaluation.metrics, len(evaluation.table.questions)
-        if silent := scores["unanswered"]:
-            notes.append(f"{evaluation.name}: {silent:,} of {total:,} questions have no answer; they count as wrong.")
-        if scores["most_ranked"] == 1:
-            notes.append(f"{evaluation.name}: one answer a question was given, so EM@10 is EM@1.")
-        gap = round(total * (scores["em1_cleaned"] - scores["em1"]))
-        if gap > 0:
-            notes.append(
-                f"{evaluation.name}: right but for case, punctuation, articles or digits: {gap:,}, such as "
-                f"{_form_example(evaluation.table)}. EM@1 counts them as wrong, “EM@1 cleaned” as right."
-            )
-        if evaluation.is_oracle:
-            notes.append(f"{evaluation.name} was counted on the very questions that it answers: an oracle, no model.")
-    if vocabulary is None:
-        notes.append("No answer dictionary was given or found, so answers outside it were not counted.")
-    return notes
-
-
-def _form_example(table: AnswerTable) -> str:
-    """The first answer that differs from a true one in form only."""
-    row = int(np.flatnonzero((table.column("em1_cleaned") == 1) & (table.column("em1") == 0))[0])
-    given = table.answers[row][0]
-    true = next(t for t in table.questions[row].answers if normalize_answer(t) == normalize_answer(given))
-    return f"{given!r} for {true!r}"
-
-
-def _write_answers(path: Path, evaluations: Sequence[SystemEvaluation]) -> None:
-    """Every question with the answers of each system, one JSON object a line, for a look at the failures."""
-    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for row, question in enumerate(evaluations[0].table.questions):
-            record = {
-                "question_id": question.id,
-                "scene_id": question.scene_id,
-                "type": question_type(question.question, "first_token"),
-                "situation": question.situation,
-                "question": question.question,
-                "true_answers": question.answers,
-                "systems": {e.name: {"answers": e.table.answers[row], **_hits(e.table, row)} for e in evaluations},
-            }
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def _hits(table: AnswerTable, row: int) -> dict[str, bool]:
-    return {metric: bool(table.column(metric)[row]) for metric in HEADLINE}
-
-
-def _print_table(evaluations: Sequence[SystemEvaluation], notes: Sequence[str]) -> None:
+def _print_table(
+    evaluations: Sequence[SystemEvaluation],
+    paired: Mapping[str, Paired],
+    recipes: Sequence[RecipeScores],
+    notes: Sequence[str],
+) -> None:
     """The whole split's numbers of every system, on the screen."""
     first = evaluations[0].metrics
     outside = first["out_of_vocabulary"]
-    width = max(len(evaluation.name) for evaluation in evaluations)
+    width = max(len(name) for name in (*(e.name for e in evaluations), *(f"{of.recipe}, mean" for of in recipes)))
     print(f"\n{first['questions']:,} questions in {first['scenes']} scenes", end="")
     print("" if outside is None else f", {outside} with answers outside the dictionary")
     print(f"{'':<{width}} " + " ".join(f"{name:>12}" for name in HEADLINE))
     for evaluation in evaluations:
-        numbers = " ".join(f"{evaluation.metrics[name]:12.6f}" for name in HEADLINE)
-        print(f"{evaluation.name:<{width}} {numbers}")
+        print(f"{evaluation.name:<{width}} " + " ".join(f"{evaluation.metrics[name]:12.6f}" for name in HEADLINE))
+    for of in recipes:
+        means = " ".join(f"{np.mean(of.scores[name]):12.6f}" for name in HEADLINE)
+        print(f"{f'{of.recipe}, mean':<{width}} {means}  {len(of.runs)} runs")
+    for name, hits in paired.items():
+        print(f"\n{evaluations[0].name} against {name}: difference [95 % over scenes], McNemar's exact p")
+        for score in HEADLINE:
+            (low, high), p = hits[score].interval, hits[score].p_value
+            verdict = "told apart" if hits[score].told_apart else "not told apart"
+            print(f"{score:>12} {hits[score].difference:+.6f} [{low:+.6f}, {high:+.6f}] {p:.4f} {verdict}")
     print("\n".join(["", *notes, ""]))

@@ -27,9 +27,9 @@ def make_system() -> Callable[..., SystemEvaluation]:
         for number, (text, truth) in enumerate(zip(TEXTS, TRUTHS, strict=True))
     ]
 
-    def make(name: str, answers: dict[int, list[str]], *, is_oracle: bool = False, places: dict | None = None):
+    def make(name: str, answers: dict[int, list[str]], *, is_oracle: bool = False, places=None, recipe=None):
         table = score_answers(questions, answers, AnswerVocabulary(TRUTHS[:3] + TRUTHS[4:6] + ("no",)))
-        return SystemEvaluation(name, table, table.as_json() | {"localization": places}, is_oracle)
+        return SystemEvaluation(name, table, table.as_json() | {"localization": places}, is_oracle, recipe=recipe)
 
     return make
 

@@ -177,7 +177,7 @@ def test_a_browser_draws_the_scene_from_all_sides(page: Path, tmp_path: Path, vi
       const record = (name) => { draw(); seen[name] = pixels().filter((p) => p).length / pixels().length; };
       record("whole"); $("above").click(); record("above"); $("eyes").click(); record("eyes"); $("whole").click();
       turn(400, -100); pan(30, 10); zoom(0.7); $("objects").click(); record("turned");
-      $("next").click(); seen.second = now.id;
+      $("next").click(); seen.second = now.id; seen.card = $("card").textContent;
       $("verdict").value = "right"; filter(); seen.right = listed.map((q) => q.id);
       $("words").value = "no such words"; filter(); seen.none = $("list").textContent;
       document.body.dataset.seen = JSON.stringify(seen);
@@ -195,6 +195,7 @@ def test_a_browser_draws_the_scene_from_all_sides(page: Path, tmp_path: Path, vi
     for view in ("whole", "above", "eyes", "turned"):
         assert 0.1 < seen[view] <= 1, view
     assert seen["second"] == str(viewed[1].question.id)
+    assert f"question_id {seen['second']}, {viewed[1].scene.id}" in seen["card"]  # as in records.parquet
     assert seen["right"] == [str(viewed[0].question.id)]
     assert seen["none"] == "No question is like that."
 

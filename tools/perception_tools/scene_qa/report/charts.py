@@ -11,7 +11,6 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from perception.metrics.question_answering import QUESTION_TYPES
 from perception_tools.report.theme import LINES, colour, figure_to_svg, quiet
 from perception_tools.scene_qa.published import LLAMA
 from perception_tools.scene_qa.report.evaluation import SystemEvaluation
@@ -30,9 +29,9 @@ def type_chart(evaluations: Sequence[SystemEvaluation]) -> str:
 
     Where the questions are the published test split, the published LLaMA row stands below as outlines.
     """
-    groups = [{"all": e.metrics, **e.metrics["by_type"]["first_token"]} for e in evaluations]
-    types = ["all", *(t for t in QUESTION_TYPES if t in groups[0])]
-    published = np.array([LLAMA.em1, *LLAMA.by_type]) if evaluations[0].on_test_split else None
+    groups = [{"all": e.metrics, **e.types} for e in evaluations]
+    types = ["all", *evaluations[0].types]
+    published = np.array([LLAMA.scores["em1"], *LLAMA.by_type]) if evaluations[0].on_test_split else None
     bars = len(evaluations) + (published is not None)
     figure = Figure(figsize=(9.6, 0.5 + len(types) * (0.2 + 0.2 * bars)), layout="constrained")
     axes = figure.subplots()

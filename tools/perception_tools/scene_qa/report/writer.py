@@ -7,18 +7,26 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from perception.metrics.answer_gaming import EasyAnswer
+from perception.metrics.answer_matching import RULES
 from perception.metrics.mcnemar import PairedHits
 from perception_tools.report.page import write_page
+from perception_tools.scene_qa.comparison import RecipeScores
 from perception_tools.scene_qa.report.charts import confusion_chart, line_of, type_chart
-from perception_tools.scene_qa.report.evaluation import SystemEvaluation
+from perception_tools.scene_qa.report.evaluation import BlindFilter, SystemEvaluation
 from perception_tools.scene_qa.report.tables import (
+    blind_table,
     confusion_table,
     failure_table,
+    group_tables,
     localization_table,
     p_text,
     paired_table,
     percent,
     published_table,
+    recipe_table,
+    rule_table,
+    scene_table,
     score_table,
     type_tables,
 )
@@ -27,19 +35,25 @@ from perception_tools.scene_qa.report.tables import (
 def write_scene_qa_report(
     path: Path,
     evaluations: Sequence[SystemEvaluation],
-    paired: Mapping[str, PairedHits],
+    paired: Mapping[str, Mapping[str, PairedHits]],
     *,
     data_name: str,
     notes: Sequence[str],
+    easy: Sequence[EasyAnswer],
+    recipes: Sequence[RecipeScores] = (),
+    blind: BlindFilter | None = None,
 ) -> None:
     """Writes one self-contained page, for light and dark screens.
 
     Args:
         path: Path of the HTML file.
         evaluations: The systems that were asked for, then the baselines that stand beside them for orientation.
-        paired: The first system against each other one that was asked for, by name.
+        paired: The first system against each other one that was asked for, by name, then by score.
         data_name: What was asked.
         notes: What to know before quoting a number.
+        easy: Answers that say nothing, with what they score.
+        recipes: Means over the runs of each recipe; empty where no recipe has several.
+        blind: Scores on the questions that no blind system answers; None without a blind system.
     """
     first, *others = evaluations
     asked = [first, *(e for e in others if e.name in paired)]
@@ -50,12 +64,21 @@ def write_scene_qa_report(
         first=first,
         tiles=[(e, line_of(i, e)) for i, e in enumerate(asked)],
         percent=percent,
-        findings=findings(evaluations, paired),
+        findings=findings(evaluations, paired, recipes),
         types=Markup(type_chart([e for e in evaluations if e in asked or e.name == "majority-per-type"])),
         scores=score_table(evaluations),
+        rules=rule_table(easy),
         type_tables=type_tables(evaluations),
-        published=published_table(asked),
-        paired=paired_table(first.name, paired) if paired else None,
+        groups=group_tables(evaluations),
+        scenes=scene_table(asked),
+        published=published_table(asked) if "first_token" in first.metrics["by_type"] else None,
+        paired=[paired_table(first.name, name, hits, f"paired-{i}") for i, (name, hits) in enumerate(paired.items())],
+        recipes=recipe_table(recipes) if recipes else None,
+        blind=blind_table(blind) if blind else None,
+        blind_paired=[
+            paired_table(first.name, name, hits, f"beyond-blind-{i}")
+            for i, (name, hits) in enumerate((blind.paired if blind else {}).items())
+        ],
         localization=localization_table(evaluations),
         confusions=[
             (Markup(confusion_chart(e, f"confusion-{i}")), confusion_table(e, f"confused-{i}"))
@@ -66,7 +89,11 @@ def write_scene_qa_report(
     )
 
 
-def findings(evaluations: Sequence[SystemEvaluation], paired: Mapping[str, PairedHits]) -> list[str]:
+def findings(
+    evaluations: Sequence[SystemEvaluation],
+    paired: Mapping[str, Mapping[str, PairedHits]],
+    recipes: Sequence[RecipeScores] = (),
+) -> list[str]:
     """The headline in sentences: the first system against the baselines, and what tells it from the others."""
     first = evaluations[0]
     total, share = first.metrics["questions"], percent(first.metrics["em1"])
@@ -81,16 +108,40 @@ def findings(evaluations: Sequence[SystemEvaluation], paired: Mapping[str, Paire
             f"Answering without the scene and almost without the question, {best.name}, would reach "
             f"{percent(best.metrics['em1'])}\u00a0% at most."
         )
-    return sentences + [_compare(first.name, name, hits) for name, hits in paired.items()]
+    sentences += [_average(of) for of in recipes if len(of.runs) > 1]
+    sentences += [_compare_recipes(recipes[0].recipe, of) for of in recipes[1:]]
+    return sentences + [_compare(first.name, name, hits, bool(recipes)) for name, hits in paired.items()]
 
 
-def _compare(first: str, second: str, hits: PairedHits) -> str:
-    """What lies between two systems, and whether these questions can tell."""
+def _average(of: RecipeScores) -> str:
+    scores = of.scores["em1"]
+    return (
+        f"{of.recipe}: {percent(sum(scores) / len(scores))}\u00a0% EM@1 on average over {len(scores)} runs "
+        f"({percent(min(scores))} to {percent(max(scores))}). Quote the mean, not the best run."
+    )
+
+
+def _compare_recipes(first: str, of: RecipeScores) -> str:
+    compared = of.against["em1"]
+    low, high = (100 * end for end in compared.interval)
+    verdict = "tells the recipes apart" if compared.told_apart else "does not tell the recipes apart"
+    return (
+        f"{first} against {of.recipe}, means over runs: {100 * compared.difference:+.2f} points EM@1. The 95\u00a0% "
+        f"interval over seeds and scenes, {low:+.2f} to {high:+.2f}, {verdict}."
+    )
+
+
+def _compare(first: str, second: str, paired: Mapping[str, PairedHits], has_seeds: bool) -> str:
+    """What lies between two systems, and whether these questions can tell, by exact match and by the other rules."""
+    hits = paired["em1"]
     low, high = (100 * end for end in hits.interval)
     verdict = "tell the two apart" if hits.told_apart else "do not tell the two apart"
+    unlike = [RULES[name].heading for name in RULES if paired[name].told_apart != hits.told_apart]
+    rules = f"the verdict by {', '.join(unlike)} is the opposite" if unlike else "every other rule says the same"
+    seeds = "" if has_seeds else " Another seed of the same training may differ by more, so train at least three."
     return (
         f"{first} against {second}: {100 * hits.difference:+.2f} points EM@1 (95\u00a0% interval over scenes "
         f"{low:+.2f} to {high:+.2f}). {hits.first_only:,} questions are right only with the first, "
         f"{hits.second_only:,} only with the second: McNemar's exact p {p_text(hits.p_value)}. These questions "
-        f"{verdict}; another seed of the same training may differ by more, so train at least three."
+        f"{verdict}; {rules}.{seeds}"
     )

@@ -186,6 +186,7 @@ function showCard() {
       attention.append(row, Object.assign(element("div", "", "bar"), { style: `width: ${100 * share}%` }));
     }
   }
+  section("record").append(element("div", `question_id ${now.id}, ${data.scenes[now.scene].id}`, "muted"));
   $("card").replaceChildren(...sections);
 }
 
