@@ -47,14 +47,14 @@ def compare_seeds(
     """
     generator = np.random.default_rng(seed)
     sizes = np.bincount(scenes)
+    member = (np.arange(len(sizes))[:, None] == scenes).astype(np.float64)
     drawn = _counts(generator, len(sizes))
     totals = drawn @ sizes
     means = []
     for scores in (first, second):
-        sums = np.zeros((len(scores), len(sizes), scores.shape[2]))
-        np.add.at(sums, (slice(None), scenes), scores)
+        sums = np.einsum("cq,sqm->scm", member, scores)
         seeds = _counts(generator, len(scores)) / len(scores)
-        means.append(np.einsum("rs,rn,snm->rm", seeds, drawn, sums) / totals[:, None])
+        means.append(np.einsum("rs,rc,scm->rm", seeds, drawn, sums) / totals[:, None])
     low, high = np.quantile(means[0] - means[1], [0.025, 0.975], axis=0)
     differences = first.mean(axis=(0, 1)) - second.mean(axis=(0, 1))
     return tuple(

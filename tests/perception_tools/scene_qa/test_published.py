@@ -20,14 +20,14 @@ def test_the_columns_of_a_row_are_whole_counts_under_the_rule_that_it_states_and
         whole = all(is_whole_count(share, count) for share, count in zip(row.by_type, counts, strict=True))
         assert whole == (rule == row.types)
     assert sum(s * n for s, n in zip(row.by_type, COUNTS[row.types], strict=True)) / 3519 == pytest.approx(
-        row.scores["em1"], abs=0.02
+        row.em1, abs=0.02
     )
 
 
 def test_the_llama_row_is_not_made_of_whole_counts_as_its_note_warns() -> None:
     weighted = sum(s * n for s, n in zip(LLAMA.by_type, TEST_COUNTS.values(), strict=True)) / 3519
     assert weighted == pytest.approx(48.25, abs=0.01)
-    assert not is_whole_count(LLAMA.scores["em1"], 3519)
+    assert not is_whole_count(LLAMA.em1, 3519)
     assert "48.25" in LLAMA.note
 
 

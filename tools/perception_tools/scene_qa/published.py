@@ -50,6 +50,11 @@ class PublishedAnswers:
     types: Literal["first_token", "mcan"] | None = None
     note: str = ""
 
+    @property
+    def em1(self) -> float:
+        """Score by exact match, for the rows that have it."""
+        return self.scores["em1"]
+
 
 LLAMA = PublishedAnswers(
     "SQA3D + frozen LLaMA",

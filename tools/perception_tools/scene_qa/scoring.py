@@ -90,6 +90,7 @@ def evaluate_answers(
     vocabulary: AnswerVocabulary | None,
     data_name: str,
     details: QuestionDetails | None = None,
+    notes: Sequence[str] = (),
 ) -> dict:
     """Prints the scores, writes metrics.json, records.parquet, answers.jsonl and report.html, and returns the metrics.
 
@@ -108,7 +109,7 @@ def evaluate_answers(
     paired = {other.name: compare_systems(first, other) for other in others}
     recipes, easy = average_seeds(chosen), easy_answers([question.answers for question in questions])
     blind = _beyond_blind(chosen, [system.name for system in systems if system.is_blind])
-    notes = [note for evaluation in chosen for note in notes_on(evaluation)]
+    notes = [*notes, *(note for evaluation in chosen for note in notes_on(evaluation))]  # those of the caller first
     if vocabulary is None:
         notes.append("No answer dictionary was given or found, so answers outside it were not counted.")
     notes += [*notes_on_rules(easy), *_blind_notes(blind)]

@@ -31,7 +31,7 @@ def type_chart(evaluations: Sequence[SystemEvaluation]) -> str:
     """
     groups = [{"all": e.metrics, **e.types} for e in evaluations]
     types = ["all", *evaluations[0].types]
-    published = np.array([LLAMA.scores["em1"], *LLAMA.by_type]) if evaluations[0].on_test_split else None
+    published = np.array([LLAMA.em1, *LLAMA.by_type]) if evaluations[0].on_test_split else None
     bars = len(evaluations) + (published is not None)
     figure = Figure(figsize=(9.6, 0.5 + len(types) * (0.2 + 0.2 * bars)), layout="constrained")
     axes = figure.subplots()
