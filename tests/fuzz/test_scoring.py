@@ -1,4 +1,4 @@
-"""Damaged question files of ScanQA, MSQA and Real-3DQA."""
+"""Damaged question files of ScanQA, MSQA and Real-3DQA, and damaged answers to them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from perception_datasets.sqa3d import msqa, real3dqa, scanqa
+from perception_tools.scene_qa.named_answers import read_named_answers
 
 SCANQA = [
     {"scene_id": "s", "object_ids": [1], "question_id": "val-0", "question": "What is it?", "answers": ["a", "b"]},
@@ -20,6 +21,8 @@ REAL3DQA = {
         {"scene_id": "s", "situation": "I", "question": "?", "question_id": 35, "answers": [{"answer": "wall"}]}
     ]
 }
+
+ANSWERS = [{"question_id": "val-0", "answer_top10": ["a", "b"]}, {"question_id": "val-1", "text": "c"}]
 
 
 def _read_scanqa(folder: Path) -> None:
@@ -35,7 +38,7 @@ def _read_real3dqa(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("read", "content"), [(_read_scanqa, SCANQA), (_read_msqa, MSQA), (_read_real3dqa, REAL3DQA)])
-def test_damaged_question_files_are_refused_by_name(
+def test_damaged_files_are_refused_by_name(
     fuzz: Callable[..., None], tmp_path: Path, read: Callable[[Path], None], content: object
 ) -> None:
     seeds = tmp_path / "seeds"

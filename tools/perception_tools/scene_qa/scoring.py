@@ -19,6 +19,7 @@ from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception.texts.answers import AnswerVocabulary
 from perception_tools.json_files import write_json
 from perception_tools.records_file import RECORDS_FILE, write_records
+from perception_tools.scene_qa.captions import CAPTION_NAMES, CaptionResults, caption_results
 from perception_tools.scene_qa.comparison import (
     Paired,
     RecipeScores,
@@ -70,11 +71,13 @@ class QuestionDetails:
         kinds: Name of a classification → type of each question; None for SQA3D's types.
         groups: Name of a grouping → group of each question; None for the situations of SQA3D.
         ids: Id in the data set's own files, by question id; None where the two are the same.
+        captions: Whether to count CIDEr, BLEU, ROUGE-L and METEOR, as for answers in the systems' own words.
     """
 
     kinds: Mapping[str, Sequence[str]] | None = None
     groups: Mapping[str, Sequence[str]] | None = None
     ids: Mapping[int, str] | None = None
+    captions: bool = False
 
 
 def baseline(name: str, questions: Sequence[SceneQuestion]) -> AnsweringSystem:
@@ -112,14 +115,18 @@ def evaluate_answers(
     notes = [*notes, *(note for evaluation in chosen for note in notes_on(evaluation))]  # those of the caller first
     if vocabulary is None:
         notes.append("No answer dictionary was given or found, so answers outside it were not counted.")
-    notes += [*notes_on_rules(easy), *_blind_notes(blind)]
+    captions = caption_results(chosen) if details.captions else None
+    notes += [*notes_on_rules(easy), *_blind_notes(blind), *(captions.notes if captions else ())]
     metrics = _metrics(evaluations, paired, data_name, notes)
-    metrics |= _more_metrics(recipes, easy, blind)
-    _print_table(evaluations, paired, recipes, notes)
+    metrics |= _more_metrics(recipes, easy, blind) | ({"captions": captions.as_json()} if captions else {})
+    _print_table(evaluations, paired, recipes)
+    _print_captions(captions)
+    print("\n".join(["", *notes, ""]))
     write_json(out / "metrics.json", metrics)
     write_records(out / RECORDS_FILE, answer_records(chosen))
     write_answers(out / "answers.jsonl", chosen)
     more = {"notes": notes, "easy": easy, "recipes": recipes, "blind": blind}
+    more["captions"] = captions.table() if captions and captions.scores else None
     write_scene_qa_report(out / "report.html", evaluations, paired, data_name=data_name, **more)
     print("\n".join(str(out / name) for name in ("metrics.json", RECORDS_FILE, "answers.jsonl", "report.html")))
     return metrics
@@ -243,7 +250,6 @@ def _print_table(
     evaluations: Sequence[SystemEvaluation],
     paired: Mapping[str, Paired],
     recipes: Sequence[RecipeScores],
-    notes: Sequence[str],
 ) -> None:
     """The whole split's numbers of every system, on the screen."""
     first = evaluations[0].metrics
@@ -263,4 +269,11 @@ def _print_table(
             (low, high), p = hits[score].interval, hits[score].p_value
             verdict = "told apart" if hits[score].told_apart else "not told apart"
             print(f"{score:>12} {hits[score].difference:+.6f} [{low:+.6f}, {high:+.6f}] {p:.4f} {verdict}")
-    print("\n".join(["", *notes, ""]))
+
+
+def _print_captions(captions: CaptionResults | None) -> None:
+    for name, of in captions.scores.items() if captions else ():
+        print(f"\n{name}: " + ", ".join(f"{CAPTION_NAMES[score]} {value:.6f}" for score, value in of.means.items()))
+        for score, compared in captions.against.get(name, {}).items() if captions else ():
+            (low, high), verdict = compared.interval, "told apart" if compared.told_apart else "not told apart"
+            print(f"{CAPTION_NAMES[score]:>12} {compared.difference:+.6f} [{low:+.6f}, {high:+.6f}] {verdict}")

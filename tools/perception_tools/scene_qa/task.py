@@ -23,6 +23,19 @@ TASK = Task(
         "score sqa3d": Command(
             "perception_tools.scene_qa.score:score_sqa3d", "score anybody's answers to SQA3D's questions", "judge"
         ),
+        "score scanqa": Command(
+            "perception_tools.scene_qa.score_sets:score_scanqa",
+            "score anybody's answers to ScanQA's questions",
+            "judge",
+        ),
+        "score msqa": Command(
+            "perception_tools.scene_qa.score_sets:score_msqa", "score anybody's answers to MSQA's questions", "judge"
+        ),
+        "score real3dqa": Command(
+            "perception_tools.scene_qa.score_sets:score_real3dqa",
+            "score answers to Real-3DQA: without blind-solvable questions, or from four viewpoints",
+            "judge",
+        ),
         "evaluate scene-qa": Command(
             "perception_tools.scene_qa.score:evaluate_scene_qa", "the former name of evaluate RUN and score sqa3d", ""
         ),

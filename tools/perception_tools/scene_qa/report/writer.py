@@ -10,7 +10,7 @@ from markupsafe import Markup
 from perception.metrics.answer_gaming import EasyAnswer
 from perception.metrics.answer_matching import RULES
 from perception.metrics.mcnemar import PairedHits
-from perception_tools.report.page import write_page
+from perception_tools.report.page import Table, write_page
 from perception_tools.scene_qa.comparison import RecipeScores
 from perception_tools.scene_qa.report.charts import confusion_chart, line_of, type_chart
 from perception_tools.scene_qa.report.evaluation import BlindFilter, SystemEvaluation
@@ -42,6 +42,7 @@ def write_scene_qa_report(
     easy: Sequence[EasyAnswer],
     recipes: Sequence[RecipeScores] = (),
     blind: BlindFilter | None = None,
+    captions: Table | None = None,
 ) -> None:
     """Writes one self-contained page, for light and dark screens.
 
@@ -54,6 +55,7 @@ def write_scene_qa_report(
         easy: Answers that say nothing, with what they score.
         recipes: Means over the runs of each recipe; empty where no recipe has several.
         blind: Scores on the questions that no blind system answers; None without a blind system.
+        captions: CIDEr, BLEU, ROUGE-L and METEOR; None where they were not counted.
     """
     first, *others = evaluations
     asked = [first, *(e for e in others if e.name in paired)]
@@ -68,6 +70,7 @@ def write_scene_qa_report(
         types=Markup(type_chart([e for e in evaluations if e in asked or e.name == "majority-per-type"])),
         scores=score_table(evaluations),
         rules=rule_table(easy),
+        captions=captions,
         type_tables=type_tables(evaluations),
         groups=group_tables(evaluations),
         scenes=scene_table(asked),
