@@ -37,7 +37,14 @@ def _read_real3dqa(folder: Path) -> None:
     real3dqa.read_questions(folder / "questions.json")
 
 
-@pytest.mark.parametrize(("read", "content"), [(_read_scanqa, SCANQA), (_read_msqa, MSQA), (_read_real3dqa, REAL3DQA)])
+def _read_answers(folder: Path) -> None:
+    read_named_answers(folder / "questions.json", {"val-0": 0, "val-1": 1})
+
+
+@pytest.mark.parametrize(
+    ("read", "content"),
+    [(_read_scanqa, SCANQA), (_read_msqa, MSQA), (_read_real3dqa, REAL3DQA), (_read_answers, ANSWERS)],
+)
 def test_damaged_files_are_refused_by_name(
     fuzz: Callable[..., None], tmp_path: Path, read: Callable[[Path], None], content: object
 ) -> None:

@@ -146,6 +146,17 @@ def test_an_answer_to_a_question_of_no_split_is_refused_also_with_a_subset(
         evaluate_files(*files, tmp_path / "out", predictions=[path], only="2")
 
 
+def test_a_blind_systems_questions_are_left_out_of_a_second_scoring(files: tuple[Path, Path], tmp_path: Path) -> None:
+    ours = write_predictions(tmp_path / "a" / "ours.json", {"1": "no", "2": "a yoga mat"})
+    deaf = write_predictions(tmp_path / "a" / "deaf.json", {"1": "Yes."})
+    metrics = evaluate_files(*files, tmp_path / "out", predictions=[ours], blind=[deaf])
+    assert (metrics["name"], metrics["beyond_blind"]["blind"]) == ("ours", ["deaf"])
+    left = metrics["beyond_blind"]["systems"]
+    assert {name: (of["questions"], of["em1_cleaned"]) for name, of in left.items()} == {
+        "ours": (1, 1.0), "deaf": (1, 0.0)
+    }  # fmt: skip
+
+
 def test_nothing_to_score_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give --predictions FILE or --baseline NAME"):
         evaluate_files(*files, tmp_path / "out")

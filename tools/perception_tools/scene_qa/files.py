@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from perception.errors import InputError
@@ -29,8 +30,9 @@ def evaluate_files(
     data_name: str | None = None,
     choice: FieldChoice | None = None,
     only: str | None = None,
+    blind: Sequence[Path] = (),
 ) -> dict:
-    """Scores every predictions file, then the baseline where one is named; returns what metrics.json holds.
+    """Scores every predictions file, then the blind ones, then the baseline where one is named.
 
     Args:
         questions: SQA3D's question file.
@@ -42,6 +44,10 @@ def evaluate_files(
         data_name: What to call the questions.
         choice: Fields that hold answer and id, for every file.
         only: Ids of the questions to score, or a file of them; None scores all.
+        blind: Files of answers by systems that saw no scene.
+
+    Returns:
+        What metrics.json holds.
     """
     if not predictions and baseline is None:
         raise InputError("expected something to score, got nothing; give --predictions FILE or --baseline NAME")
@@ -54,10 +60,10 @@ def evaluate_files(
     called = data_name or _data_name(questions)
     if subset:
         called += f", {len(selected):,} of {len(split):,} questions"
-    notes, systems = [subset] if subset else [], []
-    for name, path in zip(_name_apart(predictions), predictions, strict=True):
+    notes, systems, files = [subset] if subset else [], [], [*predictions, *blind]
+    for number, (name, path) in enumerate(zip(_name_apart(files), files, strict=True)):
         system, found = _read_system(name, path, split, asked, choice)
-        systems.append(system)
+        systems.append(replace(system, is_blind=number >= len(predictions)))
         notes += found
     if baseline is not None:
         systems.append(baseline_system(baseline, asked))

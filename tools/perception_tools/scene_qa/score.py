@@ -24,12 +24,14 @@ def score_sqa3d(
     id_field: str | None = None,
     places: bool = False,
     only: str | None = None,
+    blind: tuple[Path, ...] = (),
 ) -> dict:
-    """Scores answers to SQA3D's questions: OUT/metrics.json, OUT/answers.jsonl and OUT/report.html.
+    """Scores answers to SQA3D's questions: OUT/metrics.json, records.parquet, answers.jsonl and report.html.
 
     All rates in metrics.json are shares from 0 to 1. The first system's stand at the top, the others' under `others`;
-    `paired` holds McNemar's exact test of the first against each of the others. A question without an answer counts as
-    wrong and is reported; an answer to a question that was not asked, or two answers to one, is an error.
+    `paired` compares the first with each of the others by every score: McNemar's exact test, and the difference with
+    its interval over scenes. records.parquet has a row for every question and system. A question without an answer
+    counts as wrong and is reported; an answer to a question that was not asked, or two answers to one, is an error.
 
     Args:
         predictions: What each system answered; the content tells the format, whatever the file's name.
@@ -53,6 +55,8 @@ def score_sqa3d(
         id_field: Name of the field with SQA3D's question_id, in all files.
         places: Takes ids as places in the question file, from 0. Records without an id are in the order of that file.
         only: Scores these questions alone: a file with their ids, or the ids separated by commas.
+        blind: Answers of systems that saw no scene. They are scored too, and all systems a second time on the questions
+            that no blind one answers.
     """
     from perception_tools.output_places import keep_apart
     from perception_tools.scene_qa.answer_files.formats import FieldChoice
@@ -74,6 +78,7 @@ def score_sqa3d(
         data_name=data_name,
         choice=choice,
         only=only,
+        blind=blind,
     )
     if viewer is not None:
         from perception_tools.scene_qa.viewing import VIEWED_SCENES, view_predictions
