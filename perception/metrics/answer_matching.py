@@ -41,7 +41,7 @@ RULES = {
     "em1_cleaned": MatchingRule(
         "EM@1 cleaned",
         "Equal after both lost case, punctuation, articles and digits (`normalize_answer`).",
-        "what LEO, LLaVA-3D, Video-3D-LLM and MSR3D call EM or EM@1. With several true answers LEO's loop stops at the "
+        "what LEO, LLaVA-3D and Video-3D-LLM call EM or EM@1. With several true answers LEO's loop stops at the "
         "first that contains the given one or is contained in it, even if a later one is equal; here any may be equal",
     ),
     "refined": MatchingRule(

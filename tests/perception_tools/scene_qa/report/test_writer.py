@@ -71,7 +71,9 @@ def test_the_headline_says_what_a_guess_reaches_and_whether_the_questions_can_te
     clear = dict.fromkeys(RULES, PairedHits(0, 8, 0, 0, (0.5, 1.0))) | {"lenient": HITS}
     compared = findings(systems, {"theirs": clear})[-1]
     assert "exact p = 0.0078. These questions tell the two apart" in compared
-    assert "the verdict by lenient is the opposite" in compared
+    assert "the verdict by lenient is another one" in compared
+    reversed_by_refined = clear | {"lenient": clear["em1"], "refined": PairedHits(0, 0, 8, 0, (-1.0, -0.5))}
+    assert "the verdict by refined is another one" in findings(systems, {"theirs": reversed_by_refined})[-1]
 
 
 def test_the_headline_quotes_the_mean_over_seeds_and_not_the_best_run(make_system, systems) -> None:

@@ -139,8 +139,8 @@ def _compare(first: str, second: str, paired: Mapping[str, PairedHits], has_seed
     hits = paired["em1"]
     low, high = (100 * end for end in hits.interval)
     verdict = "tell the two apart" if hits.told_apart else "do not tell the two apart"
-    unlike = [RULES[name].heading for name in RULES if paired[name].told_apart != hits.told_apart]
-    rules = f"the verdict by {', '.join(unlike)} is the opposite" if unlike else "every other rule says the same"
+    unlike = [RULES[name].heading for name in RULES if _verdict(paired[name]) != _verdict(hits)]
+    rules = f"the verdict by {', '.join(unlike)} is another one" if unlike else "every other rule says the same"
     seeds = "" if has_seeds else " Another seed of the same training may differ by more, so train at least three."
     return (
         f"{first} against {second}: {100 * hits.difference:+.2f} points EM@1 (95\u00a0% interval over scenes "
@@ -148,3 +148,8 @@ def _compare(first: str, second: str, paired: Mapping[str, PairedHits], has_seed
         f"{hits.second_only:,} only with the second: McNemar's exact p {p_text(hits.p_value)}. These questions "
         f"{verdict}; {rules}.{seeds}"
     )
+
+
+def _verdict(hits: PairedHits) -> int:
+    """Returns 1 if the first system is better, -1 if the second is, 0 if they are not told apart."""
+    return 0 if not hits.told_apart else 1 if hits.difference > 0 else -1
