@@ -100,6 +100,10 @@ def reading(path: Path, cure: str, kind: type[InputError] = InputError) -> Itera
         name = type(error).__name__
         reason = words if words and isinstance(error, _EXPECTED) else f"{name}: {words}" if words else name
         raise kind(f"{path}: it cannot be parsed ({reason}); {cure}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of a library in Rust; pyo3 derives it from BaseException
+            raise
+        raise kind(f"{path}: it cannot be parsed (its reader failed: {str(error)[:300]}); {cure}") from error
 
 
 @contextmanager

@@ -11,6 +11,7 @@ and, in OPT blocks, `.bias`.
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,8 @@ from perception.kernels.products import rows_times
 from perception.tokens import Readout
 
 EVERY_ROW = Readout()
+MAX_SIZE = 2**20
+"""Maximum width of a block, and of its feed-forward part; the largest published ones are below 2**16."""
 
 
 class RMSNorm(nn.Module):
@@ -151,6 +154,12 @@ def attend(
     return attended.transpose(1, 2).flatten(2)
 
 
+def expect_size(name: str, size: object) -> None:
+    """Refuses what is not a whole number from 1 to `MAX_SIZE`."""
+    if type(size) is not int or not 1 <= size <= MAX_SIZE:
+        raise InputError(f"{name}: expected a whole number from 1 to {MAX_SIZE}, got {reprlib.repr(size)}")
+
+
 @dataclass(frozen=True)
 class BlockConfig:
     """The shape of a block: everything except its weights.
@@ -174,8 +183,17 @@ class BlockConfig:
     pre_norm: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.dim, self.heads, self.kv_heads, self.ffn_dim) < 1 or self.dim % self.heads:
-            raise InputError(f"block: expected positive sizes and heads that divide the width, got {self}")
+        """Checks types too, since most configurations come from files."""
+        for name in ("dim", "heads", "kv_heads", "ffn_dim"):
+            expect_size(f"block: {name}", getattr(self, name))
+        if not isinstance(self.eps, float) or not 0 < self.eps < 1:
+            raise InputError(f"block: expected eps between 0 and 1, got {reprlib.repr(self.eps)}")
+        if not isinstance(self.pre_norm, bool):
+            raise InputError(f"block: expected pre_norm to be true or false, got {reprlib.repr(self.pre_norm)}")
+        if self.architecture not in ("llama", "opt"):
+            raise InputError(f"block: expected architecture llama or opt, got {reprlib.repr(self.architecture)}")
+        if self.dim % self.heads:
+            raise InputError(f"block: expected heads that divide the width, got {self.heads} and {self.dim}")
         if self.heads % self.kv_heads:
             raise InputError(f"block: expected kv_heads that divide heads, got {self.kv_heads} and {self.heads}")
         if self.architecture == "opt" and self.kv_heads != self.heads:

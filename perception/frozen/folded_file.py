@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
 
-from perception.frozen.block import BlockConfig
+from perception.files import reading
+from perception.frozen.block import BlockConfig, expect_size
 from perception.frozen.folded import TAIL_LINEARS, BlockTail, FoldedAttention, FoldedBlock, attention_dtype
 from perception.frozen.readout import LatentMap
 from perception.frozen.weights import WeightsError, write_tensors
@@ -30,6 +32,35 @@ from perception.kernels.precision import Precision, linear_of
 
 PIPELINE, TAIL = "perception-folded-pipeline", "perception-folded-tail"
 NORMS = {nn.Identity: "none", nn.RMSNorm: "rms", nn.LayerNorm: "layer"}
+_CURE = "fold the adapter again"
+
+
+@dataclass(frozen=True)
+class _PipelineShape:
+    """What the metadata of a pipeline's file says about its tensors.
+
+    Attributes:
+        dim: d.
+        bias_in: Whether `project_in` has a bias.
+        bias_out: Whether `project_out` has a bias.
+        post_norm: One of `NORMS`.
+        post_norm_eps: Epsilon of that norm; 0 without one.
+        residual: Whether the tokens are added to the output.
+    """
+
+    dim: int
+    bias_in: bool
+    bias_out: bool
+    post_norm: str
+    post_norm_eps: float
+    residual: bool
+
+    def __post_init__(self) -> None:
+        expect_size("dim", self.dim)
+        flags = (self.bias_in, self.bias_out, self.residual)
+        is_norm = self.post_norm in NORMS.values() and isinstance(self.post_norm_eps, float)
+        if not all(isinstance(flag, bool) for flag in flags) or not (is_norm and 0 <= self.post_norm_eps < 1):
+            raise WeightsError(f"expected the shape of a pipeline, found {reprlib.repr(asdict(self))}")
 
 
 def save_folded(folded: FoldedBlock, folder: Path, name: str) -> Path:
@@ -44,15 +75,16 @@ def save_folded(folded: FoldedBlock, folder: Path, name: str) -> Path:
         description = {"config": json.dumps(asdict(tail.config)), "fingerprint": tail.fingerprint}
         _write(folder / tail_file, tail.state_dict(), {"format": TAIL, "precision": tail.precision, **description})
     norm = folded.post_norm
-    shape = {
-        "dim": attention.project_in.in_features,
-        "bias_in": attention.project_in.bias is not None,
-        "bias_out": folded.project_out.bias is not None,
-        "post_norm": NORMS[type(norm)],
-        "post_norm_eps": getattr(norm, "eps", 0.0),
-        "residual": folded.residual,
-    }
-    metadata = {"format": PIPELINE, "shape": json.dumps(shape), "tail": tail_file, "fingerprint": folded.fingerprint}
+    shape = _PipelineShape(
+        dim=attention.project_in.in_features,
+        bias_in=attention.project_in.bias is not None,
+        bias_out=folded.project_out.bias is not None,
+        post_norm=NORMS[type(norm)],
+        post_norm_eps=getattr(norm, "eps", 0.0),
+        residual=folded.residual,
+    )
+    described = json.dumps(asdict(shape))
+    metadata = {"format": PIPELINE, "shape": described, "tail": tail_file, "fingerprint": folded.fingerprint}
     path = folder / f"{name}.safetensors"
     _write(path, _own(folded), {**metadata, "block": tail.fingerprint})
     return path
@@ -68,31 +100,34 @@ def load_folded(path: Path, tail: BlockTail | None = None) -> FoldedBlock:
     Raises:
         WeightsError: The file is of another kind, damaged, or folded from another block than `tail`.
     """
+    with reading(path, _CURE, WeightsError):
+        return _load_folded(path, tail)
+
+
+def _load_folded(path: Path, tail: BlockTail | None) -> FoldedBlock:
     metadata, tensors = _read(path, PIPELINE)
     if tail is None:
-        tail = load_tail(path.parent / metadata["tail"])
+        tail = load_tail(path.with_name(metadata["tail"]))
     if tail.fingerprint != metadata["block"]:
         raise WeightsError(
             f"{path}: it was folded from the block {metadata['block'][:12]}, but the tail is of "
             f"{tail.fingerprint[:12]}; load it with {metadata['tail']}"
         )
-    shape, width = json.loads(metadata["shape"]), tail.config.dim
+    shape, width = _PipelineShape(**json.loads(metadata["shape"])), tail.config.dim
     norms = {
         "none": nn.Identity(),
-        "rms": nn.RMSNorm(width, shape["post_norm_eps"], elementwise_affine=False),
-        "layer": nn.LayerNorm(width, shape["post_norm_eps"], elementwise_affine=False),
+        "rms": nn.RMSNorm(width, shape.post_norm_eps, elementwise_affine=False),
+        "layer": nn.LayerNorm(width, shape.post_norm_eps, elementwise_affine=False),
     }
     with torch.device("meta"):
-        project_in = InferenceLinear(shape["dim"], width, shape["bias_in"])
-        project_out = InferenceLinear(width, shape["dim"], shape["bias_out"])
+        project_in = InferenceLinear(shape.dim, width, shape.bias_in)
+        project_out = InferenceLinear(width, shape.dim, shape.bias_out)
     gram = tensors.get("attention.gram")
-    to_latent = LatentMap(shape["bias_in"], gram, width, tail.config.eps, tail.config.architecture == "opt")
+    to_latent = LatentMap(shape.bias_in, gram, width, tail.config.eps, tail.config.architecture == "opt")
     attention = FoldedAttention(
         tail.config, project_in, to_latent, *(tensors[f"attention.{name}"] for name in ("q", "k", "v"))
     )
-    folded = FoldedBlock(
-        attention, tail, norms[shape["post_norm"]], project_out, shape["residual"], metadata["fingerprint"]
-    )
+    folded = FoldedBlock(attention, tail, norms[shape.post_norm], project_out, shape.residual, metadata["fingerprint"])
     _fill(path, folded, {**tensors, **{f"tail.{name}": value for name, value in tail.state_dict().items()}})
     attention.to(attention_dtype(tail.precision, attention.k.device))
     return folded.requires_grad_(False)
@@ -108,6 +143,11 @@ def load_tail(path: Path, precision: Precision | None = None) -> BlockTail:
     Raises:
         WeightsError: The file is of another kind, damaged, or has weights that `precision` cannot use.
     """
+    with reading(path, _CURE, WeightsError):
+        return _load_tail(path, precision)
+
+
+def _load_tail(path: Path, precision: Precision | None) -> BlockTail:
     metadata, tensors = _read(path, TAIL)
     saved = cast(Precision, metadata["precision"])
     precision = precision or saved
@@ -142,12 +182,9 @@ def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) 
 
 
 def _read(path: Path, kind: str) -> tuple[dict[str, str], dict[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # maps the file
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: cannot be read ({error}); fold the adapter again") from error
+    with reading(path, _CURE, WeightsError), safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # maps the file
     if metadata.get("format") != kind:
         raise WeightsError(f"{path}: expected a {kind} file, got format {metadata.get('format')!r}")
     digest = _digest(tensors)

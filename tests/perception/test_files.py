@@ -256,3 +256,12 @@ def test_folders_side_by_side_are_apart(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     check_apart(Path("raw"), Path("raw2"))
     check_apart(Path("raw"), Path("store/raw"))
+
+
+def test_a_panic_of_a_library_in_rust_names_the_file_and_an_interruption_passes(tmp_path: Path) -> None:
+    panic = type("PanicException", (BaseException,), {})("index out of bounds")
+    with pytest.raises(InputError, match=r"a\.bin: it cannot be parsed .*index out of bounds.*; copy it again"):
+        with reading(tmp_path / "a.bin", "copy it again"):
+            raise panic
+    with pytest.raises(KeyboardInterrupt), reading(tmp_path / "a.bin", "copy it again"):
+        raise KeyboardInterrupt

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from perception.frozen.block import BlockConfig
+from perception.frozen.block import BlockConfig, expect_size
 from perception.frozen.weights.blocks import LoadedBlocks, WeightsError, block_shapes, resolve_layers
+from perception.frozen.weights.memory import expect_memory
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -54,6 +55,7 @@ class Checkpoint(ABC):
     """An opened checkpoint of a whole model, whose tensors are read on demand."""
 
     def __init__(self, source: str, config: BlockConfig, layers: int) -> None:
+        expect_size("number of blocks", layers)
         self.source = source
         self.config = config
         self.layers = layers
@@ -86,6 +88,7 @@ def read_blocks(checkpoint: Checkpoint, layers: Sequence[int], dtype: torch.dtyp
     reader = _Reader(checkpoint, dtype)
     states = []
     total = len(chosen) * sum(math.prod(shape) for shape in shapes.values())
+    expect_memory(total, dtype or torch.float32, checkpoint.source)
     with tqdm(total=total, unit=" weights", unit_scale=True, delay=0.5, leave=False, disable=None) as bar:
         for layer in chosen:
             bar.set_description(f"block {layer}", refresh=False)

@@ -15,6 +15,7 @@ import torch
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
+from perception.files import reading
 from perception.frozen.block import BlockConfig
 from perception.frozen.weights.blocks import WeightsError
 from perception.frozen.weights.checkpoint import Checkpoint, Naming, StoredTensor
@@ -37,17 +38,19 @@ NAMING = Naming(
 )
 
 
+MAX_PARTS = 4_000_000
+"""Maximum number of strings and numbers in the metadata, each a Python object; vocabularies of 256,000 words and their
+merges have 2 million."""
+_CURE = "if it was cut short, download it again"
+
+
 class GgufCheckpoint(Checkpoint):
     """The checkpoint in a GGUF file."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            reader = GGUFReader(path)
-        except (ValueError, IndexError, KeyError, OSError, OverflowError) as error:
-            raise WeightsError(
-                f"{path}: not a readable GGUF file ({error}); if it was cut short, download it again"
-            ) from error
-        super().__init__(str(path), *_read_config(path, reader))
+        with reading(path, _CURE, WeightsError):
+            reader = _BoundedReader(path)
+            super().__init__(str(path), *_read_config(path, reader))
         self._path = path
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
 
@@ -64,12 +67,30 @@ class GgufCheckpoint(Checkpoint):
     def read(self, name: str) -> StoredTensor:
         """Reads and dequantises a tensor."""
         tensor = self._tensors[name]
-        try:
+        cure = f"the gguf package cannot decode {name!r}, which is {tensor.tensor_type.name}"
+        with reading(self._path, cure, WeightsError):
             values = dequantize(tensor.data, tensor.tensor_type)
-        except NotImplementedError as error:
-            kind = tensor.tensor_type.name
-            raise WeightsError(f"{self._path}: the gguf package cannot decode {name!r}, which is {kind}") from error
         return StoredTensor(torch.from_numpy(np.array(values, np.float32)), tensor.tensor_type.name, (self._path,))
+
+
+class _BoundedReader(GGUFReader):
+    """The reader of a file that may be cut short or malicious.
+
+    The package's own returns less than it is asked for at the end of the file, so that a list of 2**60 entries in a
+    small file fills the memory with empty ones.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._parts_left = MAX_PARTS
+        super().__init__(path)
+
+    def _get(self, offset: int, dtype: Any, count: Any = 1, override_order: Any = None) -> Any:
+        self._parts_left -= 1
+        if offset + int(count) * np.dtype(dtype).itemsize > len(self.data):
+            raise ValueError(f"it ends before the {count} numbers that it announces at byte {offset}")
+        if self._parts_left < 0:
+            raise ValueError(f"its metadata has more than {MAX_PARTS} entries")
+        return super()._get(offset, dtype, count, override_order)
 
 
 def _read_config(path: Path, reader: GGUFReader) -> tuple[BlockConfig, int]:

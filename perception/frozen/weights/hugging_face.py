@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Callable, Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from perception.frozen.block import BlockConfig
+from perception.files import reading
+from perception.frozen.block import BlockConfig, expect_size
 from perception.frozen.weights.blocks import WeightsError
 from perception.frozen.weights.checkpoint import Checkpoint, Naming, StoredTensor
 from perception.frozen.weights.pickled import open_pickled
@@ -85,10 +87,8 @@ class HuggingFaceCheckpoint(Checkpoint):
     def read(self, name: str) -> StoredTensor:
         """Reads a tensor."""
         file, path = self._open_file(self._file_of[name])
-        try:
+        with reading(path, f"expected a readable tensor {name!r} here, as the index says", WeightsError):
             value: Tensor = file.get_tensor(name) if path.suffix == ".safetensors" else file[name]
-        except (KeyError, SafetensorError) as error:
-            raise WeightsError(f"{path}: expected a readable tensor {name!r} here, as the index says") from error
         return StoredTensor(value, str(value.dtype).removeprefix("torch."), (path,))
 
     @cached_property
@@ -100,7 +100,13 @@ class HuggingFaceCheckpoint(Checkpoint):
                 f"{self.source}: expected one of {', '.join(WEIGHT_FILES)} beside config.json, found none"
             )
         if found.endswith(".index.json"):
-            return dict(_read_json(self.source, found, self._locate).get("weight_map", {}))
+            index = _read_json(self.source, found, self._locate).get("weight_map")
+            if not isinstance(index, dict) or any(file != Path(str(file)).name for file in index.values()):
+                raise WeightsError(
+                    f"{self.source}: expected a weight_map in {found}, from each tensor to a file in this folder, "
+                    f"found {reprlib.repr(index)}; download it again"
+                )
+            return index
         return dict.fromkeys(self._open_file(found)[0].keys(), found)
 
     def _open_file(self, name: str) -> tuple[Any, Path]:
@@ -114,22 +120,19 @@ class HuggingFaceCheckpoint(Checkpoint):
 
 
 def _open_safetensors(path: Path) -> Any:
-    try:
+    with reading(path, "if it was cut short, download it again", WeightsError):
         return safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{path}: not a readable safetensors file ({error}); if it was cut short, download it again"
-        ) from error
 
 
 def _read_json(source: str, name: str, locate: Locate) -> dict[str, Any]:
     path = locate(name)
     if path is None:
         raise WeightsError(f"{source}: expected {name} in a Hugging Face model, found none")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{path}: not valid JSON ({error}); download it again") from error
+    with reading(path, "download it again", WeightsError):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise WeightsError(f"{path}: expected a JSON object, found {type(values).__name__}; download it again")
+        return values
 
 
 def _read_config(source: str, config: dict[str, Any]) -> tuple[BlockConfig, int]:
@@ -149,6 +152,8 @@ def _read_config(source: str, config: dict[str, Any]) -> tuple[BlockConfig, int]
 
 def _read_llama(source: str, config: dict[str, Any]) -> tuple[BlockConfig, int]:
     dim, heads = config["hidden_size"], config["num_attention_heads"]
+    expect_size("hidden_size", dim)
+    expect_size("num_attention_heads", heads)
     _require(source, config, "hidden_act", "silu")
     _require(source, config, "attention_bias", False)
     _require(source, config, "mlp_bias", False)

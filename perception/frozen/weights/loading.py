@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from perception.errors import InputError
+from perception.files import reading
 from perception.frozen.block import BlockConfig
 from perception.frozen.weights import smollm2
 from perception.frozen.weights.blocks import LoadedBlocks, WeightsError, resolve_layers
@@ -106,12 +106,8 @@ def _parse(uri: str) -> _Address:
 
 def _open(place: str) -> Checkpoint:
     """Opens the checkpoint of a whole model; errors name its place."""
-    try:
+    with reading(Path(place), "expected the configuration of a supported model; download it again", WeightsError):
         return _recognise(place)
-    except WeightsError:
-        raise
-    except InputError as error:
-        raise WeightsError(f"{place}: {error}") from error
 
 
 def _recognise(place: str) -> Checkpoint:

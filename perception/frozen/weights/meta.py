@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from perception.frozen.block import BlockConfig
+from perception.files import reading
+from perception.frozen.block import BlockConfig, expect_size
 from perception.frozen.weights.blocks import WeightsError
 from perception.frozen.weights.checkpoint import Checkpoint, Naming, StoredTensor
 from perception.frozen.weights.pickled import open_pickled
@@ -65,7 +66,10 @@ class MetaCheckpoint(Checkpoint):
             ) from None
         value = parts[0]
         if len(parts) > 1 and value.dim() > 1:
-            value = torch.cat(parts, dim=1 if name.endswith(SPLIT_BY_INPUT) else 0)
+            with reading(
+                Path(self.source), f"its shards of {name!r} do not fit together; download it again", WeightsError
+            ):
+                value = torch.cat(parts, dim=1 if name.endswith(SPLIT_BY_INPUT) else 0)
         return StoredTensor(value, str(value.dtype).removeprefix("torch."), tuple(self._paths))
 
     @cached_property
@@ -74,15 +78,13 @@ class MetaCheckpoint(Checkpoint):
 
 
 def _read_params(path: Path) -> tuple[BlockConfig, int]:
-    try:
+    with reading(path, "expected the parameters of a LLaMA model; download it again", WeightsError):
         params: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         dim, heads, layers, eps = (params[key] for key in ("dim", "n_heads", "n_layers", "norm_eps"))
+        expect_size("dim", dim)
+        expect_size("multiple_of", params["multiple_of"])
         ffn_dim = _ffn_dim(dim, params["multiple_of"], params.get("ffn_dim_multiplier"))
-    except KeyError as error:
-        raise WeightsError(f"{path}: expected the parameters of a LLaMA model, {error} is missing") from None
-    except ValueError as error:
-        raise WeightsError(f"{path}: not valid JSON ({error}); download it again") from error
-    return BlockConfig("llama", dim, heads, params.get("n_kv_heads") or heads, ffn_dim, eps), layers
+        return BlockConfig("llama", dim, heads, params.get("n_kv_heads") or heads, ffn_dim, eps), layers
 
 
 def _ffn_dim(dim: int, multiple_of: int, multiplier: float | None) -> int:

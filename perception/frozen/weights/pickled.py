@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from perception.files import reading
 from perception.frozen.weights.blocks import WeightsError
+
+_CURE = "if it was cut short, download it again; one from before PyTorch 1.6 must be saved anew"
 
 
 def open_pickled(path: Path) -> dict[str, Tensor]:
@@ -17,20 +21,20 @@ def open_pickled(path: Path) -> dict[str, Tensor]:
     Raises:
         WeightsError: The file is missing, truncated, of the old format, or holds anything but tensors.
     """
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: expected a weights file here, there is none") from None
-    except pickle.UnpicklingError as error:
-        raise WeightsError(f"{path}: refused, it holds more than tensors ({_first_line(error)})") from error
-    except (RuntimeError, OSError, EOFError, ValueError) as error:
-        raise WeightsError(
-            f"{path}: not a readable PyTorch file ({_first_line(error)}); if it was cut short, download it again"
-        ) from error
+    with reading(path, _CURE, WeightsError):
+        with zipfile.ZipFile(path) as archive:
+            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+        if packed:
+            raise WeightsError(f"{path}: refused, {packed[0]!r} in it is compressed, as PyTorch never does")
+        try:
+            tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except pickle.UnpicklingError as error:
+            reason = str(error).strip().partition("\n")[0][:200]
+            raise WeightsError(f"{path}: refused, it holds more than tensors ({reason})") from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise WeightsError(f"{path}: expected a flat dict of tensors, found something else")
+    for name, value in tensors.items():
+        # One number can stand for a tensor of any shape, which would take memory only when it is copied.
+        if value.layout is not torch.strided or value.nbytes > value.untyped_storage().nbytes():
+            raise WeightsError(f"{path}: tensor {name!r} has fewer numbers in the file than its shape asks for")
     return tensors
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

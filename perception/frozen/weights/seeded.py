@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -9,10 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from perception.errors import InputError
 from perception.frozen.block import BlockConfig
 from perception.frozen.weights.blocks import LoadedBlocks, WeightsError, block_shapes
+from perception.frozen.weights.memory import expect_memory
 
 LLAMA_7B = BlockConfig("llama", 4096, 32, 32, 11008, 1e-6)
+MAX_WEIGHTS = 2**30
+"""A few lines in a model's file can ask for random blocks of any size. LLaMA-70B's have 0.86 billion weights."""
 GRAMMAR = "random:DIMxFFNxHEADS[xKV_HEADS][?seed=S], random:llama-7b[?seed=S] or random:PLACE[?seed=S]"
 
 
@@ -42,7 +47,10 @@ def parse_shape(shape: str) -> BlockConfig | None:
     if sizes is None:
         raise WeightsError(f"random:{shape}: expected {GRAMMAR}")
     dim, ffn_dim, heads = (int(size) for size in sizes.groups()[:3])
-    return BlockConfig("llama", dim, heads, int(sizes[4] or heads), ffn_dim, LLAMA_7B.eps)
+    try:
+        return BlockConfig("llama", dim, heads, int(sizes[4] or heads), ffn_dim, LLAMA_7B.eps)
+    except InputError as error:
+        raise WeightsError(f"random:{shape}: {error}") from error
 
 
 def random_blocks(config: BlockConfig, layers: Sequence[int], seed: int, source: str) -> LoadedBlocks:
@@ -56,6 +64,13 @@ def random_blocks(config: BlockConfig, layers: Sequence[int], seed: int, source:
     """
     if any(layer < 0 for layer in layers):
         raise WeightsError(f"{source}: random blocks have no end to count from; expected layers of 0 or more")
+    weights = len(layers) * sum(math.prod(shape) for shape in block_shapes(config).values())
+    if weights > MAX_WEIGHTS:
+        raise WeightsError(
+            f"{source}: expected at most {MAX_WEIGHTS / 1e9:.1f} billion random weights, got {weights / 1e9:.1f}; "
+            "name fewer blocks or a smaller shape"
+        )
+    expect_memory(weights, torch.float32, source)
     states = tuple(_draw(config, seed, layer) for layer in layers)
     return LoadedBlocks(config, states, tuple(layers), max(layers) + 1, {}, source, stored_dtype="float32")
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
-from perception.errors import InputError
+from perception.files import reading
 from perception.frozen.block import BlockConfig
 from perception.frozen.weights.blocks import LoadedBlocks, WeightsError, block_shapes
 from perception.frozen.weights.writing import write_tensors
@@ -41,7 +41,7 @@ def read_slice(path: Path, layers: Sequence[int] | None) -> LoadedBlocks:
     Raises:
         WeightsError: It is not a sliced file, is damaged, was changed after it was written, or lacks a layer.
     """
-    try:
+    with reading(path, "cut it again with `perception block slice`", WeightsError):
         with safe_open(path, framework="pt") as file:
             metadata = _check_format(path, file.metadata())
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}
@@ -60,15 +60,10 @@ def read_slice(path: Path, layers: Sequence[int] | None) -> LoadedBlocks:
             files=(path,),
             sliced_from=metadata["source"],
         )
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
+        fingerprint = metadata["fingerprint"]
+    if blocks.fingerprint != fingerprint:
         raise WeightsError(
-            f"{path}: not a readable sliced block ({error}); cut it again with `perception block slice`"
-        ) from error
-    if blocks.fingerprint != metadata["fingerprint"]:
-        raise WeightsError(
-            f"{path}: its weights have changed since it was written: expected fingerprint {metadata['fingerprint']}, "
+            f"{path}: its weights have changed since it was written: expected fingerprint {fingerprint}, "
             f"got {blocks.fingerprint}; delete it and cut or fetch it again"
         )
     return _choose(blocks, layers)

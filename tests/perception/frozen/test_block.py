@@ -225,6 +225,10 @@ def test_half_precision_norm_is_computed_in_float32() -> None:
         (("llama", 12, 4, 3, 8, 1e-5), "kv_heads that divide heads"),
         (("opt", 12, 4, 2, 8, 1e-5), "expected one key/value head per head in OPT"),
         (("llama", 12, 4, 2, 8, 1e-5, False), "expected pre_norm=True"),
+        (("llama", True, 1, 1, 8, 1e-5), "dim: expected a whole number from 1 to 1048576, got True"),
+        (("llama", 12, 4, 2, 2**40, 1e-5), "ffn_dim: expected a whole number"),
+        (("llama", 12, 0, 2, 8, 1e-5), "block: heads: expected a whole number"),
+        (("llama", 12, 4, 2, 8, float("nan")), "eps between 0 and 1, got nan"),
     ],
 )
 def test_impossible_shape_is_named(config: Any, message: str) -> None:

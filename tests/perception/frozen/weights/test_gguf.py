@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,10 +58,26 @@ def test_other_architecture_is_named(write_gguf: Callable[..., Path]) -> None:
 def test_cut_short_file_is_named(write_gguf: Callable[..., Path], kept: int) -> None:
     path = write_gguf()
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(WeightsError, match=r"model\.gguf: not a readable GGUF file"):
+    with pytest.raises(WeightsError, match=r"model\.gguf: it cannot be parsed .*download it again"):
         load_blocks(str(path))
 
 
 def test_missing_layer_is_named(write_gguf: Callable[..., Path]) -> None:
     with pytest.raises(WeightsError, match="has no block 7"):
         load_blocks(f"{write_gguf()}#7")
+
+
+@pytest.mark.parametrize("number", ["list", "fields", "tensors"])
+def test_more_entries_than_the_file_holds_are_refused_and_not_counted_to(
+    write_gguf: Callable[..., Path], number: str
+) -> None:
+    path = write_gguf()
+    data = bytearray(path.read_bytes())
+    places = {"fields": 16, "tensors": 8, "list": data.index(b"general.architecture") + 20}
+    if number == "list":  # the text becomes a list of 2**60 bytes
+        data[places["list"] : places["list"] + 16] = struct.pack("<IIQ", 9, 0, 2**60)
+    else:
+        data[places[number] : places[number] + 8] = struct.pack("<Q", 2**60)
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=r"model\.gguf: it cannot be parsed"):
+        load_blocks(str(path))

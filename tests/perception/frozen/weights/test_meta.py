@@ -56,7 +56,7 @@ def test_folder_without_weights_is_named(write_meta: Callable[..., Path]) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "not valid JSON"), (json.dumps({"dim": 4}), "'n_heads' is missing")]
+    ("text", "message"), [("{", "it cannot be parsed"), (json.dumps({"dim": 4}), "it lacks 'n_heads'")]
 )
 def test_unusable_parameters_are_named(write_meta: Callable[..., Path], text: str, message: str) -> None:
     folder = write_meta()

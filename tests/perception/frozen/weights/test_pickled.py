@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -29,14 +30,14 @@ def test_cut_short_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     torch.save({"weight": torch.ones(100, 100)}, path)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(WeightsError, match=r"model\.bin: not a readable PyTorch file .*download it again"):
+    with pytest.raises(WeightsError, match=r"model\.bin: it cannot be parsed .*download it again"):
         open_pickled(path)
 
 
 def test_file_of_the_old_format_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.bin"
     torch.save({"weight": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(WeightsError, match="not a readable PyTorch file"):
+    with pytest.raises(WeightsError, match=r"one from before PyTorch 1\.6 must be saved anew"):
         open_pickled(path)
 
 
@@ -48,5 +49,19 @@ def test_anything_but_a_flat_dict_of_tensors_is_refused(tmp_path: Path, content:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="there is none"):
+    with pytest.raises(WeightsError, match="no such file"):
+        open_pickled(tmp_path / "model.bin")
+
+
+def test_compressed_content_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.bin", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/data.pkl", bytes(1_000_000))
+    assert (tmp_path / "bomb.bin").stat().st_size < 2_000
+    with pytest.raises(WeightsError, match=r"bomb\.bin: refused, 'model/data\.pkl' in it is compressed"):
+        open_pickled(tmp_path / "bomb.bin")
+
+
+def test_a_shape_without_its_numbers_is_refused(tmp_path: Path) -> None:
+    torch.save({"weight": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "model.bin")
+    with pytest.raises(WeightsError, match="'weight' has fewer numbers in the file than its shape"):
         open_pickled(tmp_path / "model.bin")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from perception.frozen.weights import WeightsError, load_blocks, random_like, read_config
+from perception.frozen.weights import WeightsError, load_blocks, memory, random_like, read_config
 
 
 def test_same_seed_and_index_give_the_same_block() -> None:
@@ -81,3 +81,18 @@ def test_block_of_llama_7b_size_builds_and_runs() -> None:
     assert out.shape == (1, 3, 4096)
     assert out.isfinite().all()
     assert x.grad.isfinite().all()
+
+
+def test_blocks_of_any_size_are_not_drawn_because_a_file_names_them() -> None:
+    with pytest.raises(WeightsError, match=r"at most 1\.1 billion random weights, got 13\.1; name fewer"):
+        load_blocks("random:32768x90000x64")
+    with pytest.raises(WeightsError, match=r"at most 1\.1 billion random weights"):
+        load_blocks(f"random:llama-7b#{','.join(map(str, range(32)))}")
+    with pytest.raises(WeightsError, match=r"ffn_dim: expected a whole number from 1 to 1048576, got 99999999999"):
+        load_blocks("random:16x99999999999x4")
+
+
+def test_blocks_that_do_not_fit_into_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_memory", lambda: 10_000)
+    with pytest.raises(WeightsError, match=r"random:64x128x4#0: its weights take 0\.0 GB of memory"):
+        load_blocks("random:64x128x4")

@@ -79,7 +79,7 @@ def test_changed_configuration_is_detected(hugging_face_folder: Path, tmp_path: 
 def test_cut_short_file_is_named(hugging_face_folder: Path, tmp_path: Path) -> None:
     path = cut(str(hugging_face_folder), tmp_path / "cut.safetensors")
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(WeightsError, match=r"cut\.safetensors: not a readable sliced block"):
+    with pytest.raises(WeightsError, match=r"cut\.safetensors: it cannot be parsed .*cut it again"):
         load_blocks(str(path))
 
 
