@@ -4,18 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pytest
 import torch
 from gguf import GGUFWriter
+from rosbags.interfaces import Nodetype
+from rosbags.rosbag2 import StoragePlugin, Writer
 from safetensors.torch import save_file
 from torch import Tensor
 
+from perception.errors import InputError
 from perception.frozen.folded_file import load_folded
 from perception.frozen.weights import load_blocks, write_slice
 from perception.frozen.weights.gguf import NAMING as GGUF_NAMING
 from perception.frozen.weights.hugging_face import LLAMA_BLOCK
 from perception.frozen.weights.meta import NAMING as META_NAMING
+from perception.traffic.map_index import MapIndex
+from perception.traffic.scenario import MapPolylines
+from perception_nodes.forecasting.messages import READERS
+from perception_nodes.recordings.reader import read_recording
+from perception_nodes.recordings.recording import Recorder
+from perception_nodes.recordings.recovery import recover
+from perception_nodes.ros import messages as ros
+from perception_nodes.ros.cdr import read_predicted_objects
+from perception_nodes.ros.map_message import map_message, map_of
+from perception_nodes.ros.odometry import ego_pose_of
+from perception_nodes.ros.point_cloud import read_point_cloud
+from perception_nodes.ros.wire import Topic
+from perception_nodes.scene_qa.messages import asked_question_of
 
 Fuzz = Callable[..., None]
 
@@ -112,3 +133,121 @@ def test_a_folded_block(fuzz: Fuzz, tmp_path: Path) -> None:
 
     save_folded(fold(build_adapter(8, source=SHAPE), "int8"), tmp_path / "folded", "pipeline")
     fuzz(_read_folded, tmp_path / "folded")
+
+
+def _message(kind: str) -> Any:
+    """A message of a type, with three elements in every list."""
+
+    def value(field: Any) -> Any:
+        match field:
+            case (Nodetype.BASE, ("string", _)):
+                return "map"
+            case (Nodetype.BASE, (name, _)):
+                return name == "bool" or 1
+            case (Nodetype.NAME, name):
+                return _message(name)
+            case (Nodetype.ARRAY | Nodetype.SEQUENCE as form, (element, length)):
+                count = length if form is Nodetype.ARRAY else 3
+                name = element[1][0] if element[0] is Nodetype.BASE else ""
+                if name and name != "string":
+                    return np.ones(count, name)
+                return [value(element) for _ in range(count)]
+        raise ValueError(field)
+
+    fields = ros.typestore().fielddefs[kind][1]
+    return ros.make(kind, **{name: value(field) for name, field in fields})
+
+
+def _write_messages(folder: Path) -> None:
+    """One message of every type that a node decodes, each in a file."""
+    folder.mkdir()
+    polylines = MapPolylines(
+        ids=np.arange(2),
+        points=np.arange(8, dtype=np.float64).reshape(2, 2, 2),
+        kinds=np.zeros(2, np.int64),
+        turns=np.zeros(2, np.int64),
+        is_intersection=np.zeros(2, bool),
+        has_traffic_control=np.zeros(2, bool),
+    )
+    cloud = replace(
+        _message(ros.POINT_CLOUD),
+        width=2,
+        height=2,
+        point_step=16,
+        row_step=32,
+        data=np.ones(64, np.uint8),
+        fields=[
+            ros.make("sensor_msgs/msg/PointField", name=name, offset=4 * index, datatype=kind, count=1)
+            for index, (name, kind) in enumerate({"x": 7, "y": 7, "z": 7, "rgb": 6}.items())
+        ],
+    )
+    made = {
+        ros.POINT_CLOUD: cloud,
+        ros.POLYLINE_MAP: map_message(MapIndex(polylines), "PIT"),
+        **{kind: _message(kind) for kind in (ros.TRACKED_OBJECTS, ros.PREDICTED_OBJECTS, ros.DETECTIONS)},
+        **{kind: _message(kind) for kind in (ros.ODOMETRY, ros.SCENE_QUESTION, ros.SCENE_ANSWER, ros.FORECAST_STATUS)},
+    }
+    for kind, message in made.items():
+        (folder / kind.replace("/", "-")).write_bytes(ros.serialize(message, kind))
+
+
+def _decode_messages(folder: Path) -> None:
+    """Decodes every message; the first that is malformed must not hide what a later one does."""
+    decoders: dict[str, Callable[[bytes], object]] = {
+        ros.POINT_CLOUD: read_point_cloud,
+        ros.POLYLINE_MAP: lambda cdr: map_of(ros.deserialize(cdr, ros.POLYLINE_MAP)),
+        ros.TRACKED_OBJECTS: READERS[ros.TRACKED_OBJECTS],
+        ros.DETECTIONS: READERS[ros.DETECTIONS],
+        ros.PREDICTED_OBJECTS: read_predicted_objects,
+        ros.ODOMETRY: lambda cdr: ego_pose_of(ros.deserialize(cdr, ros.ODOMETRY)),
+        ros.SCENE_QUESTION: lambda cdr: asked_question_of(ros.deserialize(cdr, ros.SCENE_QUESTION), 0),
+        ros.SCENE_ANSWER: lambda cdr: ros.deserialize(cdr, ros.SCENE_ANSWER),
+        ros.FORECAST_STATUS: lambda cdr: ros.deserialize(cdr, ros.FORECAST_STATUS),
+    }
+    for kind, decode in decoders.items():
+        path = folder / kind.replace("/", "-")
+        with suppress(InputError):
+            decode(path.read_bytes() if path.exists() else b"")
+
+
+def test_messages(fuzz: Fuzz, tmp_path: Path) -> None:
+    _write_messages(tmp_path / "messages")
+    fuzz(_decode_messages, tmp_path / "messages")
+
+
+def _record(path: Path) -> None:
+    with Recorder(path, lossless=True) as recorder:
+        for number in range(40):
+            for kind in (ros.ODOMETRY, ros.FORECAST_STATUS):
+                recorder.record(Topic(f"/{kind[:3]}", kind, "RIHS01_0"), number, ros.serialize(_message(kind), kind))
+
+
+def _read_mcap(folder: Path) -> None:
+    for _ in read_recording(folder / "a.mcap"):
+        pass
+
+
+def _recover_mcap(folder: Path) -> None:
+    recover(folder / "a.mcap", folder.with_name("recovered.mcap"))
+
+
+@pytest.mark.parametrize("read", [_read_mcap, _recover_mcap])
+def test_an_mcap_recording(fuzz: Fuzz, tmp_path: Path, read: Callable[[Path], None]) -> None:
+    (tmp_path / "recording").mkdir()
+    _record(tmp_path / "recording" / "a.mcap")
+    fuzz(read, tmp_path / "recording")
+
+
+def _read_folder(folder: Path) -> None:
+    for _ in read_recording(folder):
+        pass
+
+
+@pytest.mark.parametrize("storage", StoragePlugin)
+def test_a_rosbag2_folder(fuzz: Fuzz, tmp_path: Path, storage: StoragePlugin) -> None:
+    message = ros.serialize(_message(ros.ODOMETRY), ros.ODOMETRY)
+    with Writer(tmp_path / "bag", version=9, storage_plugin=storage) as writer:
+        connection = writer.add_connection("/odometry", ros.ODOMETRY, typestore=ros.typestore())
+        for number in range(20):
+            writer.write(connection, number, message)
+    fuzz(_read_folder, tmp_path / "bag")

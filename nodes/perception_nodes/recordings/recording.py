@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import BinaryIO
 
 from mcap.writer import Writer
-from rosbags.rosbag2 import Reader, ReaderError
 
 from perception.errors import InputError
 from perception_nodes.ros.cdr_payload import Buffer
@@ -176,38 +175,6 @@ class Recorder:
     def _raise_error(self) -> None:
         if self._error:
             raise InputError(f"recording has stopped: {self._error}")
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """One message of a recording."""
-
-    topic: str
-    type: str
-    stamp_ns: int
-    cdr: bytes
-
-
-def read_recording(path: Path, topics: Collection[str] = ()) -> Iterator[Recorded]:
-    """Yields the messages of an MCAP file, a rosbag2 folder or a rosbag2 database (.db3), in the order of their stamps.
-
-    Args:
-        path: Path of a finished recording.
-        topics: Names of the wanted topics; empty for all.
-    """
-    try:
-        with Reader(path) as reader:
-            missing = set(topics) - reader.topics.keys()
-            if missing:
-                raise InputError(f"{path} has no topic {min(missing)}; its topics are {', '.join(reader.topics)}")
-            wanted = [c for c in reader.connections if not topics or c.topic in topics]
-            for connection, stamp_ns, cdr in reader.messages(wanted):
-                yield Recorded(connection.topic, connection.msgtype, stamp_ns, bytes(cdr))
-    except (ReaderError, OSError) as error:
-        raise InputError(
-            f"{path} cannot be read as a ROS 2 recording: {error} "
-            "Where it was cut off, `perception mcap recover` saves what is in it"
-        ) from error
 
 
 def _create(path: Path) -> BinaryIO:

@@ -6,22 +6,16 @@ continues after it.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcap.exceptions import McapError
 from mcap.records import Attachment, Channel, Chunk, Header, McapRecord, Message, Metadata, Schema
-from mcap.stream_reader import StreamReader, breakup_chunk
 from mcap.writer import Writer
-from zstandard import ZstdError
 
 from perception.errors import InputError
 from perception.files import whole_file
-
-_BROKEN = (McapError, ValueError, RuntimeError, OverflowError, MemoryError, struct.error, ZstdError)
-"""What mcap and its decompressors raise for invalid bytes; too large a length runs out of memory."""
+from perception_nodes.recordings.mcap_file import INVALID, records_in, records_of
 
 
 @dataclass(frozen=True)
@@ -86,24 +80,23 @@ class _Records:
         self.damaged_chunks = 0
         with self._source.open("rb") as file:
             try:
-                for record in StreamReader(file, emit_chunks=True, record_size_limit=size).records:
+                for record in records_of(file, size):
                     self.unread_bytes = size - file.tell()
                     yield from self._opened(record) if isinstance(record, Chunk) else [record]
                 self.complete = True
                 self.unread_bytes = size - file.tell()
-            except _BROKEN:
+            except INVALID:
                 return
             except OSError as error:
                 raise InputError(
                     f"{self._source}: cannot be read ({error.strerror}); copy what can be read to another disk first"
                 ) from error
 
-    def _opened(self, chunk: Chunk) -> list[McapRecord]:
+    def _opened(self, chunk: Chunk) -> Iterator[McapRecord]:
         try:
-            return breakup_chunk(chunk, validate_crc=True)
-        except _BROKEN:
+            yield from records_in(chunk)
+        except INVALID:
             self.damaged_chunks += 1
-            return []
 
 
 class _Copy:

@@ -16,14 +16,14 @@ import pytest
 from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import ConnectionExtRosbag2, QosDurability, QosHistory, QosReliability
-from rosbags.rosbag2 import StoragePlugin, Writer
 
 from perception.errors import InputError
 from perception_nodes.recordings import recording
-from perception_nodes.recordings.recording import Recorder, read_recording
+from perception_nodes.recordings.reader import read_recording
+from perception_nodes.recordings.recording import Recorder
 from perception_nodes.recordings.recovery import recover
 from perception_nodes.ros.cdr import read_predicted_objects, write_predicted_objects
-from perception_nodes.ros.messages import FORECAST_STATUS, PREDICTED_OBJECTS, make, serialize, type_hash, typestore
+from perception_nodes.ros.messages import FORECAST_STATUS, PREDICTED_OBJECTS, make, serialize, type_hash
 from perception_nodes.ros.objects import PredictedObjects
 from perception_nodes.ros.wire import LATCHED, Topic
 
@@ -97,18 +97,6 @@ def test_mcaps_own_reader_reads_a_recording(recorded: tuple[Path, list[bytearray
     assert summary is not None
     assert summary.statistics is not None
     assert summary.statistics.message_count == 6
-
-
-@pytest.mark.parametrize("storage", StoragePlugin)
-def test_a_rosbag2_folder_of_either_storage_is_read(tmp_path: Path, storage: StoragePlugin) -> None:
-    with Writer(tmp_path / "bag", version=9, storage_plugin=storage) as writer:
-        connection = writer.add_connection("/chat", TEXT.type, typestore=typestore())
-        for number in range(3):
-            writer.write(connection, number, say(str(number)))
-    messages = list(read_recording(tmp_path / "bag"))
-    assert [(m.topic, m.type, m.stamp_ns, m.cdr) for m in messages] == [
-        ("/chat", TEXT.type, number, say(str(number))) for number in range(3)
-    ]
 
 
 def test_the_same_messages_give_the_same_bytes(tmp_path: Path) -> None:
@@ -281,18 +269,3 @@ def test_what_comes_after_the_end_is_counted_as_dropped(tmp_path: Path) -> None:
         pass
     recorder.record(TEXT, 0, say("late"))
     assert recorder.state.dropped == 1
-
-
-def test_a_topic_that_is_not_there_is_named_with_those_that_are(recorded: tuple[Path, list[bytearray]]) -> None:
-    with pytest.raises(InputError, match=r"no topic /odd.*/forecasts, /forecasts/status"):
-        list(read_recording(recorded[0], ["/odd"]))
-
-
-@pytest.mark.parametrize("name", ["missing.mcap", "empty.mcap", "text.mcap", "odd.txt", "folder"])
-def test_what_is_no_recording_is_a_mistake(tmp_path: Path, name: str) -> None:
-    (tmp_path / "empty.mcap").touch()
-    (tmp_path / "text.mcap").write_text("hello, this is text and no recording at all, however long")
-    (tmp_path / "odd.txt").write_text("hello")
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match=name):
-        list(read_recording(tmp_path / name))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from perception_nodes.recordings.recording import Recorder, read_recording
+from perception_nodes.recordings.reader import read_recording
+from perception_nodes.recordings.recording import Recorder
 from perception_nodes.ros.wire import Topic
 from perception_tools.main import main
 

@@ -12,7 +12,7 @@ from mcap_ros2.decoder import DecoderFactory
 from rerun.chunk import McapReader
 
 from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
-from perception_nodes.recordings.recording import read_recording
+from perception_nodes.recordings.reader import read_recording
 from perception_nodes.ros.cdr import read_predicted_objects, read_tracked_objects
 from perception_nodes.ros.messages import FORECAST_STATUS, deserialize
 from perception_tools.forecasting.streaming.drive import Drive, open_drive

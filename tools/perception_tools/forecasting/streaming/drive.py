@@ -15,7 +15,8 @@ from perception.traffic.map_index import MapIndex
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog, read_log
 from perception_nodes.forecasting.messages import READERS
 from perception_nodes.forecasting.tick import Tick
-from perception_nodes.recordings.recording import Recorded, read_recording
+from perception_nodes.recordings.mcap_file import Recorded
+from perception_nodes.recordings.reader import read_recording
 from perception_nodes.ros.map_message import map_of
 from perception_nodes.ros.messages import ODOMETRY, POLYLINE_MAP, deserialize, stamp_ns_of
 from perception_nodes.ros.odometry import ego_pose_of

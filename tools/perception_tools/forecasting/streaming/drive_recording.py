@@ -15,7 +15,8 @@ from perception_nodes.forecasting import plan
 from perception_nodes.forecasting.messages import odometry_of, predicted_objects_of, status_of, tracked_objects_of
 from perception_nodes.forecasting.node import ForecastResult
 from perception_nodes.forecasting.tick import Tick
-from perception_nodes.recordings.recording import Recorder, read_recording
+from perception_nodes.recordings.reader import read_recording
+from perception_nodes.recordings.recording import Recorder
 from perception_nodes.ros.cdr import read_predicted_objects, write_predicted_objects, write_tracked_objects
 from perception_nodes.ros.map_message import map_message
 from perception_nodes.ros.messages import (
