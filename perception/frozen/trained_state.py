@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from perception.frozen.adapter import FrozenBlockAdapter
-from perception.frozen.weights import WeightsError
+from perception.frozen.weights import WeightsError, provenance
 
 
 def frozen_block_weights(model: nn.Module) -> dict[str, Tensor]:
@@ -39,8 +39,11 @@ def trainable_state_dict(model: nn.Module) -> dict[str, Tensor]:
 
 
 def fingerprints(model: nn.Module) -> dict[str, dict[str, str | None]]:
-    """Returns source and fingerprint of the blocks of every adapter, by its path in the model."""
-    return {path: {"source": a.source, "fingerprint": a.fingerprint} for path, a in _adapters(model).items()}
+    """Returns source, fingerprint and provenance of the blocks of every adapter, by its path in the model."""
+    return {
+        path: {"source": a.source, "fingerprint": a.fingerprint, "provenance": provenance(a.source)}
+        for path, a in _adapters(model).items()
+    }
 
 
 def check_fingerprints(model: nn.Module, saved: Mapping[str, Mapping[str, str | None]]) -> None:

@@ -24,6 +24,9 @@ from perception.frozen.weights import load_blocks, write_slice
 from perception.frozen.weights.gguf import NAMING as GGUF_NAMING
 from perception.frozen.weights.hugging_face import LLAMA_BLOCK
 from perception.frozen.weights.meta import NAMING as META_NAMING
+from perception.scenes.classes import BOX_CLASSES
+from perception.texts.answers import AnswerVocabulary
+from perception.texts.vocabulary import Vocabulary
 from perception.traffic.map_index import MapIndex
 from perception.traffic.scenario import MapPolylines
 from perception_nodes.forecasting.messages import READERS
@@ -37,6 +40,13 @@ from perception_nodes.ros.odometry import ego_pose_of
 from perception_nodes.ros.point_cloud import read_point_cloud
 from perception_nodes.ros.wire import Topic
 from perception_nodes.scene_qa.messages import asked_question_of
+from perception_nodes.scene_qa.scan_file import read_scan
+from perception_tools.forecasting.model import Training, build_forecaster, load_model, save_model
+from perception_tools.forecasting.recipes import ForecastRecipe
+from perception_tools.model_files import MODEL_FILE
+from perception_tools.scene_qa.model import KnownWords, SceneQaTraining, build_answerer, load_answerer, save_answerer
+from perception_tools.scene_qa.recipes import ROOMS
+from perception_tools.training.recipes import BlockRecipe
 
 Fuzz = Callable[..., None]
 
@@ -251,3 +261,49 @@ def test_a_rosbag2_folder(fuzz: Fuzz, tmp_path: Path, storage: StoragePlugin) ->
         for number in range(20):
             writer.write(connection, number, message)
     fuzz(_read_folder, tmp_path / "bag")
+
+
+def _load_models(folder: Path) -> None:
+    """Loads a model of either task; the first that is damaged must not hide what the other does."""
+    for load, name in ((load_model, "forecaster"), (load_answerer, "answerer")):
+        with suppress(InputError):
+            load(folder / name)
+
+
+def test_a_model_of_either_task(fuzz: Fuzz, tmp_path: Path) -> None:
+    block = BlockRecipe(source=SHAPE)
+    recipe = ForecastRecipe(block=block, dim=8, heads=2, global_layers=1, modes=2)
+    training = Training("forecast/vectornet-llama", "made", 1, 2, 3, 1)
+    save_model(tmp_path / "models" / "forecaster" / MODEL_FILE, build_forecaster(recipe, 3), recipe, training)
+    asked = replace(ROOMS, block=block, blind=True, dim=8, heads=2, layers=1, pooled_dim=8, word_dim=8, text_dim=8)
+    words = KnownWords(Vocabulary(("chair", "left")), AnswerVocabulary(("one", "two")))
+    answerer = build_answerer(asked, words, torch.ones(len(BOX_CLASSES), 3))
+    done = SceneQaTraining("scene-qa/rooms", "made", 1, 2, 3)
+    save_answerer(tmp_path / "models" / "answerer" / MODEL_FILE, answerer, asked, words, done)
+    fuzz(_load_models, tmp_path / "models")
+
+
+def _read_scans(folder: Path) -> None:
+    for name in ("a.ply", "b.ply", "a.pcd", "b.pcd"):
+        with suppress(InputError):
+            read_scan(folder / name, stamp_ns=0)
+
+
+def test_a_scan(fuzz: Fuzz, tmp_path: Path) -> None:
+    pytest.importorskip("trimesh")
+    (tmp_path / "scans").mkdir()
+    point = np.dtype([(name, "<f4") for name in "xyz"] + [(name, "u1") for name in ("red", "green", "blue")])
+    packed = np.dtype([("xyz", "<f4", 3), ("rgb", "<u4")])
+    kinds = {"f": "float", "u": "uchar"}
+    head = "element vertex 9\n" + "".join(f"property {kinds[point[n].kind]} {n}\n" for n in point.names or ())
+    fields = "FIELDS x y z rgb\nSIZE 4 4 4 4\nTYPE F F F U\nCOUNT 1 1 1 1\nWIDTH 9\nHEIGHT 1\nPOINTS 9\n"
+    contents = {
+        "a.ply": f"ply\nformat ascii 1.0\n{head}end_header\n".encode() + b"1 2 3 4 5 6\n" * 9,
+        "b.ply": f"ply\nformat binary_little_endian 1.0\n{head}end_header\n".encode() + np.ones(9, point).tobytes(),
+        "a.pcd": f"{fields}DATA ascii\n".encode() + b"1 2 3 4\n" * 9,
+        "b.pcd": f"{fields}DATA binary\n".encode() + np.ones(9, packed).tobytes(),
+    }
+    for name, content in contents.items():
+        (tmp_path / "scans" / name).write_bytes(content)
+    _read_scans(tmp_path / "scans")
+    fuzz(_read_scans, tmp_path / "scans")

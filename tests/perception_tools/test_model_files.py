@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import pytest
 import torch
@@ -11,7 +15,7 @@ from torch import nn
 
 from perception.errors import InputError
 from perception.frozen.weights import WeightsError
-from perception_tools.model_files import MODEL_FILE, format_of, model_id, read_model, write_model
+from perception_tools.model_files import MODEL_FILE, expect_types, format_of, model_id, read_model, write_model
 
 FORMAT = "a test's model 1"
 
@@ -46,7 +50,7 @@ def test_a_missing_model_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.99])
 def test_a_truncated_file_is_named(saved: Path, part: float) -> None:
     saved.write_bytes(saved.read_bytes()[: int(saved.stat().st_size * part)])
-    with pytest.raises(InputError, match=rf"{MODEL_FILE}: expected a whole safetensors file"):
+    with pytest.raises(InputError, match=rf"{MODEL_FILE}: it cannot be parsed .*; copy or train it again"):
         read_model(saved, FORMAT)
 
 
@@ -79,3 +83,64 @@ def test_a_model_id_tells_files_and_forms_apart_but_not_a_run_from_its_file(save
     other.write_bytes(b"other weights")
     narrow, elsewhere = (model_id("forecast/vectornet-llama", *of) for of in ((saved, "float32"), (other, "int8")))
     assert len({name, narrow, elsewhere}) == 3
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = 0.5
+
+
+@dataclass(frozen=True)
+class Outer:
+    RENAMED: ClassVar[Mapping[str, str]] = {}
+    size: int = 3
+    inner: Inner = Inner()
+    kind: Literal["a", "b"] = "a"
+    pair: tuple[float, float] = (1, 2.5)
+    many: tuple[str, ...] = ("x",)
+    rates: Mapping[str, float] = field(default_factory=dict)
+    limit: int | None = None
+    flag: bool = False
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 3.0}, "size to be int, found 3.0"),
+        ({"size": True}, "size to be int, found True"),
+        ({"inner": {"rate": 1}}, "inner to be Inner, found {'rate': 1}"),
+        ({"inner": Inner(float("nan"))}, "rate to be float, found nan"),
+        ({"kind": "c"}, "kind to be Literal['a', 'b'], found 'c'"),
+        ({"pair": (1.0,)}, "pair to be tuple[float, float], found (1.0,)"),
+        ({"many": "x"}, "many to be tuple[str, ...], found 'x'"),
+        ({"rates": {"a": "b"}}, "rates to be collections.abc.Mapping[str, float], found {'a': 'b'}"),
+        ({"limit": "x"}, "limit to be int | None, found 'x'"),
+        ({"flag": 1}, "flag to be bool, found 1"),
+    ],
+)
+def test_a_field_of_another_type_is_named(changes: dict, message: str) -> None:
+    expect_types(Outer())
+    values = Outer()
+    for name, value in changes.items():
+        object.__setattr__(values, name, value)  # as JSON gives them, past the checks of the test run
+    with pytest.raises(InputError, match=re.escape(message)):
+        expect_types(values)
+
+
+def test_a_model_far_larger_than_its_file_is_refused_before_it_takes_memory(saved: Path) -> None:
+    stored = read_model(saved, FORMAT)
+    with stored.building():
+        nn.Linear(3, 2)
+    with pytest.raises(InputError, match=rf"{MODEL_FILE}: its recipe asks for more weights than it holds"):
+        with stored.building():
+            nn.ModuleList(nn.Linear(500, 500) for _ in range(10**9))
+    nn.Linear(2_000, 2_000)  # the limit ends with the block
+
+
+def test_metadata_that_is_not_a_table_is_named(saved: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, saved, {"format": FORMAT, "recipe": "[1]", "blocks": "{}"})
+    with pytest.raises(InputError, match=rf"{MODEL_FILE}: expected recipe to be a JSON object, found \[1\]"):
+        read_model(saved, FORMAT)
+    save_file({"weight": torch.zeros(2)}, saved, {"format": FORMAT})
+    with pytest.raises(InputError, match=rf"{MODEL_FILE}: it lacks 'blocks'; copy or train it again"):
+        read_model(saved, FORMAT)

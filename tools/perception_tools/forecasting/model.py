@@ -16,7 +16,7 @@ from perception.models.forecaster import Forecaster
 from perception_tools.blocks import build_block
 from perception_tools.forecasting.recipes import ENCODERS, ForecastRecipe
 from perception_tools.forecasting.task import TASK
-from perception_tools.model_files import read_model, write_model
+from perception_tools.model_files import expect_types, read_model, write_model
 from perception_tools.references import resolve_given
 
 
@@ -107,8 +107,11 @@ def load_model(path: Path, model: Forecaster | None = None) -> TrainedForecaster
         InputError: There is no such file, it is none of ours, or its block cannot be found as it was.
     """
     stored = read_model(path, TASK.format)
-    recipe = ForecastRecipe.from_json(stored.metadata["recipe"])
-    training = Training(**stored.metadata["training"])
-    model = model or build_forecaster(recipe, training.future_steps)
-    stored.load_into(model)
+    with stored.building():
+        recipe = ForecastRecipe.from_json(stored.metadata["recipe"])
+        training = Training(**stored.metadata["training"])
+        expect_types(recipe)
+        expect_types(training)
+        model = model or build_forecaster(recipe, training.future_steps)
+        stored.load_into(model)
     return TrainedForecaster(model.eval(), recipe, training)

@@ -19,7 +19,7 @@ from perception.scenes.classes import BOX_CLASSES
 from perception.texts.answers import AnswerVocabulary
 from perception.texts.vocabulary import Vocabulary
 from perception_tools.blocks import build_block
-from perception_tools.model_files import read_model, write_model
+from perception_tools.model_files import StoredModel, expect_types, read_model, write_model
 from perception_tools.scene_qa.recipes import SceneQaRecipe
 from perception_tools.scene_qa.task import TASK
 
@@ -153,16 +153,26 @@ def load_answerer(path: Path) -> TrainedAnswerer:
         InputError: There is no such file, it is none of ours, or its block cannot be found as it was.
     """
     stored = read_model(path, TASK.format)
-    recipe = SceneQaRecipe.from_json(stored.metadata["recipe"])
-    texts = stored.metadata["vocabulary"]
-    words = KnownWords(
+    with stored.building():
+        recipe = SceneQaRecipe.from_json(stored.metadata["recipe"])
+        training = SceneQaTraining(**stored.metadata["training"])
+        expect_types(recipe)
+        expect_types(training)
+        words = _known_words(stored)
+        model = build_answerer(recipe, words, torch.ones(len(BOX_CLASSES), 3))  # the sizes are among the weights
+        stored.load_into(model)
+    return TrainedAnswerer(model.eval(), recipe, words.answers, training)
+
+
+def _known_words(stored: StoredModel) -> KnownWords:
+    texts, answers = stored.metadata["vocabulary"], stored.metadata["answers"]["answers"]
+    if not all(isinstance(word, str) for word in [*texts["words"], *answers, texts["rule"]]):
+        raise InputError("expected words and answers that are texts")
+    return KnownWords(
         Vocabulary(tuple(texts["words"]), texts["rule"]),
-        AnswerVocabulary(tuple(stored.metadata["answers"]["answers"])),
+        AnswerVocabulary(tuple(answers)),
         None if texts["learned_vectors"] else stored.weights["text.words.weight"],
     )
-    model = build_answerer(recipe, words, torch.ones(len(BOX_CLASSES), 3))  # the sizes are among the weights
-    stored.load_into(model)
-    return TrainedAnswerer(model.eval(), recipe, words.answers, SceneQaTraining(**stored.metadata["training"]))
 
 
 def load_detector(path: Path, recipe: SceneQaRecipe) -> VoteNet:
@@ -174,7 +184,9 @@ def load_detector(path: Path, recipe: SceneQaRecipe) -> VoteNet:
     if recipe.blind:
         raise InputError(f"--detector-run {path}: expected a recipe with blind=False, which sees scenes; leave it out")
     stored = read_model(path, TASK.format)
-    theirs = SceneQaRecipe.from_json(stored.metadata["recipe"])
+    with stored.building():
+        theirs = SceneQaRecipe.from_json(stored.metadata["recipe"])
+        expect_types(theirs)
     for name in ("blind", "detector", "named_seeds", "points", "proposals", "legacy_color"):
         wanted, found = getattr(recipe, name), getattr(theirs, name)
         if found != wanted:
@@ -184,6 +196,7 @@ def load_detector(path: Path, recipe: SceneQaRecipe) -> VoteNet:
             )
     prefix = "scene."
     weights = {name.removeprefix(prefix): value for name, value in stored.weights.items() if name.startswith(prefix)}
-    detector = build_detector(theirs, torch.ones(len(BOX_CLASSES), 3))  # the sizes are among the weights
-    load_trainable_state_dict(detector, weights, {})
+    with stored.building():
+        detector = build_detector(theirs, torch.ones(len(BOX_CLASSES), 3))  # the sizes are among the weights
+        load_trainable_state_dict(detector, weights, {})
     return detector

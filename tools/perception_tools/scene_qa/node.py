@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from perception_nodes.scene_qa.node import SceneQaNode, SceneQaSettings
 from perception_nodes.scene_qa.process import SceneQaProcess
-from perception_nodes.scene_qa.scene_map import read_scan
+from perception_nodes.scene_qa.scan_file import read_scan
 from perception_tools.scene_qa.model import load_answerer
 from perception_tools.served_models import served_model, use_remote_block
 
