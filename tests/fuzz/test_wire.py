@@ -307,3 +307,24 @@ def test_a_scan(fuzz: Fuzz, tmp_path: Path) -> None:
         (tmp_path / "scans" / name).write_bytes(content)
     _read_scans(tmp_path / "scans")
     fuzz(_read_scans, tmp_path / "scans")
+
+
+@pytest.mark.parametrize("name", ["long-word.ply"])
+def test_scans_that_ended_the_process_are_refused(corpus: Path, name: str) -> None:
+    """Open3D's reader of PLY overruns its buffer with a word of more than 1023 letters."""
+    pytest.importorskip("trimesh")
+    with pytest.raises(InputError, match=f"{name}: "):
+        read_scan(corpus / name, stamp_ns=0)
+
+
+@pytest.mark.parametrize("name", ["endless-list.gguf", "endless-list-of-lists.gguf"])
+def test_blocks_that_filled_the_memory_are_refused(corpus: Path, name: str) -> None:
+    with pytest.raises(InputError, match=f"{name}: "):
+        load_blocks(str(corpus / name))
+
+
+def test_a_recording_with_a_chunk_of_3_gb_is_refused_and_left_out(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"large-chunk\.mcap: .*a chunk of 3221225472 bytes; expected at most"):
+        list(read_recording(corpus / "large-chunk.mcap"))
+    with pytest.raises(InputError, match="holds no message that can be read"):
+        recover(corpus / "large-chunk.mcap", tmp_path / "a.mcap")

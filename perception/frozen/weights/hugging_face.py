@@ -49,6 +49,18 @@ OPT_PARTS = {
 }
 OPT_BLOCK = {f"{ours}.{kind}": f"{theirs}.{kind}" for ours, theirs in OPT_PARTS.items() for kind in ("weight", "bias")}
 
+DIFFERENCES = {
+    "qwen2_moe": "its feed-forward part is a mixture of experts",
+    "qwen3_moe": "its feed-forward part is a mixture of experts, and queries and keys are normalised in each head",
+    "qwen2": "the query, key and value layers have biases",
+    "qwen3": "queries and keys are normalised in each head, and the width of a head is independent of the block's",
+    "gemma": "norms scale by 1 + weight, the feed-forward part uses GELU, embeddings are scaled by the root of the "
+    "width, and the width of a head is independent of the block's; Gemma 2 and later also have norms after each part",
+    "mixtral": "its feed-forward part is a mixture of experts",
+    "phi3": "query, key and value, and gate and up, are stored as one matrix each",
+}
+"""Beginning of a `model_type` that is not supported → how its block differs; longer beginnings come first."""
+
 Locate = Callable[[str], Path | None]
 """Returns the local path of a model's file, downloading it if needed; None if the model has no such file."""
 
@@ -138,19 +150,28 @@ def _read_json(source: str, name: str, locate: Locate) -> dict[str, Any]:
 def _read_config(source: str, config: dict[str, Any]) -> tuple[BlockConfig, int]:
     """Returns the block's shape and the number of blocks; refuses variants that would change the block's arithmetic."""
     kind = config.get("model_type")
-    if kind not in ("llama", "opt"):
-        raise WeightsError(f"{source}: expected a model of type llama or opt, config.json says {kind!r}")
+    if kind not in ("llama", "mistral", "opt"):
+        differs = next((words for family, words in DIFFERENCES.items() if str(kind).startswith(family)), None)
+        raise WeightsError(
+            f"{source}: expected a model of type llama, mistral or opt, config.json says {reprlib.repr(kind)}"
+            + (f"; its block differs from LLaMA's: {differs}" if differs else "")
+        )
     if "quantization_config" in config:
         raise WeightsError(
             f"{source}: its weights are quantised; expected plain ones: use the original model or a .gguf"
         )
     try:
-        return _read_llama(source, config) if kind == "llama" else _read_opt(source, config)
+        return _read_opt(source, config) if kind == "opt" else _read_llama(source, config)
     except KeyError as error:
         raise WeightsError(f"{source}: config.json lacks {error}, which a model of type {kind} has") from None
 
 
 def _read_llama(source: str, config: dict[str, Any]) -> tuple[BlockConfig, int]:
+    """Reads LLaMA's configuration, or Mistral's, whose block is the same.
+
+    Mistral-7B-v0.1 attends to a sliding window of 4096 tokens. That is a matter of its mask, as causality is, and the
+    block here attends to all valid tokens.
+    """
     dim, heads = config["hidden_size"], config["num_attention_heads"]
     expect_size("hidden_size", dim)
     expect_size("num_attention_heads", heads)

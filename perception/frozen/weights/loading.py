@@ -74,8 +74,8 @@ def random_like(uri: str, seed: int) -> str:
 
 def inspect(uri: str) -> dict[str, object]:
     """Describes the blocks that a URI names, in types that JSON can store; reads them to compute the fingerprint."""
-    described = load_blocks(uri, dtype=None).describe()
-    return {"source": described["source"], "provenance": provenance(str(described["source"])), **described}
+    blocks = load_blocks(uri, dtype=None)
+    return {"provenance": provenance(blocks.sliced_from or blocks.source), **blocks.describe()}
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,8 @@ def fetch() -> None:
     from perception.frozen.weights import load_blocks, provenance
 
     blocks = load_blocks("smollm2", dtype=None)
-    print(
-        f"{blocks.source} is ready in {blocks.files[0]}\n{provenance(blocks.source)}\nfingerprint {blocks.fingerprint}"
-    )
+    print(f"{blocks.source} is ready in {blocks.files[0]}\n{provenance(blocks.source)}")
+    print(f"fingerprint {blocks.fingerprint}")
 
 
 def slice_block(

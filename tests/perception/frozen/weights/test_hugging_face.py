@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlamaForCausalLM, OPTForCausalLM
+from transformers import LlamaForCausalLM, MistralConfig, MistralForCausalLM, OPTForCausalLM
 
+from perception.frozen.readout import read_rows
 from perception.frozen.weights import WeightsError, load_blocks, read_config
+from perception.tokens import Tokens
 
 Check = Callable[[dict[str, torch.Tensor], int], None]
 
@@ -32,6 +34,34 @@ def test_built_block_equals_the_models_own_layer(llama: LlamaForCausalLM, huggin
     mask = torch.zeros(2, 1, 5, 5)
     theirs = llama.model.layers[2](x, attention_mask=mask, position_embeddings=(ones, torch.zeros_like(ones)))
     torch.testing.assert_close(block(x, None), theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_mistrals_block_equals_the_models_own_layer_in_every_regime(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = MistralConfig(**sizes, num_hidden_layers=2, vocab_size=32, sliding_window=3)
+    model = MistralForCausalLM(config).double()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    model.save_pretrained(tmp_path)
+    (block,) = load_blocks(str(tmp_path), torch.float64).build()
+    layer = model.model.layers[1]
+    for name in ("input_layernorm", "post_attention_layernorm"):  # transformers computes its norms in float32
+        norm = torch.nn.RMSNorm(32, config.rms_norm_eps, dtype=torch.float64)
+        norm.load_state_dict(getattr(layer, name).state_dict())
+        setattr(layer, name, norm)
+    project_in = torch.nn.Linear(6, 32, bias=False, dtype=torch.float64)
+    z = torch.randn(2, 7, 6, dtype=torch.float64)
+    ones = torch.ones(2, 7, 8, dtype=torch.float64)
+    mask = torch.zeros(2, 1, 7, 7, dtype=torch.float64)  # all tokens, also those outside of the sliding window
+    with torch.no_grad():
+        x = project_in(z)
+        theirs = layer(x, attention_mask=mask, position_embeddings=(ones, torch.zeros_like(ones)))
+        torch.testing.assert_close(block(x, None), theirs, rtol=1e-10, atol=1e-10)
+        tokens = Tokens(z, torch.ones(2, 7, dtype=torch.bool))
+        for regime in ("absorbed", "folded", "full"):
+            read = read_rows(block, project_in, tokens, regime=regime)
+            torch.testing.assert_close(read, theirs, rtol=1e-10, atol=1e-10)
 
 
 def test_final_norm_is_the_models_own(llama: LlamaForCausalLM, hugging_face_folder: Path) -> None:
@@ -107,7 +137,11 @@ def test_configuration_alone_is_enough_for_the_shape(hugging_face_folder: Path) 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "qwen2"}, "expected a model of type llama or opt, config.json says 'qwen2'"),
+        ({"model_type": "qwen2"}, "llama, mistral or opt, config.json says 'qwen2'; its block differs .* have biases"),
+        ({"model_type": "qwen2_moe"}, "says 'qwen2_moe'; its block differs from LLaMA's: .*mixture of experts"),
+        ({"model_type": "qwen3"}, "says 'qwen3'; .* queries and keys are normalised in each head"),
+        ({"model_type": "gemma2"}, r"says 'gemma2'; .* scale by 1 \+ weight, .* GELU, embeddings are scaled"),
+        ({"model_type": ["llama"]}, r"says \['llama'\]$"),
         ({"model_type": "gpt2"}, "config.json says 'gpt2'"),
         ({"attention_bias": True}, "expected attention_bias=False"),
         ({"hidden_act": "gelu"}, "expected hidden_act='silu'"),

@@ -50,7 +50,7 @@ def test_inspection_is_json_with_every_field(
 ) -> None:
     place = {"gguf": str(write_gguf()), "hf": str(hugging_face_folder)}.get(uri, uri)
     found = json.loads(json.dumps(inspect(place)))
-    assert set(found) == FIELDS
+    assert set(found) == {*FIELDS, "provenance"}
     assert found["architecture"] == "llama"
     assert len(found["fingerprint"]) == 64
     assert found["parameters"] == sum(value.numel() for value in load_blocks(place).states[0].values())
