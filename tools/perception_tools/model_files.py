@@ -64,7 +64,7 @@ class StoredModel:
             # A block is built without memory and then given its weights, which `load_blocks` has compared with memory.
             left += parameter.numel() if parameter.is_meta else -parameter.numel()
             if left < 0:
-                raise InputError(f"its recipe asks for more weights than it holds (at {name!r}); {_CURE}")
+                raise InputError(f"its recipe asks for more weights than it holds (at {name!r})")
 
         with reading(self.path, _CURE, WeightsError):
             handle = register_module_parameter_registration_hook(count)
