@@ -149,18 +149,6 @@ def _locked(descriptor: int, folder: Path) -> bool:
         return True
 
 
-def check_apart(data: Path, out: Path) -> None:
-    """Checks that a folder to write to is not the one that data are read from, and that neither holds the other.
-
-    Raises:
-        InputError: They are not apart; symbolic links are followed.
-    """
-    source, target = data.resolve(), out.resolve()
-    if source == target or source in target.parents or target in source.parents:
-        place = "the same folder" if source == target else "one inside" if source in target.parents else "one around it"
-        raise InputError(f"{out}: expected a folder apart from {data}, found {place}; choose another folder")
-
-
 def flush_to_disk(path: Path) -> None:
     """Flushes a file, or the names in a folder.
 

@@ -22,7 +22,7 @@ REAL3DQA = {
     ]
 }
 
-ANSWERS = [{"question_id": "val-0", "answer_top10": ["a", "b"]}, {"question_id": "val-1", "text": "c"}]
+ANSWERS = [{"question_id": "val-0", "answer_top10": ["a", "b"]}, {"question_id": "val-1", "answer_top10": ["c"]}]
 
 
 def _read_scanqa(folder: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from perception import files
 from perception.errors import InputError
-from perception.files import alone_in, check_apart, reading, whole_file
+from perception.files import alone_in, reading, whole_file
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ import os, signal
 from pathlib import Path
 from perception import files
 from perception.errors import InputError
-from perception.files import alone_in, check_apart, reading, whole_file
+from perception.files import alone_in, reading, whole_file
 with whole_file(Path({str(former)!r})) as temporary:
     temporary.write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -232,30 +232,6 @@ def test_a_lock_goes_with_its_process(tmp_path: Path, monkeypatch: pytest.Monkey
         holder.wait()
         with alone_in(tmp_path, "y"):
             pass
-
-
-@pytest.mark.parametrize(
-    ("out", "found"),
-    [
-        ("raw", "the same folder"),
-        ("raw/../raw/.", "the same folder"),
-        ("link", "the same folder"),
-        ("raw/store", "one inside"),
-        ("link/store", "one inside"),
-        (".", "one around it"),
-    ],
-)
-def test_a_folder_to_write_to_must_be_apart_from_the_data(tmp_path: Path, out: str, found: str) -> None:
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "link").symlink_to("raw")
-    with pytest.raises(InputError, match=f"expected a folder apart from .*raw, found {found}; choose another folder"):
-        check_apart(tmp_path / "raw", tmp_path / out)
-
-
-def test_folders_side_by_side_are_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    check_apart(Path("raw"), Path("raw2"))
-    check_apart(Path("raw"), Path("store/raw"))
 
 
 def test_a_panic_of_a_library_in_rust_names_the_file_and_an_interruption_passes(tmp_path: Path) -> None:

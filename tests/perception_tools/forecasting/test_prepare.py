@@ -60,7 +60,7 @@ def test_a_store_that_is_not_apart_from_the_data_is_refused(
 ) -> None:
     before = sorted(argoverse1.rglob("*"))
     assert main(["prepare", "forecasting", str(argoverse1), str(argoverse1 / out)]) == 2
-    assert "expected a folder apart from" in capsys.readouterr().err
+    assert "expected a place for the results apart from the data in" in capsys.readouterr().err
     assert sorted(argoverse1.rglob("*")) == before
 
 

@@ -157,6 +157,18 @@ def test_a_blind_systems_questions_are_left_out_of_a_second_scoring(files: tuple
     }  # fmt: skip
 
 
+def test_answers_are_cleaned_where_that_is_asked_for_and_the_outputs_say_so(
+    files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path = write_predictions(tmp_path / "a" / "p.json", {"1": "Answer: Yes</s>", "2": "no"})
+    plain, cleaned = (
+        evaluate_files(*files, tmp_path / "out", predictions=[path], clean=clean) for clean in (False, True)
+    )
+    assert (plain["em1_cleaned"], cleaned["em1_cleaned"]) == (0.0, 0.5)
+    assert "Answers were cleaned (--clean)." in cleaned["notes"]
+    assert "Answers were cleaned (--clean)." not in plain["notes"]
+
+
 def test_nothing_to_score_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="give --predictions FILE or --baseline NAME"):
         evaluate_files(*files, tmp_path / "out")

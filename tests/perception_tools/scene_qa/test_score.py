@@ -30,7 +30,7 @@ def test_files_are_scored_by_their_names(asked: dict[str, Any]) -> None:
     assert asked == {
         "questions": Path("q.json"), "annotations": Path("a.json"), "out": Path("out"),
         "predictions": (Path("p.json"),), "baseline": None, "answers": None, "data_name": None, "blind": (),
-        "choice": FieldChoice(), "only": None,
+        "choice": FieldChoice(), "only": None, "clean": False,
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from perception.errors import InputError
+from perception_tools.output_places import keep_apart
 from perception_tools.progress import report_preparation, watch_preparation
 
 Raw = Annotated[Positional[Path], arg(metavar="RAW")]
@@ -33,12 +34,11 @@ def prepare_forecasting(
         processes: How many processes to use; all cores unless given.
         replace: Drop scenarios that the store holds and RAW lacks; without it, that is refused.
     """
-    from perception.files import check_apart
     from perception_datasets.forecasting import open_forecasting
     from perception_datasets.stores.forecasting import prepare
     from perception_datasets.stores.store import check_split
 
-    check_apart(raw, out)
+    keep_apart([out], [raw])
     for split in splits:
         check_split(split)
     opened = {split: open_forecasting(raw, split) for split in splits}

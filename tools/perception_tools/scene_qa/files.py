@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from perception.errors import InputError
+from perception.metrics.answer_matching import clean_answer
 from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception_datasets.sqa3d.answer_dict import FILE_NAME, read_answer_dict
 from perception_datasets.sqa3d.questions import Sqa3dQuestion, read_questions
@@ -31,6 +32,7 @@ def evaluate_files(
     choice: FieldChoice | None = None,
     only: str | None = None,
     blind: Sequence[Path] = (),
+    clean: bool = False,
 ) -> dict:
     """Scores every predictions file, then the blind ones, then the baseline where one is named.
 
@@ -45,6 +47,7 @@ def evaluate_files(
         choice: Fields that hold answer and id, for every file.
         only: Ids of the questions to score, or a file of them; None scores all.
         blind: Files of answers by systems that saw no scene.
+        clean: Whether to remove what language models write around an answer.
 
     Returns:
         What metrics.json holds.
@@ -61,8 +64,10 @@ def evaluate_files(
     if subset:
         called += f", {len(selected):,} of {len(split):,} questions"
     notes, systems, files = [subset] if subset else [], [], [*predictions, *blind]
+    if clean:
+        notes.append("Answers were cleaned (--clean).")
     for number, (name, path) in enumerate(zip(_name_apart(files), files, strict=True)):
-        system, found = _read_system(name, path, split, asked, choice)
+        system, found = _read_system(name, path, split, asked, choice, clean)
         systems.append(replace(system, is_blind=number >= len(predictions)))
         notes += found
     if baseline is not None:
@@ -106,11 +111,14 @@ def _read_system(
     split: Sequence[Sqa3dQuestion],
     asked: Sequence[SceneQuestion],
     choice: FieldChoice | None,
+    clean: bool,
 ) -> tuple[AnsweringSystem, list[str]]:
     """Returns a file's answers to the questions asked, and the notes on them."""
     found = read_predictions(path, split, choice)
     truths = {question.id: question.answers for question in asked}
     answers = {number: ranked for number, ranked in found.answers.items() if number in truths}
+    if clean:
+        answers = {number: tuple(map(clean_answer, ranked)) for number, ranked in answers.items()}
     viewpoints = {number: guess for number, guess in found.viewpoints.items() if number in truths}
     remarks = [*remarks_on_answers(name, answers, truths), *remarks_on_viewpoints(name, viewpoints, asked)]
     return AnsweringSystem(name, answers, viewpoints), [*found.notes, *remarks]

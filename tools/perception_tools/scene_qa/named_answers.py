@@ -1,78 +1,70 @@
-"""Answers to questions whose ids are texts, as in ScanQA: JSON objects, lists and lines."""
+"""Answers to questions whose ids are texts, as in ScanQA; the files are read as those of SQA3D are."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from perception.errors import InputError
-from perception.files import reading
+from perception_tools.scene_qa.answer_files.content import Record, brief, read_content
+from perception_tools.scene_qa.answer_files.formats import FieldChoice, field_value, plan_reading, shown_fields
+from perception_tools.scene_qa.answer_files.values import ranked_answers
 
 ID_FIELDS = ("question_id", "index", "sample_id")
-ANSWER_FIELDS = (
-    "answer_top10", "pred_answers_at10", "pred_response", "response_pred", "prediction", "pred_answer", "pred", "text",
-    "answer",
-)  # fmt: skip
-"""Fields under which ScanQA's, Video-3D LLM's, LEO's, MSR3D's and LLaVA-3D's code writes an answer."""
+"""Fields under which ScanQA's, MSQA's and Video-3D LLM's files name a question."""
 
 CURE = (
     'write {"question id": "answer"} or {"question id": ["best", "second", …]}, or a list or lines of objects with '
-    f"{' or '.join(ID_FIELDS)} and one of {', '.join(ANSWER_FIELDS)}"
+    f"{' or '.join(ID_FIELDS)} and prediction"
 )
 
 
-def read_named_answers(path: Path, ids: Mapping[str, int]) -> dict[int, tuple[str, ...]]:
+def read_named_answers(
+    path: Path, ids: Mapping[str, int], choice: FieldChoice | None = None
+) -> dict[int, tuple[str, ...]]:
     """Reads the ranked answers, the best first, by the number of the question.
 
     Args:
         path: File of answers.
         ids: Id in the data set's files → number of the question.
+        choice: Fields that the user named.
 
     Raises:
         InputError: The file is malformed, it is not clear which field was predicted, a question that was not asked is
             answered, or one is answered in two ways.
     """
-    with reading(path, CURE):
-        records = list(_records(path, path.read_text(encoding="utf-8-sig")))
+    choice = choice or FieldChoice()
+    records = list(_one_each(path, read_content(path).records, ids))
     if not records:
         raise InputError(f"{path}: expected answers, found none; {CURE}")
+    names = {name for record in records for name in record.fields}
+    named = choice.id or next((name for name in ID_FIELDS if name in names), None)
+    if named is None:
+        found = shown_fields(records[0].fields)
+        raise InputError(f"{path}: expected one field of {', '.join(ID_FIELDS)}, found {found}; {CURE}")
+    plan = plan_reading(path, records, FieldChoice(choice.answer, named))
     answers: dict[int, tuple[str, ...]] = {}
-    for name, value in records:
+    for record in records:
+        name = str(field_value(record, named))
         if name not in ids:
-            shown = next(iter(ids))
             raise InputError(
-                f"{path}: expected ids such as {shown!r}, found {name!r}; score the split that was predicted"
+                f"{record.where}: expected ids such as {next(iter(ids))!r}, found {name!r}; score the split that was "
+                "predicted"
             )
-        ranked = _ranked(path, name, value)
+        ranked = ranked_answers(record.where, plan.answer, field_value(record, plan.answer))
         if answers.setdefault(ids[name], ranked) != ranked:
-            raise InputError(f"{path}: expected one answer a question, found two different ones for {name!r}; keep one")
+            raise InputError(
+                f"{record.where}: expected one answer a question, found {brief(ranked)} and "
+                f"{brief(answers[ids[name]])} for {name!r}; keep one"
+            )
     return answers
 
 
-def _records(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    """Yields (question id, answers) of every record."""
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError:
-        content = [json.loads(line) for line in text.splitlines() if line.strip()]
-    if isinstance(content, dict) and not any(name in content for name in ID_FIELDS):
-        yield from content.items()
-        return
-    for item in [content] if isinstance(content, dict) else content:
-        names = [name for name in ID_FIELDS if name in item]
-        fields = [name for name in ANSWER_FIELDS if name in item]
-        if len(names) != 1 or len(fields) != 1:
-            raise InputError(
-                f"{path}: expected one field of {', '.join(ID_FIELDS)} and one with the answer, found "
-                f"{', '.join(map(str, item))}; remove the true answers and what is not predicted"
-            )
-        yield str(item[names[0]]), item[fields[0]]
-
-
-def _ranked(path: Path, name: str, value: Any) -> tuple[str, ...]:
-    ranked = [] if value is None else value if isinstance(value, list) else [value]
-    if not all(isinstance(answer, str | int | float) for answer in ranked):
-        raise InputError(f"{path}: question {name!r}: expected an answer or a list, found {str(value)[:60]!r}; {CURE}")
-    return tuple(str(answer).strip() for answer in ranked)
+def _one_each(path: Path, records: Sequence[Record], ids: Mapping[str, int]) -> Iterator[Record]:
+    """Yields the records; an object whose keys are the ids of questions holds as many."""
+    for record in records:
+        if len(records) == 1 and any(name in ids for name in record.fields):
+            for name, value in record.fields.items():
+                yield Record(f"{path}, question {name}", {"question_id": name, "answer": value})
+        else:
+            yield record

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from perception_tools.output_places import keep_apart
 from perception_tools.progress import report_preparation, watch_preparation
 
 Raw = Annotated[Positional[Path], arg(metavar="RAW")]
@@ -25,11 +26,10 @@ def prepare_scannet(raw: Raw, out: Store, processes: int | None = None, replace:
         processes: How many processes to use; all cores unless given.
         replace: Drop scans that the store holds and RAW lacks; without it, that is refused.
     """
-    from perception.files import check_apart
     from perception_datasets.scannet.folder import open_scans
     from perception_datasets.stores.scenes import open_scene_store, prepare_scans
 
-    check_apart(raw, out)
+    keep_apart([out], [raw])
     scans = open_scans(raw)
     count = len(scans.names())
     writing = prepare_scans(scans, out, processes=processes, replace=replace)
@@ -49,14 +49,13 @@ def prepare_sqa3d(questions: Annotated[Positional[tuple[Path, ...]], arg(metavar
         out: The store that `perception prepare scannet` wrote.
     """
     from perception.errors import InputError
-    from perception.files import alone_in, check_apart
+    from perception.files import alone_in
     from perception_datasets.sqa3d.questions import SPLITS, question_files, read_questions
     from perception_datasets.sqa3d.scenes import join_questions
     from perception_datasets.stores.questions import write_questions
     from perception_datasets.stores.scenes import open_scene_store
 
-    for folder in questions:
-        check_apart(folder, out)
+    keep_apart([out], questions)
     open_scene_store(out)  # before the lock leaves a file in another folder
     asked = {split: [question_files(q, split) for q in questions if _has_split(q, split)] for split in SPLITS}
     if not any(asked.values()):

@@ -14,6 +14,7 @@ from perception.metrics.rotation_consistency import RotationConsistency
 from perception_datasets.sqa3d.real3dqa import ROTATIONS_DEG, Real3dqaQuestion, read_questions, same_questions
 from perception_tools.json_files import write_json
 from perception_tools.records_file import RECORDS_FILE, write_records
+from perception_tools.scene_qa.answer_files.formats import FieldChoice
 from perception_tools.scene_qa.named_answers import read_named_answers
 
 SCORES = {"em1_cleaned": matches_cleaned, "refined": matches_refined}
@@ -21,7 +22,12 @@ SCORES = {"em1_cleaned": matches_cleaned, "refined": matches_refined}
 
 
 def evaluate_rotations(
-    questions: Sequence[Path], predictions: Sequence[Path], out: Path, *, clean: bool = False
+    questions: Sequence[Path],
+    predictions: Sequence[Path],
+    out: Path,
+    *,
+    clean: bool = False,
+    choice: FieldChoice | None = None,
 ) -> dict:
     """Prints the scores, writes OUT/metrics.json and OUT/records.parquet, and returns what metrics.json holds.
 
@@ -30,13 +36,14 @@ def evaluate_rotations(
         predictions: Answers of one system to each.
         out: Folder for the files.
         clean: Whether to remove what language models write around an answer.
+        choice: Fields that the user named.
 
     Raises:
         InputError: A file cannot be used, or no question is asked from every viewpoint.
     """
     read = [read_questions(path) for path in questions]
     answers = [
-        read_named_answers(path, {str(of.id): of.id for of in asked})
+        read_named_answers(path, {str(of.id): of.id for of in asked}, choice)
         for path, asked in zip(predictions, read, strict=True)
     ]
     matched = same_questions(read)

@@ -25,6 +25,7 @@ def score_sqa3d(
     places: bool = False,
     only: str | None = None,
     blind: tuple[Path, ...] = (),
+    clean: bool = False,
 ) -> dict:
     """Scores answers to SQA3D's questions: OUT/metrics.json, records.parquet, answers.jsonl and report.html.
 
@@ -57,15 +58,17 @@ def score_sqa3d(
         only: Scores these questions alone: a file with their ids, or the ids separated by commas.
         blind: Answers of systems that saw no scene. They are scored too, and all systems a second time on the questions
             that no blind one answers.
+        clean: Removes what language models write around an answer, such as "Answer:", end tokens and explanations.
     """
     from perception_tools.output_places import keep_apart
+    from perception_tools.records_file import RECORDS_FILE
     from perception_tools.scene_qa.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.files import evaluate_files
 
     if viewer is not None and not predictions:
         raise InputError(f"--viewer {viewer}: expected a file of predictions to show, got none; name one")
     choice = FieldChoice(answer_field, id_field, places)
-    names = ("metrics.json", "answers.jsonl", "report.html", "viewer.html")
+    names = ("metrics.json", RECORDS_FILE, "answers.jsonl", "report.html", "viewer.html")
     read = (*predictions, questions, annotations, answers, viewer)
     keep_apart([out / name for name in names], [path for path in read if path is not None])
     metrics = evaluate_files(
@@ -79,6 +82,7 @@ def score_sqa3d(
         choice=choice,
         only=only,
         blind=blind,
+        clean=clean,
     )
     if viewer is not None:
         from perception_tools.scene_qa.viewing import VIEWED_SCENES, view_predictions

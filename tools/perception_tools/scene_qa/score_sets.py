@@ -12,12 +12,20 @@ from perception.errors import InputError
 
 if TYPE_CHECKING:
     from perception.scenes.scene import SceneQuestion
+    from perception_tools.scene_qa.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.scoring import QuestionDetails
 
 Files = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE...")]
 
 
-def score_scanqa(predictions: Files, questions: Path, out: Path, clean: bool = False) -> dict:
+def score_scanqa(
+    predictions: Files,
+    questions: Path,
+    out: Path,
+    clean: bool = False,
+    answer_field: str | None = None,
+    id_field: str | None = None,
+) -> dict:
     """Scores answers to ScanQA's questions: OUT/metrics.json, records.parquet, answers.jsonl and report.html.
 
     Beside the rules of matching it counts CIDEr, BLEU, ROUGE-L and METEOR where pycocoevalcap is installed, and the
@@ -29,16 +37,17 @@ def score_scanqa(predictions: Files, questions: Path, out: Path, clean: bool = F
         questions: ScanQA's question file, such as ScanQA_v1.0_val.json.
         out: Folder for the files.
         clean: Removes what language models write around an answer, such as "Answer:", end tokens and explanations.
+        answer_field: Name of the field with the answer, in all files; dots reach into objects, as in "result.text".
+        id_field: Name of the field with the question's id, in all files.
     """
     from perception.scenes.scene import SceneQuestion
     from perception_datasets.sqa3d.scanqa import question_type, read_questions
+    from perception_tools.scene_qa.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.scoring import QuestionDetails
 
     read = read_questions(questions)
     if not any(of.answers for of in read):
-        raise InputError(
-            f"{questions}: expected true answers, found none; those of the test splits were never released"
-        )
+        raise InputError(f"{questions}: expected true answers, found none; score val, the test answers are not public")
     asked = [SceneQuestion(i, of.scene_id, "", of.question, of.answers, None) for i, of in enumerate(read)]
     details = QuestionDetails(
         kinds={"scanqa": [question_type(of.question) for of in read]},
@@ -46,10 +55,17 @@ def score_scanqa(predictions: Files, questions: Path, out: Path, clean: bool = F
         ids={i: of.id for i, of in enumerate(read)},
         captions=True,
     )
-    return _evaluate(asked, details, predictions, out, clean, questions.stem)
+    return _evaluate(asked, details, predictions, out, clean, FieldChoice(answer_field, id_field), questions.stem)
 
 
-def score_msqa(predictions: Files, questions: Path, out: Path, clean: bool = False) -> dict:
+def score_msqa(
+    predictions: Files,
+    questions: Path,
+    out: Path,
+    clean: bool = False,
+    answer_field: str | None = None,
+    id_field: str | None = None,
+) -> dict:
     """Scores answers to MSQA's questions: OUT/metrics.json, records.parquet, answers.jsonl and report.html.
 
     The refined score is what MSR3D prints as EM-R, except that it takes the first of several true answers alone. The
@@ -61,9 +77,12 @@ def score_msqa(predictions: Files, questions: Path, out: Path, clean: bool = Fal
         questions: MSQA's question file, such as msqa_scannet_test.json.
         out: Folder for the files.
         clean: Removes what language models write around an answer, such as "Answer:", end tokens and explanations.
+        answer_field: Name of the field with the answer, in all files; dots reach into objects, as in "result.text".
+        id_field: Name of the field with the question's id, in all files.
     """
     from perception.scenes.scene import SceneQuestion
     from perception_datasets.sqa3d.msqa import question_type, read_questions
+    from perception_tools.scene_qa.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.scoring import QuestionDetails
 
     read = read_questions(questions)
@@ -73,10 +92,17 @@ def score_msqa(predictions: Files, questions: Path, out: Path, clean: bool = Fal
         ids={i: of.id for i, of in enumerate(read)},
         captions=True,
     )
-    return _evaluate(asked, details, predictions, out, clean, questions.stem)
+    return _evaluate(asked, details, predictions, out, clean, FieldChoice(answer_field, id_field), questions.stem)
 
 
-def score_real3dqa(predictions: Files, questions: tuple[Path, ...], out: Path, clean: bool = False) -> dict:
+def score_real3dqa(
+    predictions: Files,
+    questions: tuple[Path, ...],
+    out: Path,
+    clean: bool = False,
+    answer_field: str | None = None,
+    id_field: str | None = None,
+) -> dict:
     """Scores answers to Real-3DQA: one file of its filtered questions, or the four rotations of a question.
 
     With one file, as for SQA3D: OUT/metrics.json, records.parquet, answers.jsonl and report.html. With four, the
@@ -89,14 +115,18 @@ def score_real3dqa(predictions: Files, questions: tuple[Path, ...], out: Path, c
             rotation_270.json.
         out: Folder for the files.
         clean: Removes what language models write around an answer, such as "Answer:", end tokens and explanations.
+        answer_field: Name of the field with the answer, in all files; dots reach into objects, as in "result.text".
+        id_field: Name of the field with the question's id, in all files.
     """
     from perception.scenes.scene import SceneQuestion
     from perception_datasets.sqa3d.real3dqa import ROTATIONS_DEG, read_questions
+    from perception_tools.scene_qa.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.rotations import evaluate_rotations
     from perception_tools.scene_qa.scoring import QuestionDetails
 
+    choice = FieldChoice(answer_field, id_field)
     if len(questions) == len(ROTATIONS_DEG) == len(predictions):
-        return evaluate_rotations(questions, predictions, out, clean=clean)
+        return evaluate_rotations(questions, predictions, out, clean=clean, choice=choice)
     if len(questions) != 1:
         raise InputError(
             f"--questions: expected one file, or {len(ROTATIONS_DEG)} rotations with a file of answers to each, found "
@@ -105,7 +135,7 @@ def score_real3dqa(predictions: Files, questions: tuple[Path, ...], out: Path, c
     read = read_questions(questions[0])
     asked = [SceneQuestion(of.id, of.scene_id, of.situation, of.question, of.answers, None) for of in read]
     kinds = {"real3dqa": [of.type for of in read]} if all(of.type for of in read) else None
-    return _evaluate(asked, QuestionDetails(kinds=kinds), predictions, out, clean, questions[0].stem)
+    return _evaluate(asked, QuestionDetails(kinds=kinds), predictions, out, clean, choice, questions[0].stem)
 
 
 def _evaluate(
@@ -114,6 +144,7 @@ def _evaluate(
     predictions: Sequence[Path],
     out: Path,
     clean: bool,
+    choice: FieldChoice,
     data_name: str,
 ) -> dict:
     from perception.metrics.answer_matching import clean_answer
@@ -127,7 +158,7 @@ def _evaluate(
     }
     systems = []
     for path in predictions:
-        answers = read_named_answers(path, numbers)
+        answers = read_named_answers(path, numbers, choice)
         if clean:
             answers = {number: tuple(map(clean_answer, ranked)) for number, ranked in answers.items()}
         systems.append(AnsweringSystem(path.stem if len(predictions) == 1 else str(path), answers))
