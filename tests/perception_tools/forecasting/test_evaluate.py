@@ -149,6 +149,9 @@ def test_data_of_another_kind_are_refused_before_all_are_read(make_scenario: Cal
         def path(self, name: str) -> Path:
             return Path("unlabelled") / name
 
+        def inputs(self, name: str) -> tuple[Path, ...]:
+            return (self.path(name),)
+
         def read(self, name: str) -> Scenario:
             read.append(name)
             return make_scenario(name, history_steps=5, steps=5)

@@ -18,6 +18,8 @@ from tqdm import tqdm
 from perception.baselines.constant_velocity import constant_velocity
 from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter
+from perception.frozen.trained_state import fingerprints
+from perception.frozen.weights import provenance
 from perception.metrics.forecasting import ForecastTable
 from perception.traffic.scenario import Forecast, Scenario, UnusableScenario
 from perception_datasets.errors import Failures, RecordError
@@ -314,6 +316,7 @@ def _metrics(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split) 
         "split": scenes.folder.split,
         "failures": scenes.failures.reasons,
         "scenarios_in_train": scenes.in_train,
+        "blocks": {model.name: fingerprints(model.trained.model) for model in models},
         "seconds_per_scene": {model.name: model.seconds / model.table.scenarios for model in models},
         "others": {name: by_name[name] for name in others},
     }
@@ -352,7 +355,9 @@ def _evaluation(model: Scored, metrics: dict, scenes: Split) -> Evaluation:
         examples=choose_examples(model.table, recall),
         seconds_per_scene=model.seconds / model.table.scenarios,
         parameters=(trainable, sum(p.numel() for p in parameters) - trainable),
-        block=BlockProvenance(block.source, block.fingerprint) if block.source and block.fingerprint else None,
+        block=BlockProvenance(block.source, block.fingerprint, provenance(block.source))
+        if block.source and block.fingerprint
+        else None,
         view=model.trained.recipe.view,
     )
 

@@ -14,6 +14,7 @@ import tyro
 from tqdm import tqdm
 
 from perception.errors import InputError
+from perception.frozen.trained_state import fingerprints
 from perception.heads.answer import SceneAnswers
 from perception.metrics.question_answering import RANKS
 from perception.scenes.scene import Scene, SceneQuestion, Viewpoint
@@ -95,11 +96,13 @@ def evaluate_answerers(
     systems = [_system(model) for model in answered]
     vocabulary = answered[0].trained.answers
     name = data_name or f"{scans.source} {split} of {data}"
-    metrics = evaluate_answers(questions, systems, out, vocabulary=vocabulary, data_name=name)
+    notes = [f"{model.name} runs {words}." for model in answered if (words := _block_in_words(model))]
+    metrics = evaluate_answers(questions, systems, out, vocabulary=vocabulary, data_name=name, notes=notes)
     for index, model in enumerate(answered):
         suffix = f"-{model.name.replace('/', '-')}" if index else ""
         write_predictions(out / f"predictions{suffix}.json", model.given, questions, scans)
     metrics["source"] = scans.source
+    metrics["blocks"] = {model.name: fingerprints(model.trained.model) for model in answered}
     metrics["milliseconds"] = {model.name: _times(model) for model in answered}
     write_json(out / "metrics.json", metrics)
     if viewer:
@@ -123,6 +126,12 @@ def write_predictions(
                 pose = to_pose(given.viewpoints[number], frame)
                 items[str(number)] |= {"position": pose.position.tolist(), "rotation": pose.rotation.tolist()}
     write_json(path, items)
+
+
+def _block_in_words(model: Answered) -> str:
+    """Which model the frozen block is from, in which precision; empty without a block."""
+    blocks = fingerprints(model.trained.model).values()
+    return ", ".join(str(block["provenance"]) for block in blocks if block["source"])
 
 
 @torch.no_grad()

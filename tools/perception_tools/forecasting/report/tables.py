@@ -83,7 +83,7 @@ def cost_table(evaluations: Sequence[Evaluation]) -> Table:
     """What each model costs and which block it ran."""
     rows = []
     for e in evaluations:
-        block = Cell(e.block.source, e.block.fingerprint) if e.block else Cell("none")
+        block = Cell(e.block.words, f"{e.block.source}, {e.block.fingerprint}") if e.block else Cell("none")
         trainable, frozen = (Cell(f"{count:,}") for count in e.parameters)
         rows.append((e.name, [trainable, frozen, Cell(_milliseconds(e)), Cell(e.view), block]))
     headings = ("model", "trainable parameters", "frozen parameters", "ms a scene", "view", "frozen block")
