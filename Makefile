@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 DATA ?=
 STAMP := $(VENV)/.installed
 
-.PHONY: install lock hooks demo test fuzz lint types docs dist wheel floors clean system-libraries
+.PHONY: install lock hooks demo test fuzz mutants lint types docs dist wheel floors clean system-libraries
 
 install: $(STAMP)
 
@@ -51,6 +51,12 @@ FUZZ_CASES ?= 1000
 FUZZ_SEED ?= 0
 fuzz: install
 	FUZZ_CASES=$(FUZZ_CASES) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/pytest tests/fuzz -n auto
+
+# Changes one operator or constant at a time and sees whether the tests notice; all of it takes many hours.
+# make mutants MUTANTS="perception.metrics.* --sample 20"
+MUTANTS ?= --sample 15
+mutants: install
+	$(BIN)/python .ci/mutants.py $(MUTANTS)
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -72,7 +72,7 @@ WITHOUT_A_TEST_FILE = {
     "perception_tools/training/job.py": "a type without behaviour; each task's job is tested with the task",
     "perception_tools/forecasting/run.py": "a type without behaviour; the tests of `perception train` parse it",
 }
-IMPORTED_IF_THERE = {"av2", "pycocoevalcap"}  # by `perception bench readers`, and for CIDEr, BLEU, ROUGE and METEOR
+IMPORTED_IF_THERE = {"av2"}  # by `perception bench readers`; it comes with [test]
 COME_WITH_THE_CORE_TOO = {"yaml", "jinja2", "markupsafe"}  # gguf needs the first, torch the others
 DECLARED_FOR_ITS_VERSION = {"numcodecs"}
 LEFT_OUT_OF_ROBOTS = {"lightning", "perception_datasets", "matplotlib", "tensorboard"}

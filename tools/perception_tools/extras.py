@@ -8,9 +8,10 @@ from perception.errors import InputError
 
 MODULES_OF = {
     "train": ("lightning", "tensorboard", "timm", "numcodecs", "pyarrow", "zarr"),
-    "report": ("jinja2", "markupsafe", "matplotlib", "scipy"),
+    "report": ("jinja2", "markupsafe", "matplotlib", "pyarrow", "scipy"),
     "nodes": (
         "cryptography",
+        "lz4",
         "mcap",
         "prometheus_client",
         "rosbags",
@@ -23,6 +24,7 @@ MODULES_OF = {
     "oip": ("google.protobuf", "grpc", "grpc_health", "open_inference"),
     "lidar": ("open3d", "trimesh"),
     "text": ("transformers",),
+    "captions": ("pycocoevalcap",),
     "rerun": ("rerun",),
     "foxglove": ("foxglove",),
     "ray": ("ray",),

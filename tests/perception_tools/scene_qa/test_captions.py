@@ -36,4 +36,4 @@ def test_without_the_package_nothing_is_scored_and_the_cure_is_said(monkeypatch:
     monkeypatch.setattr("perception_tools.scene_qa.captions.can_score_captions", lambda: False)
     results = caption_results([system("a", 1)])
     assert results.scores == {}
-    assert "pip install pycocoevalcap" in results.notes[0]
+    assert "pip install 'frozen-perception[captions]'" in results.notes[0]

@@ -71,7 +71,8 @@ class CaptionResults:
 def caption_results(evaluations: Sequence[SystemEvaluation]) -> CaptionResults:
     """Scores the first answers of every system, where `pycocoevalcap` is installed."""
     if not can_score_captions():
-        note = f"CIDEr, BLEU, ROUGE-L and METEOR were not counted: {PACKAGE} is not installed; pip install {PACKAGE}"
+        cure = "pip install 'frozen-perception[captions]'"
+        note = f"CIDEr, BLEU, ROUGE-L and METEOR were not counted: {PACKAGE} is not installed; {cure}"
         return CaptionResults({}, {}, (note,))
     first = evaluations[0]
     scores = {e.name: _scores(e) for e in evaluations}
