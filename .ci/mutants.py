@@ -4,7 +4,8 @@ Mutmut makes the changes, in a copy of the tree, and runs the tests that reach t
 functions alone (properties, cached and no_grad functions) and code outside of functions. A PATTERN chooses mutants by
 name, such as `perception.metrics.*`; all are many hours, so `--sample 20` takes at most 20 of each file, by the seed.
 
-Prints each changed line that no test noticed and which EXPLAINED does not list, and fails below 95 %.
+Prints each changed line that no test noticed, unless `mutants.txt` explains it or `unnoticeable` knows its kind, and
+fails below 95 %.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import fnmatch
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -93,7 +95,7 @@ def copy_tree(chosen: dict[str, list[str]]) -> None:
         "debug": True,  # so that the reason is printed where the tests fail without a change
         "timeout_constant": 20.0,
         "timeout_multiplier": 5.0,
-        "do_not_mutate_patterns": [r"^\s*_log\."],
+        "do_not_mutate_patterns": [r"^\s*(_log|logger)\.", r"\btqdm\("],  # what is logged, and progress bars
     }
     # without jaxtyping's hook, which refuses to be loaded twice in a process: shapes are not checked at run time
     pytest = {
@@ -159,28 +161,54 @@ def report(names: list[str]) -> int:
     lines = EXPLAINED_FILE.read_text().splitlines() if EXPLAINED_FILE.exists() else []
     explained = {line.partition(": ")[0] for line in lines if not line.startswith("#")}
     codes = results()
-    noticed, total, left = Counter(), Counter(), []
+    noticed, total, kinds = Counter(), Counter(), Counter()
     for name in names:
         code, module = codes[name], module_of(name)
         total[module] += 1
         if code in NOTICED or name in explained:
             noticed[module] += 1
         elif code in SURVIVED | UNREACHED:
-            left.append(name)
+            removed, added = change(name)
+            if kind := unnoticeable(removed, added):
+                noticed[module] += 1
+                kinds[kind] += 1
+            else:
+                print(f"\n{name}{' (no test reaches it)' if code in UNREACHED else ''}")
+                print("\n".join([f"-{line}" for line in removed] + [f"+{line}" for line in added]))
         else:
             raise SystemExit(f"{name}: mutmut gave the exit code {code}, which this program does not know")
-    for name in left:
-        print(f"\n{name}{' (no test reaches it)' if codes[name] in UNREACHED else ''}")
-        changed = [
-            line for line in mutmut("show", name).splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")
-        ]
-        print("\n".join(changed))
     print()
+    for kind, count in kinds.items():
+        print(f"{count:>5} that no test can notice: {kind}")
     for module in total:
         print(f"{noticed[module]:>5} of {total[module]:>5}  {module}")
     share = noticed.total() / total.total()
     print(f"{noticed.total():>5} of {total.total():>5}  noticed: {share:.1%}")
     return 0 if share >= NOTICED_SHARE else 1
+
+
+def change(name: str) -> tuple[list[str], list[str]]:
+    """The lines that a mutant removes and those that it adds."""
+    lines = [line for line in mutmut("show", name).splitlines() if line[:3] not in ("+++", "---")]
+    return [line[1:] for line in lines if line[:1] == "-"], [line[1:] for line in lines if line[:1] == "+"]
+
+
+def unnoticeable(removed: list[str], added: list[str]) -> str | None:
+    """Names the kind of a change that tests cannot notice, or should not; None for all others."""
+    before, after = "\n".join(removed), "\n".join(added)
+    if before.lower() == after.replace("XX", "").lower():
+        changed = [text for text in re.findall(r'"[^"]*"', before) if text not in after]
+        return "the wording of a sentence" if changed and all(text.count(" ") >= 2 for text in changed) else None
+    if _without_device(before) == _without_device(after):
+        return "the device, which is the CPU in tests"
+    if before == re.sub(r"=None\b", "=False", after):
+        return "None for False; the change to True is made too"
+    return None
+
+
+def _without_device(code: str) -> str:
+    """Code without arguments `device=…`."""
+    return re.sub(r",\s*(?=\))", "", re.sub(r"\bdevice=[\w.]+(\([^()]*\))?(, )?", "", code))
 
 
 if __name__ == "__main__":

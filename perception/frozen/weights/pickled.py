@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
 from pathlib import Path
 
@@ -29,8 +30,10 @@ def open_pickled(path: Path) -> dict[str, Tensor]:
         try:
             tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except pickle.UnpicklingError as error:
-            reason = str(error).strip().partition("\n")[0][:200]
-            raise WeightsError(f"{path}: refused, it holds more than tensors ({reason})") from error
+            # The rest of PyTorch's message advises to load the file without this protection.
+            named = re.search(r".*\bGLOBAL\b.*|WeightsUnpickler error.*", str(error))
+            reason = f" ({named[0][:200]})" if named else ""
+            raise WeightsError(f"{path}: refused, it holds more than tensors{reason}") from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise WeightsError(f"{path}: expected a flat dict of tensors, found something else")
     for name, value in tensors.items():

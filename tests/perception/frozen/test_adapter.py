@@ -60,6 +60,14 @@ def test_frozen_block_stays_bit_identical_while_encoder_and_projections_learn() 
             {"kind": "mlp"},
             {"project_in.weight", "project_out.weight", "blocks.0.norm.weight", "blocks.0.norm.bias"},
         ),
+        (
+            {"kind": "mlp", "bias": True},
+            {
+                f"{part}.{kind}"
+                for part in ("project_in", "project_out", "blocks.0.norm")
+                for kind in ("weight", "bias")
+            },
+        ),
         ({"kind": "none"}, set()),
     ],
 )
@@ -225,3 +233,8 @@ def test_with_a_residual_connection_training_starts_from_the_baseline(kind: Kind
     with_tokens = adapter(tokens, readout)
     adapter.residual = False
     torch.testing.assert_close(with_tokens - readout.gather(tokens.values), adapter(tokens, readout))
+
+
+def test_the_default_block_has_smollm2s_shape() -> None:
+    adapter = build_adapter(DIM, kind="random")
+    assert (adapter.source, weight(adapter, "project_in").shape) == ("random:smollm2?seed=0#29", (576, DIM))

@@ -92,7 +92,7 @@ def test_a_missing_tail_is_named(adapter: FrozenBlockAdapter, tmp_path: Path):
 
 
 def test_a_pipelines_file_is_not_accepted_as_a_tail(adapter: FrozenBlockAdapter, tmp_path: Path):
-    with pytest.raises(WeightsError, match="expected a perception-folded-tail"):
+    with pytest.raises(WeightsError, match=r"expected a perception-folded-tail file, got format 'perception-folded"):
         load_tail(save_folded(fold(adapter), tmp_path, "forecaster"))
 
 

@@ -76,3 +76,11 @@ def test_loading_is_strict_for_everything_else_and_names_the_difference_and_the_
         state["2.weight"] = torch.ones(3, 10)
     with pytest.raises(WeightsError, match=r"this version's Sequential, .* train again, .*(project_in|2\.weight)"):
         load_trainable_state_dict(make_model(), state, fingerprints(model))
+
+
+def test_an_adapter_by_itself_is_a_model_too() -> None:
+    adapter, fresh = build_adapter(10, source=SOURCE), build_adapter(10, source=SOURCE)
+    state = trainable_state_dict(adapter)
+    assert state.keys() == {"project_in.weight", "project_out.weight", "post_norm.weight", "input_gain"}
+    load_trainable_state_dict(fresh, state, fingerprints(adapter))
+    assert_equal(fresh.state_dict(), adapter.state_dict())

@@ -14,6 +14,7 @@ from perception.kernels.precision import (
     DynamicInt8Linear,
     Float32Linear,
     Int8Linear,
+    Precision,
     quantize,
     with_precision,
 )
@@ -43,6 +44,19 @@ def test_every_precision_gives_about_the_layers_values(precision, rows: tuple[in
         relative_error(out, linear(x))
         < {"float32": 1e-6, "bfloat16": 5e-3, "int8": 1e-2, "int8_dynamic": 4e-2}[precision]
     )
+
+
+@pytest.mark.parametrize(
+    ("precision", "kind"),
+    [
+        ("float32", Float32Linear),
+        ("bfloat16", Bfloat16Linear),
+        ("int8", Int8Linear),
+        ("int8_dynamic", DynamicInt8Linear),
+    ],
+)
+def test_each_precision_has_its_layer(precision: Precision, kind: type[nn.Module]):
+    assert type(with_precision(make_linear(), precision)) is kind
 
 
 def test_int8_is_off_by_at_most_half_a_step():
@@ -87,6 +101,16 @@ def test_activations_get_seven_bits_where_sums_could_overflow(monkeypatch: pytes
     x = torch.ones(2, 96)
     monkeypatch.setattr(precision_module, "has_vnni", lambda: False)
     assert relative_error(with_precision(linear, "int8_dynamic")(x), linear(x)) < 1e-2
+
+
+def test_activations_get_eight_bits_where_sums_cannot_overflow(monkeypatch: pytest.MonkeyPatch):
+    linear, x = make_linear(), torch.randn(64, 96)
+    linear.weight.copy_(torch.sign(linear.weight))  # exact in int8, and sums of two products stay within 16 bits
+    errors = {}
+    for has_vnni in (True, False):
+        monkeypatch.setattr(precision_module, "has_vnni", lambda found=has_vnni: found)
+        errors[has_vnni] = relative_error(with_precision(linear, "int8_dynamic")(x), linear(x))
+    assert errors[True] < 0.7 * errors[False]
 
 
 def test_weights_are_not_copied():

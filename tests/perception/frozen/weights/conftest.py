@@ -129,7 +129,9 @@ def write_meta(llama: LlamaForCausalLM, tmp_path: Path) -> Callable[..., Path]:
 def write_gguf(llama: LlamaForCausalLM, tmp_path: Path) -> Callable[..., Path]:
     """Writes the model with the gguf package's own writer."""
 
-    def write(kind: GGMLQuantizationType = GGMLQuantizationType.F32, architecture: str = "llama") -> Path:
+    def write(
+        kind: GGMLQuantizationType = GGMLQuantizationType.F32, architecture: str = "llama", head_dim: int | None = None
+    ) -> Path:
         path = tmp_path / "model.gguf"
         writer = GGUFWriter(path, architecture)
         writer.add_block_count(3)
@@ -138,6 +140,8 @@ def write_gguf(llama: LlamaForCausalLM, tmp_path: Path) -> Callable[..., Path]:
         writer.add_head_count(4)
         writer.add_head_count_kv(2)
         writer.add_layer_norm_rms_eps(1e-5)
+        if head_dim is not None:
+            writer.add_key_length(head_dim)
         for name, value in llama.state_dict().items():
             stored = value.numpy()
             if value.dim() > 1:

@@ -72,3 +72,10 @@ def test_layers_count_from_either_end(count: int, layer: int) -> None:
     else:
         with pytest.raises(WeightsError, match=f"model has no block {layer}: it has {count}"):
             resolve_layers([layer], count, "model")
+
+
+def test_blocks_and_norm_are_converted_together(blocks: LoadedBlocks) -> None:
+    half = replace(blocks, final_norm={"weight": torch.ones(12)}).to(torch.bfloat16)
+    tensors = [*half.final_norm.values(), *(value for state in half.states for value in state.values())]
+    assert {tensor.dtype for tensor in tensors} == {torch.bfloat16}
+    assert blocks.to(None) is blocks

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from perception.frozen.weights import WeightsError, load_blocks, memory
 from perception.frozen.weights.hugging_face import LLAMA_BLOCK
 
 DIM, FFN, LAYERS = 512, 1376, 24
@@ -56,6 +58,28 @@ def large_checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     }
     torch.save(tensors, tmp_path / "consolidated.00.pth")
     return tmp_path
+
+
+def test_a_stored_transposed_matrix_is_read_in_rows(write_meta: Callable[..., Path]) -> None:
+    folder = write_meta()
+    tensors = torch.load(folder / "consolidated.00.pth", weights_only=True)
+    tensors = {name: value.mT.contiguous().mT if value.dim() > 1 else value for name, value in tensors.items()}
+    torch.save(tensors, folder / "consolidated.00.pth")
+    found = load_blocks(str(folder)).states[0]
+    assert all(value.is_contiguous() for value in found.values())
+    assert torch.equal(found["q.weight"], tensors["layers.2.attention.wq.weight"])
+
+
+def test_only_as_many_blocks_are_read_as_fit_into_memory(
+    write_meta: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_meta()
+    block = sum(value.numel() for value in load_blocks(str(folder)).states[0].values())
+    monkeypatch.setattr(memory, "available_memory", lambda: 8 * block)
+    assert load_blocks(f"{folder}#0,1").layers == (0, 1)
+    with pytest.raises(WeightsError, match=r"meta1: its weights take .* take fewer blocks"):
+        load_blocks(f"{folder}#0,1,2")
+    assert load_blocks(f"{folder}#0,1,2", torch.bfloat16).layers == (0, 1, 2)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import torch
 from gguf import GGMLQuantizationType
 from transformers import LlamaForCausalLM
 
-from perception.frozen.weights import WeightsError, load_blocks
+from perception.frozen.weights import WeightsError, gguf, load_blocks
 
 Check = Callable[[dict[str, torch.Tensor], int], None]
 
@@ -50,8 +50,28 @@ def test_rows_permuted_inside_the_heads_give_the_same_block(write_gguf: Callable
 
 
 def test_other_architecture_is_named(write_gguf: Callable[..., Path]) -> None:
-    with pytest.raises(WeightsError, match="expected a model of architecture llama, got 'qwen2'"):
+    with pytest.raises(WeightsError, match=r"model\.gguf: expected a model of architecture llama, got 'qwen2'"):
         load_blocks(str(write_gguf(architecture="qwen2")))
+
+
+def test_heads_of_another_width_are_refused(write_gguf: Callable[..., Path]) -> None:
+    assert load_blocks(str(write_gguf(head_dim=8))).config.heads == 4
+    with pytest.raises(WeightsError, match=r"model\.gguf: expected heads of width 8 \(width / heads\), got 16"):
+        load_blocks(str(write_gguf(head_dim=16)))
+
+
+def test_a_type_that_cannot_be_decoded_is_named(
+    write_gguf: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise NotImplementedError("no such type")
+
+    path = write_gguf(GGMLQuantizationType.Q8_0)
+    monkeypatch.setattr(gguf, "dequantize", fail)
+    with pytest.raises(
+        WeightsError, match=r"model\.gguf: .*no such type.* cannot decode 'blk\.2\.attn_\S+', which is F32"
+    ):
+        load_blocks(str(path))
 
 
 @pytest.mark.parametrize("kept", [0, 3, 100, 2000, 20_000])

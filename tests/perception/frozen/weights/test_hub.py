@@ -3,12 +3,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import huggingface_hub
 import pytest
 import torch
 from huggingface_hub import constants
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
 from perception.frozen.weights import WeightsError, load_blocks
 
@@ -73,7 +74,34 @@ def test_only_the_shards_with_the_block_are_downloaded(
     assert shards < {path.name for path in hugging_face_folder.glob("*.safetensors")}
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            ConnectionError(),
+            r"someone/model: there is no such folder here, and config\.json is neither in .*'s cache nor",
+        ),
+        (
+            RepositoryNotFoundError("404", response=MagicMock()),
+            r"someone/model: .* no such model on huggingface\.co that you may read; .* `hf auth login`",
+        ),
+    ],
+)
+def test_what_cannot_be_downloaded_is_named(
+    hub_cache: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, message: str
+) -> None:
+    def download(*_: str) -> str:
+        raise error
+
+    assert not hub_cache.exists()
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    with pytest.raises(WeightsError, match=message):
+        load_blocks("someone/model")
+
+
 def test_without_network_and_cache_the_cure_is_named(hub_cache: Path) -> None:
     assert not hub_cache.exists()
-    with pytest.raises(WeightsError, match=r"someone/model: there is no such folder here.*go online once, or give"):
+    with pytest.raises(
+        WeightsError, match=r"^someone/model: there is no such folder here, and config\.json is .*go online once"
+    ):
         load_blocks("someone/model")

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM, MistralConfig, MistralForCausalLM, OPTForCausalLM
 
+from perception.frozen.block import BlockConfig
 from perception.frozen.readout import read_rows
 from perception.frozen.weights import WeightsError, load_blocks, read_config
 from perception.tokens import Tokens
@@ -122,6 +123,29 @@ def test_opt_block_equals_the_models_own_layer(
             blocks.build_final_norm()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"enable_bias": False}, "expected enable_bias=True"),
+        ({"layer_norm_elementwise_affine": False}, "expected layer_norm_elementwise_affine=True"),
+        ({"activation_function": "gelu"}, "expected activation_function='relu'"),
+        ({"ffn_dim": None}, "config.json lacks 'ffn_dim', which a model of type opt has"),
+    ],
+)
+def test_variant_of_opt_is_refused(
+    make_opt: Callable[[bool], OPTForCausalLM],
+    change_config: Callable[..., None],
+    tmp_path: Path,
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    make_opt(True).config.save_pretrained(tmp_path)
+    assert read_config(str(tmp_path))[0] == BlockConfig("opt", 24, 3, 3, 40, 1e-5)
+    change_config(tmp_path / "config.json", **changes)
+    with pytest.raises(WeightsError, match=message):
+        read_config(str(tmp_path))
+
+
 def test_half_precision_is_widened_unless_the_stored_type_is_requested(llama: LlamaForCausalLM, tmp_path: Path) -> None:
     llama.config.save_pretrained(tmp_path)
     save_file({n: v.half() for n, v in llama.state_dict().items()}, tmp_path / "model.safetensors")
@@ -151,6 +175,7 @@ def test_configuration_alone_is_enough_for_the_shape(hugging_face_folder: Path) 
         ({"model_type": ["llama"]}, r"says \['llama'\]$"),
         ({"model_type": "gpt2"}, "config.json says 'gpt2'"),
         ({"attention_bias": True}, "expected attention_bias=False"),
+        ({"mlp_bias": True}, "expected mlp_bias=False"),
         ({"hidden_act": "gelu"}, "expected hidden_act='silu'"),
         ({"head_dim": 16}, "expected head_dim=8"),
         ({"quantization_config": {"bits": 4}}, "its weights are quantised"),

