@@ -1,6 +1,7 @@
 """Multiply-adds of each way to evaluate the frozen block, and the choice of the cheapest.
 
-The letters are those of `perception.frozen.readout`.
+The output projection and the feed-forward part are left out: they are the same in every regime. The letters are those
+of `perception.frozen.readout`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,6 @@ class Work:
         width: D, width of the block.
         heads: H, number of query heads.
         kv_heads: G, number of key/value heads.
-        ffn: Number of weights in the feed-forward part.
     """
 
     batch: int
@@ -45,17 +45,13 @@ class Work:
     width: int
     heads: int
     kv_heads: int
-    ffn: int
 
 
 def choose_regime(block: LlamaBlock | OptBlock, z: Float[Tensor, "batch tokens dim"], readout: Readout) -> Regime:
     """Returns the cheapest regime for these sizes, and logs it."""
     batch, tokens, dim = map(example_of, z.shape)
     rows = tokens if readout.rows is None else example_of(readout.rows.shape[1])
-    ffn = sum(part.weight.numel() for part in (block.up, block.down))
-    if isinstance(block, LlamaBlock):
-        ffn += block.gate.weight.numel()
-    work = Work(batch, tokens, rows, dim, block.o.out_features, block.heads, block.kv_heads, ffn)
+    work = Work(batch, tokens, rows, dim, block.o.out_features, block.heads, block.kv_heads)
     regime = cheapest(work)
     if not torch.compiler.is_compiling():
         _log_choice(regime, dim, work.width, work.heads, work.kv_heads)
@@ -79,22 +75,21 @@ def cheapest(work: Work) -> Regime:
 
 
 def multiply_adds(work: Work, regime: Regime) -> int:
-    """Returns the multiply-adds of one forward pass; the backward pass takes about twice as many in every regime."""
+    """Returns those of a forward pass that depend on the regime; the backward pass takes about twice as many."""
     every, read = work.batch * work.tokens, work.batch * work.rows
     d, D, size = work.dim, work.width, work.width // work.heads
     kv_dim = size * work.kv_heads
     attention = 2 * read * D * work.tokens
-    output_and_ffn = read * (D * D + work.ffn)
     if regime == "full":
-        return every * D * (d + 2 * kv_dim) + read * D * D + attention + output_and_ffn
+        return every * D * (d + 2 * kv_dim) + read * D * D + attention
     rms = d * d * (D + every)
     queries_and_residual = min(product_costs(read, d, D, D)) + read * d * D
     if regime == "folded":
-        return rms + queries_and_residual + 2 * d * kv_dim * (D + every) + attention + output_and_ffn
+        return rms + queries_and_residual + 2 * d * kv_dim * (D + every) + attention
     queries_of_group = read * work.heads // work.kv_heads
     to_and_from_latent = 2 * work.kv_heads * min(product_costs(queries_of_group, size, D, d))
     latent_attention = 2 * read * work.heads * d * work.tokens
-    return rms + queries_and_residual + to_and_from_latent + latent_attention + output_and_ffn
+    return rms + queries_and_residual + to_and_from_latent + latent_attention
 
 
 def product_costs(rows: int, dim_in: int, between: int, dim_out: int) -> tuple[int, int]:

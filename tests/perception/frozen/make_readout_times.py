@@ -62,8 +62,7 @@ def main(repetitions: int = 5) -> None:
                 start = time.process_time()
                 read_rows(block, project_in, everything, readout, regime).square().sum().backward()
                 measured.append(time.process_time() - start)
-        ffn = 3 * config.dim * config.ffn_dim
-        work = [batch, tokens, rows, dim, config.dim, config.heads, config.kv_heads, ffn]
+        work = [batch, tokens, rows, dim, config.dim, config.heads, config.kv_heads]
         milliseconds = {regime: round(1e3 * statistics.median(times[1:]), 2) for regime, times in seconds.items()}
         table.append(json.dumps({"work": work, "milliseconds": milliseconds}))
         print(table[-1], flush=True)

@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from perception.frozen.block import BlockConfig
+from perception.frozen.block import EVERY_ROW, BlockConfig
 from perception.frozen.readout import read_rows
-from perception.frozen.readout_cost import Regime, Work, cheapest, multiply_adds
+from perception.frozen.readout_cost import Regime, Work, cheapest, choose_regime, multiply_adds
 from perception.tokens import Readout, Tokens
 
 
@@ -48,10 +48,11 @@ def test_cost_model_counts_the_multiply_adds_that_torch_counts(
     (batch, tokens, rows), (dim, ffn_dim), kv_heads = sizes, dims, 2
     width = 4 * kv_heads * heads_a_group
     config = BlockConfig("llama", width, kv_heads * heads_a_group, kv_heads, ffn_dim, 1e-5)
-    work = Work(batch, tokens, rows, dim, width, config.heads, kv_heads, 3 * width * ffn_dim)
+    work = Work(batch, tokens, rows, dim, width, config.heads, kv_heads)
     regimes = get_args(Regime)
     counted = evaluate(config, dim, batch, tokens, rows, regimes)
-    assert [2 * multiply_adds(work, regime) for regime in regimes] == counted
+    output_and_ffn = batch * rows * width * (width + 3 * ffn_dim)
+    assert [2 * (multiply_adds(work, regime) + output_and_ffn) for regime in regimes] == counted
 
 
 def test_cost_model_picks_the_fastest_regime_of_the_recorded_table_or_one_nearly_as_fast() -> None:
@@ -62,6 +63,14 @@ def test_cost_model_picks_the_fastest_regime_of_the_recorded_table_or_one_nearly
         assert milliseconds[regime] <= 1.2 * min(milliseconds.values()), entry
         picked.add(regime)
     assert picked == set(get_args(Regime))
+
+
+def test_choice_depends_on_how_many_rows_are_read() -> None:
+    with torch.device("meta"):
+        block, tokens = BlockConfig("llama", 576, 9, 3, 1536, 1e-5).build(), torch.empty(8, 80, 256)
+    assert choose_regime(block, tokens, Readout(torch.zeros(8, 1, dtype=torch.long))) == "absorbed"
+    assert choose_regime(block, tokens, Readout(torch.zeros(8, 80, dtype=torch.long))) == "full"
+    assert choose_regime(block, tokens, EVERY_ROW) == "full"
 
 
 def test_choice_is_logged_once_for_each_regime(caplog: pytest.LogCaptureFixture) -> None:
