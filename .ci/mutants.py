@@ -201,9 +201,20 @@ def unnoticeable(removed: list[str], added: list[str]) -> str | None:
         return "the wording of a sentence" if changed and all(text.count(" ") >= 2 for text in changed) else None
     if _without_device(before) == _without_device(after):
         return "the device, which is the CPU in tests"
+    if _without_strict(before) == _without_strict(after):
+        return "that zip checks lengths, which are equal"
+    if re.sub(r"(astype\(|dtype=)np\.float64", r"\1None", before) == after:
+        return "None for float64, which is what NumPy takes it for"
+    if before == after.replace("seed: int = 1", "seed: int = 0"):
+        return "the seed unless one is given, for which any number does"
     if before == re.sub(r"=None\b", "=False", after):
         return "None for False; the change to True is made too"
     return None
+
+
+def _without_strict(code: str) -> str:
+    """Code without the arguments `strict=…` of zip."""
+    return re.sub(r"(\bzip\(.*?), (strict=\w+)?\)", r"\1)", code)
 
 
 def _without_device(code: str) -> str:

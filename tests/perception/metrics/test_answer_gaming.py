@@ -44,6 +44,7 @@ def test_easy_answers_are_scored_on_the_questions_themselves() -> None:
     letter, listing = easy_answers([["chair"], ["desk"], ["no"], ["no"]])
     assert (letter.answer, letter.refined, letter.lenient) == ("“n”", 0.5, 0.5)  # in both "no"
     assert (listing.refined, listing.lenient) == (1.0, 1.0)
+    assert listing.answer == "the 3 most frequent answers in one sentence"
 
 
 def test_on_the_released_test_split_a_letter_beats_published_models(real_data: Path) -> None:

@@ -20,6 +20,14 @@ def test_the_interval_of_a_normal_mean_is_two_standard_errors_wide_on_either_sid
     assert low[0] < rows.mean() < high[0]
 
 
+def test_as_many_draws_lie_below_the_interval_as_above() -> None:
+    rows = np.random.default_rng(0).normal(size=(2000, 1))
+    low, high = bootstrap_interval(rows, seed=0, level=0.5)
+    standard_error = rows.std() / np.sqrt(len(rows))
+    assert (rows.mean() - low[0]) / standard_error == pytest.approx(0.674, abs=0.1)
+    assert (high[0] - rows.mean()) / standard_error == pytest.approx(0.674, abs=0.1)
+
+
 def test_a_higher_level_gives_a_wider_interval():
     rows = np.random.default_rng(1).exponential(size=(50, 1))
     narrow, wide = (bootstrap_interval(rows, seed=0, level=level) for level in (0.5, 0.99))

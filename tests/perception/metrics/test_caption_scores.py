@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -70,6 +72,31 @@ def test_meteor_is_scored_where_there_is_java() -> None:
     assert scores.means["meteor"] == pytest.approx(np.mean(scores.by_question["meteor"]), abs=0.3)
     assert scores.by_question["meteor"][0] > 0.9
     assert 0 < scores.by_question["meteor"][1] < 1  # a synonym
+
+
+def test_meteors_process_is_ended_whether_it_scores_or_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for METEOR, which needs Java."""
+    scorers = []
+
+    class Meteor:
+        def __init__(self) -> None:
+            self.meteor_p = MagicMock()
+            scorers.append(self)
+
+        def compute_score(self, references: dict, given: dict) -> tuple[float, list[float]]:
+            if given[0] == ["fail"]:
+                raise BrokenPipeError
+            return 0.25, [float(of[0] in references[row]) for row, of in given.items()]
+
+    monkeypatch.setitem(sys.modules, "pycocoevalcap.meteor.meteor", MagicMock(Meteor=Meteor))
+    monkeypatch.setattr(caption_scores.shutil, "which", lambda name: "/usr/bin/java" if name == "java" else None)
+    scores = score_captions(["A chair.", "bed"], [["chair"], ["desk"]])
+    assert (scores.means["meteor"], scores.by_question["meteor"].tolist()) == (0.25, [1.0, 0.0])
+    with pytest.raises(BrokenPipeError):
+        score_captions(["fail"], [["desk"]])
+    assert len(scorers) == 2
+    for scorer in scorers:
+        assert [call[0] for call in scorer.meteor_p.method_calls] == ["kill", "communicate"]
 
 
 def test_without_java_there_is_no_meteor() -> None:

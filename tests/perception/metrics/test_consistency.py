@@ -40,10 +40,17 @@ def test_forecasts_that_are_two_steps_apart_share_two_steps_less() -> None:
     assert result.most_likely.tolist() == [1.0]
 
 
-def test_forecasts_without_a_common_step_are_refused() -> None:
+def test_forecasts_of_the_same_time_share_every_step() -> None:
     one = np.ones((1, 1))
-    with pytest.raises(InputError, match="less than their 4 steps apart, got 4"):
-        forecast_consistency(straight(2), one, straight(2), one, steps_apart=4)
+    result = forecast_consistency(straight(2), one, straight(1), one, steps_apart=0)
+    assert result.most_likely.tolist() == [2.5]
+
+
+@pytest.mark.parametrize("steps_apart", [-1, 4])
+def test_forecasts_without_a_common_step_are_refused(steps_apart: int) -> None:
+    one = np.ones((1, 1))
+    with pytest.raises(InputError, match=f"less than their 4 steps apart, got {steps_apart}"):
+        forecast_consistency(straight(2), one, straight(2), one, steps_apart=steps_apart)
 
 
 @settings(deadline=None, max_examples=30)

@@ -37,8 +37,14 @@ def test_a_tilted_gaze_keeps_its_direction_about_z_and_a_vertical_one_is_wrong()
         half = np.deg2rad(degrees) / 2
         return Viewpoint(np.zeros(3), np.array([0.0, np.sin(half), 0.0, np.cos(half)]))
 
-    _, angle = localization_errors([pitched(50), pitched(90)], [viewpoint(0, 0, 0)] * 2)
-    np.testing.assert_allclose(angle, [0.0, np.pi], atol=1e-12)
+    given, true = [pitched(50), pitched(90), viewpoint(0, 0, 0)], [viewpoint(0, 0, 0), viewpoint(0, 0, 0), pitched(90)]
+    _, angle = localization_errors(given, true)
+    np.testing.assert_allclose(angle, [0.0, np.pi, np.pi], atol=1e-12)
+
+
+def test_viewpoints_are_compared_one_by_one() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        localization_errors([viewpoint(0, 0, 0)] * 2, [viewpoint(0, 0, 0)])
 
 
 def test_hits_are_counted_within_each_threshold() -> None:

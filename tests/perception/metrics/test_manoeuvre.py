@@ -85,6 +85,20 @@ def test_a_turn_is_judged_by_the_direction_at_the_end_not_by_where_the_end_lies(
     assert manoeuvre(history, future) == "left turn"
 
 
+def test_a_turn_in_the_last_half_second_is_one():
+    heading = np.zeros(HISTORY + FUTURE)
+    heading[-5:] = np.deg2rad(25)
+    assert manoeuvre(*drive(ramp(10, 10), heading)) == "left turn"
+
+
+@pytest.mark.parametrize(
+    ("end", "label"), [(7.9, "accelerating"), (2.1, "braking"), (6.5, "straight"), (3.5, "straight")]
+)
+def test_speed_changes_from_four_fifths_of_a_metre_per_second_squared_on(end: float, label: str):
+    """The mean speed of the last second is a little nearer to the first speed than the last speed is."""
+    assert manoeuvre(*drive(ramp(5, end), ramp(0, 0))) == label
+
+
 def test_an_agent_of_a_scenario_without_a_past_is_judged_by_its_future(make_scenario):
     _, future = drive(*DRIVES["right turn"])
     scenario = make_scenario(position=np.concatenate([future[:1], future])[None], history_steps=1)
@@ -95,12 +109,13 @@ def test_a_future_of_one_step_has_a_manoeuvre():
     assert manoeuvre(np.zeros((1, 2)), np.array([[3.0, 0.0]])) in MANOEUVRES
 
 
-def test_history_before_a_gap_is_not_judged(make_scenario):
+@pytest.mark.parametrize("gap", [10, HISTORY - 1])
+def test_history_before_a_gap_is_not_judged(make_scenario, gap: int):
     history, future = drive(*DRIVES["straight"])
     position = np.concatenate([history, future])[None]
-    position[0, :10] = 0.0
+    position[0, :gap] = 0.0
     scenario = make_scenario(position=position, history_steps=HISTORY)
     valid = scenario.agents.valid.copy()
-    valid[0, :10] = False
+    valid[0, :gap] = False
     gappy = replace(scenario, agents=replace(scenario.agents, valid=valid))
     assert manoeuvre_of(gappy, 0) == "straight"

@@ -19,7 +19,14 @@ def test_the_difference_is_that_of_the_means_not_of_the_best_seeds() -> None:
     first, second = scores([0.5, 0.9], 1), scores([0.7, 0.72], 2)
     (found,) = compare_seeds(first, second, SCENES)
     assert found.difference == pytest.approx(first.mean() - second.mean())
-    assert found.interval[0] < found.difference < found.interval[1]
+    assert -0.5 < found.interval[0] < found.difference < found.interval[1] < 0.5
+
+
+def test_each_metric_is_compared_by_itself() -> None:
+    first, second = (np.concatenate([scores([0.8], seed), scores([0.3], seed)], axis=2) for seed in (8, 9))
+    found = compare_seeds(first, second, SCENES)
+    assert found == tuple(compare_seeds(first[..., [i]], second[..., [i]], SCENES)[0] for i in (0, 1))
+    assert found[0].difference != found[1].difference
 
 
 def test_seeds_that_disagree_widen_the_interval() -> None:
