@@ -149,7 +149,7 @@ class Nested(nn.Module):
         super().__init__()
         self.first = nn.Linear(3, 4)
         self.rest = nn.Sequential(nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
-        self.none = None
+        self.register_module("none", None)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.rest(self.first(x))
