@@ -88,8 +88,8 @@ def copy_tree(chosen: dict[str, list[str]]) -> None:
         "source_paths": ["src"],
         "only_mutate": [f"src/{files}" for files in chosen],
         "pytest_add_cli_args_test_selection": [test for tests in chosen.values() for test in tests],
-        # torch.compile cannot trace the switch that chooses a mutant
-        "pytest_add_cli_args": ["-x", "-p", "no:xdist", "-k", "not compiles"],
+        # torch.compile cannot trace the switch that chooses a mutant; slow tests would run once for each mutant
+        "pytest_add_cli_args": ["-x", "-p", "no:xdist", "-k", "not compiles", "-m", "not slow"],
         "process_isolation": "forkserver",  # torch does not survive a fork once it has computed
         "use_setproctitle": False,
         "debug": True,  # so that the reason is printed where the tests fail without a change

@@ -47,6 +47,12 @@ def test_easy_answers_are_scored_on_the_questions_themselves() -> None:
     assert listing.answer == "the 3 most frequent answers in one sentence"
 
 
+def test_at_most_sixty_answers_are_listed() -> None:
+    _, listing = easy_answers([[f"{first}{second}"] for first in "abcdefgh" for second in "qrstuvwx"])
+    assert listing.answer == "the 60 most frequent answers in one sentence"
+    assert (listing.refined, listing.lenient) == (60 / 64, 60 / 64)
+
+
 def test_on_the_released_test_split_a_letter_beats_published_models(real_data: Path) -> None:
     questions = read_questions(*question_files(real_data / "sqa3d", "test"))
     letter, listing = easy_answers([question.answers for question in questions])

@@ -66,6 +66,18 @@ def test_a_better_system_is_told_apart_by_every_score_and_a_system_not_from_itse
     assert not any(of.told_apart for of in compare_captions(worse, worse, SCENES).values())
 
 
+def test_every_interval_is_around_its_difference_and_repeats_with_its_seed() -> None:
+    better, worse = (score_captions(answers, TRUTHS) for answers in ([of[0] for of in TRUTHS], ANSWERS))
+    compared = compare_captions(better, worse, np.arange(20), seed=3)
+    for of in compared.values():
+        low, high = of.interval
+        assert low < of.difference < high
+        assert high - low < 0.7 * max(1, of.difference)
+    assert compared == compare_captions(better, worse, np.arange(20), seed=3)
+    other = compare_captions(better, worse, np.arange(20), seed=4)
+    assert all(compared[name].interval != other[name].interval for name in compared)
+
+
 @pytest.mark.skipif(shutil.which("java") is None, reason="METEOR needs Java, which is not installed")
 def test_meteor_is_scored_where_there_is_java() -> None:
     scores = score_captions(["brown chair", "sofa", "line\nbreak"], [["brown chair"], ["couch"], ["line break"]])

@@ -48,6 +48,6 @@ def test_viewpoints_are_compared_one_by_one() -> None:
 
 
 def test_hits_are_counted_within_each_threshold() -> None:
-    hits = localization_hits(np.array([0.2, 0.5, 0.7, 3.0]), np.deg2rad([10.0, 20.0, 25.0, 31.0]))
+    hits = localization_hits(np.array([0.2, 0.5, 0.7, 3.0]), np.deg2rad([15.0, 20.0, 30.0, 31.0]))
     shares = {name: of.mean() for name, of in hits.items()}
     assert shares == {"acc_0.5m": 0.5, "acc_1m": 0.75, "acc_15deg": 0.25, "acc_30deg": 0.75}

@@ -32,6 +32,15 @@ def test_questions_are_counted_by_who_answered_them() -> None:
     assert hits.interval[0] < 0.2 < hits.interval[1]
 
 
+def test_the_interval_repeats_with_its_seed() -> None:
+    generator = np.random.default_rng(1)
+    first, second = generator.random((2, 999)) < 0.5
+    scenes = generator.integers(100, size=999)
+    one, again, other = (PairedHits.count(first, second, scenes, seed) for seed in (3, 3, 4))
+    assert one == again
+    assert one.interval != other.interval
+
+
 def test_a_system_does_not_differ_from_itself() -> None:
     hits = np.array([True, False])
     same = PairedHits.count(hits, hits, np.arange(2))
