@@ -57,6 +57,7 @@ def test_the_expected_end_error_trains_probabilities_but_not_trajectories() -> N
     logits = torch.zeros(1, 2, requires_grad=True)
     loss = trajectory_loss(TrajectoryModes(trajectories, logits), truth, torch.ones(1, 2, dtype=torch.bool), evenly(1))
     torch.testing.assert_close(loss.expected_end_error, torch.tensor((3.0 + 0.5) / 2))
+    torch.testing.assert_close(loss.total(0.2), loss.regression + loss.classification + 0.2 * 1.75)
     (gradient,) = torch.autograd.grad(loss.expected_end_error, logits, retain_graph=True)
     assert gradient[0, 0] > 0 > gradient[0, 1]  # away from the mode that is 3 m off
     assert torch.autograd.grad(loss.expected_end_error, trajectories, allow_unused=True) == (None,)
