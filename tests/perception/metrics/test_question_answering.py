@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.errors import InputError
+from perception.metrics.bootstrap import bootstrap_interval
 from perception.metrics.question_answering import HEADLINE, METRICS, AnswerTable, question_type, score_answers
 from perception.scenes.scene import SceneQuestion
 from perception.texts.answers import AnswerVocabulary
@@ -161,3 +162,11 @@ def test_a_part_of_the_table_is_the_table_of_that_part() -> None:
     assert part.as_json() == whole.as_json()
     with pytest.raises(InputError, match="expected some of the questions to be left"):
         part.only(np.zeros(2, dtype=bool))
+
+
+def test_intervals_are_over_scenes() -> None:
+    table = score_answers(QUESTIONS, {1: ["yes"], 3: ["two"]}, VOCABULARY)  # right in one scene, wrong in the other
+    interval = table.as_json()["interval"]
+    assert (interval["level"], interval["seed"], interval["em1"]) == (0.95, 0, [0.0, 1.0])
+    (low,), (high,) = bootstrap_interval(table.hits[:, :1], 0, groups=table.scenes)
+    assert interval["em1"] == [low, high]
