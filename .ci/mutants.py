@@ -38,12 +38,17 @@ MUTATED = {
     "perception_nodes/forecasting/history.py": ["tests/perception_nodes/forecasting/test_history.py"],
     "perception_nodes/forecasting/resampling.py": ["tests/perception_nodes/forecasting/test_resampling.py"],
     "perception_nodes/block/service.py": ["tests/perception_nodes/block/test_service.py"],
+    "perception_nodes/block/cost.py": ["tests/perception_nodes/block/test_cost.py"],
+    "perception_nodes/block/limits.py": ["tests/perception_nodes/block/test_limits.py"],
     "perception_nodes/block/request.py": ["tests/perception_nodes/block/test_request.py"],
 }
 """Files that are changed → the tests that should notice."""
 NOTICED_SHARE = 0.95
 EXPLAINED_FILE = Path(__file__).with_name("mutants.txt")
 """`NAME: why no test can notice`, a line each; names as this program prints them."""
+MESSAGE = re.compile(r"\braise\b|\bbad_file\(|\b(expected|found|reason)\b")
+"""Lines that make a message."""
+ENCODING = re.compile(r',?\s*encoding=("utf-8"|"UTF-8"|None)')
 NOTICED = {1, 3, 24, 36, 152, 255, -24, -9, -11}
 """Exit codes of mutmut's workers: a test failed, ran too long, or the process died."""
 SURVIVED, UNREACHED = {0}, {5, 33}
@@ -197,8 +202,12 @@ def unnoticeable(removed: list[str], added: list[str]) -> str | None:
     """Names the kind of a change that tests cannot notice, or should not; None for all others."""
     before, after = "\n".join(removed), "\n".join(added)
     if before.lower() == after.replace("XX", "").lower():
+        if all(MESSAGE.search(line) for line in removed):
+            return "the wording of a message"
         changed = [text for text in re.findall(r'"[^"]*"', before) if text not in after]
         return "the wording of a sentence" if changed and all(text.count(" ") >= 2 for text in changed) else None
+    if ENCODING.sub("", before) == ENCODING.sub("", after):
+        return "the encoding, which is UTF-8 anyway where tests run"
     if _without_device(before) == _without_device(after):
         return "the device, which is the CPU in tests"
     if _without_strict(before) == _without_strict(after):

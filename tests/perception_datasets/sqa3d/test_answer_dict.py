@@ -35,8 +35,16 @@ def test_a_broken_dictionary_is_refused_by_name(tmp_path: Path, content: str) ->
         read_answer_dict(tmp_path / "answer_dict.json")
 
 
+def test_mappings_that_disagree_are_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "answer_dict.json").write_text('[{"a": 0, "b": 1}, {"0": "a"}]')
+    with pytest.raises(RecordError, match=r"answer_dict\.json: its two mappings disagree; expected \[\{answer"):
+        read_answer_dict(tmp_path / "answer_dict.json")
+
+
 def test_answers_given_once_are_left_out_and_frequent_ones_come_first() -> None:
-    assert frequent_answers(["b", "a", "c", "a", "b", "a"]).answers == ("a", "b")
+    answers = ["d", "b", "a", "c", "b", "b", "a", "d"]
+    assert frequent_answers(answers).answers == ("b", "a", "d"), "equally frequent ones in alphabetical order"
+    assert frequent_answers(answers, at_least=3).answers == ("b",)
 
 
 def test_the_released_dictionary_has_706_answers(real_data: Path) -> None:

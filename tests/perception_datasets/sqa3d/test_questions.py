@@ -51,6 +51,14 @@ def test_poses_are_read_by_key_in_any_order(write) -> None:
     np.testing.assert_array_equal(joined.pose.rotation, [0.0, 0.0, 0.6, 0.8])
 
 
+def test_poses_of_whole_numbers_are_floats_too(write) -> None:
+    place = {"position": {"x": 1, "y": 2, "z": 0}, "rotation": {"_x": 0, "_y": 0, "_z": 0, "_w": 1}}
+    (joined,) = read_questions(*write([question(1)], [annotation(1, **place)]))
+    assert joined.pose is not None
+    np.testing.assert_array_equal(joined.pose.position, np.array([1.0, 2.0, 0.0]), strict=True)
+    np.testing.assert_array_equal(joined.pose.rotation, np.array([0.0, 0.0, 0.0, 1.0]), strict=True)
+
+
 def test_questions_without_annotations_have_neither_answers_nor_a_pose(write) -> None:
     (joined,) = read_questions(write([question(1)], [])[0])
     assert (joined.answers, joined.pose) == ((), None)
@@ -61,7 +69,11 @@ def test_questions_without_annotations_have_neither_answers_nor_a_pose(write) ->
     [
         ([question(1), question(1)], [annotation(1)], "expected each question_id once, found 1 twice"),
         ([question(1)], [annotation(1), annotation(1)], "expected each question_id once, found 1 twice"),
-        ([question(1), question(7)], [annotation(1)], "no annotation for 1 of the questions, the first is 7"),
+        (
+            [question(1), question(7)],
+            [annotation(1)],
+            r"annotations\.json: it has no annotation for 1 of the questions, the first is 7; give the annotations",
+        ),
         ([question(1)], [annotation(1, scene="scene0001_00")], "found 1 answers in scene0001_00"),
         ([question(1)], [annotation(1, answers=[])], "found 0 answers in scene0000_00"),
         ([question(1)], [annotation(1, rotation={"_x": 0, "_y": 0, "_z": 2, "_w": 0})], "a unit quaternion"),
@@ -77,7 +89,7 @@ def test_files_that_do_not_belong_together_are_refused_by_name(write, questions,
 @pytest.mark.parametrize("content", ["", "[1, 2]", '{"questions": 3}', '{"annotations": []}'])
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "q.json").write_text(content)
-    with pytest.raises(RecordError, match=r"q\.json"):
+    with pytest.raises(RecordError, match=r"q\.json: .*; use the files of SQA3D.s release"):
         read_questions(tmp_path / "q.json")
 
 
@@ -98,6 +110,25 @@ def test_situations_are_joined_to_their_poses(tmp_path: Path) -> None:
     (situation,) = read_situations(tmp_path / "s.json", tmp_path / "a.json")
     assert (situation.id, situation.situation, situation.augmented) == (5, "At the door.", True)
     np.testing.assert_array_equal(situation.pose.position, [1.5, -2.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ({"scene_id": "scene0000_00"}, "it lacks 'situation_id'"),
+        ({"situation_id": 5}, "it lacks 'scene_id'"),
+        ({"situation_id": 5, "scene_id": "scene0000_00"}, "it lacks 'situation'"),
+    ],
+)
+def test_situations_that_lack_a_value_are_named_with_the_release(tmp_path: Path, item: dict, reason: str) -> None:
+    (tmp_path / "s.json").write_text(json.dumps({"situations": [item]}))
+    (tmp_path / "a.json").write_text(json.dumps({"annotations": [{"situation_id": 5, **PLACE}]}))
+    with pytest.raises(RecordError, match=rf"s\.json: {reason}.*; use the files of SQA3D's release"):
+        read_situations(tmp_path / "s.json", tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(json.dumps({"annotations": [{"situation_id": 4, **PLACE}]}))
+    (tmp_path / "s.json").write_text(json.dumps({"situations": [{"situation_id": 5}]}))
+    with pytest.raises(RecordError, match=r"a\.json: it has no annotation for 1 of the situations, the first is 5"):
+        read_situations(tmp_path / "s.json", tmp_path / "a.json")
 
 
 def test_the_released_test_split_has_3519_questions_in_67_scenes(real_data: Path) -> None:

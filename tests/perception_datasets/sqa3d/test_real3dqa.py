@@ -24,6 +24,7 @@ def write(path: Path, ids: list[int], answer: str = "wall", **more: str) -> Path
 def test_questions_are_read_with_the_answers_inside(tmp_path: Path) -> None:
     (question,) = read_questions(write(tmp_path / "a.json", [220602000035], question_type="spatial relation"))
     assert (question.id, question.answers, question.type) == (220602000035, ("wall",), "spatial relation")
+    assert (question.scene_id, question.situation, question.question) == ("scene0300_00", "I sit.", "What is it?")
     assert read_questions(write(tmp_path / "b.json", [1]))[0].type == ""
 
 
@@ -47,5 +48,10 @@ def test_a_file_without_questions_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"a\.json: expected questions, found none"):
         read_questions(write(tmp_path / "a.json", []))
     (tmp_path / "b.json").write_text('{"annotations": []}')
-    with pytest.raises(RecordError, match=r"b\.json: it lacks 'questions'"):
+    with pytest.raises(RecordError, match=r"b\.json: it lacks 'questions'.*; use a file of Real-3DQA's release"):
         read_questions(tmp_path / "b.json")
+
+
+def test_a_question_that_occurs_twice_is_named_with_its_file(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"a\.json: expected each question once, found 3 twice; use a file of"):
+        read_questions(write(tmp_path / "a.json", [3, 3]))

@@ -51,6 +51,12 @@ def test_what_is_no_group_is_refused_in_one_sentence(tmp_path: Path, text: str) 
         load_attributes(tmp_path, CURE)
 
 
+def test_attributes_that_are_no_object_are_refused(tmp_path: Path) -> None:
+    (tmp_path / METADATA).write_text('{"zarr_format": 3, "node_type": "group", "attributes": [1]}')
+    with pytest.raises(InputError, match=rf"{METADATA}: .*expected attributes by name, found list.*{CURE}"):
+        load_attributes(tmp_path, CURE)
+
+
 def test_attributes_without_a_digest_are_refused(tmp_path: Path) -> None:
     content = {"zarr_format": 3, "node_type": "group", "attributes": {"a": 1}}
     (tmp_path / METADATA).write_text(json.dumps(content))

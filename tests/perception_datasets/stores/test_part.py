@@ -100,6 +100,8 @@ def test_a_missing_shard_is_not_read_as_zeros(written: Path) -> None:
     (written / "bytes" / "c" / "0").unlink()
     with pytest.raises(RecordError, match=r"part-00000: no such file; run `perception prepare` again"):
         read_all(written, own)
+    with pytest.raises(RecordError, match=r"part-00000: no such file; run `perception prepare` again"):
+        part.read_part(written, own, SCHEMA)
 
 
 def test_another_part_in_its_place_is_refused(written: Path) -> None:

@@ -38,6 +38,15 @@ def test_other_content_of_the_same_size_and_time_changes_it(folder: Path, place:
     assert fingerprint([folder / "a"]) != first
 
 
+def test_the_middle_of_a_file_is_not_read(folder: Path) -> None:
+    first = fingerprint([folder / "a"])
+    content = bytearray(20_000)
+    content[10_000] = 1
+    (folder / "a").write_bytes(content)
+    os.utime(folder / "a", ns=(TIME_NS, TIME_NS))
+    assert fingerprint([folder / "a"]) == first
+
+
 def test_an_edit_in_the_middle_changes_it_by_its_time(folder: Path) -> None:
     first = fingerprint([folder / "a"])
     with (folder / "a").open("r+b") as file:

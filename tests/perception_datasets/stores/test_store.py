@@ -11,7 +11,7 @@ import pytest
 from perception.errors import InputError
 from perception_datasets.errors import RecordError
 from perception_datasets.stores import part, store
-from perception_datasets.stores.group import METADATA
+from perception_datasets.stores.group import METADATA, write_group
 from perception_datasets.stores.part import PackedRecord
 from perception_datasets.stores.schema import Record, Schema
 
@@ -120,6 +120,10 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
         store.read_info(tmp_path / "s")
     path.write_text("{")
     with pytest.raises(InputError, match="cannot be parsed"):
+        store.read_info(tmp_path / "s")
+    del text["attributes"]["digest"]
+    write_group(tmp_path / "s", {**text["attributes"], "version": 2, "schema": [["values", "<f8"]]})
+    with pytest.raises(InputError, match=r"cannot be parsed .*; delete the store and run `perception prepare` again"):
         store.read_info(tmp_path / "s")
 
 

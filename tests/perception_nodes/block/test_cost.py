@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import copy
+import math
 import subprocess
 import sys
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from perception.frozen.adapter import build_adapter
 from perception.frozen.folded import FoldedBlock, fold
+from perception.tokens import Readout, Tokens
 from perception_nodes.block.cost import cost_of
 from perception_nodes.block.host import BlockHost
 
@@ -57,6 +68,61 @@ def test_the_memory_of_a_large_request_is_about_what_was_estimated(
     finished = subprocess.run([sys.executable, "-c", _MEASURE, *words], capture_output=True, text=True, check=True)
     measured, estimated = map(int, finished.stdout.split())
     assert 0.3 * estimated < measured < 1.2 * estimated
+
+
+class Held(TorchDispatchMode):
+    """Counts the bytes of the tensors that operations make, while they live."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = self.most = 0
+
+    def __torch_dispatch__(self, func: Any, types: Sequence[type], args: tuple = (), kwargs: Any = None) -> Any:
+        given = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        made = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(made):
+            if isinstance(leaf, Tensor) and leaf.untyped_storage()._cdata not in given:
+                self._add(leaf.untyped_storage().nbytes())
+                weakref.finalize(leaf.untyped_storage(), self._add, -leaf.untyped_storage().nbytes())
+        return made
+
+    def _add(self, size: int) -> None:
+        self.bytes += size
+        self.most = max(self.most, self.bytes)
+
+
+@pytest.mark.parametrize("source", ["random:64x96x4", "random:256x1024x4x2"])
+@pytest.mark.parametrize(
+    ("tokens", "rows"), [(1, 1000), (500, 2), (1000, 1), (50, 20), (100, 100), (2, 2), (20, 400), (400, 200)]
+)
+def test_the_tensors_of_a_request_take_less_than_was_estimated_but_not_much_less(
+    source: str, tokens: int, rows: int
+) -> None:
+    folded = fold(build_adapter(16, source=source).requires_grad_(False))
+    request = Tokens(torch.randn(1, tokens, 16), torch.ones(1, tokens, dtype=torch.bool))
+    with Held() as held:
+        folded(request, Readout(torch.zeros(1, rows, dtype=torch.long)))
+    estimated = cost_of(folded.attention, 1, tokens, rows).memory_bytes
+    weights = 4 * folded.attention.config.heads * tokens * rows  # of attention, inside of a kernel if anywhere
+    assert held.most < estimated < 3 * held.most + weights
+    assert cost_of(folded.attention, 7, tokens, rows).memory_bytes == 7 * estimated
+
+
+@pytest.mark.parametrize(("architecture", "kv_heads"), [("llama", 2), ("opt", 4)])
+@pytest.mark.parametrize("absorbs", [True, False])
+def test_the_work_of_a_request_is_that_of_its_matrix_products(architecture: str, kv_heads: int, absorbs: bool) -> None:
+    """Two sets of 5 tokens and 10 rows: rows, inner and outer size of each product."""
+    attention = copy.copy(fold(build_adapter(16, source=f"random:64x96x4x{kv_heads}").requires_grad_(False)).attention)
+    attention.config = replace(attention.config, architecture=architecture)
+    attention.absorbs = lambda tokens, rows: absorbs and (tokens, rows) == (5, 10)  # pyright: ignore
+    latent, size, of_heads = attention.k.shape[2], 16, 4 * 10
+    of_latents = [(of_heads, size, latent), (of_heads, latent, 5), (of_heads, 5, latent), (of_heads, latent, size)]
+    of_keys = [(5, latent, kv_heads * size), (5, latent, kv_heads * size), (of_heads, size, 5), (of_heads, 5, size)]
+    attending = of_latents if absorbs else of_keys
+    feed_forward = (3 if architecture == "llama" else 2) * [(10, 64, 96)]
+    others = [(10, latent, 64), (10, 64, 64), (10, 16, 64), (10, 64, 16)]  # queries, o, project_in, project_out
+    products = [*attending, *feed_forward, *others]
+    assert cost_of(attention, 2, 5, 10).operations == 2 * 2 * sum(map(math.prod, products))
 
 
 @pytest.mark.parametrize(("heads", "of_each_row"), [(4, 64 * 64 + 3 * 64 * 96 + 2 * 64 * 16), (2, 0)])

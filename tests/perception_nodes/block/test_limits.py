@@ -13,6 +13,7 @@ from perception_nodes.block.limits import RequestLimits
 def test_a_limit_that_would_refuse_everything_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=f"{name}: expected at least 1, got 0"):
         RequestLimits(**{name: 0})
+    assert getattr(RequestLimits(**{name: 1}), name) == 1
 
 
 def test_importing_the_limits_does_not_import_torch() -> None:

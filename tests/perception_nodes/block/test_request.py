@@ -134,7 +134,8 @@ def test_a_request_that_takes_too_much_is_refused_with_the_limits_name(cost: Cos
 def test_errors_keep_their_kind_over_the_wire() -> None:
     for error in (Overloaded("full"), DeadlineExceeded("late"), MalformedRequest("bad")):
         assert type(error_of(error_name(error), str(error))) is type(error)
-    assert isinstance(error_of(error_name(ZeroDivisionError()), ""), BlockFailed)
+    assert error_name(ZeroDivisionError()) == "failed"
+    assert isinstance(error_of("failed", ""), BlockFailed)
     assert isinstance(error_of("a word of tomorrow", ""), BlockFailed)
 
 

@@ -20,6 +20,7 @@ from perception_nodes.block.service import (
     DeadlineExceeded,
     Overloaded,
     ServiceClosed,
+    ServiceCounts,
 )
 
 SOURCE = "random:128x344x4?seed=1"
@@ -114,6 +115,7 @@ def test_what_waits_passes_the_tail_as_one_matrix(service: BlockService, gate: G
     gate.open.set()
     assert [future.result(10).shape for future in futures] == [(2, 3, dim) for dim in WIDTHS.values()]
     assert gate.rows == [4, 24]
+    assert service.counts == ServiceCounts(batches=2, requests=5, rows=28)
 
 
 def test_a_tick_takes_turns_between_pipelines(service: BlockService, gate: Gate):
@@ -127,6 +129,20 @@ def test_a_tick_takes_turns_between_pipelines(service: BlockService, gate: Gate)
     service.close()
     assert order[:3].count("forecast") == 1  # not all six before the others, though all six came first
     assert len(order) == 8
+
+
+def test_a_pipeline_that_did_not_fit_is_first_in_the_next_batch(service: BlockService, gate: Gate):
+    service.max_batch = 8
+    hold(service, gate)
+    order: list[str] = []
+    for seed in range(2):
+        for name in ("forecast", "answer", "image"):
+            future = service.submit(name, *ask(name, seed=seed))
+            future.add_done_callback(lambda _, name=name: order.append(name))
+    gate.open.set()
+    service.close()
+    assert gate.rows == [4, 8, 8, 8]
+    assert order == ["answer", "image", "forecast"] * 2
 
 
 def test_a_request_larger_than_a_tick_has_one_of_its_own(service: BlockService, gate: Gate):
@@ -304,6 +320,12 @@ def test_closing_answers_what_waits_and_takes_no_more(service: BlockService, gat
     assert all(future.done() for future in waiting)
     with pytest.raises(ServiceClosed):
         service.submit("forecast", *ask("forecast"))
+
+
+def test_closing_waits_no_longer_than_it_is_told(service: BlockService, gate: Gate):
+    hold(service, gate)
+    service.close(timeout_s=0.01)
+    assert service._thread.is_alive()
 
 
 def test_a_pipeline_of_another_tail_or_of_a_taken_name_is_refused(
