@@ -64,7 +64,7 @@ def test_whole_numbers_can_be_names(tmp_path: Path) -> None:
 
 
 FAULTS: list[tuple[dict, str]] = [
-    ({"step": [0, 5, 10]}, "column step, row 3: expected a number from 0 to 9, found 10; do this"),
+    ({"step": [0, 5, 10]}, "column step, row 3: expected a number from 0 to 9, found 10"),
     ({"step": [0.0, 5.5, 9.0]}, "column step, row 2: expected a whole number, found 5.5"),
     ({"step": [0, float("nan"), 9]}, "column step, row 2: expected a finite number, found nan"),
     ({"step": [0, None, 9]}, "column step, row 2: expected a value, found none"),
@@ -85,7 +85,7 @@ FAULTS: list[tuple[dict, str]] = [
 def test_a_cell_that_cannot_be_is_named_with_column_and_row(
     kind: str, changed: dict, reason: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(RecordError, match=rf"a\.{kind}: {reason}"):
+    with pytest.raises(RecordError, match=rf"a\.{kind}: {reason}[^;]*; do this$"):
         reread(pa.table(CELLS | changed), kind, tmp_path)
 
 
@@ -117,9 +117,9 @@ def test_missing_columns_are_all_listed_and_others_must_be_there_once(kind: str,
     with pytest.raises(RecordError, match="expected the columns name, step, x; missing: step, x; do this"):
         reread(pa.table({"name": ["a"]}), kind, tmp_path)
     twice = pa.Table.from_arrays([pa.array([1])] * 4, names=["name", "step", "x", "x"])
-    with pytest.raises(RecordError, match="expected each column once; more than one is called x"):
+    with pytest.raises(RecordError, match="expected each column once; more than one is called x; do this"):
         reread(twice, kind, tmp_path)
-    with pytest.raises(RecordError, match="expected rows, found none"):
+    with pytest.raises(RecordError, match="expected rows, found none; do this"):
         reread(pa.table(CELLS).slice(0, 0), kind, tmp_path)
 
 
@@ -143,7 +143,7 @@ def test_cells_that_expand_without_end_are_refused_unread(tmp_path: Path, monkey
     table = pa.table({"name": pa.array(["x" * 1_000_000] * 100), "step": np.zeros(100), "x": np.zeros(100)})
     pq.write_table(table, tmp_path / "bomb", compression="zstd", use_dictionary=False)
     assert (tmp_path / "bomb").stat().st_size < 100_000
-    with pytest.raises(RecordError, match="expected at most 64 MB, found 95 MB"):
+    with pytest.raises(RecordError, match="expected at most 64 MB, found 95 MB; do this"):
         read_parquet(tmp_path / "bomb", COLUMNS, "do this")
 
 
@@ -153,7 +153,7 @@ def test_a_file_beyond_all_sizes_is_refused_unread(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="a: expected at most 64 MB, found 100 MB; do this"):
         check_file_size(tmp_path / "a", "do this")
     for _, read in FORMATS.values():
-        with pytest.raises(RecordError, match="expected at most 64 MB"):
+        with pytest.raises(RecordError, match="a: expected at most 64 MB, found 100 MB; do this"):
             read(tmp_path / "a", COLUMNS, "do this")
 
 
@@ -165,7 +165,7 @@ def test_an_offset_that_leads_out_of_the_file_is_an_error_and_no_crash(tmp_path:
     data = path.read_bytes()
     assert data.count(offsets) == 1
     path.write_bytes(data.replace(offsets, np.array([0, 5, 2**30, 16], "<i4").tobytes()))
-    with pytest.raises(RecordError, match=r"a\.feather: it cannot be parsed"):
+    with pytest.raises(RecordError, match=r"a\.feather: it cannot be parsed .*; do this"):
         read_feather(path, COLUMNS, "do this")
 
 
@@ -186,7 +186,7 @@ def test_an_offset_that_leads_out_of_the_file_is_an_error_and_no_crash(tmp_path:
 )
 def test_a_broken_text_table_is_named_with_the_reason(text: str, reason: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(text)
-    with pytest.raises(RecordError, match=rf"a\.csv: [\s\S]*{reason}"):
+    with pytest.raises(RecordError, match=rf"a\.csv: [\s\S]*{reason}[\s\S]*; do this$"):
         read_csv(tmp_path / "a.csv", COLUMNS, "do this")
 
 
