@@ -99,10 +99,13 @@ def _read_mesh(path: Path) -> tuple[Float32[np.ndarray, "vertices 3"], UInt8[np.
 
     with path.open("rb") as file:
         mesh = load_ply(file)
-    colors = mesh.get("vertex_colors")
-    if colors is None:
-        raise ValueError("expected vertex colours, found none")
-    return mesh["vertices"].astype(np.float32), colors[:, :3].astype(np.uint8)
+    # trimesh takes alpha for a colour if another one is missing, and colours of any type.
+    properties = mesh["metadata"]["_ply_raw"]["vertex"]["properties"]
+    for color in ("red", "green", "blue"):
+        if color not in properties or np.dtype(properties[color]) != np.uint8:
+            found = np.dtype(properties[color]) if color in properties else "none"
+            raise ValueError(f"expected {color} of each vertex as a byte, found {found}")
+    return mesh["vertices"].astype(np.float32), mesh["vertex_colors"][:, :3].astype(np.uint8)
 
 
 def _label(

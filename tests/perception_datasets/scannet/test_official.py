@@ -57,7 +57,23 @@ def test_a_truncated_file_is_named(
 ) -> None:
     path = write_official(tmp_path, make_raw_scan()) / file
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(RecordError, match=f"{file}: it cannot be parsed"):
+    with pytest.raises(RecordError, match=f"{file}: it cannot be parsed .*; download the scan again"):
+        read_only(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("former", "other", "reason"),
+    [
+        (b"uchar red", b"uchar tag", "expected red of each vertex as a byte, found none"),
+        (b"uchar blue", b"char blue", "expected blue of each vertex as a byte, found int8"),
+    ],
+)
+def test_a_mesh_without_colours_is_named(
+    tmp_path: Path, make_raw_scan: Callable, write_official: Callable, former: bytes, other: bytes, reason: str
+) -> None:
+    path = write_official(tmp_path, make_raw_scan()) / MESH
+    path.write_bytes(path.read_bytes().replace(former, other, 1))
+    with pytest.raises(RecordError, match=f"{MESH}: .*{reason}.*; download the scan again"):
         read_only(tmp_path)
 
 
@@ -66,7 +82,7 @@ def test_segments_of_another_mesh_are_refused(
 ) -> None:
     path = write_official(tmp_path, make_raw_scan()) / SEGMENTS
     path.write_text('{"segIndices": [1, 2]}')
-    with pytest.raises(RecordError, match="expected segments of 240 vertices, found 2"):
+    with pytest.raises(RecordError, match="expected segments of 240 vertices, found 2; download the scan again"):
         read_only(tmp_path)
 
 

@@ -63,17 +63,22 @@ def test_a_truncated_array_is_named(
 ) -> None:
     path = write_preprocessed(tmp_path, make_raw_scan(), "scanqa") / f"{NAME}_{end}.npy"
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(RecordError, match=f"{path.name}: it cannot be parsed"):
+    with pytest.raises(RecordError, match=f"{path.name}: it cannot be parsed .*; export the scan"):
         PreprocessedScans(path.parent).read(NAME)
 
 
-@pytest.mark.parametrize(("end", "columns"), [("vert", 5), ("aligned_vert", 3), ("ins_label", 2)])
+@pytest.mark.parametrize(
+    ("end", "columns", "expected"),
+    [("vert", 5, "any rows of 6 or 9"), ("aligned_vert", 3, "240 rows of 6 or 9"), ("ins_label", 2, "240 rows")],
+)
 def test_an_array_of_another_shape_is_named(
-    tmp_path: Path, make_raw_scan: Callable, write_preprocessed: Callable, end: str, columns: int
+    tmp_path: Path, make_raw_scan: Callable, write_preprocessed: Callable, end: str, columns: int, expected: str
 ) -> None:
     path = write_preprocessed(tmp_path, make_raw_scan(), "scanqa") / f"{NAME}_{end}.npy"
     np.save(path, np.zeros((240, columns), np.float32))
-    with pytest.raises(RecordError, match=rf"{path.name}: .*expected .*found shape \(240, {columns}\)"):
+    with pytest.raises(
+        RecordError, match=rf"{path.name}: .*expected {expected}, found shape \(240, {columns}\).*; exp"
+    ):
         PreprocessedScans(path.parent).read(NAME)
 
 
@@ -124,7 +129,7 @@ def test_values_that_would_be_changed_by_their_conversion_are_refused(
 ) -> None:
     path = write_preprocessed(tmp_path, make_raw_scan(), "votenet") / f"{NAME}_{end}.npy"
     np.save(path, value, allow_pickle=True)
-    with pytest.raises(RecordError, match=rf"{path.name}: .*{message}"):
+    with pytest.raises(RecordError, match=rf"{path.name}: .*{message}.*; export the scan again"):
         PreprocessedScans(path.parent).read(NAME)
 
 

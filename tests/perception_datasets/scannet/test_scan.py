@@ -53,6 +53,7 @@ def test_labels_are_whole_numbers_of_any_type() -> None:
     for kind in (np.uint8, np.int32, np.float32, np.float64):
         numbers = whole_numbers(np.array([0, 3, 40], dtype=kind))
         assert (numbers.tolist(), numbers.dtype) == ([0, 3, 40], np.int64)
-    for value in (0.5, np.nan, np.inf, -1e300):
+    assert whole_numbers(np.array([-(2.0**53 - 1)])).tolist() == [-(2**53 - 1)]
+    for value in (0.5, np.nan, np.inf, -1e300, 2.0**53):
         with pytest.raises(ValueError, match="expected whole numbers, found"):
             whole_numbers(np.array([1.0, value]))
