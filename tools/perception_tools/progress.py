@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from perception_datasets.stores.writer import Prepared
 
 
-def watch_preparation(parts: Generator[Prepared, None, None], name: str, total: int, unit: str) -> Prepared:
-    """Shows how far a preparation is; returns the outcome of all parts together.
+_Item = TypeVar("_Item")
+
+
+def watch(items: Generator[_Item, None, None], name: str, total: int, unit: str, take: Callable[[_Item], int]) -> None:
+    """Shows how far a generator is that keeps what is complete.
+
+    Args:
+        items: Ended where this is stopped.
+        name: What is made.
+        total: How many records it makes.
+        unit: What one of them is called.
+        take: Takes each item; returns how many records it stands for.
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM stopped it.
@@ -19,18 +29,28 @@ def watch_preparation(parts: Generator[Prepared, None, None], name: str, total: 
     from tqdm import tqdm
 
     from perception.processes import stopped_by_sigterm
+
+    try:
+        with stopped_by_sigterm(), closing(items), tqdm(desc=name, total=total, unit=unit) as progress:
+            for item in items:
+                progress.update(take(item))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; what is complete is kept, and the same command continues") from None
+
+
+def watch_preparation(parts: Generator[Prepared, None, None], name: str, total: int, unit: str) -> Prepared:
+    """Shows how far a preparation is; returns the outcome of all parts together."""
     from perception_datasets.stores.writer import Prepared
 
     whole = Prepared()
-    try:
-        with stopped_by_sigterm(), closing(parts), tqdm(desc=name, total=total, unit=unit) as progress:
-            for part in parts:
-                progress.update(part.records)
-                whole.records += part.records
-                whole.renewed += part.renewed
-                whole.failures.reasons.update(part.failures.reasons)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped; what is complete is kept, and the same command continues") from None
+
+    def take(part: Prepared) -> int:
+        whole.records += part.records
+        whole.renewed += part.renewed
+        whole.failures.reasons.update(part.failures.reasons)
+        return part.records
+
+    watch(parts, name, total, unit, take)
     return whole
 
 

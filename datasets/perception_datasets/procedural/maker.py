@@ -6,16 +6,14 @@ import os
 import shutil
 import uuid
 from collections.abc import Generator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from perception.files import writing
+from perception.files import alone_in, writing
 from perception.geometry import SE2
-from perception_datasets.folders import mark_synthetic
+from perception_datasets.folders import check_split, mark_synthetic
 from perception_datasets.procedural.lane_graph import LaneGraph, make_lane_graph
 from perception_datasets.procedural.pedestrians import Pedestrians
 from perception_datasets.procedural.recording import Recording, record
@@ -23,6 +21,7 @@ from perception_datasets.procedural.routes import NearTable
 from perception_datasets.procedural.traffic import STEP_S, Traffic, make_vehicles
 from perception_datasets.procedural.truth import STEPS, Unusable, check_plausible, true_motion
 from perception_datasets.procedural.writer import write_scenario
+from perception_datasets.worker_pool import check_processes, worker_pool
 
 _WARM_UP_STEPS = 30
 _TRAFFIC_STEPS = _WARM_UP_STEPS + round(STEPS * 0.1 / STEP_S)
@@ -70,15 +69,19 @@ def make_split(
 
     A scenario is written to a hidden folder and then renamed. Existing scenarios are kept, so the same call continues
     an interrupted run.
+
+    Raises:
+        InputError: The folder holds other scenarios, another process writes to it, or it cannot be written to.
     """
+    check_split(split)
+    check_processes(processes)
     folder = out / split
-    folder.mkdir(parents=True, exist_ok=True)
     marker = {"made_by": "perception sample argoverse2", "seed": seed, "note": "synthetic traffic, not recorded"}
-    mark_synthetic(out, marker)
-    write = partial(_write, folder, split, seed)
-    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(write, range(count), chunksize=4)
-    shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)
+    mark_synthetic(out, folder, marker)
+    with alone_in(out, "perception sample") as lock, worker_pool(processes, lock, folder) as pool:
+        folder.mkdir(exist_ok=True)
+        yield from pool.map(partial(_write, folder, split, seed), range(count), chunksize=4)
+        shutil.rmtree(folder / _UNFINISHED, ignore_errors=True)
 
 
 def _write(folder: Path, split: str, seed: int, number: int) -> Path:

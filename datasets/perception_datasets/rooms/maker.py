@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Generator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
-from perception.errors import InputError
+from perception.files import alone_in
 from perception.geometry import SE3
 from perception.scenes.scene import Viewpoint
-from perception_datasets.folders import SYNTHETIC_MARKER, mark_synthetic
+from perception_datasets.folders import mark_synthetic
 from perception_datasets.rooms.balance import balance
 from perception_datasets.rooms.layout import make_room
 from perception_datasets.rooms.questions import ask
@@ -25,6 +21,7 @@ from perception_datasets.rooms.writer import ANSWERS, RoomQuestion, write_questi
 from perception_datasets.scannet.preprocessed import PreprocessedScans
 from perception_datasets.sqa3d.answer_dict import FILE_NAME, write_answer_dict
 from perception_datasets.sqa3d.scenes import to_pose
+from perception_datasets.worker_pool import check_processes, worker_pool
 
 SPLITS = ("train",) * 8 + ("val", "test")
 """Split of room n is `SPLITS[n % 10]`, so that a larger count moves no room to another split."""
@@ -43,21 +40,23 @@ def make_rooms(out: Path, *, count: int, seed: int, processes: int | None = None
     Existing scans are kept, so the same call continues an interrupted run.
 
     Raises:
-        InputError: The folder holds rooms of another seed.
+        InputError: The folder holds other scans, another process writes to it, or it cannot be written to.
     """
+    check_processes(processes)
     folder = out / "scans"
-    folder.mkdir(parents=True, exist_ok=True)
-    _mark(out, seed)
+    marker = {"made_by": "perception sample rooms", "seed": seed, "note": "synthetic rooms, not scanned"}
+    mark_synthetic(out, folder, marker)
     questions: dict[str, list[RoomQuestion]] = {split: [] for split in SPLITS}
-    with ProcessPoolExecutor(processes or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with alone_in(out, "perception sample") as lock, worker_pool(processes, lock, folder) as pool:
+        folder.mkdir(exist_ok=True)
         for number, of_room in enumerate(pool.map(partial(write_room, folder, seed), range(count), chunksize=2)):
             questions[SPLITS[number % len(SPLITS)]] += of_room
             yield scene_id(number)
-    for split, of_split in questions.items():
-        rng = np.random.default_rng([seed, *split.encode()])
-        keys = (lambda q: q.question, lambda q: (q.group, q.side))
-        write_questions(out, split, balance(of_split, lambda q: q.answer, keys, rng))
-    write_answer_dict(out / FILE_NAME, ANSWERS)
+        for split, of_split in questions.items():
+            rng = np.random.default_rng([seed, *split.encode()])
+            keys = (lambda q: q.question, lambda q: (q.group, q.side))
+            write_questions(out, split, balance(of_split, lambda q: q.answer, keys, rng))
+        write_answer_dict(out / FILE_NAME, ANSWERS)
 
 
 def write_room(folder: Path, seed: int, number: int) -> list[RoomQuestion]:
@@ -93,12 +92,3 @@ def _random_turn(rng: np.random.Generator) -> SE3:
     yaw = rng.uniform(-np.pi, np.pi)
     rotation = np.array([[np.cos(yaw), -np.sin(yaw), 0.0], [np.sin(yaw), np.cos(yaw), 0.0], [0.0, 0.0, 1.0]])
     return SE3(rotation, rng.uniform(-5.0, 5.0, 3) * np.array([1.0, 1.0, 0.02]))
-
-
-def _mark(out: Path, seed: int) -> None:
-    """Marks the folder as synthetic; raises InputError if it holds rooms of another seed."""
-    path = out / SYNTHETIC_MARKER
-    marker = {"made_by": "perception sample rooms", "seed": seed, "note": "synthetic rooms, not scanned"}
-    if path.is_file() and (found := json.loads(path.read_text())) != marker:
-        raise InputError(f"{out}: expected rooms of seed {seed}, found {found}; choose another folder")
-    mark_synthetic(out, marker)

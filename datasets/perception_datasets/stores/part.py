@@ -17,7 +17,6 @@ array's metadata must be exactly what is written here, because Zarr's metadata n
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -33,22 +32,17 @@ from jaxtyping import Int, UInt8
 from perception.errors import InputError
 from perception.files import writing
 from perception_datasets.errors import RecordError, bad_file, reading
+from perception_datasets.folders import is_name
 from perception_datasets.stores.group import METADATA, digest, read_group, write_group
 from perception_datasets.stores.schema import Schema
 
 CURE = "run `perception prepare` again; it reads again what is damaged or missing"
 ARRAY = "bytes"
 
-_NAME = re.compile(r"[\w-][\w.-]{0,199}")
 _CHUNK_BYTES = 1 << 17
 _MAX_COMPRESSION = 256
 _SMALL_BYTES = 1 << 26
 """A part may state at most this size, or `_MAX_COMPRESSION` times its file's. Scenarios compress about 2.5 times."""
-
-
-def is_name(text: object) -> bool:
-    """Returns whether a text can name a split or a record: letters, digits, `_`, `-`, and `.` after the first."""
-    return isinstance(text, str) and _NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from perception.errors import InputError
 from perception.scenes.scene import SceneQuestion, Viewpoint
+from perception_datasets.folders import check_split
 from perception_datasets.stores import part, store
 from perception_datasets.stores.scenes import StoredScans, open_scene_store
 from perception_datasets.stores.schema import Record, Schema
@@ -55,7 +56,7 @@ def write_questions(scans: StoredScans, split: str, questions: Sequence[SceneQue
         split: Split of the questions.
         questions: Questions, whose order is kept.
     """
-    store.check_split(split)
+    check_split(split)
     twice = [number for number, count in Counter(question.id for question in questions).items() if count > 1]
     if twice:
         raise InputError(f"{split}: expected each question once, found {twice[0]} twice; give each file once")

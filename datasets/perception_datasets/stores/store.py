@@ -22,9 +22,10 @@ from typing import ClassVar, TypeVar
 from perception.errors import InputError
 from perception.files import reading
 from perception_datasets.errors import reading as record_reading
+from perception_datasets.folders import check_split, is_name
 from perception_datasets.stores import part
 from perception_datasets.stores.group import METADATA, check_digest, load_attributes, read_group, write_group
-from perception_datasets.stores.part import CURE, is_name
+from perception_datasets.stores.part import CURE
 from perception_datasets.stores.schema import Record, Schema
 
 FORMAT = "perception-records"
@@ -98,12 +99,6 @@ def read_info(folder: Path) -> StoreInfo | None:
     with reading(folder / METADATA, cure):
         schema = Schema(tuple((str(name), str(kind), int(axes)) for name, kind, axes in attributes["schema"]))
         return StoreInfo(attributes["kind"], attributes["source"], schema)
-
-
-def check_split(split: str) -> None:
-    """Raises InputError if a text cannot name a split, which is the name of a folder."""
-    if not is_name(split):
-        raise InputError(f"split: expected a name of letters, digits, _, - and ., found {split!r}; give such a name")
 
 
 def part_path(folder: Path, split: str, number: int) -> Path:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import shutil
-import signal
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import reduction
-from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from perception.errors import InputError
 from perception.files import alone_in
-from perception.processes import exit_with_parent
 from perception_datasets.errors import Failures, RecordError
+from perception_datasets.folders import check_split, is_name
 from perception_datasets.stores import part, store
-from perception_datasets.stores.part import PackedRecord, is_name
+from perception_datasets.stores.part import PackedRecord
 from perception_datasets.stores.schema import Record, Schema
 from perception_datasets.stores.sources import fingerprint
+from perception_datasets.worker_pool import check_processes, stopping, worker_pool
 
 
 @runtime_checkable  # for the type checks of the test run
@@ -87,9 +81,8 @@ def write_split(
     Raises:
         InputError: The store cannot be written, another process writes to it, or records would be dropped.
     """
-    store.check_split(split)
-    if processes is not None and processes < 1:
-        raise InputError(f"processes: expected at least 1, got {processes}; leave it out to use all cores")
+    check_split(split)
+    check_processes(processes)
     store.check_place(folder, info)  # before the lock leaves a file there
     with alone_in(folder, "perception prepare") as lock:
         store.create_store(folder, info)
@@ -100,7 +93,8 @@ def write_split(
         size = part_records or store.PART_RECORDS
         parts = [list(names[start : start + size]) for start in range(0, len(names), size)]
         paths = [store.part_path(folder, split, number) for number in range(len(parts))]
-        yield from _write_parts(partial(_write_part, info.schema, raw), paths, parts, processes, lock)
+        with worker_pool(processes, lock, folder / split) as pool:
+            yield from pool.map(partial(_write_part, info.schema, raw), paths, parts)
         for left_over in set(store.part_folders(folder, split)) - set(paths):
             part.remove_part(left_over)
         store.finish_split(folder, split, [part.read_index(path, info.schema).digest for path in paths])
@@ -122,54 +116,6 @@ def _check_kept(folder: Path, split: str, schema: Schema, names: Sequence[str]) 
         )
 
 
-def _write_parts(
-    write: partial[Prepared], paths: Sequence[Path], parts: Sequence[list[str]], processes: int | None, lock: int
-) -> Generator[Prepared, None, None]:
-    """Writes parts in processes that keep the lock open and end with this one; yields their outcomes in order."""
-    context = multiprocessing.get_context("spawn")
-    stopping = context.Event()
-    pool = ProcessPoolExecutor(
-        processes or os.cpu_count(), context, initializer=_start, initargs=(_Descriptor(lock), stopping)
-    )
-    try:
-        yield from pool.map(write, paths, parts)
-    except BrokenProcessPool as error:
-        raise InputError(
-            f"{paths[0].parent}: a process that was preparing ended by force, perhaps because memory ran out; run the "
-            "command again, with fewer --processes; it continues"
-        ) from error
-    finally:
-        stopping.set()
-        pool.shutdown(cancel_futures=True)
-
-
-class _Descriptor:
-    """File descriptor that a started process inherits, and keeps open to its end."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __reduce__(self) -> tuple:
-        return _inherited, (reduction.DupFd(self.number),)
-
-
-def _inherited(duplicate: Any) -> _Descriptor:
-    return _Descriptor(duplicate.detach())
-
-
-def _start(lock: _Descriptor, stopping: Event) -> None:
-    """Prepares a process of the pool; its parent tells it when to stop."""
-    global _held, _stopping
-    exit_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _held, _stopping = lock, stopping
-
-
-_held: _Descriptor | None = None
-_stopping: Event | None = None
-
-
 class _Stopped(Exception):
     """The parent stops, and nobody waits for the outcome."""
 
@@ -180,7 +126,7 @@ def _write_part(schema: Schema, raw: RawRecords, path: Path, names: list[str]) -
     outcome = Prepared(len(names))
     records: dict[str, PackedRecord] = {}
     for name in names:
-        if _stopping is not None and _stopping.is_set():
+        if stopping():
             raise _Stopped
         try:
             source = _fingerprint(raw, name)

@@ -38,7 +38,7 @@ def test_scenes_of_different_splits_are_different(made_rooms: Path) -> None:
 
 
 def test_rooms_of_another_seed_are_not_mixed_in(made_rooms: Path) -> None:
-    with pytest.raises(InputError, match=r"expected rooms of seed 4, found .*'seed': 3"):
+    with pytest.raises(InputError, match=r"expected what .* made with seed 4, found .*'seed': 3"):
         next(make_rooms(made_rooms, count=10, seed=4, processes=1))
 
 

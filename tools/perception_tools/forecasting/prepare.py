@@ -34,9 +34,9 @@ def prepare_forecasting(
         processes: How many processes to use; all cores unless given.
         replace: Drop scenarios that the store holds and RAW lacks; without it, that is refused.
     """
+    from perception_datasets.folders import check_split
     from perception_datasets.forecasting import open_forecasting
     from perception_datasets.stores.forecasting import prepare
-    from perception_datasets.stores.store import check_split
 
     keep_apart([out], [raw])
     for split in splits:

@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from perception.errors import InputError
 from perception.files import writing
+from perception_tools.progress import watch
 
 Out = Annotated[Positional[Path], arg(metavar="OUT")]
 
@@ -29,15 +30,17 @@ def sample_argoverse2(
         splits: Names of the splits.
         processes: How many processes to use; all cores unless given.
     """
-    from tqdm import tqdm
-
+    from perception_datasets.folders import check_split
     from perception_datasets.procedural.maker import make_split
 
     if count < 1:
         raise InputError(f"--count {count}: expected at least 1; give the number of scenarios to make")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: expected at least 0; choose such a number")
+    for split in splits:
+        check_split(split)
     with writing(out):
         for split in splits:
             made = make_split(out, split, count=count, seed=seed, processes=processes)
-            for _ in tqdm(made, desc=f"{split} scenarios", total=count, unit="scenario"):
-                pass
+            watch(made, f"{split} scenarios", count, "scenario", lambda _: 1)
     print(f"{count} synthetic scenarios in each of {', '.join(splits)}: {out}")

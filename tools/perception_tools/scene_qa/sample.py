@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 
 from perception.errors import InputError
 from perception.files import writing
+from perception_tools.progress import watch
 
 Out = Annotated[Positional[Path], arg(metavar="OUT")]
 
@@ -25,13 +26,12 @@ def sample_rooms(out: Out, count: int = 100, seed: int = 0, processes: int | Non
         seed: The same seed gives the same rooms and questions.
         processes: How many processes to use; all cores unless given.
     """
-    from tqdm import tqdm
-
     from perception_datasets.rooms.maker import make_rooms
 
     if count < 1:
         raise InputError(f"--count {count}: expected at least 1; give the number of rooms to make")
+    if seed < 0:
+        raise InputError(f"--seed {seed}: expected at least 0; choose such a number")
     with writing(out):
-        for _ in tqdm(make_rooms(out, count=count, seed=seed, processes=processes), total=count, unit="room"):
-            pass
+        watch(make_rooms(out, count=count, seed=seed, processes=processes), "rooms", count, "room", lambda _: 1)
     print(f"{count} synthetic rooms with questions: {out}")
