@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
 import pytest
@@ -32,8 +33,8 @@ def test_the_contracts_words_are_understood(asked: dict[str, Any], trained_run: 
     }  # fmt: skip
 
 
-def test_several_runs_are_put_side_by_side(asked: dict[str, Any], trained_run: Path) -> None:
-    runs = (trained_run, trained_run / "model.safetensors", trained_run)
+def test_several_runs_are_put_side_by_side(asked: dict[str, Any], trained_run: Path, tmp_path: Path) -> None:
+    runs = (trained_run, trained_run / "model.safetensors", copytree(trained_run, tmp_path / "other"))
     words = [*map(str, runs), *"--data in --out out --limit 9 --batch 2 --data-name".split(), "AV1-mini"]
     assert main(["evaluate", *words]) == 0
     assert asked["runs"] == runs
@@ -76,6 +77,12 @@ def test_without_a_run_nothing_is_evaluated(capsys: pytest.CaptureFixture[str]) 
     assert "expected at least one run, got none; give the folder that" in capsys.readouterr().err
 
 
+def test_a_run_named_twice_is_not_compared_with_itself(trained_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = trained_run / ".." / trained_run.name
+    assert main(["evaluate", str(trained_run), str(again), "--data", "in", "--out", "out"]) == 2
+    assert f"{again}: expected different runs, found it twice; name each once" in capsys.readouterr().err
+
+
 def test_a_folder_without_a_model_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(tmp_path), "--data", "in", "--out", "out"]) == 2
     assert f"{tmp_path}: expected a run's folder or its model.safetensors, found none" in capsys.readouterr().err
@@ -90,7 +97,7 @@ def test_a_trained_run_is_evaluated(
     said = capsys.readouterr().out
     assert "2 scenarios of argoverse1 val, focal agents" in said
     assert f"{out / 'report.html'}\n" in said
-    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "report.html"]
+    assert sorted(path.name for path in out.iterdir()) == ["metrics.json", "records.parquet", "report.html"]
     assert json.loads(given.read_text()) == json.loads((out / "metrics.json").read_text())
 
 

@@ -170,7 +170,7 @@ def test_answers_are_cleaned_where_that_is_asked_for_and_the_outputs_say_so(
 
 
 def test_nothing_to_score_is_refused(files: tuple[Path, Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="give --predictions FILE or --baseline NAME"):
+    with pytest.raises(InputError, match="name a file of answers, or give --baseline NAME"):
         evaluate_files(*files, tmp_path / "out")
 
 

@@ -51,7 +51,7 @@ def test_the_step_and_its_records_are_named_and_the_last_good_weights_kept(
     with pytest.raises(DivergedError, match=r"training diverged in step 10 on the records \w+, \w+: ") as raised:
         fit(run)
     assert f"found a loss of {number} and a norm of the gradient of nan" in str(raised.value)
-    assert "last.ckpt and last-former.ckpt and model.safetensors hold the last good weights" in str(raised.value)
+    assert "the last good weights are in last.ckpt and last-former.ckpt and model.safetensors" in str(raised.value)
     assert "a learning rate below 0.0005" in str(raised.value)
     assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["global_step"] == 8
     assert not_finite(load_model(tmp_path / "run").model) is None

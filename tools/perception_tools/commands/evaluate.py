@@ -18,7 +18,7 @@ def evaluate(words: list[str]) -> dict:
         return parse("evaluate", resolve(task.evaluate), words)
     if "-h" in words or "--help" in words:
         print("usage: perception evaluate RUN... --data DIR --out DIR [OPTIONS]\n")
-        print("Scores trained runs side by side: OUT/metrics.json and OUT/report.html.")
+        print("Scores trained runs side by side: OUT/metrics.json, records.parquet and report.html.")
         print("All runs are of one task; some of the numbers of each:\n")
         for known in all_tasks():
             print(f"  {known.name:<12} {known.title}: {', '.join(known.monitored)}")
@@ -37,6 +37,10 @@ def _task_of(words: list[str]) -> Task | None:
     runs = [Path(word) for word in words[:first_option]] or [Path(word) for word in words if _is_run(Path(word))]
     if not runs:
         return None
+    places = [run.resolve() for run in runs]
+    for at, run in enumerate(runs):
+        if places[at] in places[:at]:
+            raise InputError(f"{run}: expected different runs, found it twice; name each once")
     tasks = [task_of_run(run) for run in runs]
     for run, task in zip(runs, tasks, strict=True):
         if task is not tasks[0]:

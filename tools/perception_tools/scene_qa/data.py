@@ -189,8 +189,10 @@ def by_scene(questions: Sequence[SceneQuestion]) -> dict[str, list[SceneQuestion
     return found
 
 
-def first_scenes(questions: Sequence[SceneQuestion], limit: int | None) -> list[SceneQuestion]:
-    """The questions about the first so many scenes.
+def first_scenes(
+    questions: Sequence[SceneQuestion], limit: int | None, split: str | None = None
+) -> list[SceneQuestion]:
+    """The questions about the first so many scenes; the name of their split is for the message.
 
     Raises:
         InputError: There are none.
@@ -198,7 +200,11 @@ def first_scenes(questions: Sequence[SceneQuestion], limit: int | None) -> list[
     names = set(list(by_scene(questions))[:limit])
     kept = [question for question in questions if question.scene_id in names]
     if not kept:
-        raise InputError("questions: expected at least one whose scene is in the store, got none; prepare them again")
+        asked = "questions" if split is None else f"questions of split {split!r}"
+        raise InputError(
+            f"{asked}: expected at least one whose scene is in the store, got none; prepare more of them, or name "
+            "another split"
+        )
     return kept
 
 

@@ -86,7 +86,7 @@ def evaluate_answerers(
     """
     keep_apart([out], [data])
     scans = open_scene_store(data)
-    questions = first_scenes(read_questions(data, split), limit)
+    questions = first_scenes(read_questions(data, split), limit, split)
     answered = [Answered("", load_answerer(path)) for path in runs]
     for model, name in zip(answered, _names(runs, answered), strict=True):
         model.name = name

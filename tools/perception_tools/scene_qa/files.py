@@ -53,7 +53,7 @@ def evaluate_files(
         What metrics.json holds.
     """
     if not predictions and baseline is None:
-        raise InputError("expected something to score, got nothing; give --predictions FILE or --baseline NAME")
+        raise InputError("expected something to score, got nothing; name a file of answers, or give --baseline NAME")
     split = read_questions(questions, annotations)
     selected = select_questions(split, only)
     asked = in_file_frame(selected)

@@ -25,7 +25,7 @@ def headline(
     Raises:
         InputError: The store cannot be used.
     """
-    scans, questions = open_scene_store(data), first_scenes(read_questions(data, split), limit)
+    scans, questions = open_scene_store(data), first_scenes(read_questions(data, split), limit, split)
     given = AnswerPredictions()
     for scene_id, asked in by_scene(questions).items():
         tokens = model.encode([scans.read(scene_id).scene])

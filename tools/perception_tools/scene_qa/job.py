@@ -50,8 +50,8 @@ def scene_qa_job(run: SceneQaRun, model: SceneAnswerer | None = None) -> Job:
     if run.split == run.val_split:
         raise InputError(f"--split {run.split}: expected another split than that of --val-split; give train and val")
     recipe, scans = run.recipe, open_scene_store(run.data)
-    questions = first_scenes(read_questions(run.data, run.split), run.limit)
-    val_questions = first_scenes(read_questions(run.data, run.val_split), run.val_limit)
+    questions = first_scenes(read_questions(run.data, run.split), run.limit, run.split)
+    val_questions = first_scenes(read_questions(run.data, run.val_split), run.val_limit, run.val_split)
     words = known_words(questions, run.answers, run.word_vectors)
     names = list(by_scene(questions))
     detector = None if run.detector_run is None else load_detector(run.detector_run, recipe)

@@ -140,7 +140,7 @@ def _evaluate_all(
 ) -> list[SystemEvaluation]:
     """Evaluates the systems, then those baselines that are not among them."""
     if not systems:
-        raise InputError("expected at least one system, got none; give --predictions or --baseline")
+        raise InputError("expected at least one system, got none; name a file of answers, or give --baseline")
     for system in systems:
         _check_ids(system, questions)
     asked_for = {system.name for system in systems if system.is_oracle}

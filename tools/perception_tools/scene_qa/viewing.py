@@ -34,7 +34,7 @@ def view_answerer(checkpoint: Path, data: Path, path: Path, *, split: str, scene
         InputError: The model or the data cannot be used.
     """
     trained, scans = load_answerer(checkpoint), open_scene_store(data)
-    questions = first_scenes(read_questions(data, split), scenes)
+    questions = first_scenes(read_questions(data, split), scenes, split)
     viewed: list[ViewedQuestion] = []
     for scene_id, asked in by_scene(questions).items():
         viewed += view_scene(trained, asked, scans.read(scene_id).scene)

@@ -124,7 +124,7 @@ class StopAtDivergence(Callback):
 
     def _stop(self, where: str, expected_and_found: str) -> None:
         kept = [path.name for path in (self.folder.path / name for name in WORK_FILES) if path.exists()]
-        saved = f"{' and '.join(kept)} hold the last good weights" if kept else "nothing was saved yet"
+        saved = f"the last good weights are in {' and '.join(kept)}" if kept else "nothing was saved yet"
         raise DivergedError(
             f"{self.folder.path}: training diverged {where}: expected {expected_and_found}; {saved}; try a learning "
             f"rate below {self.learning_rate:g} in another --out, or look at what is special about the records"
