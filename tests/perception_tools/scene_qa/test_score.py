@@ -41,9 +41,10 @@ def test_several_systems_a_baseline_and_a_dictionary_can_be_named(asked: dict[st
 
 
 def test_fields_places_and_a_subset_can_be_named(asked: dict[str, Any]) -> None:
-    options = "--answer-field result.text --id-field key --places --only ids.txt".split()
+    options = "--answer-field result.text --id-field key --places --only ids.txt --clean".split()
     assert main(["score", "sqa3d", "a", *FILES, *options]) == 0
     assert (asked["choice"], asked["only"]) == (FieldChoice("result.text", "key", True), "ids.txt")
+    assert asked["clean"]
 
 
 def test_the_help_names_every_format(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,6 +28,7 @@ def train(words: list[str]) -> dict:
     if not words or words[0] in ("-h", "--help"):
         return _list_recipes(missing=not words)
     run = read_run("train", words[0], words[1:])
+    run.check()  # `fit` does so too, but its imports take seconds
 
     from perception_tools.training.fit import fit
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from perception.errors import InputError
-from perception.metrics.answer_matching import clean_answer
 from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception_datasets.sqa3d.answer_dict import FILE_NAME, read_answer_dict
 from perception_datasets.sqa3d.questions import Sqa3dQuestion, read_questions
@@ -114,11 +113,9 @@ def _read_system(
     clean: bool,
 ) -> tuple[AnsweringSystem, list[str]]:
     """Returns a file's answers to the questions asked, and the notes on them."""
-    found = read_predictions(path, split, choice)
+    found = read_predictions(path, split, choice, clean=clean)
     truths = {question.id: question.answers for question in asked}
     answers = {number: ranked for number, ranked in found.answers.items() if number in truths}
-    if clean:
-        answers = {number: tuple(map(clean_answer, ranked)) for number, ranked in answers.items()}
     viewpoints = {number: guess for number, guess in found.viewpoints.items() if number in truths}
     remarks = [*remarks_on_answers(name, answers, truths), *remarks_on_viewpoints(name, viewpoints, asked)]
     return AnsweringSystem(name, answers, viewpoints), [*found.notes, *remarks]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from perception.errors import InputError
+from perception.metrics.answer_matching import clean_answer
 from perception.scenes.scene import Viewpoint
 from perception_datasets.sqa3d.questions import Sqa3dQuestion
 from perception_tools.scene_qa.answer_files.content import CURE, Record, brief, read_content
@@ -46,7 +47,7 @@ class AnswerPredictions:
 
 
 def read_predictions(
-    path: Path, questions: Sequence[Sqa3dQuestion], choice: FieldChoice | None = None
+    path: Path, questions: Sequence[Sqa3dQuestion], choice: FieldChoice | None = None, *, clean: bool = False
 ) -> AnswerPredictions:
     """Reads a file of answers; its content tells the format, whatever its name.
 
@@ -57,6 +58,7 @@ def read_predictions(
         path: File of answers.
         questions: All questions of the split that was predicted, in the order of the question file.
         choice: Fields that the user named.
+        clean: Whether to remove what language models write around an answer.
 
     Raises:
         InputError: The file is malformed or of an unknown format, it is not clear what was predicted, or a question
@@ -75,6 +77,10 @@ def read_predictions(
     sentences = [_fields_sentence(records, plan), *matching_notes]
     if repeated:
         sentences.append(f"repeated with the same value: {repeated:,} questions or fields; each counts once.")
+    if clean:
+        predictions.answers = {
+            number: tuple(map(clean_answer, ranked)) for number, ranked in predictions.answers.items()
+        }
     predictions.notes = [f"{path.name}: {sentence}" for sentence in sentences if sentence]
     return predictions
 

@@ -45,7 +45,7 @@ def remarks_on_answers(
     if tokens:
         remarks.append(
             f"{name}: a tokenizer's special tokens, such as {tokens[0]!r}, stand in {len(tokens):,} of the answers, "
-            "which are scored as written. Decode with skip_special_tokens=True."
+            "which are scored as written. Decode with skip_special_tokens=True, or give --clean."
         )
     return remarks
 

@@ -96,6 +96,7 @@ def score_sqa3d(
             scenes=VIEWED_SCENES,
             choice=choice,
             only=only,
+            clean=clean,
         )
     return metrics
 

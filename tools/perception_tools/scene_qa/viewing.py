@@ -52,6 +52,7 @@ def view_predictions(
     scenes: int,
     choice: FieldChoice | None = None,
     only: str | None = None,
+    clean: bool = False,
 ) -> None:
     """Writes a viewer of anybody's predictions for SQA3D's questions about the first scenes that a store holds.
 
@@ -59,7 +60,7 @@ def view_predictions(
         InputError: A file cannot be used, or the store holds none of the scenes that are asked about.
     """
     scans, split = open_scene_store(data), read_sqa3d_questions(questions, annotations)
-    given, selected = read_predictions(predictions, split, choice), select_questions(split, only)
+    given, selected = read_predictions(predictions, split, choice, clean=clean), select_questions(split, only)
     joined = join_questions(selected, scans)
     viewed: list[ViewedQuestion] = []
     for name, asked in by_scene(first_scenes(joined.questions, scenes)).items():
