@@ -69,6 +69,9 @@ def _read_ply(path: Path) -> tuple[Points, Colors | None]:
         raise InputError(
             f"{path}: expected {int(announced[1])} vertices as its header says, found {len(points)}; {_CURE}"
         )
+    missing = {"red", "green", "blue"} - mesh["metadata"]["_ply_raw"]["vertex"]["properties"].keys()
+    if colors is not None and missing:  # trimesh takes alpha for the missing colour
+        raise InputError(f"{path}: expected red, green and blue of each vertex, found no {min(missing)}; {_CURE}")
     return points.astype(np.float64), None if colors is None else _colors(path, colors[:, :3])
 
 

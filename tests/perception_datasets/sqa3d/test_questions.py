@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,8 +53,8 @@ def test_poses_are_read_by_key_in_any_order(write) -> None:
 
 
 def test_poses_of_whole_numbers_are_floats_too(write) -> None:
-    place = {"position": {"x": 1, "y": 2, "z": 0}, "rotation": {"_x": 0, "_y": 0, "_z": 0, "_w": 1}}
-    (joined,) = read_questions(*write([question(1)], [annotation(1) | place]))
+    place: dict[str, Any] = {"position": {"x": 1, "y": 2, "z": 0}, "rotation": {"_x": 0, "_y": 0, "_z": 0, "_w": 1}}
+    (joined,) = read_questions(*write([question(1)], [annotation(1, **place)]))
     assert joined.pose is not None
     np.testing.assert_array_equal(joined.pose.position, np.array([1.0, 2.0, 0.0]), strict=True)
     np.testing.assert_array_equal(joined.pose.rotation, np.array([0.0, 0.0, 0.0, 1.0]), strict=True)

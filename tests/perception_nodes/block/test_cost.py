@@ -104,7 +104,7 @@ def test_the_tensors_of_a_request_take_less_than_was_estimated_but_not_much_less
         folded(request, Readout(torch.zeros(1, rows, dtype=torch.long)))
     estimated = cost_of(folded.attention, 1, tokens, rows).memory_bytes
     weights = 4 * folded.attention.config.heads * tokens * rows  # of attention, inside of a kernel if anywhere
-    assert held.most + weights < estimated < 2.2 * (held.most + weights)
+    assert held.most + weights < estimated < 2.5 * (held.most + weights)
     assert cost_of(folded.attention, 7, tokens, rows).memory_bytes == 7 * estimated
 
 
