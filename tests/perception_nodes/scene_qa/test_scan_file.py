@@ -76,6 +76,11 @@ def test_points_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
         ("a.ply", PLY.format(form="ascii", count=2) + PROPERTIES + "end_header\n1 2 3\n4 5 6\n", "without colours"),
         (
             "a.ply",
+            PLY.format(form="ascii", count=2) + PROPERTIES + COLORS.replace("red", "alpha") + "end_header\n" + ROWS,
+            "expected red, green and blue of each vertex, found no red",
+        ),
+        (
+            "a.ply",
             PLY.format(form="ascii", count=3) + PROPERTIES + COLORS + "end_header\n" + ROWS,
             "expected 3 vertices",
         ),
