@@ -86,21 +86,6 @@ def test_a_mistake_of_the_users_ends_with_2_which_starting_again_would_not_mend(
     assert "Traceback" not in errors
 
 
-def test_a_router_that_is_not_there_yet_ends_a_process_with_1_so_that_it_is_started_again(tmp_path: Path) -> None:
-    place = free_place("tls")
-    config = tmp_path / "deployment.yaml"
-    config.write_text(
-        f"router: {{listen: {place}}}\nnodes: {{ego: {{kind: forecast, checkpoint: run}}}}\n"
-        "security: {certificates: tls}\n"
-    )
-    assert main(["certificates", str(config)]) == 0
-    code, errors = outcome_of("node", "forecast", "--config", str(config), "--name", "ego")
-    assert code == 1
-    assert "perception node: " in errors
-    assert "found none within 3 s" in errors
-    assert "Traceback" not in errors
-
-
 def outcome_of(*words: str) -> tuple[int, str]:
     """The status that a command ends with by itself, and what it says on stderr."""
     command = [sys.executable, "-m", "perception_tools.main", *words]

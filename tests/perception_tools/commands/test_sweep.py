@@ -36,10 +36,17 @@ def test_the_help_names_the_options_and_where_the_others_are(capsys: pytest.Capt
         ("", "expected the name of a recipe first, got none; `perception train --help` lists them"),
         ("--over dim=8 forecast/vectornet", "expected the name of a recipe first, got --over"),
         ("forecast/vectornet --data in --out out --over dimm=8", "did you mean dim?"),
-        ("forecast/vectornet --data in --out in/out", "--out in/out: it lies in the data, in"),
+        (
+            "forecast/vectornet --data in --out in/out",
+            "in/out: expected a place for the results apart from the data in in, but it lies in that",
+        ),
     ],
 )
-def test_a_mistake_is_one_sentence(words: str, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_sentence(
+    words: str, complaint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
     assert main(["sweep", *words.split()]) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("perception sweep: ")

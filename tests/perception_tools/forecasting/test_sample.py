@@ -25,4 +25,4 @@ def test_a_place_that_cannot_be_written_to_is_said_in_a_sentence(
 ) -> None:
     (tmp_path / "file").write_text("")
     assert main(["sample", "argoverse2", str(tmp_path / "file" / "out"), "--count", "1", "--processes", "1"]) == 2
-    assert "out: cannot be written (Not a directory" in capsys.readouterr().err
+    assert "cannot be written (Not a directory" in capsys.readouterr().err

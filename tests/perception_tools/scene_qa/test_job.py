@@ -170,7 +170,7 @@ def test_a_folder_with_other_answers_is_another_run(
     make_answerer_run: MakeRun, trained_answerer: Path, tmp_path: Path
 ) -> None:
     write_answer_dict(tmp_path / "answers.json", AnswerVocabulary(("yes", "no")))
-    with pytest.raises(InputError, match=r"it holds another run \(different answers\)"):
+    with pytest.raises(InputError, match=r"it holds a run with answers None, not .*answers\.json"):
         fit(make_answerer_run(trained_answerer, answers=tmp_path / "answers.json", accelerator="cpu"))
 
 

@@ -59,7 +59,7 @@ def test_captions_are_counted_where_the_package_is_and_otherwise_that_is_said(
     words = f"score scanqa {ours} --questions {questions} --out {tmp_path / 'out'}"
     assert main(words.split()) == 0
     assert metrics_of(tmp_path / "out")["captions"] == {"systems": {}, "first_against": {}}
-    assert "pycocoevalcap is not installed; pip install pycocoevalcap" in capsys.readouterr().out
+    assert "pycocoevalcap is not installed; pip install 'frozen-perception[captions]'" in capsys.readouterr().out
 
 
 def test_captions_stand_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

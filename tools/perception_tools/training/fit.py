@@ -167,7 +167,7 @@ def _make_trainer(run: TrainingRun, job: Job, loggers: Sequence[Logger], callbac
     except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"accelerator={run.accelerator}, devices={run.devices}: expected what this machine has, got: {reason}; "
+            f"accelerator={run.accelerator}, devices={run.devices}: expected what this machine has, got {reason!r}; "
             "give --accelerator cpu, or fewer --devices"
         ) from error
 

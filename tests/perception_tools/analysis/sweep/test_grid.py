@@ -127,7 +127,7 @@ def test_a_value_that_is_given_twice_counts_once() -> None:
         (["dropout=much"], "expected a number, got 'much'"),
         (["block.bias=maybe"], "expected True or False, got 'maybe'"),
         (["block.kind=llama"], "expected one of language, random, mlp, none, got 'llama'"),
-        (["limit=all"], r"expected int \| None, got 'all'"),
+        (["limit=all"], r"expected a whole number or None, got 'all'"),
     ],
 )
 def test_what_cannot_be_swept_is_named_with_its_cure(

@@ -11,7 +11,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from perception.errors import InputError
 from perception_tools.training.run import TrainingRun
@@ -169,5 +170,7 @@ def _describe(kind: Any) -> str:
     """The values that a field may have, in words."""
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
-    names = {bool: "True or False", int: "a whole number", float: "a number"}
+    if get_origin(kind) in (Union, UnionType):
+        return " or ".join(map(_describe, get_args(kind)))
+    names = {bool: "True or False", int: "a whole number", float: "a number", NoneType: "None"}
     return names.get(kind, str(getattr(kind, "__name__", kind) if isinstance(kind, type) else kind))

@@ -26,7 +26,7 @@ from perception_nodes.operations.deployment import Deployment, read_deployment
 from perception_nodes.ros.cdr import read_predicted_objects, write_tracked_objects
 from perception_nodes.ros.map_message import map_message
 from perception_nodes.ros.messages import ODOMETRY, POLYLINE_MAP, PREDICTED_OBJECTS, serialize, topic_of
-from perception_nodes.ros.topics import RosNode, open_secure_session, open_session
+from perception_nodes.ros.topics import NoRouter, RosNode, open_secure_session, open_session
 from perception_nodes.ros.wire import LATCHED, RmwZenoh
 from perception_tools.folding import write_pipelines
 from perception_tools.forecasting.bench.node_timing import endless
@@ -140,7 +140,7 @@ def _tracker(plan: Deployment, drive: Drive) -> Iterator[_Tracker]:
         try:
             session = open_session([place]) if identity is None else open_secure_session(place, identity)
             break
-        except InputError:
+        except NoRouter:
             if time.monotonic() > end:
                 raise
     node = plan.nodes[NODE]
