@@ -19,6 +19,7 @@ from jaxtyping import Float, Float64, Int
 
 from perception.metrics.answer_matching import normalize_answer
 from perception.metrics.bootstrap import RESAMPLES, bootstrap_interval
+from perception.metrics.paired import PairedDifference
 
 ORDERS = 4
 PACKAGE = "pycocoevalcap"
@@ -39,20 +40,6 @@ class CaptionScores:
     means: Mapping[str, float]
     by_question: Mapping[str, Float64[np.ndarray, " questions"]]
     bleu_counts: Float64[np.ndarray, "questions counts"]
-
-
-@dataclass(frozen=True)
-class CaptionComparison:
-    """Difference of a score between two systems, with its 95 % bootstrap interval over scenes."""
-
-    difference: float
-    interval: tuple[float, float]
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether the interval excludes zero."""
-        low, high = self.interval
-        return not low <= 0 <= high
 
 
 def can_score_captions() -> bool:
@@ -84,7 +71,7 @@ def score_captions(answers: Sequence[str], truths: Sequence[Sequence[str]]) -> C
 
 def compare_captions(
     first: CaptionScores, second: CaptionScores, scenes: Int[np.ndarray, " questions"], seed: int = 0
-) -> dict[str, CaptionComparison]:
+) -> dict[str, PairedDifference]:
     """Compares two systems on the same questions by every score, drawing whole scenes.
 
     The weights of CIDEr's n-grams stay those of all questions. BLEU is counted anew for every draw.
@@ -93,15 +80,14 @@ def compare_captions(
     for name, ours in first.by_question.items():
         difference = (ours - second.by_question[name])[:, None]
         low, high = bootstrap_interval(difference, seed, groups=scenes)
-        found[name] = CaptionComparison(first.means[name] - second.means[name], (float(low[0]), float(high[0])))
+        found[name] = PairedDifference(first.means[name] - second.means[name], float(low[0]), float(high[0]))
     sizes = np.bincount(scenes)
     drawn = np.random.default_rng(seed).multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=RESAMPLES)
     draws = [bleu_of(drawn[:, scenes] @ system.bleu_counts) for system in (first, second)]
     low, high = np.quantile(draws[0] - draws[1], [0.025, 0.975], axis=0)
     for order in range(ORDERS):
         name = f"bleu{order + 1}"
-        interval = (float(low[order]), float(high[order]))
-        found[name] = CaptionComparison(first.means[name] - second.means[name], interval)
+        found[name] = PairedDifference(first.means[name] - second.means[name], float(low[order]), float(high[order]))
     return {name: found[name] for name in first.means}
 
 

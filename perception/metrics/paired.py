@@ -1,4 +1,7 @@
-"""Differences between two systems that were scored on the same records, with bootstrap intervals."""
+"""Differences between two systems that were scored on the same records, with bootstrap intervals.
+
+A system is one model, or a recipe whose trainings with several seeds count as one by their mean.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from jaxtyping import Float, Int
 from perception.metrics.bootstrap import RESAMPLES
 
 _DRAWS_AT_ONCE = 50
-"""Number of resamples that are held in memory, with a weight for every record."""
+"""Number of resamples that are held in memory, with a count for every scene."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,12 @@ class PairedDifference:
     high: float
 
     @property
-    def is_shown(self) -> bool:
+    def interval(self) -> tuple[float, float]:
+        """Both ends of the bootstrap interval."""
+        return self.low, self.high
+
+    @property
+    def told_apart(self) -> bool:
         """Whether the interval excludes zero."""
         return not self.low <= 0 <= self.high
 
@@ -47,8 +55,9 @@ def paired_differences(
     Two intervals that overlap do not say that two means are equal: both systems find the same scenes hard, so their
     difference varies far less than either mean. Each resample therefore draws scenes, and takes both systems' scores
     of the same scenes. Of a system that was trained several times it also draws as many of these trainings, so that the
-    interval covers the choice of the seed as far as a few seeds can tell. With one training it covers the choice of the
-    scenes alone.
+    interval covers the choice of the seed as far as a few seeds can tell. With n trainings the variance between them
+    comes out too small by (n - 1) / n, so few seeds make it too narrow; with one it covers the choice of the scenes
+    alone.
 
     Args:
         first: Scores of the first system's trainings (with different seeds), one row per record.
@@ -64,15 +73,18 @@ def paired_differences(
     """
     generator = np.random.default_rng(seed)
     scenes = np.arange(first.shape[1]) if groups is None else np.unique(groups, return_inverse=True)[1]
-    count = int(scenes.max()) + 1
+    sizes = np.bincount(scenes)
+    starts, by_scene = np.cumsum(sizes) - sizes, np.argsort(scenes, kind="stable")
+    sums = [np.add.reduceat(system[:, by_scene], starts, axis=1) for system in (first, second)]
     drawn = []
     for start in range(0, RESAMPLES, _DRAWS_AT_ONCE):
         draws = min(_DRAWS_AT_ONCE, RESAMPLES - start)
-        weights = generator.multinomial(count, np.full(count, 1 / count), size=draws)[:, scenes].astype(np.float64)
-        weights /= weights.sum(axis=1, keepdims=True)
+        counts = generator.multinomial(len(sizes), np.full(len(sizes), 1 / len(sizes)), size=draws).astype(np.float64)
+        records = (counts @ sizes)[:, None]
         trainings = generator.integers(len(first), size=(len(first), draws))
         others = trainings if same_seeds else generator.integers(len(second), size=(len(second), draws))
-        drawn.append(_mean_of(weights @ first, trainings) - _mean_of(weights @ second, others))
+        means = [counts @ of_scenes / records for of_scenes in sums]
+        drawn.append(_mean_of(means[0], trainings) - _mean_of(means[1], others))
     low, high = np.quantile(np.concatenate(drawn), [(1 - level) / 2, (1 + level) / 2], axis=0)
     difference = first.mean(axis=(0, 1)) - second.mean(axis=(0, 1))
     return [PairedDifference(*map(float, ends)) for ends in zip(difference, low, high, strict=True)]

@@ -39,7 +39,7 @@ def test_a_difference_is_shown_though_the_intervals_of_the_means_overlap() -> No
     assert low < better.k6[better.focal, MIN_FDE].mean() < high
     assert other_low < high
     found = compare(make_system("better", better), make_system("plain", plain))
-    assert found.focal["k6"]["min_fde"].is_shown
+    assert found.focal["k6"]["min_fde"].told_apart
     assert found.verdict().startswith("better against plain: -0.3")
     assert found.verdict().endswith("], better (paired over 60 scenarios).")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from perception.metrics.forecasting import METRICS, ScoredAgents
 from perception.metrics.paired import PairedDifference, common_records, paired_differences
@@ -79,7 +79,7 @@ class Comparison:
     def verdict(self) -> str:
         """Says in a sentence what is shown for the minFDE of six modes."""
         found = self.focal["k6"]["min_fde"]
-        words = "no difference shown" if not found.is_shown else "better" if found.difference < 0 else "worse"
+        words = "no difference shown" if not found.told_apart else "better" if found.difference < 0 else "worse"
         ours, theirs = self.trainings
         trained = f", {ours} seeds" if self.same_seeds else f", {ours} and {theirs} trainings"
         return (
@@ -103,16 +103,19 @@ def compare(first: System, second: System) -> Comparison:
     focal = tables[0].focal[rows[0]]
     count, same_seeds = len(first.scores), first.seeds == second.seeds
 
-    def differences(k: str, chosen: Bool[np.ndarray, " records"]) -> dict[str, PairedDifference]:
-        scores: list[Float[np.ndarray, "records metrics"]] = [
-            getattr(table, k)[of_table[chosen]] for table, of_table in zip(tables, rows, strict=True)
+    def differences(chosen: Bool[np.ndarray, " records"]) -> dict[str, dict[str, PairedDifference]]:
+        scores = [
+            np.concatenate([table.k6[of_table[chosen]], table.k1[of_table[chosen]]], axis=1)
+            for table, of_table in zip(tables, rows, strict=True)
         ]
         found = paired_differences(
             np.stack(scores[:count]), np.stack(scores[count:]), SEED, groups[chosen], LEVEL, same_seeds
         )
-        return dict(zip(METRICS, found, strict=True))
+        return {
+            "k6": dict(zip(METRICS, found[: len(METRICS)], strict=True)),
+            "k1": dict(zip(METRICS, found[len(METRICS) :], strict=True)),
+        }
 
-    everyone = np.ones_like(focal)
     return Comparison(
         first.name,
         second.name,
@@ -120,13 +123,13 @@ def compare(first: System, second: System) -> Comparison:
         same_seeds,
         len(np.unique(scenes)),
         max(map(len, tables)) - len(focal),
-        {k: differences(k, focal) for k in ("k6", "k1")},
-        {k: differences(k, everyone) for k in ("k6", "k1")},
+        differences(focal),
+        differences(np.ones_like(focal)),
     )
 
 
 def _as_json(differences: dict[str, PairedDifference]) -> dict:
     return {
-        metric: {"difference": found.difference, "interval": [found.low, found.high], "shown": found.is_shown}
+        metric: {"difference": found.difference, "interval": list(found.interval), "shown": found.told_apart}
         for metric, found in differences.items()
     }

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from perception.metrics.caption_scores import (
     PACKAGE,
-    CaptionComparison,
     CaptionScores,
     can_score_captions,
     compare_captions,
     score_captions,
 )
+from perception.metrics.paired import PairedDifference
 from perception_tools.report.page import Cell, Table
 from perception_tools.scene_qa.report.evaluation import SystemEvaluation
+from perception_tools.scene_qa.report.tables import difference_text
 
 CAPTION_NAMES = {
     "cider": "CIDEr",
@@ -42,7 +43,7 @@ class CaptionResults:
     """
 
     scores: Mapping[str, CaptionScores]
-    against: Mapping[str, Mapping[str, CaptionComparison]]
+    against: Mapping[str, Mapping[str, PairedDifference]]
     notes: tuple[str, ...]
 
     def as_json(self) -> dict:
@@ -62,7 +63,9 @@ class CaptionResults:
         rows = []
         for system, of in self.scores.items():
             compared = self.against.get(system, {})
-            cells = [Cell(f"{100 * of.means[n]:.2f}", _difference(compared[n]) if n in compared else "") for n in names]
+            cells = [
+                Cell(f"{100 * of.means[n]:.2f}", difference_text(compared[n]) if n in compared else "") for n in names
+            ]
             rows.append((system, cells))
         caption = "Times 100; below, the first system minus this one with the 95 % bootstrap interval over scenes"
         return Table("captions", caption, ("system", *(CAPTION_NAMES[name] for name in names)), rows)
@@ -89,8 +92,3 @@ def _scores(evaluation: SystemEvaluation) -> CaptionScores:
     table = evaluation.table
     answers = [ranked[0] if ranked else "" for ranked in table.answers]
     return score_captions(answers, [question.answers for question in table.questions])
-
-
-def _difference(of: CaptionComparison) -> str:
-    low, high = (100 * end for end in of.interval)
-    return f"{100 * of.difference:+.2f} [{low:+.2f}, {high:+.2f}]"

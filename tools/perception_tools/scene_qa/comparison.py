@@ -9,8 +9,8 @@ import numpy as np
 
 from perception.metrics.localization import localization_hits
 from perception.metrics.mcnemar import PairedHits
+from perception.metrics.paired import PairedDifference, paired_differences
 from perception.metrics.question_answering import HEADLINE, METRICS, AnswerTable
-from perception.metrics.seed_comparison import SeedComparison, compare_seeds
 from perception_tools.scene_qa.report.evaluation import SystemEvaluation
 
 Paired = Mapping[str, PairedHits]
@@ -66,7 +66,7 @@ class RecipeScores:
     recipe: str
     runs: tuple[str, ...]
     scores: Mapping[str, tuple[float, ...]]
-    against: Mapping[str, SeedComparison]
+    against: Mapping[str, PairedDifference]
 
     def as_json(self) -> dict:
         """Returns mean, standard deviation (None for one run) and range of every score, and the comparison."""
@@ -98,7 +98,7 @@ def average_seeds(evaluations: Iterable[SystemEvaluation]) -> list[RecipeScores]
     found = []
     for recipe, group in runs.items():
         scenes = group[0].table.scenes
-        compared = compare_seeds(first, _hits(group), scenes) if found else ()
+        compared = paired_differences(first, _hits(group), 0, scenes) if found else ()
         found.append(
             RecipeScores(
                 recipe,

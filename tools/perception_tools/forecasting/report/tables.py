@@ -55,7 +55,7 @@ def paired_tables(comparisons: Sequence[Comparison]) -> list[Table]:
 
 
 def _difference(found: PairedDifference) -> Cell:
-    return Cell(f"{found.difference:+.3f}", f"[{found.low:+.3f}, {found.high:+.3f}]", found.is_shown)
+    return Cell(f"{found.difference:+.3f}", f"[{found.low:+.3f}, {found.high:+.3f}]", found.told_apart)
 
 
 def group_tables(evaluations: Sequence[Evaluation]) -> list[Table]:

@@ -9,8 +9,8 @@ import numpy as np
 from perception.metrics.answer_gaming import EasyAnswer
 from perception.metrics.answer_matching import RULES
 from perception.metrics.mcnemar import PairedHits
+from perception.metrics.paired import PairedDifference
 from perception.metrics.question_answering import QUESTION_TYPES
-from perception.metrics.seed_comparison import SeedComparison
 from perception_tools.report.page import Cell, Table
 from perception_tools.scene_qa.comparison import RecipeScores
 from perception_tools.scene_qa.published import PUBLISHED, PublishedAnswers
@@ -89,7 +89,7 @@ def recipe_table(recipes: Sequence[RecipeScores]) -> Table:
         for name in COLUMNS:
             scores = np.array(of.scores[name])
             spread = f" ± {100 * scores.std(ddof=1):.2f}" if len(scores) > 1 else ""
-            note = _difference(of.against[name]) if name in of.against else ""
+            note = difference_text(of.against[name]) if name in of.against else ""
             cells.append(Cell(f"{percent(float(scores.mean()))}{spread}", note))
         rows.append((of.recipe, [Cell(f"{len(of.runs)}", ", ".join(of.runs)), *cells]))
     caption = (
@@ -207,7 +207,8 @@ def _with_interval(scores: dict, name: str) -> Cell:
     return Cell(percent(scores[name]), f"[{percent(low)}, {percent(high)}]")
 
 
-def _difference(comparison: SeedComparison) -> str:
+def difference_text(comparison: PairedDifference) -> str:
+    """Difference and interval, in points per cent."""
     low, high = (100 * end for end in comparison.interval)
     return f"{100 * comparison.difference:+.2f} [{low:+.2f}, {high:+.2f}]"
 
