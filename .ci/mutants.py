@@ -58,7 +58,7 @@ def main() -> int:
     """Runs the chosen mutants and reports; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("patterns", nargs="*", metavar="PATTERN", help="names of mutants; all without one")
-    parser.add_argument("--sample", type=int, help="at most so many mutants of each file")
+    parser.add_argument("--sample", type=int, help="maximum number of mutants of each file")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants tried side by side")
     options = parser.parse_args()
@@ -153,7 +153,7 @@ def module_of(name: str) -> str:
 
 
 def take_sample(names: list[str], most: int, seed: int) -> list[str]:
-    """Takes at most so many names of each module."""
+    """Takes a sample of each module's names."""
     by_module: dict[str, list[str]] = {}
     for name in names:
         by_module.setdefault(module_of(name), []).append(name)

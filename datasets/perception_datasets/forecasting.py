@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from perception.errors import InputError
+from perception.errors import InputError, first_of
 from perception_datasets.argoverse.argoverse1 import find_argoverse1
 from perception_datasets.argoverse.argoverse2 import find_argoverse2
 from perception_datasets.argoverse.argoverse2_sensor import find_argoverse2_sensor
@@ -89,5 +89,5 @@ def _check_label(folder: Path, split: str) -> None:
 def _listing(folder: Path) -> str:
     """Returns the number of entries in a folder and the first names, for an error message."""
     names = sorted(entry.name for entry in folder.iterdir())
-    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    shown = first_of(names)
     return f"{len(names)} entries ({shown})" if names else "an empty folder"

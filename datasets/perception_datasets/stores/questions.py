@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from perception.errors import InputError
+from perception.errors import InputError, first_of
 from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception_datasets.folders import check_split
 from perception_datasets.stores import part, store
@@ -91,7 +91,7 @@ def read_questions(folder: Path, split: str) -> list[SceneQuestion]:
     if changed:
         raise InputError(
             f"{folder}: expected the scenes that the questions of {split} were joined to, found {len(changed)} that "
-            f"have changed since ({', '.join(changed[:3])}{', …' if len(changed) > 3 else ''}); run `perception "
+            f"have changed since ({first_of(changed, 3)}); run `perception "
             "prepare sqa3d` again"
         )
     return [question for question, _ in joined]

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from perception.errors import InputError
+from perception.errors import InputError, first_of
 from perception.files import alone_in
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.folders import check_split, is_name
@@ -111,7 +111,7 @@ def _check_kept(folder: Path, split: str, schema: Schema, names: Sequence[str]) 
     if dropped:
         raise InputError(
             f"{folder / split}: expected all of its records in the data, found none of {len(dropped)} "
-            f"({', '.join(sorted(dropped)[:3])}{', …' if len(dropped) > 3 else ''}); give --replace to drop them, or "
+            f"({first_of(sorted(dropped), 3)}); give --replace to drop them, or "
             "another folder"
         )
 

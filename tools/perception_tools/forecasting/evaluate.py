@@ -38,7 +38,7 @@ from perception_tools.training.curves import read_curves
 
 BASELINE = "constant velocity"
 ENOUGH = 20
-"""If the first so many scenarios have another number of steps, all have: the others need not be read."""
+"""Number of scenarios at the start which, if all have another number of steps, tell that the others have, too."""
 
 
 @dataclass

@@ -192,7 +192,7 @@ def by_scene(questions: Sequence[SceneQuestion]) -> dict[str, list[SceneQuestion
 def first_scenes(
     questions: Sequence[SceneQuestion], limit: int | None, split: str | None = None
 ) -> list[SceneQuestion]:
-    """The questions about the first so many scenes; the name of their split is for the message.
+    """Returns the questions about the first `limit` scenes; the split is named where there are none.
 
     Raises:
         InputError: There are none.

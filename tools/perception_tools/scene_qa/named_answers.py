@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from perception.errors import InputError
+from perception.metrics.answer_matching import clean_answer
 from perception_tools.scene_qa.answer_files.content import Record, brief, read_content
 from perception_tools.scene_qa.answer_files.formats import FieldChoice, field_value, plan_reading, shown_fields
 from perception_tools.scene_qa.answer_files.values import ranked_answers
@@ -20,7 +21,7 @@ CURE = (
 
 
 def read_named_answers(
-    path: Path, ids: Mapping[str, int], choice: FieldChoice | None = None
+    path: Path, ids: Mapping[str, int], choice: FieldChoice | None = None, *, clean: bool = False
 ) -> dict[int, tuple[str, ...]]:
     """Reads the ranked answers, the best first, by the number of the question.
 
@@ -28,6 +29,7 @@ def read_named_answers(
         path: File of answers.
         ids: Id in the data set's files → number of the question.
         choice: Fields that the user named.
+        clean: Whether to remove what language models write around an answer.
 
     Raises:
         InputError: The file is malformed, it is not clear which field was predicted, a question that was not asked is
@@ -52,6 +54,8 @@ def read_named_answers(
                 "predicted"
             )
         ranked = ranked_answers(record.where, plan.answer, field_value(record, plan.answer))
+        if clean:
+            ranked = tuple(map(clean_answer, ranked))
         if answers.setdefault(ids[name], ranked) != ranked:
             raise InputError(
                 f"{record.where}: expected one answer a question, found {brief(ranked)} and "

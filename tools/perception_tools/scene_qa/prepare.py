@@ -7,6 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from perception.errors import InputError, first_of
 from perception_tools.output_places import keep_apart
 from perception_tools.progress import report_preparation, watch_preparation
 
@@ -37,7 +38,7 @@ def prepare_scannet(raw: Raw, out: Store, processes: int | None = None, replace:
     print(f"{count - len(prepared.failures)} scenes in {out}")
     bare = open_scene_store(out).without_objects()
     if bare:
-        print(f"{len(bare)} scenes without a labelled object: {', '.join(bare[:10])}{', …' if len(bare) > 10 else ''}")
+        print(f"{len(bare)} scenes without a labelled object: {first_of(bare, 10)}")
     return report_preparation(prepared, "scans", "scans")
 
 
@@ -48,7 +49,6 @@ def prepare_sqa3d(questions: Annotated[Positional[tuple[Path, ...]], arg(metavar
         questions: Folders with files of SQA3D's release, or of made rooms; every split that is there is joined.
         out: The store that `perception prepare scannet` wrote.
     """
-    from perception.errors import InputError
     from perception.files import alone_in
     from perception_datasets.sqa3d.questions import SPLITS, question_files, read_questions
     from perception_datasets.sqa3d.scenes import join_questions

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from perception.errors import InputError
-from perception.metrics.answer_matching import clean_answer, matches_cleaned, matches_refined
+from perception.metrics.answer_matching import matches_cleaned, matches_refined
 from perception.metrics.rotation_consistency import RotationConsistency
 from perception_datasets.sqa3d.real3dqa import ROTATIONS_DEG, Real3dqaQuestion, read_questions, same_questions
 from perception_tools.json_files import write_json
@@ -43,14 +43,14 @@ def evaluate_rotations(
     """
     read = [read_questions(path) for path in questions]
     answers = [
-        read_named_answers(path, {str(of.id): of.id for of in asked}, choice)
+        read_named_answers(path, {str(of.id): of.id for of in asked}, choice, clean=clean)
         for path, asked in zip(predictions, read, strict=True)
     ]
     matched = same_questions(read)
     if not matched:
         raise InputError(f"{questions[0]}: expected questions that every rotation asks, found none; give one release")
     records = [
-        _record(of, asked, given, rotation, clean)
+        _record(of, asked, given, rotation)
         for of in matched
         for rotation, asked, given in zip(ROTATIONS_DEG, of, answers, strict=True)
     ]
@@ -68,12 +68,9 @@ def evaluate_rotations(
     return metrics
 
 
-def _record(
-    of: Sequence[Real3dqaQuestion], asked: Real3dqaQuestion, given: dict, rotation: int, clean: bool
-) -> dict[str, object]:
+def _record(of: Sequence[Real3dqaQuestion], asked: Real3dqaQuestion, given: dict, rotation: int) -> dict[str, object]:
     ranked = given.get(asked.id, ())
     answer = ranked[0] if ranked else ""
-    answer = clean_answer(answer) if clean else answer
     return {
         "question_id": of[0].id,
         "rotation_deg": rotation,

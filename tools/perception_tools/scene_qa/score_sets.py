@@ -147,7 +147,6 @@ def _evaluate(
     choice: FieldChoice,
     data_name: str,
 ) -> dict:
-    from perception.metrics.answer_matching import clean_answer
     from perception_tools.scene_qa.named_answers import read_named_answers
     from perception_tools.scene_qa.scoring import AnsweringSystem, evaluate_answers
 
@@ -158,9 +157,7 @@ def _evaluate(
     }
     systems = []
     for path in predictions:
-        answers = read_named_answers(path, numbers, choice)
-        if clean:
-            answers = {number: tuple(map(clean_answer, ranked)) for number, ranked in answers.items()}
+        answers = read_named_answers(path, numbers, choice, clean=clean)
         systems.append(AnsweringSystem(path.stem if len(predictions) == 1 else str(path), answers))
     notes = ["Answers were cleaned (--clean)."] if clean else []
     return evaluate_answers(questions, systems, out, vocabulary=None, data_name=data_name, details=details, notes=notes)

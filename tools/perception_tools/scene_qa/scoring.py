@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from perception.baselines.majority import majority, majority_per_type
-from perception.errors import InputError
+from perception.errors import InputError, first_of
 from perception.metrics.answer_gaming import EasyAnswer, easy_answers
 from perception.metrics.answer_matching import RULES
 from perception.metrics.blind_filter import FILTER_RULE, missed_by_blind
@@ -35,9 +35,6 @@ from perception_tools.scene_qa.report.writer import write_scene_qa_report
 
 BASELINES = {"majority": majority, "majority-per-type": majority_per_type}
 """Name → what gives it. Counted on the very questions that are asked: the most that such a guess could reach."""
-
-NAMED_IDS = 5
-"""How many question ids an error message names."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +152,7 @@ def _check_ids(system: AnsweringSystem, questions: Sequence[SceneQuestion]) -> N
     asked = {question.id for question in questions}
     unknown = [number for number in (*system.answers, *system.viewpoints) if number not in asked]
     if unknown:
-        shown = ", ".join(map(str, unknown[:NAMED_IDS])) + (", …" if len(unknown) > NAMED_IDS else "")
+        shown = first_of(unknown)
         raise InputError(
             f"{system.name}: expected answers to the {len(asked):,} questions asked, got {len(unknown):,} for question "
             f"ids that are not among them ({shown}); evaluate with the questions of the split that was predicted"

@@ -6,12 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from perception.errors import InputError
+from perception.errors import InputError, first_of
 from perception_datasets.sqa3d.questions import Sqa3dQuestion
 from perception_tools.scene_qa.answer_files.content import brief, read_text
 
 _BETWEEN = re.compile(r"[\s,;\[\]\"]+")
-_NAMED_IDS = 5
 
 
 def select_questions(questions: Sequence[Sqa3dQuestion], only: str | None) -> list[Sqa3dQuestion]:
@@ -30,7 +29,7 @@ def select_questions(questions: Sequence[Sqa3dQuestion], only: str | None) -> li
     wanted = _read_ids(only)
     unknown = wanted - {question.id for question in questions}
     if unknown:
-        shown = ", ".join(map(str, sorted(unknown)[:_NAMED_IDS])) + (", …" if len(unknown) > _NAMED_IDS else "")
+        shown = first_of(sorted(unknown))
         raise InputError(
             f"--only {brief(only)}: expected ids of the {len(questions):,} questions, found {len(unknown):,} unknown "
             f"({shown}); name ids of the split that is scored"

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from typing_extensions import override
 
-from perception.errors import InputError
+from perception.errors import InputError, first_of
 from perception_tools.training.job import Job
 from perception_tools.training.lightning_task import LearningTask
 from perception_tools.training.run_folder import WORK_FILES, RunFolder
@@ -118,7 +118,7 @@ class StopAtDivergence(Callback):
         values = zip(taken.names, taken.numbers.tolist(), strict=True)
         found = " and ".join(f"a {name} of {value:g}" for name, value in values)
         names = self.job.records_of_step(taken.segment, taken.number)
-        listed = ", ".join(names[:NAMED_RECORDS]) + (", …" if len(names) > NAMED_RECORDS else "")
+        listed = first_of(names, NAMED_RECORDS)
         where = f"in step {taken.segment * self.job.batches + taken.number + 1}"
         self._stop(where + (f" on the records {listed}" if names else ""), f"finite numbers, found {found}")
 

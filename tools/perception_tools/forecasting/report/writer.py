@@ -43,7 +43,7 @@ def write_report(
         out: Made where it does not exist.
         evaluations: Side by side, in this order; a model without trainable parameters (constant velocity) serves as the
             baseline of the headline.
-        comparisons: Of every two systems.
+        comparisons: Comparisons of every two systems.
         data_name: What was trained on and evaluated on, e.g. `AV1-mini (3,552/616)`. Published rows of the same name
             are marked as comparable, all others as not.
         synthetic: Whether the scenarios were made, not recorded; says so loudly.

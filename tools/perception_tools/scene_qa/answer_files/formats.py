@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from perception.errors import InputError
+from perception.errors import InputError, first_of
 from perception_tools.scene_qa.answer_files.content import Record, brief
 
 Ids = Literal["question", "place", "text"]
@@ -185,8 +185,7 @@ def field_value(record: Record, name: str) -> Any:
 
 def shown_fields(names: Iterable[str]) -> str:
     """Returns the first names of fields, as messages list them."""
-    listed = list(map(str, names))
-    return ", ".join(listed[:_SHOWN_FIELDS]) + (", …" if len(listed) > _SHOWN_FIELDS else "")
+    return first_of(names, _SHOWN_FIELDS)
 
 
 def _known_answer(known: Format | None, names: Sequence[str]) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from perception.errors import InputError
+from perception.errors import InputError, first_of
 from perception_datasets.sqa3d.questions import Sqa3dQuestion
 from perception_tools.scene_qa.answer_files.content import Record, brief
 from perception_tools.scene_qa.answer_files.formats import (
@@ -18,9 +18,6 @@ from perception_tools.scene_qa.answer_files.formats import (
     shown_fields,
 )
 from perception_tools.scene_qa.answer_files.values import whole_number
-
-NAMED_IDS = 5
-"""Number of ids that a message names."""
 
 
 def match_questions(
@@ -46,7 +43,7 @@ def _check_asked(path: Path, name: str, ids: Sequence[int], questions: Sequence[
     unknown = list(dict.fromkeys(number for number in ids if number not in asked))
     if not unknown:
         return
-    shown = ", ".join(map(str, unknown[:NAMED_IDS])) + (", …" if len(unknown) > NAMED_IDS else "")
+    shown = first_of(unknown)
     places = len(unknown) == len(set(ids)) and all(0 <= number < len(questions) for number in unknown)
     cure = "give --places if they count the questions from 0" if places else "score the split that was predicted"
     raise InputError(
