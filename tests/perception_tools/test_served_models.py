@@ -20,8 +20,8 @@ from perception_nodes.block.client import RemoteBlock
 from perception_nodes.block.host import BlockHost
 from perception_nodes.block.over_zenoh import ZenohBlockWorker
 from perception_nodes.ros.topics import open_session
-from perception_tools.forecasting.evaluate import asked_agents
 from perception_tools.forecasting.model import TrainedForecaster, load_model
+from perception_tools.forecasting.scored import asked_agents
 from perception_tools.served_models import served_model, use_remote_block
 
 

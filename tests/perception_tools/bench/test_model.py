@@ -12,9 +12,9 @@ import torch
 from perception.frozen.adapter import build_adapter
 from perception_datasets.forecasting import open_forecasting
 from perception_tools.bench.model import PRECISIONS, make_timed
-from perception_tools.forecasting.evaluate import asked_agents
 from perception_tools.forecasting.model import build_forecaster, load_model, save_model
 from perception_tools.forecasting.recipes import ForecastRecipe
+from perception_tools.forecasting.scored import asked_agents
 from perception_tools.main import main
 from perception_tools.training.fit import fit
 

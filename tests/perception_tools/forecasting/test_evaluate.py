@@ -16,11 +16,11 @@ import pytest
 from perception.baselines.constant_velocity import constant_velocity
 from perception.errors import InputError
 from perception.metrics.forecasting import ForecastTable
-from perception.traffic.scenario import Scenario
-from perception_datasets.forecasting import ScenarioFolder, open_forecasting
-from perception_tools.forecasting.evaluate import BASELINE, ENOUGH, Split, asked_agents, evaluate_models
+from perception_datasets.forecasting import open_forecasting
+from perception_tools.forecasting.evaluate import BASELINE, evaluate_models
 from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.run import ForecastRun
+from perception_tools.forecasting.scored import asked_agents
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import fit
 
@@ -37,14 +37,6 @@ def metrics(evaluated: Path) -> dict:
 def without_report(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves the pictures out, which take most of the time."""
     monkeypatch.setattr("perception_tools.forecasting.evaluate.write_report", lambda *_args, **_options: None)
-
-
-@pytest.fixture
-def broken_data(write_data: Callable[[Path], Path], tmp_path: Path) -> Path:
-    """The tiny data set, with the second of its five val scenes broken."""
-    folder = write_data(tmp_path / "argoverse1")
-    (folder / "val" / "data" / "2.csv").write_text("nonsense\n")
-    return folder
 
 
 def test_metrics_json_is_what_the_contract_says(metrics: dict) -> None:
@@ -95,16 +87,6 @@ def test_a_broken_scenario_is_named_and_the_others_are_scored(
     assert "1 of 5 scenarios could not be read" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_a_split_remembers_where_each_scenario_stands(broken_data: Path) -> None:
-    split = Split(open_forecasting(broken_data, "val"))
-    batches = list(split.batches(3))
-    assert [len(batch) for batch in batches] == [3, 1]
-    for scenario in (scenario for batch in batches for scenario in batch):
-        again = split.recall(scenario.id)
-        assert again.id == scenario.id
-        np.testing.assert_array_equal(again.agents.position, scenario.agents.position)
-
-
 def test_data_of_another_horizon_is_refused_with_both_lengths(
     trained_run: Path, data: Path, tmp_path: Path, write_argoverse1_csv, make_argoverse1_rows
 ) -> None:
@@ -135,31 +117,6 @@ def test_a_scenario_of_another_length_is_a_failure_wherever_it_stands(
     assert list(metrics["failures"]) == [odd]
     assert "expected 20 observed and 30 future steps as in training, got 20 and 0" in metrics["failures"][odd]
     assert "4 scenarios of argoverse1 val" in capsys.readouterr().out
-
-
-def test_data_of_another_kind_are_refused_before_all_are_read(make_scenario: Callable[..., Scenario]) -> None:
-    read: list[str] = []
-
-    class Unlabelled:
-        source = "synthetic"
-
-        def names(self) -> list[str]:
-            return [str(number) for number in range(10 * ENOUGH)]
-
-        def path(self, name: str) -> Path:
-            return Path("unlabelled") / name
-
-        def inputs(self, name: str) -> tuple[Path, ...]:
-            return (self.path(name),)
-
-        def read(self, name: str) -> Scenario:
-            read.append(name)
-            return make_scenario(name, history_steps=5, steps=5)
-
-    folder = ScenarioFolder(Unlabelled(), "test", Unlabelled().names())
-    with pytest.raises(InputError, match="expected 5 observed and 10 future steps as in training, got 5 and 0; "):
-        list(Split(folder, (5, 10)).batches(4))
-    assert len(read) == ENOUGH
 
 
 @pytest.mark.usefixtures("without_report")
@@ -294,10 +251,3 @@ def test_the_size_of_a_batch_changes_no_number(trained_run: Path, data: Path, me
         for name in CONTRACT:
             assert one_by_one[k][name] == pytest.approx(metrics[k][name], rel=1e-4), name
             assert one_by_one[k]["all_agents"][name] == pytest.approx(metrics[k]["all_agents"][name], rel=1e-4), name
-
-
-def test_who_is_asked_is_scored_or_focal_and_seen_now(make_scenario: Callable[..., Scenario]) -> None:
-    scenario = make_scenario(agents=5)
-    scenario.agents.scored[[0, 3]] = False
-    scenario.agents.valid[2, scenario.present] = False
-    assert asked_agents(scenario).tolist() == [0, 1, 4], "0 is focal, 2 unseen, 3 not scored"

@@ -15,10 +15,10 @@ from perception.losses.trajectory import trajectory_loss
 from perception.metrics.forecasting import ForecastTable
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 from perception_tools.forecasting.data import training_loader, validation_loader
-from perception_tools.forecasting.evaluate import asked_agents
 from perception_tools.forecasting.learning import ForecastTask
 from perception_tools.forecasting.model import build_forecaster
 from perception_tools.forecasting.recipes import ForecastRecipe
+from perception_tools.forecasting.scored import asked_agents
 
 
 class Alone(ForecastTask):

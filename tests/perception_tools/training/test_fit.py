@@ -23,11 +23,11 @@ from perception.frozen.adapter import build_adapter
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
 from perception_datasets.forecasting import open_forecasting
-from perception_tools.forecasting.evaluate import asked_agents
 from perception_tools.forecasting.learning import ForecastTask
 from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.recipes import RECIPES
 from perception_tools.forecasting.run import ForecastRun
+from perception_tools.forecasting.scored import asked_agents
 from perception_tools.model_files import MODEL_FILE
 from perception_tools.references import resolve_given
 from perception_tools.training.curves import read_curves
@@ -152,7 +152,7 @@ def test_a_given_model_is_trained_in_place_of_the_recipes(
 
 KILLED = """
 import os, signal, sys
-from perception_tools.forecasting.evaluate import asked_agents
+from perception_tools.forecasting.scored import asked_agents
 from perception_tools.forecasting.learning import ForecastTask
 from perception_tools.main import main
 

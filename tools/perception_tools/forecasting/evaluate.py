@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import torch
 import tyro
-from jaxtyping import Int
 from tqdm import tqdm
 
 from perception.baselines.constant_velocity import constant_velocity
@@ -21,57 +16,20 @@ from perception.frozen.adapter import FrozenBlockAdapter
 from perception.frozen.trained_state import fingerprints
 from perception.frozen.weights import provenance
 from perception.metrics.forecasting import ForecastTable
-from perception.traffic.scenario import Forecast, Scenario, UnusableScenario
-from perception_datasets.errors import Failures, RecordError
-from perception_datasets.forecasting import ScenarioFolder, open_forecasting
-from perception_tools.forecasting.agent_records import agent_rows
+from perception.traffic.scenario import Forecast, Scenario
+from perception_datasets.forecasting import open_forecasting
 from perception_tools.forecasting.comparison import Comparison, System, compare_all
-from perception_tools.forecasting.model import TrainedForecaster, load_model
-from perception_tools.forecasting.recipes import ENCODERS
+from perception_tools.forecasting.model import TrainedForecaster
 from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples
 from perception_tools.forecasting.report.writer import write_report
-from perception_tools.forecasting.task import TASK
+from perception_tools.forecasting.scored import Scored, asked_agents, load_scored, make_systems, name_apart
+from perception_tools.forecasting.split import Split, leak, scenarios_in_train, trained_shape
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
 from perception_tools.records_file import RECORDS_FILE, write_records
 from perception_tools.training.curves import read_curves
 
 BASELINE = "constant velocity"
-ENOUGH = 20
-"""Number of scenarios at the start which, if all have another number of steps, tell that the others have, too."""
-
-
-@dataclass
-class Scored:
-    """One model's running result.
-
-    Attributes:
-        name: Heading of its column.
-        system: Name of what it is one training of: the same but for the seed.
-        run: Its run folder, for the learning curves; None where it was given as a loaded model.
-        trained: The model.
-        table: Its scores so far.
-        records: A row for each scored agent so far.
-        seconds: Time spent in forecasting, from scenarios to futures in the city frame.
-    """
-
-    name: str
-    run: Path | None
-    trained: TrainedForecaster
-    system: str = ""
-    table: ForecastTable = field(default_factory=ForecastTable)
-    records: list[dict[str, object]] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def score(self, scenario: Scenario, forecast: Forecast) -> None:
-        """Adds a scenario to the scores and records."""
-        scored = self.table.add(scenario, forecast)
-        if scored is not None:
-            self.records += agent_rows(self.name, scenario, forecast, scored)
-
-    def forecast(self, scenarios: Sequence[Scenario]) -> list[Forecast]:
-        """Futures of every agent that the benchmark asks about."""
-        return self.trained.model.forecast(scenarios, [asked_agents(scenario) for scenario in scenarios])
 
 
 def evaluate_forecasters(
@@ -123,8 +81,8 @@ def evaluate_models(
     if not runs:
         raise InputError("evaluate: expected at least one run, got none; give a run's folder")
     folder = open_forecasting(data, split, limit=limit)
-    models = [_load(run, device) for run in runs]
-    _name_apart(models)
+    models = [load_scored(run, device) for run in runs]
+    name_apart(models)
     shape = trained_shape([model.trained for model in models])
     baseline, scenes = ForecastTable(), Split(folder, shape, scenarios_in_train(data, folder))
     for scenarios in tqdm(scenes.batches(batch), total=-(-len(folder) // batch), desc="evaluate"):
@@ -153,158 +111,6 @@ def evaluate_models(
     _report(models, by_name, comparisons, scenes, out, data_name or f"{folder.source} {split} of {data}")
     print(f"{out / 'metrics.json'}\n{out / RECORDS_FILE}\n{out / 'report.html'}")
     return metrics
-
-
-def asked_agents(scenario: Scenario) -> Int[np.ndarray, " agents"]:
-    """The focal and all scored agents that are observed at the present step."""
-    asked = scenario.agents.scored.copy()
-    asked[scenario.focal] = True
-    return np.flatnonzero(asked & scenario.agents.valid[:, scenario.present])
-
-
-def _load(run: Path | TrainedForecaster, device: str) -> Scored:
-    trained = load_model(run) if isinstance(run, Path) else run
-    trained.model.to(torch.device(device))
-    name = trained.name.removeprefix(f"{TASK.name}/")
-    if trained.recipe.encoder not in ENCODERS:  # the recipe's name says nothing of it
-        name += f" ({trained.recipe.encoder})"
-    folder = None if not isinstance(run, Path) else run if run.is_dir() else run.parent
-    return Scored(name, folder, trained)
-
-
-def _name_apart(models: list[Scored]) -> None:
-    """Two models of one recipe are told apart by what differs: view, seed, or at last their folder."""
-    _add_what_differs(models, "view", "({} view)")
-    for model in models:
-        model.system = model.name
-    _add_what_differs(models, "seed", "(seed {})")
-    if len({model.name for model in models}) < len(models):
-        for number, model in enumerate(models):
-            model.name += f" [{model.run.name if model.run else number}]"
-
-
-def _add_what_differs(models: list[Scored], attribute: str, form: str) -> None:
-    """Adds a field of the recipe to all names, where names are equal and the field is not."""
-    values = [getattr(model.trained.recipe, attribute) for model in models]
-    if len({model.name for model in models}) < len(models) and len(set(values)) > 1:
-        for model, value in zip(models, values, strict=True):
-            model.name += f" {form.format(value)}"
-
-
-def make_systems(models: Sequence[Scored]) -> list[System]:
-    """Puts models together that differ in nothing but the seed; a second model of the same seed stands for itself."""
-    members: dict[object, dict[int, Scored]] = {}
-    for model in models:
-        recipe = {name: value for name, value in model.trained.recipe.to_json().items() if name != "seed"}
-        training = model.trained.training
-        kind = (model.trained.name, json.dumps(recipe, sort_keys=True), training.source, training.scenarios)
-        seed = model.trained.recipe.seed
-        if seed in members.get(kind, {}):
-            kind = (kind, model.name)
-        members.setdefault(kind, {})[seed] = model
-    names = [_system_name(list(by_seed.values())) for by_seed in members.values()]
-    systems = []
-    for name, by_seed in zip(names, members.values(), strict=True):
-        of = list(by_seed.values())
-        name = name if names.count(name) == 1 else f"{of[0].name} and its seeds"
-        systems.append(System(name, tuple(m.name for m in of), tuple(by_seed), tuple(m.table.rows() for m in of)))
-        for model in of:
-            model.system = name
-    return systems
-
-
-def _system_name(models: Sequence[Scored]) -> str:
-    return models[0].name if len(models) == 1 else f"{models[0].system} ({len(models)} seeds)"
-
-
-def trained_shape(models: Sequence[TrainedForecaster]) -> tuple[int, int]:
-    """Number of observed and of future steps that models were trained on.
-
-    Raises:
-        InputError: They differ, so that no scenario suits all.
-    """
-    shapes = {(model.training.history_steps, model.training.future_steps): model.name for model in models}
-    if len(shapes) > 1:
-        found = ", ".join(f"{name} with {history} and {future}" for (history, future), name in shapes.items())
-        raise InputError(
-            f"evaluate: expected models of the same number of observed and future steps, got {found}; evaluate those "
-            "that were trained on one kind of data"
-        )
-    return next(iter(shapes))
-
-
-def scenarios_in_train(data: Path, folder: ScenarioFolder) -> int | None:
-    """Number of scenarios that are in the training split of the same data too; None where there is no other split."""
-    try:
-        train = None if folder.split == "train" else open_forecasting(data, "train")
-    except InputError:
-        return None
-    if train is None or train.reads_the_files_of(folder):  # a folder without a split level
-        return None
-    return len(folder.shared_with(train))
-
-
-class Split:
-    """The usable scenarios of a folder, in batches; remembers where each stands, and which could not be used.
-
-    Args:
-        folder: Where they are.
-        shape: Number of observed and of future steps of a usable scenario; any unless given.
-        in_train: Number of them that are in the training split too; None where that is not known.
-    """
-
-    def __init__(
-        self, folder: ScenarioFolder, shape: tuple[int, int] | None = None, in_train: int | None = None
-    ) -> None:
-        self.folder, self.shape, self.in_train = folder, shape, in_train
-        self.failures = Failures()
-        self._index: dict[str, int] = {}
-        self._of_other_shape = 0
-
-    def batches(self, size: int) -> Iterator[list[Scenario]]:
-        """At most this many scenarios at a time.
-
-        Raises:
-            InputError: The first `ENOUGH` scenarios that can be read all have another number of steps.
-        """
-        batch: list[Scenario] = []
-        for index, name in enumerate(self.folder.ids):
-            try:
-                scenario = self.folder[index]
-                scenario.require_focal()
-                self._check_shape(scenario)
-            except (RecordError, UnusableScenario) as error:
-                self.failures.add(name, RecordError(str(error)))
-                continue
-            batch.append(scenario)
-            self._index[scenario.id] = index
-            if len(batch) == size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-    def _check_shape(self, scenario: Scenario) -> None:
-        if self.shape is None:
-            return
-        try:
-            scenario.require_shape(self.shape, "as in training")
-        except UnusableScenario as error:
-            self._of_other_shape += 1
-            if self._of_other_shape >= ENOUGH and not self._index:
-                raise InputError(
-                    f"{error}, and so on; evaluate on a labelled split of the kind of data that was trained on"
-                ) from error
-            raise
-
-    def notes(self) -> list[str]:
-        """What a reader of the report must know of the scenarios."""
-        failed = [self.failures.report(len(self.folder))] if len(self.failures) else []
-        return failed + ([_leak(self.in_train)] if self.in_train else [])
-
-    def recall(self, scenario_id: str) -> Scenario:
-        """One of the scenarios that `batches` gave, read again."""
-        return self.folder[self._index[scenario_id]]
 
 
 def _metrics(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split) -> dict:
@@ -362,10 +168,6 @@ def _evaluation(model: Scored, metrics: dict, scenes: Split) -> Evaluation:
     )
 
 
-def _leak(count: int) -> str:
-    return f"warning: {count} of the scenarios are in the training split of the same data too"
-
-
 def _print_table(metrics: dict) -> None:
     """The focal agent's numbers of every model, on the screen."""
     shown = ("min_ade", "min_ade_endpoint", "min_fde", "miss_rate", "brier_min_fde")
@@ -376,7 +178,7 @@ def _print_table(metrics: dict) -> None:
     if unscored:
         print(f"{unscored} more are not scored: the future of their focal agents has gaps")
     if metrics["scenarios_in_train"]:
-        print(_leak(metrics["scenarios_in_train"]))
+        print(leak(metrics["scenarios_in_train"]))
     print(f"{'':<{width}}  {'K=6':>3} " + " ".join(f"{name:>16}" for name in shown) + f"  {'K=1 min_fde':>11}")
     for name, row in rows.items():
         numbers = " ".join(f"{row['k6'][key]:16.3f}" for key in shown)

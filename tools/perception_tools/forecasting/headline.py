@@ -8,8 +8,9 @@ from perception.errors import InputError
 from perception.metrics.forecasting import ForecastTable
 from perception.models.forecaster import Forecaster
 from perception_datasets.forecasting import open_forecasting
-from perception_tools.forecasting.evaluate import Split, asked_agents, trained_shape
 from perception_tools.forecasting.model import TrainedForecaster
+from perception_tools.forecasting.scored import asked_agents
+from perception_tools.forecasting.split import Split, trained_shape
 
 
 def headline(

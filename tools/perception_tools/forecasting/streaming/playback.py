@@ -16,7 +16,7 @@ from perception_datasets.argoverse.argoverse2_sensor import SensorLog
 from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
 from perception_nodes.forecasting.resampling import NS_PER_STEP
 from perception_nodes.forecasting.tick import Tick
-from perception_tools.forecasting.evaluate import asked_agents
+from perception_tools.forecasting.scored import asked_agents
 
 Record = Callable[[Tick, ForecastResult], None]
 

@@ -1,0 +1,116 @@
+"""Models that are scored side by side: names, scores and records so far, and which are trainings of one system."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int
+
+from perception.metrics.forecasting import ForecastTable
+from perception.traffic.scenario import Forecast, Scenario
+from perception_tools.forecasting.agent_records import agent_rows
+from perception_tools.forecasting.comparison import System
+from perception_tools.forecasting.model import TrainedForecaster, load_model
+from perception_tools.forecasting.recipes import ENCODERS
+from perception_tools.forecasting.task import TASK
+
+
+@dataclass
+class Scored:
+    """One model's running result.
+
+    Attributes:
+        name: Heading of its column.
+        system: Name of what it is one training of: the same but for the seed.
+        run: Its run folder, for the learning curves; None where it was given as a loaded model.
+        trained: The model.
+        table: Its scores so far.
+        records: A row for each scored agent so far.
+        seconds: Time spent in forecasting, from scenarios to futures in the city frame.
+    """
+
+    name: str
+    run: Path | None
+    trained: TrainedForecaster
+    system: str = ""
+    table: ForecastTable = field(default_factory=ForecastTable)
+    records: list[dict[str, object]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def score(self, scenario: Scenario, forecast: Forecast) -> None:
+        """Adds a scenario to the scores and records."""
+        scored = self.table.add(scenario, forecast)
+        if scored is not None:
+            self.records += agent_rows(self.name, scenario, forecast, scored)
+
+    def forecast(self, scenarios: Sequence[Scenario]) -> list[Forecast]:
+        """Futures of every agent that the benchmark asks about."""
+        return self.trained.model.forecast(scenarios, [asked_agents(scenario) for scenario in scenarios])
+
+
+def asked_agents(scenario: Scenario) -> Int[np.ndarray, " agents"]:
+    """The focal and all scored agents that are observed at the present step."""
+    asked = scenario.agents.scored.copy()
+    asked[scenario.focal] = True
+    return np.flatnonzero(asked & scenario.agents.valid[:, scenario.present])
+
+
+def load_scored(run: Path | TrainedForecaster, device: str) -> Scored:
+    """Loads a model to be scored, from its run or as it is."""
+    trained = load_model(run) if isinstance(run, Path) else run
+    trained.model.to(torch.device(device))
+    name = trained.name.removeprefix(f"{TASK.name}/")
+    if trained.recipe.encoder not in ENCODERS:  # the recipe's name says nothing of it
+        name += f" ({trained.recipe.encoder})"
+    folder = None if not isinstance(run, Path) else run if run.is_dir() else run.parent
+    return Scored(name, folder, trained)
+
+
+def name_apart(models: list[Scored]) -> None:
+    """Two models of one recipe are told apart by what differs: view, seed, or at last their folder."""
+    _add_what_differs(models, "view", "({} view)")
+    for model in models:
+        model.system = model.name
+    _add_what_differs(models, "seed", "(seed {})")
+    if len({model.name for model in models}) < len(models):
+        for number, model in enumerate(models):
+            model.name += f" [{model.run.name if model.run else number}]"
+
+
+def _add_what_differs(models: list[Scored], attribute: str, form: str) -> None:
+    """Adds a field of the recipe to all names, where names are equal and the field is not."""
+    values = [getattr(model.trained.recipe, attribute) for model in models]
+    if len({model.name for model in models}) < len(models) and len(set(values)) > 1:
+        for model, value in zip(models, values, strict=True):
+            model.name += f" {form.format(value)}"
+
+
+def make_systems(models: Sequence[Scored]) -> list[System]:
+    """Puts models together that differ in nothing but the seed; a second model of the same seed stands for itself."""
+    members: dict[object, dict[int, Scored]] = {}
+    for model in models:
+        recipe = {name: value for name, value in model.trained.recipe.to_json().items() if name != "seed"}
+        training = model.trained.training
+        kind = (model.trained.name, json.dumps(recipe, sort_keys=True), training.source, training.scenarios)
+        seed = model.trained.recipe.seed
+        if seed in members.get(kind, {}):
+            kind = (kind, model.name)
+        members.setdefault(kind, {})[seed] = model
+    names = [_system_name(list(by_seed.values())) for by_seed in members.values()]
+    systems = []
+    for name, by_seed in zip(names, members.values(), strict=True):
+        of = list(by_seed.values())
+        name = name if names.count(name) == 1 else f"{of[0].name} and its seeds"
+        systems.append(System(name, tuple(m.name for m in of), tuple(by_seed), tuple(m.table.rows() for m in of)))
+        for model in of:
+            model.system = name
+    return systems
+
+
+def _system_name(models: Sequence[Scored]) -> str:
+    return models[0].name if len(models) == 1 else f"{models[0].system} ({len(models)} seeds)"
