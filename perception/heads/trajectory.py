@@ -79,6 +79,11 @@ class TrajectoryDecoder(nn.Module):
         self.register_buffer("elapsed_s", STEP_S * torch.arange(1, steps + 1).unsqueeze(-1), persistent=False)
         self.register_buffer("bernstein", bernstein(CONTROL_POINTS, steps), persistent=False)
 
+    @property
+    def steps(self) -> int:
+        """Number of future steps."""
+        return len(self.elapsed_s)
+
     def forward(self, agents: Float[Tensor, "*agents dim"], velocities: Float[Tensor, "*agents 2"]) -> TrajectoryModes:
         """K futures for every row.
 

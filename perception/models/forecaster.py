@@ -52,6 +52,11 @@ class Forecaster(nn.Module):
         tokens = self.encoder(batch) if lanes is None else self.encoder(batch, lanes)
         return self.head(self.block(tokens, batch.readout), batch.row_velocities)
 
+    @property
+    def horizon_steps(self) -> int:
+        """Number of steps of a future."""
+        return self.head.steps
+
     def prepare(self, scenario: Scenario) -> Any:
         """What the encoder computes once for a scenario; see `ForecastInput.prepare`."""
         return self.input.prepare(scenario)

@@ -16,9 +16,9 @@ from jaxtyping import Float, UInt8
 
 from perception.geometry import SE2
 from perception.traffic.scenario import STEP_S, AgentKind
+from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.detections import detections_of
-from perception_nodes.forecasting.node import ForecastResult
-from perception_nodes.forecasting.tick import Tick
+from perception_nodes.forecasting.tick import Tick, TrackedMotion
 from perception_nodes.ros.cdr import read_tracked_objects
 from perception_nodes.ros.messages import (
     DETECTIONS,
@@ -56,6 +56,8 @@ LABEL_OF_KIND = {
 _KINDS = np.array([KIND_OF_LABEL.get(label, AgentKind.UNKNOWN) for label in Label], dtype=np.int64)
 _LABELS = np.array([LABEL_OF_KIND.get(kind, Label.UNKNOWN) for kind in AgentKind], dtype=np.int64)
 _UNKNOWN_POSE = SE2(float("nan"), float("nan"), float("nan"))
+_LONGEST_REASON = 500
+"""Characters of a reason that are sent."""
 _LEAST_MOVE_M = 0.05
 """A pose of a path that is nearer to the one before keeps its heading, since the direction would be noise."""
 
@@ -76,6 +78,13 @@ def tick_of(objects: TrackedObjects, city_SE2_ego: SE2) -> Tick:
         position=objects.poses[:, :2],
         heading=objects.headings + np.pi * (backwards & unsure),
         size=objects.dimensions,
+        motion=TrackedMotion(
+            velocity=objects.velocities,
+            turn_rate=objects.twists[:, 5],
+            front_known=~unsure,
+            stationary=objects.is_stationary,
+        ),
+        sent=objects,
     )
 
 
@@ -96,13 +105,16 @@ def tracked_objects_of(
 
 
 def predicted_objects_of(result: ForecastResult, *, frame_id: str = "map") -> PredictedObjects:
-    """Returns a result as Autoware's planners read it; poses of a path face the direction of travel."""
-    objects = tracked_objects_of(result.objects, result.velocity, frame_id=frame_id)
+    """Returns a result as Autoware's planners read it; poses of a path face the direction of travel.
+
+    Objects that came in a message go out with all that their sender said of them.
+    """
+    objects = result.objects.sent or tracked_objects_of(result.objects, result.velocity, frame_id=frame_id)
     headings = path_headings(result.objects.position, result.objects.heading, result.trajectories)
-    return objects.predict(result.trajectories, headings, result.probabilities, STEP_S)
+    return objects.predict(result.trajectories, headings, result.probabilities, STEP_S, result.mode_counts)
 
 
-def status_of(result: ForecastResult, *, frame_id: str = "map") -> Any:
+def status_of(result: ForecastResult, *, frame_id: str = "map", node: str = "") -> Any:
     """Returns the `forecast_msgs/ForecastStatus` of a result: its latency and age, and whether to act on it.
 
     A stamp that ROS cannot write (before 1970, after 2038) becomes 0; such a result is not valid.
@@ -115,6 +127,12 @@ def status_of(result: ForecastResult, *, frame_id: str = "map") -> Any:
         dropped_since_last=result.dropped_since_last,
         model_id=result.model_id,
         valid=result.valid,
+        node=node,
+        source=result.source,
+        reason=result.reason[:_LONGEST_REASON],
+        objects_left_out=result.left_out,
+        object_sources=result.sources.astype(np.uint8),
+        object_reasons=result.reasons.astype(np.uint8),
     )
 
 

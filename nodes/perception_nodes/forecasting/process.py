@@ -15,8 +15,9 @@ from typing_extensions import override
 
 from perception.errors import InputError
 from perception.geometry import SE2
+from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.messages import READERS, predicted_objects_of, status_of
-from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
+from perception_nodes.forecasting.node import ForecastingNode
 from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.forecasting.tick import Tick
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor, Level, Status

@@ -1,8 +1,9 @@
-"""All tracked objects at one moment, and the screening that keeps a broken object from spoiling the others."""
+"""All tracked objects at one moment, and which of them a model can use: a broken object must not spoil the others."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -10,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from perception.errors import InputError
 from perception.geometry import SE2
 from perception.traffic.scenario import AgentKind
-from perception_nodes.ros.objects import FARTHEST_M
+from perception_nodes.ros.objects import FARTHEST_M, TrackedObjects
 
 EGO_ID = "AV"
 """The ego's track id in both Argoverse data sets, hence in a stream's scenarios."""
@@ -20,7 +21,48 @@ LAST_STAMP_NS = 2**63 - 1
 
 
 class UnusableTick(InputError):
-    """A tick without a valid stamp or ego pose: none of it can be used."""
+    """A tick without a valid stamp: none of it can be used."""
+
+
+class Reason(IntEnum):
+    """Why an object's futures are not the model's; the constants of `forecast_msgs/ForecastStatus`."""
+
+    NONE = 0
+    KIND = 1
+    """The model does not forecast objects of this kind."""
+    SHORT_HISTORY = 2
+    """It was seen for too few steps."""
+    HOLE = 3
+    """It was not seen for too many steps of its recent past."""
+    BROKEN_FIELD = 4
+    """Its heading, size or another field is not usable."""
+    REPEATED_ID = 5
+    """An earlier object of the message has the same id."""
+    LIMIT = 6
+    """There are more objects than the node's limits allow; those nearest to the ego come first."""
+    NO_MODEL_ANSWER = 7
+    """The model answered none of the tick's objects; the tick's reason says why."""
+
+
+@dataclass(frozen=True)
+class TrackedMotion:
+    """What a tracker says of its objects' motion.
+
+    Attributes:
+        velocity: Velocity in the city frame, m/s; NaN where it is not known.
+        turn_rate: Counter-clockwise turn rate, rad/s; NaN where it is not known.
+        front_known: Whether the heading is that of the object's front.
+        stationary: Whether the tracker holds that the object stands.
+    """
+
+    velocity: Float[np.ndarray, "objects 2"]
+    turn_rate: Float[np.ndarray, " objects"]
+    front_known: Bool[np.ndarray, " objects"]
+    stationary: Bool[np.ndarray, " objects"]
+
+    def take(self, rows: Int[np.ndarray, " chosen"]) -> TrackedMotion:
+        """Returns that of some objects, in the order of the rows."""
+        return TrackedMotion(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -29,12 +71,15 @@ class Tick:
 
     Attributes:
         stamp_ns: When it was sensed, nanoseconds on the stream's own clock.
-        city_SE2_ego: Pose of the ego's rear axle in the city frame (the map's; ROS: `map` and `base_link`).
-        ids: Track ids, in any order.
+        city_SE2_ego: Pose of the ego's rear axle in the city frame (the map's; ROS: `map` and `base_link`); NaN where
+            it is not known.
+        ids: Track ids, in the order of the message.
         kinds: `AgentKind` values.
         position: Box centres in the city frame, metres.
         heading: Radians in the city frame.
         size: Length, width, height, metres.
+        motion: What the tracker says of their motion; None for logs without it.
+        sent: The objects as the sender wrote them, a row each; None where they came in no message.
     """
 
     stamp_ns: int
@@ -44,6 +89,8 @@ class Tick:
     position: Float[np.ndarray, "objects 2"]
     heading: Float[np.ndarray, " objects"]
     size: Float[np.ndarray, "objects 3"]
+    motion: TrackedMotion | None = None
+    sent: TrackedObjects | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -57,40 +104,68 @@ class Tick:
             position=self.position[rows],
             heading=self.heading[rows],
             size=self.size[rows],
+            motion=None if self.motion is None else self.motion.take(rows),
+            sent=None if self.sent is None else self.sent.select(rows),
         )
 
-    def screened(self, max_objects: int) -> Tick:
-        """Returns the usable objects in the order of their ids, which the readers of `perception_datasets` use too.
+    @property
+    def has_ego(self) -> bool:
+        """Whether the ego's pose is known."""
+        pose = self.city_SE2_ego
+        return bool(_is_place(np.array([[pose.x_m, pose.y_m]]), np.array([pose.heading_rad]))[0])
 
-        Left out are objects with numbers that are not finite or beyond `FARTHEST_M`, objects of unknown kind, later
-        objects of a repeated id, and the ego, whose pose the tick has. Sorting makes forecasts independent of the
-        order in which a tracker lists its objects.
+    def placed(self) -> Tick:
+        """Returns the objects with a position below `FARTHEST_M`, of which something can be said.
+
+        Raises:
+            UnusableTick: The stamp is not a positive time.
+        """
+        if not 0 < self.stamp_ns <= LAST_STAMP_NS:
+            raise UnusableTick(f"tick: expected a positive stamp of 63 bits in ns, got {self.stamp_ns}; set the clock")
+        rows = np.flatnonzero((np.abs(self.position) < FARTHEST_M).all(axis=1))
+        return self if len(rows) == len(self) else self.take(rows)
+
+    def screened(self, max_objects: int) -> Screening:
+        """Returns which objects a model can use, in the order of their ids, as the readers of logs order them.
+
+        Left out are objects with numbers that are not finite or out of range, later objects of a repeated id, those
+        with the ego's id, whose pose the tick has, and those beyond the limit. Sorting makes forecasts independent of
+        the order in which a tracker lists its objects.
 
         Args:
             max_objects: Maximum number of objects; those nearest to the ego are kept.
-
-        Raises:
-            UnusableTick: The stamp is not a positive time, or the ego's pose is not finite.
         """
-        pose = self.city_SE2_ego
-        if not 0 < self.stamp_ns <= LAST_STAMP_NS:
-            raise UnusableTick(f"tick: expected a positive stamp of 63 bits in ns, got {self.stamp_ns}; set the clock")
-        if not _is_place(np.array([[pose.x_m, pose.y_m]]), np.array([pose.heading_rad]))[0]:
-            raise UnusableTick(f"tick at {self.stamp_ns} ns: expected a finite ego pose, got {pose}; wait for one")
+        reasons = np.where(self._sound(), Reason.NONE, Reason.BROKEN_FIELD)
         first: dict[str, int] = {EGO_ID: -1}
-        for row in np.flatnonzero(self._sound()).tolist():
-            first.setdefault(self.ids[row], row)
+        for row in np.flatnonzero(reasons == Reason.NONE).tolist():
+            if first.setdefault(self.ids[row], row) != row:
+                reasons[row] = Reason.REPEATED_ID
         del first[EGO_ID]
         rows = np.array([first[name] for name in sorted(first)], dtype=np.int64)
         if len(rows) > max_objects:
-            distance = np.abs(self.position[rows] - [pose.x_m, pose.y_m]).max(axis=1)
-            rows = rows[np.sort(np.argsort(distance, kind="stable")[:max_objects])]
-        return self.take(rows)
+            distance = np.abs(self.position[rows] - [self.city_SE2_ego.x_m, self.city_SE2_ego.y_m]).max(axis=1)
+            order = np.argsort(distance, kind="stable")
+            reasons[rows[order[max_objects:]]] = Reason.LIMIT
+            rows = rows[np.sort(order[:max_objects])]
+        return Screening(rows, reasons)
 
     def _sound(self) -> Bool[np.ndarray, " objects"]:
         sized = (np.isfinite(self.size) & (self.size >= 0) & (self.size < FARTHEST_M)).all(axis=1)
         known = (self.kinds >= 0) & (self.kinds < len(AgentKind))
         return _is_place(self.position, self.heading) & sized & known
+
+
+@dataclass(frozen=True)
+class Screening:
+    """Which of a tick's objects a model can use.
+
+    Attributes:
+        rows: Rows of those objects, in the order of their ids.
+        reasons: `Reason` of every object; NONE for those.
+    """
+
+    rows: Int[np.ndarray, " usable"]
+    reasons: Int[np.ndarray, " objects"]
 
 
 def _is_place(

@@ -193,25 +193,31 @@ class TrackedObjects(Objects):
         headings: Float[np.ndarray, "objects modes steps"],
         confidences: Float[np.ndarray, "objects modes"],
         time_step_s: float,
+        mode_counts: Int[np.ndarray, " objects"] | None = None,
     ) -> PredictedObjects:
-        """Returns the same objects with their futures, at their present height.
+        """Returns the same objects with their futures, at their present height; a path begins at the present pose.
 
         Args:
             positions: Positions in the header's frame, metres; step 0 is one time step after the stamp.
             headings: Headings in the header's frame, radians.
             confidences: Probability of each mode.
             time_step_s: Seconds between two steps.
+            mode_counts: Number of each object's modes that are sent, from the first on; all by default.
         """
         objects, modes, steps = headings.shape
+        counts = np.full(objects, modes) if mode_counts is None else mode_counts.astype(np.int64)
+        sent = np.arange(modes) < counts[:, None]
         heights = np.broadcast_to(self.poses[:, None, None, 2], headings.shape)
+        future = planar_poses(positions, heights, headings)[sent]
+        present = np.repeat(self.poses, counts, axis=0)[:, None]
         own = {f.name: getattr(self, f.name) for f in fields(Objects)}
         return PredictedObjects(
             **own,
-            path_counts=np.full(objects, modes),
-            path_time_steps_ns=np.full(objects * modes, round(time_step_s * 1e9)),
-            path_confidences=confidences.reshape(-1).astype(np.float32),
-            pose_counts=np.full(objects * modes, steps),
-            path_poses=planar_poses(positions, heights, headings).reshape(-1, 7),
+            path_counts=counts,
+            path_time_steps_ns=np.full(len(future), round(time_step_s * 1e9)),
+            path_confidences=confidences[sent].astype(np.float32),
+            pose_counts=np.full(len(future), steps + 1),
+            path_poses=np.concatenate([present, future], axis=1).reshape(-1, 7),
         )
 
 
@@ -224,7 +230,7 @@ class PredictedObjects(Objects):
         path_time_steps_ns: Time between two poses of each path.
         path_confidences: Probability of each path, object after object.
         pose_counts: Number of poses of each path.
-        path_poses: Poses, path after path; the first pose of a path is one time step after the stamp.
+        path_poses: Poses, path after path; the first pose of a path is the object's at the stamp.
     """
 
     path_counts: Int64[np.ndarray, " objects"]

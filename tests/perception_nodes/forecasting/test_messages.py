@@ -7,6 +7,7 @@ import pytest
 
 from perception.geometry import SE2
 from perception.traffic.scenario import ROAD_USERS, AgentKind
+from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.messages import (
     LABEL_OF_KIND,
     READERS,
@@ -16,7 +17,6 @@ from perception_nodes.forecasting.messages import (
     tick_of,
     tracked_objects_of,
 )
-from perception_nodes.forecasting.node import ForecastResult
 from perception_nodes.forecasting.tick import Tick
 from perception_nodes.ros.cdr import write_tracked_objects
 from perception_nodes.ros.cdr_payload import MalformedMessage

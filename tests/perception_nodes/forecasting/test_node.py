@@ -19,8 +19,9 @@ from perception.models.forecaster import Forecaster
 from perception.traffic.map_index import MapIndex
 from perception.traffic.scenario import Scenario
 from perception_datasets.argoverse.argoverse2_sensor import read_log
+from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.history import TrackHistory
-from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings, ForecastResult
+from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
 from perception_nodes.forecasting.tick import Tick
 from perception_nodes.operations.lifecycle import LifecycleError
 

@@ -19,7 +19,7 @@ from perception_tools.output_places import keep_apart
 
 if TYPE_CHECKING:
     from perception.kernels.precision import Precision
-    from perception_nodes.forecasting.node import ForecastResult
+    from perception_nodes.forecasting.answer import ForecastResult
     from perception_tools.forecasting.model import TrainedForecaster
     from perception_tools.forecasting.streaming.drive import Drive
 

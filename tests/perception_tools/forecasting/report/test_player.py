@@ -13,7 +13,8 @@ import pytest
 from perception.errors import InputError
 from perception.geometry import SE2
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog, read_log
-from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
+from perception_nodes.forecasting.answer import ForecastResult
+from perception_nodes.forecasting.node import ForecastingNode
 from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.report.player import LEAST_PROBABILITY, UNIT_M, write_player
 from perception_tools.forecasting.streaming.drive import Drive, open_drive

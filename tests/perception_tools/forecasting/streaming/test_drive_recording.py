@@ -11,7 +11,8 @@ from mcap.well_known import MessageEncoding, Profile, SchemaEncoding
 from mcap_ros2.decoder import DecoderFactory
 from rerun.chunk import McapReader
 
-from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
+from perception_nodes.forecasting.answer import ForecastResult
+from perception_nodes.forecasting.node import ForecastingNode
 from perception_nodes.recordings.reader import read_recording
 from perception_nodes.ros.cdr import read_predicted_objects, read_tracked_objects
 from perception_nodes.ros.messages import FORECAST_STATUS, deserialize

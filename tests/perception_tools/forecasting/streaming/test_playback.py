@@ -7,7 +7,8 @@ import pytest
 
 from perception.metrics.consistency import forecast_consistency
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog, read_log
-from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
+from perception_nodes.forecasting.answer import ForecastResult
+from perception_nodes.forecasting.node import ForecastingNode
 from perception_tools.forecasting.model import TrainedForecaster, load_model
 from perception_tools.forecasting.streaming.drive import frames_of_log
 from perception_tools.forecasting.streaming.playback import (

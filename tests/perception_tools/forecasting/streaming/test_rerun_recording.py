@@ -11,7 +11,8 @@ from rerun.chunk import RrdReader
 from perception.errors import InputError
 from perception.geometry import SE2
 from perception.traffic.scenario import PolylineKind
-from perception_nodes.forecasting.node import ForecastingNode, ForecastResult
+from perception_nodes.forecasting.answer import ForecastResult
+from perception_nodes.forecasting.node import ForecastingNode
 from perception_tools.forecasting.report.player import LEAST_PROBABILITY
 from perception_tools.forecasting.streaming.drive import Drive, open_drive
 from perception_tools.forecasting.streaming.playback import ReplayClock, play_lockstep

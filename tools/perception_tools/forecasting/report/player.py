@@ -18,7 +18,7 @@ from perception.errors import InputError
 from perception.geometry import wrap_angle
 from perception.traffic.scenario import STEP_S, AgentKind, MapPolylines, PolylineKind
 from perception_datasets.argoverse.argoverse2_sensor import EGO_SIZE_M
-from perception_nodes.forecasting.node import ForecastResult
+from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.tick import EGO_ID, Tick
 from perception_tools.forecasting.report.lane_map import BIKE_LANE_WIDTH_M, CROSSWALK_WIDTH_M, KERB_M, LANE_WIDTH_M
 from perception_tools.forecasting.streaming.drive import Drive

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from perception_nodes.forecasting import plan
+from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.messages import odometry_of, predicted_objects_of, status_of, tracked_objects_of
-from perception_nodes.forecasting.node import ForecastResult
 from perception_nodes.forecasting.tick import Tick
 from perception_nodes.recordings.reader import read_recording
 from perception_nodes.recordings.recording import Recorder

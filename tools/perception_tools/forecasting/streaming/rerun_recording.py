@@ -17,7 +17,7 @@ from perception.errors import InputError
 from perception.files import whole_file
 from perception.traffic.scenario import STEP_S, AgentKind, MapPolylines, PolylineKind
 from perception_datasets.argoverse.argoverse2_sensor import EGO_SIZE_M
-from perception_nodes.forecasting.node import ForecastResult
+from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.tick import Tick, UnusableTick
 from perception_tools.forecasting.report.player import BUDGET_MS, LEAST_PROBABILITY, SHOWN_EVERY_S
 from perception_tools.forecasting.streaming.drive import Drive
