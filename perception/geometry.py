@@ -125,3 +125,19 @@ def unit_quaternion(rotation: Float64[np.ndarray, "3 3"]) -> Float64[np.ndarray,
     )
     quaternion = np.linalg.eigh(symmetric)[1][:, -1]
     return quaternion if quaternion[3] >= 0 else -quaternion
+
+
+def rotate_by(quaternions: Float[np.ndarray, "n 4"], vectors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    """Returns each vector turned by its own unit quaternion x, y, z, w."""
+    axis, w = quaternions[:, :3], quaternions[:, 3:]
+    twice = 2 * np.cross(axis, vectors)
+    return vectors + w * twice + np.cross(axis, twice)
+
+
+def quaternion_products(
+    left: Float[np.ndarray, " 4"], quaternions: Float[np.ndarray, "n 4"]
+) -> Float[np.ndarray, "n 4"]:
+    """Returns the products of one quaternion with others, x, y, z, w: the rotation by the others, then by the one."""
+    x, y, z, w = left
+    matrix = np.array([[w, -z, y, x], [z, w, -x, y], [-y, x, w, z], [-x, -y, -z, w]])
+    return quaternions @ matrix.T

@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from perception.geometry import SE2, SE3, rotation_matrix, unit_quaternion, wrap_angle, yaw
+from perception.geometry import (
+    SE2,
+    SE3,
+    quaternion_products,
+    rotate_by,
+    rotation_matrix,
+    unit_quaternion,
+    wrap_angle,
+    yaw,
+)
 
 METRES = st.floats(-1e4, 1e4)
 RADIANS = st.floats(-10, 10)
@@ -84,3 +93,14 @@ def test_the_yaw_of_a_quaternion_is_its_heading_whatever_the_tilt() -> None:
     rotations = Rotation.from_euler("ZYX", [[0.3, 0.2, -0.1], [-2.9, 0.0, 0.4], [1.5, -1.2, 0.0]])
     np.testing.assert_allclose(yaw(rotations.as_quat()), [0.3, -2.9, 1.5])
     assert yaw(np.array([0.0, 0.0, 0.0, 1.0])) == 0
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_quaternions_turn_vectors_and_each_other_as_scipys_do(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    turns, first = Rotation.random(4, rng=rng), Rotation.random(rng=rng)
+    vectors = rng.normal(0, 10, (4, 3))
+    np.testing.assert_allclose(rotate_by(turns.as_quat(), vectors), turns.apply(vectors), atol=1e-12)
+    products = Rotation.from_quat(quaternion_products(first.as_quat(), turns.as_quat()))
+    np.testing.assert_allclose(products.as_matrix(), (first * turns).as_matrix(), atol=1e-12)

@@ -51,7 +51,7 @@ def show(message: Any) -> None:
     for tracked in message.objects:
         best = max(tracked.kinematics.predicted_paths, key=lambda path: path.confidence)
         end = best.path[-1].position
-        seconds = len(best.path) * (best.time_step.sec + best.time_step.nanosec / 1e9)
+        seconds = (len(best.path) - 1) * (best.time_step.sec + best.time_step.nanosec / 1e9)
         identity = bytes(tracked.object_id.uuid).hex()[:8]
         print(f"  {identity} in {seconds:.1f} s at ({end.x:.1f}, {end.y:.1f}) m, confidence {best.confidence:.2f}")
 

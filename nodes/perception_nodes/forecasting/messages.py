@@ -1,7 +1,7 @@
 """The forecasting node's messages: tracked objects in, in either of two types, and predicted objects out.
 
 Autoware's trackers send UUIDs and velocities, others only boxes with ids (`perception_nodes.forecasting.detections`).
-The node needs no more than the latter.
+The node needs no more than the latter. What the sender said of an object goes out as it came.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import NAMESPACE_OID, UUID, uuid5
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
-from perception.geometry import SE2
+from perception.geometry import SE2, SE3
 from perception.traffic.scenario import STEP_S, AgentKind
 from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.detections import detections_of
+from perception_nodes.forecasting.ids import texts_of, uuids_of
+from perception_nodes.forecasting.labels import KIND_OF_LABEL, LABEL_OF_KIND
+from perception_nodes.forecasting.path_headings import path_headings
 from perception_nodes.forecasting.tick import Tick, TrackedMotion
 from perception_nodes.ros.cdr import read_tracked_objects
 from perception_nodes.ros.messages import (
@@ -31,58 +33,33 @@ from perception_nodes.ros.messages import (
 )
 from perception_nodes.ros.objects import Label, OrientationAvailability, PredictedObjects, TrackedObjects
 
-KIND_OF_LABEL = {
-    Label.CAR: AgentKind.VEHICLE,
-    Label.TRUCK: AgentKind.VEHICLE,
-    Label.TRAILER: AgentKind.VEHICLE,
-    Label.BUS: AgentKind.BUS,
-    Label.MOTORCYCLE: AgentKind.MOTORCYCLIST,
-    Label.BICYCLE: AgentKind.CYCLIST,
-    Label.PEDESTRIAN: AgentKind.PEDESTRIAN,
-    Label.HAZARD: AgentKind.STATIC,
-}
-"""Argoverse 2 has no kind for the other labels: their objects are UNKNOWN."""
-LABEL_OF_KIND = {
-    AgentKind.VEHICLE: Label.CAR,
-    AgentKind.BUS: Label.BUS,
-    AgentKind.MOTORCYCLIST: Label.MOTORCYCLE,
-    AgentKind.CYCLIST: Label.BICYCLE,
-    AgentKind.PEDESTRIAN: Label.PEDESTRIAN,
-    AgentKind.STATIC: Label.HAZARD,
-    AgentKind.CONSTRUCTION: Label.HAZARD,
-}
-"""Every road user keeps its kind there and back. Autoware has no label for the other kinds: they are UNKNOWN."""
-
 _KINDS = np.array([KIND_OF_LABEL.get(label, AgentKind.UNKNOWN) for label in Label], dtype=np.int64)
 _LABELS = np.array([LABEL_OF_KIND.get(kind, Label.UNKNOWN) for kind in AgentKind], dtype=np.int64)
 _UNKNOWN_POSE = SE2(float("nan"), float("nan"), float("nan"))
 _LONGEST_REASON = 500
 """Characters of a reason that are sent."""
-_LEAST_MOVE_M = 0.05
-"""A pose of a path that is nearer to the one before keeps its heading, since the direction would be noise."""
 
 
 def tick_of(objects: TrackedObjects, city_SE2_ego: SE2) -> Tick:
-    """Returns tracked objects of the map frame as a tick.
-
-    An object whose front the tracker does not know faces the way it moves.
-    """
-    backwards = objects.twists[:, 0] < 0
-    unsure = objects.orientation_availability != OrientationAvailability.AVAILABLE
+    """Returns tracked objects of the map frame as a tick, with their headings as they were sent."""
+    front_known = objects.orientation_availability == OrientationAvailability.AVAILABLE
+    axis_known = front_known | (objects.orientation_availability == OrientationAvailability.SIGN_UNKNOWN)
+    headings = objects.headings
     labels = np.where(objects.labels < len(Label), objects.labels, Label.UNKNOWN)
     return Tick(
         stamp_ns=objects.stamp_ns,
         city_SE2_ego=city_SE2_ego,
-        ids=tuple(str(UUID(bytes=bytes(row))) for row in objects.ids),
+        ids=texts_of(objects.ids),
         kinds=_KINDS[labels],
         position=objects.poses[:, :2],
-        heading=objects.headings + np.pi * (backwards & unsure),
+        heading=np.where(axis_known | np.isfinite(headings), headings, 0.0),  # a meaningless one breaks nothing
         size=objects.dimensions,
         motion=TrackedMotion(
             velocity=objects.velocities,
-            turn_rate=objects.twists[:, 5],
-            front_known=~unsure,
+            turn_rate=objects.turn_rates,
+            front_known=front_known,
             stationary=objects.is_stationary,
+            axis_known=axis_known,
         ),
         sent=objects,
     )
@@ -91,11 +68,11 @@ def tick_of(objects: TrackedObjects, city_SE2_ego: SE2) -> Tick:
 def tracked_objects_of(
     tick: Tick, velocity: Float[np.ndarray, "objects 2"], *, frame_id: str = "map"
 ) -> TrackedObjects:
-    """Returns a tick as a tracker would send it, at height 0."""
+    """Returns a tick that came in no message, as of a log, as a tracker would send it: at height 0."""
     return TrackedObjects.planar(
         tick.stamp_ns,
         frame_id,
-        _uuids(tick.ids),
+        uuids_of(tick.ids),
         tick.position,
         tick.heading,
         velocity,
@@ -107,21 +84,44 @@ def tracked_objects_of(
 def predicted_objects_of(result: ForecastResult, *, frame_id: str = "map") -> PredictedObjects:
     """Returns a result as Autoware's planners read it; poses of a path face the direction of travel.
 
-    Objects that came in a message go out with all that their sender said of them.
+    Objects that came in a message go out with all that their sender said of them. Velocities that it did not say are
+    the node's.
+
+    Args:
+        result: The answer to a tick.
+        frame_id: Name of the frame where the objects came in no message.
     """
-    objects = result.objects.sent or tracked_objects_of(result.objects, result.velocity, frame_id=frame_id)
-    headings = path_headings(result.objects.position, result.objects.heading, result.trajectories)
-    return objects.predict(result.trajectories, headings, result.probabilities, STEP_S, result.mode_counts)
+    tick, counts = result.objects, result.mode_counts
+    if tick.sent is None:
+        objects = tracked_objects_of(tick, result.velocity, frame_id=frame_id)
+    else:
+        objects = tick.sent if tick.motion is not None else tick.sent.moving(result.velocity)
+    sent = np.arange(result.probabilities.shape[1]) < counts[:, None]
+    owner, trajectories = np.repeat(np.arange(len(tick)), counts), result.trajectories[sent]
+    front_known = axis_known = np.ones(len(tick), bool)
+    if tick.motion is not None:
+        front_known = tick.motion.front_known
+        axis_known = axis_known if tick.motion.axis_known is None else tick.motion.axis_known
+    headings = path_headings(
+        tick.position[owner], tick.heading[owner], trajectories, front_known[owner], axis_known[owner]
+    )
+    return objects.predict(counts, trajectories, headings, result.probabilities[sent], STEP_S)
 
 
 def status_of(result: ForecastResult, *, frame_id: str = "map", node: str = "") -> Any:
     """Returns the `forecast_msgs/ForecastStatus` of a result: its latency and age, and whether to act on it.
 
     A stamp that ROS cannot write (before 1970, after 2038) becomes 0; such a result is not valid.
+
+    Args:
+        result: The answer to a tick.
+        frame_id: Name of the frame where the objects came in no message.
+        node: Name of the node that answers.
     """
+    stamp_ns = result.stamp_ns if 0 <= result.stamp_ns < 2**31 * 10**9 else 0
     return make(
         FORECAST_STATUS,
-        header=header(result.stamp_ns if 0 <= result.stamp_ns < 2**31 * 10**9 else 0, frame_id),
+        header=header(stamp_ns, frame_id if result.objects.sent is None else result.objects.sent.frame_id),
         latency_ms=result.latency_ms,
         age_ms=result.age_ms,
         dropped_since_last=result.dropped_since_last,
@@ -130,6 +130,8 @@ def status_of(result: ForecastResult, *, frame_id: str = "map", node: str = "") 
         node=node,
         source=result.source,
         reason=result.reason[:_LONGEST_REASON],
+        objects_forecast=len(result.objects),
+        objects_by_model=len(result.by_model),
         objects_left_out=result.left_out,
         object_sources=result.sources.astype(np.uint8),
         object_reasons=result.reasons.astype(np.uint8),
@@ -155,37 +157,6 @@ def odometry_of(tick: Tick, *, frame_id: str = "map", child_frame_id: str = "bas
     )
 
 
-def path_headings(
-    position: Float[np.ndarray, "objects 2"],
-    heading: Float[np.ndarray, " objects"],
-    trajectories: Float[np.ndarray, "objects modes steps 2"],
-) -> Float[np.ndarray, "objects modes steps"]:
-    """Returns the direction of travel along each future.
-
-    Where an object stands, the last direction is kept; before the first move, the present heading.
-    """
-    starts = np.broadcast_to(position[:, None, None], (*trajectories.shape[:2], 1, 2))
-    moves = np.diff(np.concatenate([starts, trajectories], axis=2), axis=2)
-    x, y = moves[..., 0], moves[..., 1]
-    far = x * x + y * y >= _LEAST_MOVE_M**2
-    directions = np.arctan2(y, x)
-    last_far = np.maximum.accumulate(np.where(far, np.arange(far.shape[-1]), -1), axis=-1)
-    held = np.take_along_axis(directions, np.maximum(last_far, 0), axis=-1)
-    return np.where(last_far >= 0, held, heading[:, None, None])
-
-
-def _uuids(ids: tuple[str, ...]) -> UInt8[np.ndarray, "objects 16"]:
-    """Returns track ids that are UUIDs as they are, and for each other id a UUID that is the same every time."""
-    return np.array([list(_uuid(name).bytes) for name in ids], dtype=np.uint8).reshape(-1, 16)
-
-
-def _uuid(name: str) -> UUID:
-    try:
-        return UUID(name)
-    except ValueError:
-        return uuid5(NAMESPACE_OID, name)
-
-
 @dataclass(frozen=True)
 class SensedObjects:
     """The objects in a message, before the ego's pose is known.
@@ -209,6 +180,17 @@ class SensedObjects:
         """Returns the tick, given the ego's pose at its time."""
         return replace(self.unposed, city_SE2_ego=city_SE2_ego)
 
+    def transformed(self, target_frame_id: str, target_SE3_source: SE3) -> SensedObjects:
+        """Returns the objects in another frame; see `TrackedObjects.transformed`."""
+        tick = self.unposed
+        assert tick.sent is not None, "sensed objects come in messages"
+        there = tick_of(tick.sent.transformed(target_frame_id, target_SE3_source), tick.city_SE2_ego)
+        return replace(
+            self,
+            unposed=replace(there, ids=tick.ids, kinds=tick.kinds, motion=tick.motion and there.motion),
+            frame_id=target_frame_id,
+        )
+
 
 def _read_tracked_objects(cdr: bytes) -> SensedObjects:
     objects = read_tracked_objects(cdr)
@@ -216,9 +198,9 @@ def _read_tracked_objects(cdr: bytes) -> SensedObjects:
 
 
 def _read_detections(cdr: bytes) -> SensedObjects:
-    message = deserialize(cdr, DETECTIONS)
-    detections = detections_of(message, _UNKNOWN_POSE)
-    return SensedObjects(detections.tick, message.header.frame_id, detections.complaint)
+    found = detections_of(deserialize(cdr, DETECTIONS))
+    tick = replace(tick_of(found.objects, _UNKNOWN_POSE), ids=found.ids, kinds=found.kinds, motion=None)
+    return SensedObjects(tick, found.objects.frame_id, found.complaint)
 
 
 READERS: Mapping[str, Callable[[bytes], SensedObjects]] = {

@@ -42,6 +42,8 @@ class Reason(IntEnum):
     """There are more objects than the node's limits allow; those nearest to the ego come first."""
     NO_MODEL_ANSWER = 7
     """The model answered none of the tick's objects; the tick's reason says why."""
+    NO_ID = 8
+    """It has no id, so it has no past."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,23 @@ class TrackedMotion:
     Attributes:
         velocity: Velocity in the city frame, m/s; NaN where it is not known.
         turn_rate: Counter-clockwise turn rate, rad/s; NaN where it is not known.
-        front_known: Whether the heading is that of the object's front.
+        front_known: Whether the heading is that of the object's front. If not, it may be off by π, and flips: whoever
+            needs the front takes it from the motion, or holds it while the object is slow.
         stationary: Whether the tracker holds that the object stands.
+        axis_known: Whether the heading is that of the object's axis at least. If not, it says nothing, and the motion
+            alone does. None where all are known.
     """
 
     velocity: Float[np.ndarray, "objects 2"]
     turn_rate: Float[np.ndarray, " objects"]
     front_known: Bool[np.ndarray, " objects"]
     stationary: Bool[np.ndarray, " objects"]
+    axis_known: Bool[np.ndarray, " objects"] | None = None
 
     def take(self, rows: Int[np.ndarray, " chosen"]) -> TrackedMotion:
         """Returns that of some objects, in the order of the rows."""
-        return TrackedMotion(*(getattr(self, field.name)[rows] for field in fields(self)))
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value[rows] for name, value in known.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -73,12 +80,12 @@ class Tick:
         stamp_ns: When it was sensed, nanoseconds on the stream's own clock.
         city_SE2_ego: Pose of the ego's rear axle in the city frame (the map's; ROS: `map` and `base_link`); NaN where
             it is not known.
-        ids: Track ids, in the order of the message.
+        ids: Track ids, in the order of the message; empty for an object that belongs to no track.
         kinds: `AgentKind` values.
         position: Box centres in the city frame, metres.
-        heading: Radians in the city frame.
+        heading: Radians in the city frame, as sent; NaN where it is not usable.
         size: Length, width, height, metres.
-        motion: What the tracker says of their motion; None for logs without it.
+        motion: What the sender says of their motion; None where it says nothing, as logs and detectors.
         sent: The objects as the sender wrote them, a row each; None where they came in no message.
     """
 
@@ -128,14 +135,15 @@ class Tick:
     def screened(self, max_objects: int) -> Screening:
         """Returns which objects a model can use, in the order of their ids, as the readers of logs order them.
 
-        Left out are objects with numbers that are not finite or out of range, later objects of a repeated id, those
-        with the ego's id, whose pose the tick has, and those beyond the limit. Sorting makes forecasts independent of
-        the order in which a tracker lists its objects.
+        Left out are objects with numbers that are not finite or out of range, those without an id, later objects of a
+        repeated id, those with the ego's id, whose pose the tick has, and those beyond the limit. Sorting makes
+        forecasts independent of the order in which a tracker lists its objects.
 
         Args:
             max_objects: Maximum number of objects; those nearest to the ego are kept.
         """
         reasons = np.where(self._sound(), Reason.NONE, Reason.BROKEN_FIELD)
+        reasons[[not name for name in self.ids]] = Reason.NO_ID
         first: dict[str, int] = {EGO_ID: -1}
         for row in np.flatnonzero(reasons == Reason.NONE).tolist():
             if first.setdefault(self.ids[row], row) != row:

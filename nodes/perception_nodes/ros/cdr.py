@@ -41,6 +41,7 @@ _KINEMATICS = {
     "acceleration_covariances": 36,
 }
 _KINEMATICS_BYTES = 8 * sum(_KINEMATICS.values())
+_KINEMATICS_AT = [8 * sum(list(_KINEMATICS.values())[:number]) for number in range(len(_KINEMATICS))]
 _SMALLEST_OBJECT = 24 + _KINEMATICS_BYTES + 8 + 24
 
 
@@ -164,8 +165,8 @@ def _write_objects(objects: Objects, path_bytes: Offsets) -> tuple[bytearray, _P
     classes = _members(places.head + 24, objects.class_counts, width=8)
     payload.put("u1", classes, objects.class_labels)
     payload.put("<f4", classes + 4, objects.class_probabilities)
-    kinematics_rows = np.concatenate([getattr(objects, name) for name in _KINEMATICS], axis=1)
-    payload.put_rows("<f8", places.kinematics, kinematics_rows)
+    for name, offset in zip(_KINEMATICS, _KINEMATICS_AT, strict=True):
+        payload.put_rows("<f8", places.kinematics + offset, getattr(objects, name))
     payload.put("<u4", places.tail + 4, objects.footprint_counts)
     payload.put_rows("<f4", _members(places.tail + 8, objects.footprint_counts, width=12), objects.footprints)
     payload.put_rows("<f8", places.dimensions, objects.dimensions)
@@ -193,8 +194,6 @@ def _read_objects(payload: Payload, skip_paths: Callable[[int], int]) -> tuple[d
     places = _Places(*np.array(offsets, np.int64).reshape(-1, 4).T)
     class_counts, footprint_counts = np.array(class_counts, np.int64), np.array(footprint_counts, np.int64)
     classes = _members(places.head + 24, class_counts, width=8)
-    numbers = payload.take_rows("<f8", places.kinematics, _KINEMATICS_BYTES // 8)
-    widths = list(_KINEMATICS.values())
     arrays = {
         "stamp_ns": stamp_ns,
         "frame_id": frame_id,
@@ -203,7 +202,10 @@ def _read_objects(payload: Payload, skip_paths: Callable[[int], int]) -> tuple[d
         "class_counts": class_counts,
         "class_labels": payload.take("u1", classes),
         "class_probabilities": payload.take("<f4", classes + 4),
-        **dict(zip(_KINEMATICS, np.split(numbers, np.cumsum(widths)[:-1], axis=1), strict=True)),
+        **{
+            name: payload.take_rows("<f8", places.kinematics + offset, width)
+            for (name, width), offset in zip(_KINEMATICS.items(), _KINEMATICS_AT, strict=True)
+        },
         "footprint_counts": footprint_counts,
         "footprints": payload.take_rows("<f4", _members(places.tail + 8, footprint_counts, width=12), 3),
         "dimensions": payload.take_rows("<f8", places.dimensions, 3),

@@ -13,6 +13,8 @@ from perception.errors import InputError
 MAX_MESSAGE_BYTES = 64 * 2**20
 """Maximum size of a message: 2,000 objects with six futures of 60 poses take two thirds of it."""
 
+_UINT32 = struct.Struct("<I").unpack_from
+
 Buffer = bytes | bytearray | memoryview
 Offset = TypeVar("Offset", int, np.ndarray)
 
@@ -45,7 +47,7 @@ class Payload:
         """Returns the uint32 count at an offset; refuses one above `at_most`."""
         if at + 4 > self.size:
             raise MalformedMessage(f"the message ends after {self.size} bytes, before a count of {what} at {at}")
-        count = struct.unpack_from("<I", self._message, 4 + at)[0]
+        count = _UINT32(self._message, 4 + at)[0]
         if count > at_most:
             raise MalformedMessage(f"{count} {what} at byte {at}; expected at most {at_most}")
         return count
@@ -78,13 +80,23 @@ class Payload:
 
     def put_rows(self, dtype: str, at: Int64[np.ndarray, " n"], rows: Shaped[np.ndarray, "n width"]) -> None:
         """Writes a row of numbers to each offset."""
-        view = self.view(dtype)
-        view[(at // view.itemsize)[:, None] + np.arange(rows.shape[1])] = rows
+        view, starts, width = *self._starts(dtype, at), rows.shape[1]
+        if _is_regular(starts, width, len(view)):
+            _strided(view, starts, width)[...] = rows
+        else:
+            view[starts[:, None] + np.arange(width)] = rows
 
     def take_rows(self, dtype: str, at: Int64[np.ndarray, " n"], width: int) -> Shaped[np.ndarray, "n width"]:
         """Reads a row of numbers from each offset."""
+        view, starts = self._starts(dtype, at)
+        if _is_regular(starts, width, len(view)):
+            return _strided(view, starts, width).copy()
+        return view[starts[:, None] + np.arange(width)]
+
+    def _starts(self, dtype: str, at: Int64[np.ndarray, " n"]) -> tuple[np.ndarray, Int64[np.ndarray, " n"]]:
+        """Returns the payload as numbers, and the number at each offset."""
         view = self.view(dtype)
-        return view[(at // view.itemsize)[:, None] + np.arange(width)]
+        return view, at // view.itemsize
 
     def put_runs(self, at: Int64[np.ndarray, " n"], counts: Int64[np.ndarray, " n"], rows: np.ndarray) -> None:
         """Writes a run of rows of doubles to each offset; for long runs this is faster than `put_rows`."""
@@ -101,6 +113,22 @@ class Payload:
         starts, lengths = (at // 8).tolist(), (width * counts).tolist()
         runs = [view[start : start + length] for start, length in zip(starts, lengths, strict=True)]
         return np.concatenate([np.zeros(0), *runs]).reshape(-1, width)
+
+
+def _is_regular(starts: Int64[np.ndarray, " n"], width: int, size: int) -> bool:
+    """Whether rows are within `size` numbers, one after the other at equal distances, as objects of one shape are."""
+    if len(starts) < 2:
+        return False
+    distance = starts[1] - starts[0]
+    return bool(starts[0] >= 0 and distance >= width and starts[-1] + width <= size) and bool(
+        (starts[1:] - starts[:-1] == distance).all()
+    )
+
+
+def _strided(view: np.ndarray, starts: Int64[np.ndarray, " n"], width: int) -> np.ndarray:
+    """Returns regular rows without copying; some ten times faster than an index for each number."""
+    strides = (int(starts[1] - starts[0]) * view.itemsize, view.itemsize)
+    return np.lib.stride_tricks.as_strided(view[starts[0] :], (len(starts), width), strides)
 
 
 def blank_message(size: int) -> bytearray:

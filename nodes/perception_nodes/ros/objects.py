@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int, Int64, UInt8
 
-from perception.geometry import yaw
+from perception.geometry import SE3, quaternion_products, rotate_by, unit_quaternion, yaw
 
 FARTHEST_M = 1e8
 """Ten times the largest coordinate of any map projection: a larger one is an error."""
@@ -99,22 +99,32 @@ class Objects:
     def labels(self) -> UInt8[np.ndarray, " objects"]:
         """Each object's most probable `Label`, the first of equals; UNKNOWN for an object without classes."""
         owner = np.repeat(np.arange(len(self)), self.class_counts)
-        ascending = np.lexsort((-np.arange(len(owner)), self.class_probabilities))
+        likely = np.where(np.isnan(self.class_probabilities), -np.inf, self.class_probabilities)
+        ascending = np.lexsort((-np.arange(len(owner)), likely))
         labels = np.full(len(self), Label.UNKNOWN, dtype=np.uint8)
         labels[owner[ascending]] = self.class_labels[ascending]  # the last assignment to an index stands
         return labels
 
     @property
     def headings(self) -> Float64[np.ndarray, " objects"]:
-        """Yaw in the header's frame, radians."""
-        return yaw(self.poses[:, 3:])
+        """Yaw in the header's frame, radians; NaN where the quaternion is no rotation."""
+        usable = _are_rotations(self.poses[:, 3:])
+        return np.where(usable, yaw(np.where(usable[:, None], self.poses[:, 3:], 0.0)), np.nan)
 
     @property
     def velocities(self) -> Float64[np.ndarray, "objects 2"]:
-        """Planar velocity in the header's frame, m/s."""
-        cos, sin = np.cos(self.headings), np.sin(self.headings)
-        along, left = self.twists[:, 0], self.twists[:, 1]
-        return np.stack([cos * along - sin * left, sin * along + cos * left], axis=1)
+        """Planar velocity in the header's frame, m/s; NaN where quaternion or velocity is not usable."""
+        return self._in_header_frame(self.twists[:, :3])[:, :2]
+
+    @property
+    def turn_rates(self) -> Float64[np.ndarray, " objects"]:
+        """Rate of the yaw in the header's frame, rad/s; NaN where quaternion or rate is not usable."""
+        return self._in_header_frame(self.twists[:, 3:])[:, 2]
+
+    def _in_header_frame(self, vectors: Float64[np.ndarray, "objects 3"]) -> Float64[np.ndarray, "objects 3"]:
+        usable = _are_rotations(self.poses[:, 3:]) & (np.abs(vectors) < FARTHEST_M).all(axis=1)
+        turned = rotate_by(*(np.where(usable[:, None], values, 0.0) for values in (self.poses[:, 3:], vectors)))
+        return np.where(usable[:, None], turned, np.nan)
 
     @property
     def sound(self) -> Bool[np.ndarray, " objects"]:
@@ -149,11 +159,7 @@ class TrackedObjects(Objects):
     ) -> TrackedObjects:
         """Returns boxes that move on a plane, each of one class; velocities are given in the header's frame."""
         count = len(ids)
-        cos, sin = np.cos(headings), np.sin(headings)
-        east, north = velocities.T
-        twists = np.zeros((count, 6))
-        twists[:, 0], twists[:, 1] = cos * east + sin * north, cos * north - sin * east
-        return cls(
+        standing = cls(
             stamp_ns=stamp_ns,
             frame_id=frame_id,
             ids=ids,
@@ -163,7 +169,7 @@ class TrackedObjects(Objects):
             class_probabilities=np.ones(count, np.float32),
             poses=planar_poses(positions, np.zeros(count), headings),
             pose_covariances=np.zeros((count, 36)),
-            twists=twists,
+            twists=np.zeros((count, 6)),
             twist_covariances=np.zeros((count, 36)),
             accelerations=np.zeros((count, 6)),
             acceleration_covariances=np.zeros((count, 36)),
@@ -173,6 +179,39 @@ class TrackedObjects(Objects):
             dimensions=dimensions.astype(np.float64),
             orientation_availability=np.full(count, OrientationAvailability.AVAILABLE, np.uint8),
             is_stationary=np.zeros(count, bool),
+        )
+        return standing.moving(velocities)
+
+    def moving(self, velocities: Float[np.ndarray, "objects 2"]) -> TrackedObjects:
+        """Returns the objects with planar velocities, given in the header's frame, and no others."""
+        usable = _are_rotations(self.poses[:, 3:])[:, None]
+        inverse = np.where(usable, self.poses[:, 3:] * [-1, -1, -1, 1], [0.0, 0.0, 0.0, 1.0])
+        twists = np.zeros((len(self), 6))
+        twists[:, :3] = rotate_by(inverse, np.pad(velocities, ((0, 0), (0, 1))))
+        return replace(self, twists=twists)
+
+    def transformed(self, target_frame_id: str, target_SE3_source: SE3) -> TrackedObjects:
+        """Returns the objects in another frame: poses and their covariances are turned, all else stays.
+
+        Twists, accelerations and footprints are in the objects' own frames. A quaternion that is no rotation stays
+        as it came.
+
+        Args:
+            target_frame_id: Name of the other frame.
+            target_SE3_source: The transform from the header's frame to it.
+        """
+        quaternions, rotation = self.poses[:, 3:], target_SE3_source.rotation
+        both = np.kron(np.eye(2), rotation)  # of position and of turns about fixed axes, REP 103
+        with np.errstate(invalid="ignore", over="ignore"):  # numbers that are not finite stay so
+            positions = target_SE3_source.apply(self.poses[:, :3])
+            turned = quaternion_products(unit_quaternion(rotation), quaternions)
+            covariances = both @ self.pose_covariances.reshape(-1, 6, 6) @ both.T
+        turned = np.where(_are_rotations(quaternions)[:, None], turned, quaternions)
+        return replace(
+            self,
+            frame_id=target_frame_id,
+            poses=np.concatenate([positions, turned], axis=1),
+            pose_covariances=covariances.reshape(-1, 36),
         )
 
     def select(self, rows: Int[np.ndarray, " rows"] | Bool[np.ndarray, " objects"]) -> TrackedObjects:
@@ -189,35 +228,40 @@ class TrackedObjects(Objects):
 
     def predict(
         self,
-        positions: Float[np.ndarray, "objects modes steps 2"],
-        headings: Float[np.ndarray, "objects modes steps"],
-        confidences: Float[np.ndarray, "objects modes"],
+        path_counts: Int[np.ndarray, " objects"],
+        positions: Float[np.ndarray, "paths steps 2"],
+        headings: Float[np.ndarray, "paths steps"],
+        confidences: Float[np.ndarray, " paths"],
         time_step_s: float,
-        mode_counts: Int[np.ndarray, " objects"] | None = None,
     ) -> PredictedObjects:
         """Returns the same objects with their futures, at their present height; a path begins at the present pose.
 
+        All that the sender said of an object stays as it is. Its paths are finite nevertheless: where its own pose is
+        not, they begin with their first heading, and lie at height 0.
+
         Args:
-            positions: Positions in the header's frame, metres; step 0 is one time step after the stamp.
+            path_counts: Number of paths of each object.
+            positions: Positions in the header's frame, metres, path after path, object after object; step 0 is one time
+                step after the stamp.
             headings: Headings in the header's frame, radians.
-            confidences: Probability of each mode.
+            confidences: Probability of each path.
             time_step_s: Seconds between two steps.
-            mode_counts: Number of each object's modes that are sent, from the first on; all by default.
         """
-        objects, modes, steps = headings.shape
-        counts = np.full(objects, modes) if mode_counts is None else mode_counts.astype(np.int64)
-        sent = np.arange(modes) < counts[:, None]
-        heights = np.broadcast_to(self.poses[:, None, None, 2], headings.shape)
-        future = planar_poses(positions, heights, headings)[sent]
-        present = np.repeat(self.poses, counts, axis=0)[:, None]
-        own = {f.name: getattr(self, f.name) for f in fields(Objects)}
+        paths, steps = headings.shape
+        counts = path_counts.astype(np.int64)
+        present = np.repeat(self.poses, counts, axis=0)
+        heights = np.where(np.abs(present[:, 2]) < FARTHEST_M, present[:, 2], 0.0)
+        first = headings[:, 0] if steps else np.zeros(paths)
+        poses = np.empty((paths, steps + 1, 7))
+        poses[:, 0] = np.where(_are_poses(present)[:, None], present, planar_poses(present[:, :2], heights, first))
+        poses[:, 1:] = planar_poses(positions, np.broadcast_to(heights[:, None], headings.shape), headings)
         return PredictedObjects(
-            **own,
+            **{f.name: getattr(self, f.name) for f in fields(Objects)},
             path_counts=counts,
-            path_time_steps_ns=np.full(len(future), round(time_step_s * 1e9)),
-            path_confidences=confidences[sent].astype(np.float32),
-            pose_counts=np.full(len(future), steps + 1),
-            path_poses=np.concatenate([present, future], axis=1).reshape(-1, 7),
+            path_time_steps_ns=np.full(paths, round(time_step_s * 1e9)),
+            path_confidences=confidences.astype(np.float32),
+            pose_counts=np.full(paths, steps + 1),
+            path_poses=poses.reshape(-1, 7),
         )
 
 
@@ -283,10 +327,15 @@ def _members(counts: Int64[np.ndarray, " owners"], rows: Int[np.ndarray, " rows"
 
 
 def _are_poses(poses: Float64[np.ndarray, "poses 7"]) -> Bool[np.ndarray, " poses"]:
-    """Returns which positions are below `FARTHEST_M` and quaternions of length one, to a thousandth. False for NaN."""
-    near = np.all(np.abs(poses) < FARTHEST_M, axis=1)
-    lengths = np.linalg.norm(np.where(near[:, None], poses[:, 3:], 0), axis=1)  # nothing overflows
-    return near & (np.abs(lengths - 1) < 1e-3)
+    """Returns which positions are below `FARTHEST_M` and quaternions are rotations. False for NaN."""
+    return (np.abs(poses[:, :3]) < FARTHEST_M).all(axis=1) & _are_rotations(poses[:, 3:])
+
+
+def _are_rotations(quaternions: Float64[np.ndarray, "n 4"]) -> Bool[np.ndarray, " n"]:
+    """Returns which quaternions are of length one, to a thousandth. False for NaN."""
+    small = np.all(np.abs(quaternions) < 2, axis=1)
+    safe = np.where(small[:, None], quaternions, 0.0)  # nothing overflows
+    return small & (np.abs(np.einsum("nq,nq->n", safe, safe) - 1) < 2e-3)
 
 
 def _expect_counted(name: str, members: np.ndarray, counts: np.ndarray) -> None:

@@ -178,7 +178,8 @@ def test_the_fast_way_is_fast(as_rosbags: Callable) -> None:
         0, "map", np.zeros((64, 16), np.uint8), np.zeros((64, 2)), np.zeros(64), np.zeros((64, 2)), np.ones(64, int),
         np.ones((64, 3)),
     )  # fmt: skip
-    objects = tracked.predict(rng.normal(size=(64, 6, 60, 2)), rng.normal(size=(64, 6, 60)), np.ones((64, 6)), 0.1)
+    six = np.full(64, 6)
+    objects = tracked.predict(six, rng.normal(size=(384, 60, 2)), rng.normal(size=(384, 60)), np.ones(384), 0.1)
     message = as_rosbags(objects)
     plain_s = least_seconds(lambda: serialize(message, PREDICTED_OBJECTS), times=2)
     data = write_predicted_objects(objects)

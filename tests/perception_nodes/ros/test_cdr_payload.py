@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from perception_nodes.ros.cdr_payload import MAX_MESSAGE_BYTES, MalformedMessage, Payload, blank_message, up_to_8
 
@@ -62,3 +64,29 @@ def test_a_payload_may_be_padded_to_a_multiple_of_four_and_no_further() -> None:
 
 def test_multiples_of_eight() -> None:
     assert up_to_8(np.array([0, 1, 8, 9])).tolist() == [0, 8, 8, 16]
+
+
+@settings(max_examples=60)
+@given(starts=st.lists(st.integers(0, 30), unique=True, min_size=1, max_size=8).map(sorted), width=st.integers(1, 5))
+def test_rows_at_any_distances_are_written_and_read_back(starts: list[int], width: int) -> None:
+    """Those at equal distances go another way than others."""
+    starts = [start * 5 for start in starts]
+    rows = np.random.default_rng(0).random((len(starts), width))
+    message = blank_message(8 * (max(starts) + width))
+    payload = Payload(message)
+    payload.put_rows("<f8", 8 * np.array(starts), rows)
+    expected = np.zeros(max(starts) + width)
+    for start, row in zip(starts, rows, strict=True):
+        expected[start : start + width] = row
+    np.testing.assert_array_equal(payload.view("<f8"), expected)
+    read = payload.take_rows("<f8", 8 * np.array(starts), width)
+    np.testing.assert_array_equal(read, rows)
+    payload.put_rows("<f8", 8 * np.array(starts), 0 * rows)
+    np.testing.assert_array_equal(read, rows)  # a copy
+
+
+def test_rows_beyond_the_end_are_an_error() -> None:
+    payload = Payload(blank_message(80))
+    for at in ([0, 40, 80], [0, 16, 72], [72, 32, 0]):
+        with pytest.raises(IndexError):
+            payload.take_rows("<f8", np.array(at), 2)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
+from perception.geometry import SE2, SE3, yaw
 from perception_nodes.ros.objects import Label, PredictedObjects, TrackedObjects, numbers_within
 
 ANGLES = st.floats(-3.1, 3.1)
@@ -72,19 +74,153 @@ def test_objects_are_selected_by_a_mask_too() -> None:
     assert planar([0.0, 1.0, 2.0]).select(np.array([True, False, True])).headings == pytest.approx([0.0, 2.0])
 
 
-def test_predictions_keep_the_objects_and_lie_at_their_height() -> None:
-    objects = planar([0.0, 1.0])
-    objects = replace(objects, poses=objects.poses + np.array([0, 0, 4.0, 0, 0, 0, 0]))
-    positions = np.random.default_rng(0).normal(size=(2, 3, 5, 2))
-    headings = np.zeros((2, 3, 5))
-    predicted = objects.predict(positions, headings, np.full((2, 3), 0.25), time_step_s=0.1)
-    assert predicted.path_counts.tolist() == [3, 3]
-    assert set(predicted.pose_counts.tolist()) == {5}
+def raised(objects: TrackedObjects, height_m: float) -> TrackedObjects:
+    poses = objects.poses.copy()
+    poses[:, 2] = height_m
+    return replace(objects, poses=poses)
+
+
+def test_predictions_keep_the_objects_and_begin_at_their_poses() -> None:
+    objects = raised(planar([0.0, 1.0]), 4.0)
+    rng = np.random.default_rng(0)
+    positions, headings = rng.normal(size=(4, 5, 2)), rng.uniform(-3, 3, (4, 5))
+    predicted = objects.predict(np.array([3, 1]), positions, headings, np.full(4, 0.25), time_step_s=0.1)
+    assert predicted.path_counts.tolist() == [3, 1]
+    assert set(predicted.pose_counts.tolist()) == {6}
     assert set(predicted.path_time_steps_ns.tolist()) == {100_000_000}
-    np.testing.assert_array_equal(predicted.path_poses[:, :2].reshape(2, 3, 5, 2), positions)
+    paths = predicted.path_poses.reshape(4, 6, 7)
+    np.testing.assert_array_equal(paths[:, 0], objects.poses[[0, 0, 0, 1]])
+    np.testing.assert_array_equal(paths[:, 1:, :2], positions)
+    np.testing.assert_allclose(yaw(paths[:, 1:, 3:]), headings, atol=1e-12)
     assert set(predicted.path_poses[:, 2].tolist()) == {4.0}
     np.testing.assert_array_equal(predicted.ids, objects.ids)
     assert predicted.sound.all()
+
+
+def test_an_object_may_have_no_path_and_a_path_no_future() -> None:
+    objects = planar([0.0, 1.0])
+    nothing = objects.predict(np.zeros(2, int), np.zeros((0, 5, 2)), np.zeros((0, 5)), np.zeros(0), 0.1)
+    assert (nothing.path_counts.tolist(), len(nothing.path_poses)) == ([0, 0], 0)
+    present = objects.predict(np.array([0, 1]), np.zeros((1, 0, 2)), np.zeros((1, 0)), np.ones(1), 0.1)
+    np.testing.assert_array_equal(present.path_poses, objects.poses[1:])
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, 1e300, 0.0])
+def test_paths_are_finite_although_the_pose_goes_out_as_it_came(broken: float) -> None:
+    objects = planar([0.0, 1.0])
+    poses = objects.poses.copy()
+    poses[0, 2:] = broken
+    objects = replace(objects, poses=poses)
+    predicted = objects.predict(np.array([1, 1]), np.ones((2, 3, 2)), np.full((2, 3), 0.5), np.ones(2), 0.1)
+    np.testing.assert_array_equal(predicted.poses, poses)
+    assert np.isfinite(predicted.path_poses).all()
+    np.testing.assert_allclose(yaw(predicted.path_poses[:, 3:]), [0.5] * 4 + [1.0] + [0.5] * 3)
+    assert predicted.path_poses[0, :2].tolist() == poses[0, :2].tolist()
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, 1e300])
+def test_headings_and_velocities_that_are_not_usable_are_nan_and_cost_no_other(broken: float) -> None:
+    objects = planar([0.0, 0.5, 1.0], [[1.0, 2.0]] * 3)
+    poses, twists = objects.poses.copy(), objects.twists.copy()
+    poses[0, 5], twists[1] = broken, broken
+    objects = replace(objects, poses=poses, twists=twists)
+    np.testing.assert_allclose(objects.headings, [np.nan, 0.5, 1.0])
+    np.testing.assert_allclose(objects.velocities, [[np.nan] * 2, [np.nan] * 2, [1.0, 2.0]])
+    np.testing.assert_allclose(objects.turn_rates, [np.nan, np.nan, 0.0])
+
+
+def test_a_probability_that_is_nan_does_not_decide_the_label(make_tracked: Callable[..., TrackedObjects]) -> None:
+    objects = replace(
+        make_tracked(classes=(3,), corners=(0,)),
+        class_labels=np.array([1, 2, 3], np.uint8),
+        class_probabilities=np.array([0.25, np.nan, 0.5], np.float32),
+    )
+    assert objects.labels.tolist() == [3]
+
+
+def tilted(seed: int, count: int = 4) -> TrackedObjects:
+    """Objects of any orientation, with velocities and covariances that could be."""
+    rng = np.random.default_rng(seed)
+    objects = planar([0.0] * count)
+    factors = rng.normal(size=(count, 6, 6))
+    poses = np.column_stack([rng.normal(0, 100, (count, 3)), Rotation.random(count, rng=rng).as_quat()])
+    covariances = factors @ factors.transpose(0, 2, 1)
+    twists = rng.normal(0, 10, (count, 6))
+    return replace(objects, poses=poses, pose_covariances=covariances.reshape(-1, 36), twists=twists)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_velocities_are_those_of_scipys_rotations(seed: int) -> None:
+    objects = tilted(seed)
+    turns = Rotation.from_quat(objects.poses[:, 3:])
+    np.testing.assert_allclose(objects.velocities, turns.apply(objects.twists[:, :3])[:, :2], atol=1e-9)
+    np.testing.assert_allclose(objects.turn_rates, turns.apply(objects.twists[:, 3:])[:, 2], atol=1e-9)
+    np.testing.assert_allclose(objects.moving(np.ones((4, 2))).velocities, np.ones((4, 2)), atol=1e-9)
+
+
+def any_transform(seed: int) -> SE3:
+    rng = np.random.default_rng(seed)
+    return SE3(Rotation.random(rng=rng).as_matrix(), rng.normal(0, 1000, 3))
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1), other=st.integers(0, 2**32 - 1))
+def test_there_and_back_objects_are_the_same(seed: int, other: int) -> None:
+    objects, map_SE3_base = tilted(seed), any_transform(other)
+    there = objects.transformed("map", map_SE3_base)
+    back = there.transformed("base_link", map_SE3_base.inverse())
+    assert (there.frame_id, back.frame_id) == ("map", "base_link")
+    signs = np.sign((back.poses[:, 3:] * objects.poses[:, 3:]).sum(axis=1, keepdims=True))  # q and -q are one rotation
+    np.testing.assert_allclose(back.poses[:, :3], objects.poses[:, :3], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(signs * back.poses[:, 3:], objects.poses[:, 3:], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(back.pose_covariances, objects.pose_covariances, rtol=0, atol=1e-9)
+    for field in fields(objects):
+        if field.name not in ("frame_id", "poses", "pose_covariances"):
+            np.testing.assert_array_equal(getattr(there, field.name), getattr(objects, field.name), err_msg=field.name)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1), other=st.integers(0, 2**32 - 1))
+def test_poses_and_covariances_are_transformed_as_small_changes_of_a_pose_are(seed: int, other: int) -> None:
+    """A covariance is that of small moves and small turns about the axes of its frame: both are moved one by one."""
+    objects, target_SE3_source = tilted(seed), any_transform(other)
+    there = objects.transformed("map", target_SE3_source)
+    turn = Rotation.from_matrix(target_SE3_source.rotation)
+    for row in range(len(objects)):
+        pose, placed = objects.poses[row], Rotation.from_quat(objects.poses[row, 3:])
+        now = Rotation.from_quat(there.poses[row, 3:])
+        np.testing.assert_allclose(there.poses[row, :3], target_SE3_source.apply(pose[:3]), atol=1e-9)
+        np.testing.assert_allclose(now.as_matrix(), (turn * placed).as_matrix(), atol=1e-12)
+        changes = []
+        for column in np.linalg.cholesky(objects.pose_covariances[row].reshape(6, 6)).T:
+            moved = target_SE3_source.apply(pose[:3] + column[:3]) - there.poses[row, :3]
+            turned = turn * Rotation.from_rotvec(1e-3 * column[3:]) * placed * now.inv()
+            changes.append(np.concatenate([moved, turned.as_rotvec() / 1e-3]))
+        expected = np.transpose(changes) @ np.array(changes)
+        np.testing.assert_allclose(there.pose_covariances[row].reshape(6, 6), expected, atol=1e-8)
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 2**32 - 1), turn=ANGLES)
+def test_objects_move_alike_in_every_frame(seed: int, turn: float) -> None:
+    objects = tilted(seed)
+    about_z = SE3(Rotation.from_euler("z", turn).as_matrix(), np.array([3.0, -4.0, 5.0]))
+    there = objects.transformed("map", about_z)
+    np.testing.assert_allclose(there.velocities, SE2(0.0, 0.0, turn).rotate(objects.velocities), atol=1e-9)
+    np.testing.assert_allclose(there.turn_rates, objects.turn_rates, atol=1e-9)
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, 1e300])
+def test_broken_numbers_do_not_spoil_a_transform(broken: float) -> None:
+    objects, transform = tilted(0), any_transform(1)
+    expected = objects.transformed("map", transform).select(np.array([1, 3]))
+    objects.poses[0, 4], objects.poses[2, 1], objects.pose_covariances[0, 7] = broken, broken, broken
+    there = objects.transformed("map", transform)
+    np.testing.assert_array_equal(there.poses[0, 3:], objects.poses[0, 3:])
+    assert there.sound.tolist() == [False, True, False, True]
+    np.testing.assert_array_equal(there.select(np.array([1, 3])).poses, expected.poses)
+    np.testing.assert_array_equal(there.select(np.array([1, 3])).pose_covariances, expected.pose_covariances)
 
 
 @pytest.mark.parametrize(
