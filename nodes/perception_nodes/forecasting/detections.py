@@ -23,6 +23,7 @@ own 10 Hz history; an object that is seen for the first time has velocity 0. For
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf, isnan
 from typing import Any
 
 import numpy as np
@@ -98,8 +99,12 @@ def detections_of(message: Any) -> Detections:
 
 def _best(detection: Any) -> Any | None:
     """Returns the result of the highest score, the first of equals; None if there is none. NaN is the lowest."""
-    scores = [-np.inf if np.isnan(result.hypothesis.score) else result.hypothesis.score for result in detection.results]
-    return detection.results[int(np.argmax(scores))] if scores else None
+    return max(detection.results, key=_score, default=None)
+
+
+def _score(result: Any) -> float:
+    score = result.hypothesis.score
+    return -inf if isnan(score) else score
 
 
 def _pose(pose: Any) -> tuple[float, ...]:

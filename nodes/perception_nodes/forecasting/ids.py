@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 import numpy as np
@@ -27,6 +28,7 @@ def passing_id(stamp_ns: int, number: int) -> str:
     return str(uuid5(NAMESPACE_OID, f"{stamp_ns} {number}"))
 
 
+@lru_cache(8192)
 def _uuid(name: str) -> UUID:
     try:
         return UUID(name)

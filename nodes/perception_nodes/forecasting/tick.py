@@ -42,7 +42,7 @@ class Reason(IntEnum):
     """There are more objects than the node's limits allow; those nearest to the ego come first."""
     NO_MODEL_ANSWER = 7
     """The model answered none of the tick's objects; the tick's reason says why."""
-    NO_ID = 8
+    NO_ID = 9
     """It has no id, so it has no past."""
 
 
@@ -121,6 +121,11 @@ class Tick:
         pose = self.city_SE2_ego
         return bool(_is_place(np.array([[pose.x_m, pose.y_m]]), np.array([pose.heading_rad]))[0])
 
+    @property
+    def is_placed(self) -> Bool[np.ndarray, " objects"]:
+        """Which objects have a position below `FARTHEST_M`."""
+        return np.all(np.abs(self.position) < FARTHEST_M, axis=1)
+
     def placed(self) -> Tick:
         """Returns the objects with a position below `FARTHEST_M`, of which something can be said.
 
@@ -129,7 +134,7 @@ class Tick:
         """
         if not 0 < self.stamp_ns <= LAST_STAMP_NS:
             raise UnusableTick(f"tick: expected a positive stamp of 63 bits in ns, got {self.stamp_ns}; set the clock")
-        rows = np.flatnonzero((np.abs(self.position) < FARTHEST_M).all(axis=1))
+        rows = np.flatnonzero(self.is_placed)
         return self if len(rows) == len(self) else self.take(rows)
 
     def screened(self, max_objects: int) -> Screening:

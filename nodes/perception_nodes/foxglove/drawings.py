@@ -42,7 +42,7 @@ from perception_nodes.ros.messages import (
 LEAST_CONFIDENCE = 0.1
 """Lowest confidence of a path that is drawn."""
 SHOWN_STEPS = 5
-"""Number of poses between two points of a drawn path: 0.5 s."""
+"""Number of poses between two points of a drawn path, which begins at the present pose: 0.5 s."""
 LIFETIME = Duration(1)
 """Seconds until a drawing disappears unless it is sent again; a map stays."""
 
@@ -70,9 +70,9 @@ def scene_of_map(cdr: bytes) -> SceneUpdate:
 
 
 def scene_of_objects(cdr: bytes, kind: str) -> SceneUpdate:
-    """Returns objects as boxes, coloured by kind."""
+    """Returns objects that have a place as boxes, coloured by kind; a heading that is not usable is drawn as 0."""
     sensed = READERS[kind](cdr)
-    tick = sensed.unposed
+    tick = sensed.unposed.take(np.flatnonzero(sensed.unposed.is_placed))
     cubes = [
         CubePrimitive(
             pose=_pose(x, y, float(height) / 2, heading),
@@ -80,7 +80,7 @@ def scene_of_objects(cdr: bytes, kind: str) -> SceneUpdate:
             color=_color(COLOUR_OF_KIND.get(AgentKind(of), GREY), 0.8),
         )
         for (x, y), heading, (length, width, height), of in zip(
-            tick.position.tolist(), tick.heading.tolist(), tick.size, tick.kinds.tolist(), strict=True
+            tick.position.tolist(), np.nan_to_num(tick.heading).tolist(), tick.size, tick.kinds.tolist(), strict=True
         )
     ]
     return _update("objects", sensed.frame_id, tick.stamp_ns, cubes=cubes)

@@ -49,6 +49,27 @@ def test_objects_are_boxes_where_they_stand(draw: Draw, make_tick: Callable[...,
     assert colours[2] == pytest.approx(GREY)  # the cone
 
 
+def test_an_object_without_a_usable_heading_is_drawn_and_one_without_a_place_is_not(
+    draw: Draw, make_tick: Callable[..., Tick]
+) -> None:
+    tick = make_tick(0, cars=2)
+    objects = tracked_objects_of(tick, np.zeros((3, 2)))
+    objects.poses[0, 3:], objects.poses[1, 0] = np.nan, np.inf
+    (entity,) = draw(TRACKED_OBJECTS, write_tracked_objects(objects)).entities
+    assert [cube.pose.position.y for cube in entity.cubes] == tick.position[[0, 2], 1].tolist()
+    assert (entity.cubes[0].pose.orientation.z, entity.cubes[0].pose.orientation.w) == (0.0, 1.0)
+
+
+def test_a_forecast_is_drawn_from_the_present_place_to_the_last(draw: Draw, make_tick: Callable[..., Tick]) -> None:
+    tick = make_tick(0, cars=0)
+    way = tick.position[:, None] + np.arange(1.0, 61)[:, None]
+    objects = tracked_objects_of(tick, np.zeros((1, 2)))
+    predicted = objects.predict(np.ones(1, np.int64), way, np.zeros((1, 60)), np.ones(1), 0.1)
+    (entity,) = draw(PREDICTED_OBJECTS, write_predicted_objects(predicted)).entities
+    places = [[p.x, p.y] for p in entity.lines[0].points]
+    assert (places[0], places[-1], len(places)) == (tick.position[0].tolist(), way[0, -1].tolist(), 13)
+
+
 def test_forecasts_are_lines_the_probable_ones_only(
     draw: Draw, make_predicted: Callable[..., PredictedObjects]
 ) -> None:
