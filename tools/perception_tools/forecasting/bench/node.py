@@ -176,7 +176,7 @@ def _live(checkpoint: Path | None, source: str, drive: Drive, seconds: float) ->
 
     from perception_tools.forecasting.bench.live import run_live
     from perception_tools.forecasting.model import Training, save_model
-    from perception_tools.model_files import MODEL_FILE
+    from perception_tools.model_metadata import MODEL_FILE
 
     found = {}
     with tempfile.TemporaryDirectory(prefix="perception-bench-") as name:
