@@ -12,7 +12,7 @@ from perception_nodes.forecasting.tick import Tick, TrackedMotion
 from perception_nodes.ros.messages import ODOMETRY, deserialize, stamp_ns_of
 from perception_nodes.ros.odometry import transform_of
 from perception_nodes.ros.tf import take_transforms
-from perception_nodes.ros.transforms import NoTransform, TransformBuffer
+from perception_nodes.ros.transforms import NoTransform, TransformBuffer, planar
 
 BASE_LINK = "base_link"
 """The ego's frame where no odometry names another."""
@@ -79,7 +79,7 @@ class MapFrame:
         ego, no_pose = _NOWHERE, ""
         try:
             if frame != self._ego:
-                ego = _planar(self._buffer.lookup(frame, self._ego, stamp_ns))
+                ego = self._buffer.lookup_planar(frame, self._ego, stamp_ns)
             else:
                 no_pose = f"no pose of {self._ego!r} in a map: the objects are in it, and there is no odometry"
         except NoTransform as error:
@@ -101,7 +101,6 @@ def transformed(sensed: SensedObjects, frame_id: str, map_SE3_sensor: SE3) -> Se
 
 
 def _moved(tick: Tick, map_SE3_sensor: SE3) -> Tick:
-    planar = _planar(map_SE3_sensor)
     turn = map_SE3_sensor.rotation[:2, :2]
     spatial = np.column_stack([tick.position, np.zeros(len(tick))])
     motion = tick.motion
@@ -110,11 +109,6 @@ def _moved(tick: Tick, map_SE3_sensor: SE3) -> Tick:
     return replace(
         tick,
         position=map_SE3_sensor.apply(spatial)[:, :2],
-        heading=tick.heading + planar.heading_rad,
+        heading=tick.heading + planar(map_SE3_sensor).heading_rad,
         motion=motion,
     )
-
-
-def _planar(transform: SE3) -> SE2:
-    x, y, _ = transform.translation_m
-    return SE2(float(x), float(y), float(np.arctan2(transform.rotation[1, 0], transform.rotation[0, 0])))

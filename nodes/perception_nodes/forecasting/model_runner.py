@@ -175,7 +175,8 @@ def reason_of(error: BaseException) -> str:
 
 
 def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:_LONGEST_REASON]
+    words = " ".join(str(error).split())[:_LONGEST_REASON]
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _inference() -> AbstractContextManager[object]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from typing_extensions import override
+
 from perception.errors import InputError
 from perception_nodes.operations.node_plan import NodePlan, expect_positive
 from perception_nodes.ros.clock import CLOCK_TOPIC
@@ -79,6 +81,12 @@ class ForecastPlan(NodePlan):
                 f"node: expected silence_s of at least {LEAST_SILENCE_S:g}, got {self.silence_s:g}: a node that lives "
                 "may be silent for 0.25 s; give more"
             )
+
+    @property
+    @override
+    def stands_by(self) -> str | None:
+        """The node that `standby_of` names."""
+        return self.standby_of
 
     @property
     def inputs(self) -> tuple[Topic, ...]:

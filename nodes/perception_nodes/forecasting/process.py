@@ -115,13 +115,13 @@ class ForecastingProcess(TopicProcess):
 
     @override
     def ready(self) -> str:
-        """For /readyz: why the last tick was not answered, or the model does not answer; empty if it does."""
-        if self._passive:
+        """For /readyz: why the model does not answer, or the last tick was not answered; empty if all is well."""
+        if self._runner.missing or self._passive:
             return self._runner.missing
-        silence = self._rate.status(time.monotonic())
-        if self._account.reason or silence.message in ("NotReceived", "Timeout"):
-            return self._account.reason or silence.message
-        return self._runner.missing
+        silence = self._rate.status(time.monotonic()).message
+        if silence == "NotReceived":
+            return "no objects yet"
+        return self._account.reason or (silence if silence == "Timeout" else "")
 
     @override
     def close(self) -> None:

@@ -61,6 +61,11 @@ class NodePlan(ABC):
         return ()
 
     @property
+    def stands_by(self) -> str | None:
+        """Name of the node whose outputs this one publishes while that is silent; None for a node of its own."""
+        return None
+
+    @property
     def topics(self) -> tuple[Topic, ...]:
         """Inputs and outputs."""
         return (*self.inputs, *self.outputs)

@@ -15,6 +15,8 @@ WITHIN_NS = 100_000_000
 """Maximum time between a message and its pose: one step of a 10 Hz stream."""
 KEPT_NS = 2_000_000_000
 """Poses are kept for this long before the newest, whatever their rate."""
+LONGEST_PAUSE_NS = 10_000_000_000
+"""A localisation may be silent for this long."""
 WAIT_S = 0.02
 """Seconds to wait for a pose: trackers and localisation send at the same time, and zenoh keeps no order of topics."""
 _MOST = 10_000
@@ -34,8 +36,8 @@ class Stamped(Generic[Pose]):
 class PoseHistory(Generic[Pose]):
     """The poses of the last `KEPT_NS` by their stamps; one thread adds them, others look them up.
 
-    A pose that is newer or older than the history by more than its length is a stray, unless
-    `_CLOCK_STEP_POSES` in a row are: then the history starts anew with them.
+    A pose that is older than the history, or newer by more than `LONGEST_PAUSE_NS`, is a stray, unless
+    `_CLOCK_STEP_POSES` in a row are: then the clock was set, and the history starts anew with them.
     """
 
     def __init__(self) -> None:
@@ -47,7 +49,7 @@ class PoseHistory(Generic[Pose]):
         """Adds a pose."""
         stamped = Stamped(stamp_ns, pose)
         with self._posed:
-            if not self._poses or abs(stamp_ns - self._poses[-1].stamp_ns) <= KEPT_NS:
+            if not self._poses or -KEPT_NS <= stamp_ns - self._poses[-1].stamp_ns <= LONGEST_PAUSE_NS:
                 self._poses.insert(bisect_right(self._poses, stamp_ns, key=_time_of), stamped)
                 self._strays.clear()
             else:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from perception.errors import InputError
-from perception.geometry import SE3, rotation_matrix
+from perception.geometry import SE2, SE3, rotation_matrix, yaw
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.objects import FARTHEST_M
 from perception_nodes.ros.poses import WAIT_S, WITHIN_NS, PoseHistory, Stamped
@@ -27,6 +27,8 @@ _BASE_NS = 50_000_000
 """A velocity beyond the newest pose is taken over this time, over which the noise of a fast localisation cancels."""
 _MAX_DEPTH = 32
 _SHORTEST_QUATERNION = 1e-3
+_UNIT = 1e-9
+"""A quaternion whose length differs from one by less is taken as it is."""
 IDENTITY = SE3(np.eye(3), np.zeros(3))
 
 
@@ -59,7 +61,7 @@ class Transform:
                 f"transform: expected a finite position below {FARTHEST_M:g} m and a quaternion, got "
                 f"{translation.tolist()}, {quaternion.tolist()}; wait for the localisation"
             )
-        return cls(translation, quaternion / length)
+        return cls(translation, quaternion if abs(length - 1) < _UNIT else quaternion / length)
 
     @property
     def se3(self) -> SE3:
@@ -68,6 +70,8 @@ class Transform:
 
     def toward(self, other: Transform, fraction: float) -> Transform:
         """Returns the transform on the way to another: 0 is this one, 1 the other; beyond these it goes on."""
+        if fraction == 0:
+            return self
         translation = self.translation_m + fraction * (other.translation_m - self.translation_m)
         cosine = float(self.quaternion @ other.quaternion)
         end = other.quaternion if cosine >= 0 else -other.quaternion
@@ -179,17 +183,32 @@ class TransformBuffer:
         above = self._compose(ends[: ends.index(common)], stamp_ns, until_s)
         return above.inverse() @ below
 
+    def lookup_planar(self, target: str, source: str, stamp_ns: int, wait_s: float = WAIT_S) -> SE2:
+        """Returns the planar pose of one frame in another at a time; raises what `lookup` raises.
+
+        A pose that a message has is not changed by a bit.
+        """
+        edge = self._edges.get(source)
+        if edge is None or edge.parent != target:
+            return planar(self.lookup(target, source, stamp_ns, wait_s))
+        transform = self._at(source, edge, stamp_ns, time.monotonic() + wait_s)
+        x, y, _ = transform.translation_m.tolist()
+        return SE2(x, y, float(yaw(transform.quaternion)))
+
     def _compose(self, names: list[str], stamp_ns: int, until_s: float) -> SE3:
         """Returns the transform from the first of some frames to the parent of the last."""
         composed = IDENTITY
         for name in names:
-            edge = self._edges[name]
-            found = edge.at(stamp_ns, until_s)
-            if isinstance(found, str):
-                what = f"no pose of {name[:80]!r} in {edge.parent[:80]!r}"
-                raise NoTransform(f"{what} within {WITHIN_NS / 1e9:g} s of the stamp: {found}")
-            composed = found.se3 @ composed
+            composed = self._at(name, self._edges[name], stamp_ns, until_s).se3 @ composed
         return composed
+
+    @staticmethod
+    def _at(name: str, edge: _Edge, stamp_ns: int, until_s: float) -> Transform:
+        found = edge.at(stamp_ns, until_s)
+        if isinstance(found, str):
+            what = f"no pose of {name[:80]!r} in {edge.parent[:80]!r}"
+            raise NoTransform(f"{what} within {WITHIN_NS / 1e9:g} s of the stamp: {found}")
+        return found
 
     def _to_root(self, name: str) -> list[str]:
         names = [name]
@@ -212,3 +231,9 @@ class TransformBuffer:
             if edge is None or edge.parent != parent or edge.preferred != preferred or edge.fixed is not fixed:
                 edge = self._edges[child] = _Edge(parent, preferred, fixed)
             return edge
+
+
+def planar(transform: SE3) -> SE2:
+    """Returns the part of a transform that lies in the plane: position, and direction of the x axis."""
+    x, y, _ = transform.translation_m.tolist()
+    return SE2(x, y, float(np.arctan2(transform.rotation[1, 0], transform.rotation[0, 0])))
