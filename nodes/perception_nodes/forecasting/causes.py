@@ -22,6 +22,7 @@ class Cause(StrEnum):
     STAMP = "stamp"
     ORDER = "order"
     CONTENT = "content"
+    SILENT = "other_node_silent"
     NO_OBJECTS = "no_objects"
     OTHER = "other"
 
@@ -35,6 +36,7 @@ NO_POSE = "no pose of"
 NO_TRANSFORM = "no transform"
 STAMP = "the stamp is"
 NO_CLOCK = "no time on"
+SILENT = "the other node has not answered"
 CONTENT = "message"
 NO_OBJECTS = "no objects"
 CANNOT_LOAD = "the model cannot be loaded"
@@ -53,6 +55,7 @@ _BY_BEGINNING: dict[str, Cause] = {
     NO_CLOCK: Cause.STAMP,
     "tick: expected a positive stamp": Cause.STAMP,
     "tick at": Cause.NO_POSE,
+    SILENT: Cause.SILENT,
     NO_OBJECTS: Cause.NO_OBJECTS,
     CONTENT: Cause.CONTENT,
     **{arrival.value: Cause.ORDER for arrival in Arrival if not arrival.is_present},
@@ -64,3 +67,8 @@ def cause_of(reason: str) -> Cause:
     if not reason:
         return Cause.NONE
     return next((cause for beginning, cause in _BY_BEGINNING.items() if reason.startswith(beginning)), Cause.OTHER)
+
+
+def has_no_model(reason: str) -> bool:
+    """Whether a reason is that a node has no model, so that another one may answer better."""
+    return reason.startswith((NO_MODEL, CANNOT_LOAD))

@@ -90,15 +90,15 @@ class ForecastPlan(NodePlan):
 
     @property
     def inputs(self) -> tuple[Topic, ...]:
-        """Tracked objects, odometry, map, transforms; with `use_sim_time` the clock, of a standby the status."""
+        """Tracked objects, odometry, map, transforms, the other node's status; a clock if it is simulated."""
         return (
             topic_of(self.objects, self.objects_type),
             topic_of(self.ego, ODOMETRY),
             topic_of(self.map, POLYLINE_MAP, LATCHED),
             topic_of(TF_TOPIC, TF, TF_QOS),
             topic_of(TF_STATIC_TOPIC, TF, TF_STATIC_QOS),
+            topic_of(self.status, FORECAST_STATUS),
             *([topic_of(CLOCK_TOPIC, CLOCK, SENSOR_DATA)] if self.use_sim_time else ()),
-            *([topic_of(self.status, FORECAST_STATUS)] if self.standby_of else ()),
         )
 
     @property

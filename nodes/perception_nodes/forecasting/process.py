@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,14 +17,14 @@ from typing_extensions import override
 
 from perception_nodes.forecasting.account import TickAccount
 from perception_nodes.forecasting.answer import ForecastResult
-from perception_nodes.forecasting.causes import CONTENT, LATE, NO_OBJECTS
+from perception_nodes.forecasting.causes import CONTENT, LATE, NO_OBJECTS, SILENT
 from perception_nodes.forecasting.frames import MapFrame
 from perception_nodes.forecasting.messages import READERS, SensedObjects, predicted_objects_of, status_of
 from perception_nodes.forecasting.model_runner import ForecastRunner
 from perception_nodes.forecasting.no_answer import no_answer
 from perception_nodes.forecasting.node import ForecastingNode, PendingTick
 from perception_nodes.forecasting.plan import ForecastPlan
-from perception_nodes.forecasting.standby import StandbyWatch
+from perception_nodes.forecasting.standby import PeerWatch
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor, Level, Status
 from perception_nodes.operations.inputs import Input
 from perception_nodes.operations.topic_process import STUCK_S, TopicProcess
@@ -54,7 +55,7 @@ class _Arrived:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A tick that a standby has not answered.
+    """A tick that another node should answer.
 
     Attributes:
         pending: The tick.
@@ -94,8 +95,8 @@ class ForecastingProcess(TopicProcess):
         self._limits = StampLimits(plan.max_ahead_s, plan.max_age_s)
         self._frames = MapFrame()
         self._runner = ForecastRunner(node.ask, load)
-        self._watch = StandbyWatch(plan.standby_of, plan.silence_s) if plan.standby_of else None
-        self._kept: _Kept | None = None
+        self._watch = PeerWatch(ros.name, plan.standby_of, plan.silence_s)
+        self._kept: deque[_Kept] = deque(maxlen=WAITING_TICKS)
         self._read, self._complaint, self._map_complaint = READERS[plan.objects_type], "", ""
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
@@ -139,14 +140,15 @@ class ForecastingProcess(TopicProcess):
             Status(Level.WARN if complaint else Level.OK, f"forecast: {topic}, contents", complaint or "OK")
             for topic, complaint in ((self._plan.objects, self._complaint), (self._plan.map, self._map_complaint))
         ]
-        passive = Status(Level.OK, "forecast: answers", f"follows {self._plan.standby_of}, which answers")
+        other = self._plan.standby_of or "a standby"
+        passive = Status(Level.OK, "forecast: answers", f"follows {other}, which answers")
         answers = passive if self._passive else self._account.status()
         return [answers, self._time.status(), self._rate.status(time.monotonic()), *contents]
 
     @property
     def _passive(self) -> bool:
         """Whether another node answers."""
-        return self._watch is not None and not self._watch.answers()
+        return self._watch.left_s(has_model=not self._runner.missing) > 0
 
     def _make_gauges(self) -> None:
         dropped = Gauge("perception_frames_dropped", "Ticks that a newer one replaced", registry=self.registry)
@@ -163,7 +165,7 @@ class ForecastingProcess(TopicProcess):
             "/tf": self._frames.take_tf,
             "/tf_static": self._frames.take_tf_static,
             "/clock": self._clock.take,
-            **({} if self._watch is None else {plan.status: self._watch.take}),
+            plan.status: self._watch.take,
         }
         for topic in reversed(plan.inputs):  # the objects last, which need the others
 
@@ -179,17 +181,16 @@ class ForecastingProcess(TopicProcess):
             self._tick_s = arrived.at_s
             self._rate.observe(arrived.at_s)
             self._answer(arrived)
-        elif self._kept is not None and not self._passive:
-            self._take_over(self._kept)
+        elif self._kept and not self._passive:
+            self._take_over()
         elif not self._closing and time.monotonic() - max(self._status_s, self._tick_s) >= SILENCE_S:
             self._say_silence()
 
     def _wait_s(self) -> float:
         """Returns how long to wait for objects until something else is due."""
-        now_s = time.monotonic()
-        if self._watch is not None and not self._watch.answers():
-            return min(STATUS_EVERY_S, max(0.001, self._watch.due_s - now_s))
-        return max(0.001, self._status_s + STATUS_EVERY_S - now_s)
+        left_s = self._watch.left_s(has_model=not self._runner.missing)
+        due_s = left_s if left_s > 0 else self._status_s + STATUS_EVERY_S - time.monotonic()
+        return min(STATUS_EVERY_S, max(0.001, due_s))
 
     def _answer(self, arrived: _Arrived) -> None:
         """Answers a tick, or says why it is not; whatever is in it, the next one may be better."""
@@ -216,19 +217,24 @@ class ForecastingProcess(TopicProcess):
         pending = self._node.receive(placed.tick)
         if pending.usable and (why_not := self._runner.missing or placed.no_pose):
             pending = replace(pending, reason=why_not, question=None)
+        kept = _Kept(pending, placed.frame_id, at_s)
         if self._passive:
-            self._kept = _Kept(pending, placed.frame_id, at_s) if pending.usable else self._kept
+            if pending.usable:
+                self._kept.append(kept)
             self._node.finish(pending)  # it counts the ticks
             return
-        self._kept = None
+        self._take_over()
         self._publish(self._result(pending, at_s + self._plan.deadline_ms / 1e3), placed.frame_id, at_s)
 
-    def _take_over(self, kept: _Kept) -> None:
-        """Answers the last tick in place of the primary, which has fallen silent."""
-        self._kept = None
-        _log.warning("%s is silent, so %s answers", self._plan.standby_of, self._name)
-        result = self._result(kept.pending, time.monotonic() + self._plan.deadline_ms / 1e3)
-        self._publish(result, kept.frame_id, kept.at_s)
+    def _take_over(self) -> None:
+        """Answers the last ticks in place of the other node, which has fallen silent; the newest with the model."""
+        missed = [kept for kept in self._kept if not self._watch.has_answered(kept.pending.stamp_ns)]
+        self._kept.clear()
+        for kept in missed:
+            late = kept is not missed[-1]
+            pending = replace(kept.pending, question=None, reason=SILENT) if late else kept.pending
+            until_s = time.monotonic() + self._plan.deadline_ms / 1e3
+            self._publish(self._result(pending, until_s), kept.frame_id, kept.at_s)
 
     def _result(self, pending: PendingTick, until_s: float) -> ForecastResult:
         """Asks the model if there is something to ask; the answer without it is there anyway."""

@@ -67,8 +67,8 @@ class NodePlan(ABC):
 
     @property
     def topics(self) -> tuple[Topic, ...]:
-        """Inputs and outputs."""
-        return (*self.inputs, *self.outputs)
+        """Inputs and outputs, each once."""
+        return tuple(dict.fromkeys((*self.inputs, *self.outputs)))
 
     def __post_init__(self) -> None:
         _ = (*self.topics, *self.services)  # a topic refuses a name that is none
