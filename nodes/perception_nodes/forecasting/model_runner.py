@@ -30,27 +30,22 @@ _LONGEST_REASON = 300
 
 
 @dataclass
-class _Asked(Generic[Q, A]):
-    """A question and what became of it; guarded by the runner's lock."""
+class Asked(Generic[Q, A]):
+    """A question and what became of it.
+
+    Attributes:
+        question: The question.
+        answer: The model's; None if there is none.
+        reason: Why there is none.
+        settled: Whether there is an answer or a reason.
+        abandoned: Whether nobody waits for it any more.
+    """
 
     question: Q
     answer: A | None = None
     reason: str = ""
     settled: bool = False
     abandoned: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome(Generic[A]):
-    """What became of a question.
-
-    Attributes:
-        answer: The model's; None if there is none.
-        reason: Why there is none.
-    """
-
-    answer: A | None
-    reason: str = ""
 
 
 class ModelRunner(Generic[Q, A]):
@@ -68,7 +63,7 @@ class ModelRunner(Generic[Q, A]):
         self.late = 0
         self._ask, self._load = ask, load
         self._missing = NO_MODEL if load is not None else ""
-        self._question: _Asked[Q, A] | None = None
+        self._question: Asked[Q, A] | None = None
         self._task: Callable[[], None] | None = None
         self._busy_since_s: float | None = None
         self._closing = False
@@ -84,23 +79,29 @@ class ModelRunner(Generic[Q, A]):
         """Starts the thread, which loads the model."""
         self._thread.start()
 
-    def ask(self, question: Q, until_s: float) -> Outcome[A]:
-        """Returns the answer to a question, or why none came until a time of the monotonic clock.
-
-        A question of before that still waits for its turn is not asked any more. For one thread at a time.
-        """
-        asked = _Asked[Q, A](question)
+    def ask(self, question: Q) -> Asked[Q, A]:
+        """Asks a question; one of before that still waits for its turn is not asked any more. For one thread."""
         with self._changed:
             if self._missing:
-                return Outcome(None, self._missing)
-            self._question = asked
+                return Asked(question, reason=self._missing, settled=True)
+            self._question = asked = Asked[Q, A](question)
             self._changed.notify_all()
+            return asked
+
+    def wait(self, asked: Asked[Q, A], until_s: float) -> bool:
+        """Waits for what becomes of a question, until a time of the monotonic clock; returns whether it is known."""
+        with self._changed:
             while not asked.settled and (left_s := until_s - time.monotonic()) > 0:
                 self._changed.wait(left_s)
+            return asked.settled
+
+    def give_up(self, asked: Asked[Q, A]) -> bool:
+        """Wants no answer to a question any more; returns whether one has come before that."""
+        with self._changed:
             asked.abandoned = not asked.settled
             if self._question is asked:
                 self._question = None
-            return Outcome(asked.answer, asked.reason)
+            return asked.settled
 
     def do(self, task: Callable[[], None]) -> None:
         """Has something done between two questions; a task that still waits is replaced. It must not raise."""
@@ -153,7 +154,7 @@ class ModelRunner(Generic[Q, A]):
             self._settle(asked)
         return True
 
-    def _settle(self, asked: _Asked[Q, A]) -> None:
+    def _settle(self, asked: Asked[Q, A]) -> None:
         answer, reason = None, ""
         try:
             answer = self._ask(asked.question)

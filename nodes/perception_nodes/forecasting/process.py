@@ -39,6 +39,8 @@ WAITING_TICKS = 8
 """Maximum number of ticks that wait; each is answered by its own deadline, so more come only in a flood."""
 STATUS_EVERY_S = 0.2
 """While no objects come, a status says so this often; the rest until 0.25 s is for a busy machine."""
+PREPARED_S = 0.01
+"""So long before its deadline an answer without the model is written, to be sent if the model does not answer."""
 SILENCE_S = 0.15
 """Ticks that are so far apart are not missed yet."""
 
@@ -55,7 +57,7 @@ class _Arrived:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A tick that another node should answer.
+    """A tick to answer.
 
     Attributes:
         pending: The tick.
@@ -224,7 +226,7 @@ class ForecastingProcess(TopicProcess):
             self._node.finish(pending)  # it counts the ticks
             return
         self._take_over()
-        self._publish(self._result(pending, at_s + self._plan.deadline_ms / 1e3), placed.frame_id, at_s)
+        self._reply(kept, at_s + self._plan.deadline_ms / 1e3)
 
     def _take_over(self) -> None:
         """Answers the last ticks in place of the other node, which has fallen silent; the newest with the model."""
@@ -233,25 +235,38 @@ class ForecastingProcess(TopicProcess):
         for kept in missed:
             late = kept is not missed[-1]
             pending = replace(kept.pending, question=None, reason=SILENT) if late else kept.pending
-            until_s = time.monotonic() + self._plan.deadline_ms / 1e3
-            self._publish(self._result(pending, until_s), kept.frame_id, kept.at_s)
+            self._reply(replace(kept, pending=pending), time.monotonic() + self._plan.deadline_ms / 1e3)
 
-    def _result(self, pending: PendingTick, until_s: float) -> ForecastResult:
-        """Asks the model if there is something to ask; the answer without it is there anyway."""
-        if pending.question is None:
-            return self._node.finish(pending)
-        outcome = self._runner.ask(pending.question, until_s)
-        reason = outcome.reason or f"{LATE} {self._plan.deadline_ms:g} ms"
-        return self._node.finish(pending, outcome.answer, "" if outcome.answer is not None else reason)
+    def _reply(self, kept: _Kept, until_s: float) -> None:
+        """Answers a tick by a time at the latest; the answer without the model is ready by then."""
+        pending, prepared, cdr = kept.pending, None, b""
+        asked = None if pending.question is None else self._runner.ask(pending.question)
+        if asked is not None and not self._runner.wait(asked, until_s - PREPARED_S):
+            prepared = self._node.finish(pending, None, f"{LATE} {self._plan.deadline_ms:g} ms")
+            cdr = self._encoded(prepared, kept.frame_id)
+            self._runner.wait(asked, until_s)
+        if asked is None:
+            result = self._node.finish(pending)
+        elif prepared is not None and not self._runner.give_up(asked):
+            result = prepared
+        else:
+            result, cdr = self._node.finish(pending, asked.answer, asked.reason), b""
+            if prepared is not None:  # which has counted the ticks
+                result = replace(result, dropped_since_last=prepared.dropped_since_last)
+        self._publish(result, kept, cdr or self._encoded(result, kept.frame_id))
 
-    def _publish(self, result: ForecastResult, frame_id: str, at_s: float) -> None:
+    @staticmethod
+    def _encoded(result: ForecastResult, frame_id: str) -> bytes | bytearray:
+        return write_predicted_objects(predicted_objects_of(result, frame_id=frame_id)) if result.valid else b""
+
+    def _publish(self, result: ForecastResult, kept: _Kept, cdr: bytes | bytearray) -> None:
         """Publishes an answer, then its status, which knows when that was."""
-        latency_ms = (time.monotonic() - at_s) * 1e3
+        latency_ms = (time.monotonic() - kept.at_s) * 1e3
         self._time.observe(latency_ms)
         self._account.observe(result.source, result.reason, latency_ms if result.valid else None)
         if result.valid:
-            self._forecasts.put(write_predicted_objects(predicted_objects_of(result, frame_id=frame_id)))
-        self._send_status(result, frame_id, at_s)
+            self._forecasts.put(cdr)
+        self._send_status(result, kept.frame_id, kept.at_s)
 
     def _refuse(self, stamp_ns: int, reason: str, at_s: float) -> None:
         """Says why a tick has no answer."""

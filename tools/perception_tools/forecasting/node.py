@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from perception_nodes.forecasting.plan import ForecastPlan
     from perception_nodes.ros.topics import RosNode
 
+SWITCH_S = 5e-4
+"""Time after which a thread that computes lets another one go on: by default 5 ms, as much as an answer may be late."""
 _LONGEST = 10_000
 """Maximum number of steps of a history or a future that is believed."""
 
@@ -29,6 +32,7 @@ def open_node(plan: ForecastPlan, session: zenoh.Session, ros: RosNode, open_: E
     Raises:
         InputError: There is no model, or it is none of forecasting.
     """
+    sys.setswitchinterval(SWITCH_S)
     clock = StreamClock(simulated=plan.use_sim_time)
     node = waiting_node(plan, clock)
     process = ForecastingProcess(node, ros, plan, clock=clock, load=lambda: load_into(node, plan, session, open_))
