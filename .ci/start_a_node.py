@@ -11,7 +11,7 @@ from pathlib import Path
 
 from perception_tools.forecasting.model import Training, build_forecaster, save_model
 from perception_tools.forecasting.recipes import ForecastRecipe
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.training.recipes import BlockRecipe
 
 run = Path(sys.argv[1])

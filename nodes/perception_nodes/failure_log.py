@@ -45,17 +45,18 @@ class FailureLog:
         self._windows: dict[str, _Window] = {}
         self._lock = threading.Lock()
 
-    def add(self, subject: str, error: Exception) -> None:
-        """Counts a failure; logs it, with its traceback if nobody foresaw it."""
+    def add(self, subject: str, error: Exception) -> bool:
+        """Counts a failure; logs it, with its traceback if nobody foresaw it. Returns whether it was logged."""
         foreseen = isinstance(error, _FORESEEN)
         text = str(error) if foreseen else f"{type(error).__name__}: {error}"
         line = " ".join(text[:_LONGEST].split())
         left_out = self._count(subject)
         if left_out is None:
-            return
+            return False
         more = f" ({left_out} more were left out of the log)" if left_out else ""
         level = logging.WARNING if foreseen else logging.ERROR
         self._logger.log(level, "%s: %s%s", subject, line, more, exc_info=None if foreseen else error)
+        return True
 
     def _count(self, subject: str) -> int | None:
         """Returns how many lines were left out in the window before; None if this one is left out."""

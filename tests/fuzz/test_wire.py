@@ -43,7 +43,7 @@ from perception_nodes.scene_qa.messages import asked_question_of
 from perception_nodes.scene_qa.scan_file import read_scan
 from perception_tools.forecasting.model import Training, build_forecaster, load_model, save_model
 from perception_tools.forecasting.recipes import ForecastRecipe
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.scene_qa.model import KnownWords, SceneQaTraining, build_answerer, load_answerer, save_answerer
 from perception_tools.scene_qa.recipes import ROOMS
 from perception_tools.training.recipes import BlockRecipe

@@ -13,7 +13,7 @@ from perception.frozen.folded import fold
 from perception.frozen.folded_file import save_folded
 from perception_nodes.operations.deployment import read_deployment
 from perception_tools.deployment_files import file_findings
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 
 
 def found_in(folder: Path, text: str) -> list[str]:

@@ -15,7 +15,8 @@ from torch import nn
 
 from perception.errors import InputError
 from perception.frozen.weights import WeightsError
-from perception_tools.model_files import MODEL_FILE, expect_types, format_of, model_id, read_model, write_model
+from perception_tools.model_files import expect_types, read_model, write_model
+from perception_tools.model_metadata import MODEL_FILE, format_of, model_id
 
 FORMAT = "a test's model 1"
 

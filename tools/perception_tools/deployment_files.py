@@ -41,7 +41,7 @@ def file_findings(deployment: Deployment) -> Iterator[str]:
 def _check_model(node: NodePlan) -> None:
     """Raises InputError unless a node's model is of its kind, and its frozen block can be found."""
     from perception.frozen.weights import read_config
-    from perception_tools.model_files import format_of
+    from perception_tools.model_metadata import format_of
 
     expected, found = task_of_node(node.kind).format, format_of(node.checkpoint)
     if found != expected:
@@ -57,7 +57,7 @@ def _check_model(node: NodePlan) -> None:
 def _recipe_of(checkpoint: Path) -> dict[str, Any]:
     from safetensors import safe_open
 
-    from perception_tools.model_files import MODEL_FILE
+    from perception_tools.model_metadata import MODEL_FILE
 
     file = checkpoint / MODEL_FILE if checkpoint.is_dir() else checkpoint
     with reading(file, "train the model again, or copy it again"), safe_open(file, "pt") as opened:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import reprlib
@@ -13,7 +12,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
@@ -21,12 +19,10 @@ from perception.errors import InputError
 from perception.files import reading
 from perception.frozen.trained_state import fingerprints, load_trainable_state_dict, trainable_state_dict
 from perception.frozen.weights import WeightsError, write_tensors
+from perception_tools.model_metadata import CURE, opened_model, read_metadata
 
-MODEL_FILE = "model.safetensors"
-"""Its name in a run's folder."""
 _SPARE_WEIGHTS = 1_000_000
 """For weights that a model has beside those in its file."""
-_CURE = "copy or train it again"
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class StoredModel:
             if left < 0:
                 raise InputError(f"its recipe asks for more weights than it holds (at {name!r})")
 
-        with reading(self.path, _CURE, WeightsError):
+        with reading(self.path, CURE, WeightsError):
             handle = register_module_parameter_registration_hook(count)
             try:
                 yield
@@ -99,34 +95,10 @@ def read_model(path: Path, format_name: str) -> StoredModel:
     Raises:
         InputError: There is no such file, or it is not of that format.
     """
-    with _opened(path) as (file, opened):
-        texts = opened.metadata() or {}
+    with opened_model(path, "pt", WeightsError) as (file, opened):
         weights = {name: opened.get_tensor(name) for name in opened.keys()}
-        found = texts.pop("format", None)
-        if found != format_name:
-            raise InputError(
-                f"{file}: expected a file of format {format_name!r}, got {found!r}; give what `perception train` wrote"
-            )
-        metadata = {name: json.loads(text) for name, text in texts.items()}
-        for name, value in metadata.items():
-            if not isinstance(value, dict):
-                raise InputError(f"expected {name} to be a JSON object, found {reprlib.repr(value)}")
+        metadata = read_metadata(path, format_name)
         return StoredModel(file, weights, metadata, metadata.pop("blocks"))
-
-
-def format_of(path: Path) -> str | None:
-    """The format that a model's file, or that of its run, says it has; None where it says none."""
-    with _opened(path) as (_, opened):
-        return (opened.metadata() or {}).get("format")
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Path, Any]]:
-    file = path / MODEL_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise InputError(f"{path}: expected a run's folder or its {MODEL_FILE}, found none; train one first")
-    with reading(file, _CURE, WeightsError), safe_open(file, "pt") as opened:
-        yield file, opened
 
 
 def expect_types(values: Any) -> None:
@@ -161,15 +133,3 @@ def _fits(value: Any, hint: Any) -> bool:
         is_map = isinstance(value, Mapping)
         return is_map and all(_fits(k, inside[0]) and _fits(v, inside[1]) for k, v in value.items())
     return type(value) is hint
-
-
-def model_id(name: str, path: Path, form: str) -> str:
-    """Which model an answer is from: the recipe, the first digits of the model file's hash, the block's form.
-
-    Args:
-        name: Name of the recipe.
-        path: The model's file, or the folder of its run.
-        form: The block's precision, or where the block is.
-    """
-    file = path / MODEL_FILE if path.is_dir() else path
-    return f"{name}@{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}:{form}"

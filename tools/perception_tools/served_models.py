@@ -11,7 +11,7 @@ from torch import nn
 from perception.kernels.linear import for_inference
 from perception.kernels.precision import Precision
 from perception_nodes.operations.computing import compute_with
-from perception_tools.model_files import model_id
+from perception_tools.model_metadata import served_model_id
 from perception_tools.tasks import TrainedModel
 
 if TYPE_CHECKING:
@@ -55,23 +55,32 @@ def served_model(trained: TrainedModel, plan: ServedPlan) -> tuple[Any, str]:
     """
     compute_with(plan.threads)
     if plan.block is None:
-        model, form = trained.model.folded(plan.precision), plan.precision
+        model = trained.model.folded(plan.precision)
     else:
         assert isinstance(trained.model, nn.Module)
-        model, form = for_inference(trained.model), f"service/{plan.block}"
-    return model, model_id(trained.name, plan.checkpoint, form)
+        model = for_inference(trained.model)
+    return model, served_model_id(trained.name, plan)
 
 
-def use_remote_block(model: nn.Module, plan: ServedPlan, session: zenoh.Session, open_: ExitStack) -> None:
+def use_remote_block(
+    model: nn.Module, plan: ServedPlan, session: zenoh.Session, open_: ExitStack, *, patient: bool = True
+) -> None:
     """Puts the block that the plan names at a service into a model, if it names one.
 
     To be called once the node is configured: warming up must not wait for the service.
+
+    Args:
+        model: The model.
+        plan: The node's plan.
+        session: Session to the service.
+        open_: Closes the connection.
+        patient: Whether a request waits for a worker while there is none.
     """
     from perception_nodes.block.client import RemoteBlock
     from perception_nodes.block.over_zenoh import ZenohBlocks
 
     if plan.block is None:
         return
-    blocks = ZenohBlocks(session)
+    blocks = ZenohBlocks(session, patient=patient)
     open_.callback(blocks.close)
     model.block = RemoteBlock(blocks, plan.block, plan.timeout_ms / 1e3)

@@ -138,7 +138,7 @@ def task_of_run(run: Path) -> Task:
     Raises:
         InputError: There is no model, or it is of no task that is known here.
     """
-    from perception_tools.model_files import format_of
+    from perception_tools.model_metadata import format_of
 
     found = format_of(run)
     for task in all_tasks():

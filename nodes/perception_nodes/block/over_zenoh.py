@@ -158,10 +158,11 @@ class ZenohBlocks:
 
     Args:
         session: Its owner closes it.
+        patient: Whether a request waits for a worker while there is none.
     """
 
-    def __init__(self, session: zenoh.Session) -> None:
-        self._session = session
+    def __init__(self, session: zenoh.Session, *, patient: bool = True) -> None:
+        self._session, self._patient = session, patient
         self._pipelines: dict[str, _Workers] = {}
         self._lock = threading.Lock()
 
@@ -171,7 +172,7 @@ class ZenohBlocks:
         workers, payload = self._workers(pipeline), pack(tensors)
         refused: set[str] = set()
         overloaded: Overloaded | None = None
-        while worker := workers.take(refused, end, wait=overloaded is None):
+        while worker := workers.take(refused, end, wait=self._patient and overloaded is None):
             try:
                 return self._ask(f"blk/{pipeline}/{worker}/infer", payload, end)
             except Overloaded as error:
@@ -184,8 +185,8 @@ class ZenohBlocks:
         if overloaded is not None:
             raise overloaded
         raise NoWorker(
-            f"pipeline {pipeline}: expected a worker within {timeout_s:g} s, {len(refused)} went away when asked; "
-            "start one, or give requests more time"
+            f"pipeline {pipeline}: expected a worker{f' within {timeout_s:g} s' if self._patient else ''}, "
+            f"{len(refused)} went away when asked; start one, or give requests more time"
         )
 
     def close(self) -> None:

@@ -154,6 +154,11 @@ class ForecastingNode:
             self.set_model(model)
         self.lifecycle.change("configure")
 
+    @property
+    def model_id(self) -> str:
+        """Name of the model."""
+        return self._model_id
+
     def set_model(self, model: Forecaster) -> None:
         """Takes the model, warmed up, in any state; may be called by another thread than `step`."""
         for agents in model.warm_up_agents(self.settings.max_forecasts + 1):  # the ego is one of them

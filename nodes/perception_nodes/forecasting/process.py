@@ -1,55 +1,73 @@
-"""The forecasting node on zenoh: tracked objects, odometry and a latched map in, forecasts and their status out.
+"""The forecasting node on zenoh: tracked objects, poses and a latched map in, forecasts and their status out.
 
-zenoh's thread only puts messages into inputs; a thread of this process reads, forecasts and publishes.
+zenoh's threads only put messages into inputs. A thread of this process reads, extrapolates and publishes, and another
+one runs the model: what it has not answered by the deadline goes out without it.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-import torch
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
 from typing_extensions import override
 
-from perception.errors import InputError
-from perception.geometry import SE2
+from perception_nodes.forecasting.account import TickAccount
 from perception_nodes.forecasting.answer import ForecastResult
-from perception_nodes.forecasting.messages import READERS, predicted_objects_of, status_of
-from perception_nodes.forecasting.node import ForecastingNode
+from perception_nodes.forecasting.causes import CONTENT, LATE, NO_OBJECTS, SILENT
+from perception_nodes.forecasting.frames import MapFrame
+from perception_nodes.forecasting.messages import READERS, SensedObjects, predicted_objects_of, status_of
+from perception_nodes.forecasting.model_runner import ForecastRunner
+from perception_nodes.forecasting.no_answer import no_answer
+from perception_nodes.forecasting.node import ForecastingNode, PendingTick
 from perception_nodes.forecasting.plan import ForecastPlan
-from perception_nodes.forecasting.tick import Tick
+from perception_nodes.forecasting.standby import PeerWatch
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor, Level, Status
 from perception_nodes.operations.inputs import Input
-from perception_nodes.operations.topic_process import STUCK_S, WAIT_S, TopicProcess
+from perception_nodes.operations.topic_process import STUCK_S, TopicProcess
 from perception_nodes.ros.cdr import write_predicted_objects
+from perception_nodes.ros.clock import StampLimits, StreamClock
 from perception_nodes.ros.map_message import map_of
-from perception_nodes.ros.messages import (
-    FORECAST_STATUS,
-    ODOMETRY,
-    POLYLINE_MAP,
-    deserialize,
-    serialize,
-    stamp_ns_of,
-)
-from perception_nodes.ros.odometry import ego_pose_of
-from perception_nodes.ros.poses import PoseHistory
+from perception_nodes.ros.messages import FORECAST_STATUS, POLYLINE_MAP, deserialize, serialize
 from perception_nodes.ros.topics import Received, RosNode
+from perception_nodes.ros.transforms import NoTransform
+
+WAITING_TICKS = 8
+"""Maximum number of ticks that wait; each is answered by its own deadline, so more come only in a flood."""
+STATUS_EVERY_S = 0.2
+"""While no objects come, a status says so this often; the rest until 0.25 s is for a busy machine."""
+PREPARED_S = 0.01
+"""So long before its deadline an answer without the model is written, to be sent if the model does not answer."""
+SILENCE_S = 0.15
+"""Ticks that are so far apart are not missed yet."""
 
 _log = logging.getLogger(__name__)
 
 
-class _Refused(InputError):
-    """A tick is not answered; the message says why."""
+@dataclass(frozen=True)
+class _Arrived:
+    """A message, and when it came, on the monotonic clock."""
+
+    cdr: bytes
+    at_s: float
 
 
 @dataclass(frozen=True)
-class _EgoPose:
-    """The ego's pose, and the name of the frame that it is in."""
+class _Kept:
+    """A tick to answer.
 
-    city_SE2_ego: SE2
+    Attributes:
+        pending: The tick.
+        frame_id: Frame of its objects.
+        at_s: When it came.
+    """
+
+    pending: PendingTick
     frame_id: str
+    at_s: float
 
 
 class ForecastingProcess(TopicProcess):
@@ -58,132 +76,235 @@ class ForecastingProcess(TopicProcess):
     Args:
         node: A configured node.
         ros: Its ROS node on zenoh.
-        plan: Its topics and tolerances.
+        plan: Its topics and limits.
+        clock: The clock of the stamps; the node's own.
+        load: Gives the node its model, in a thread of its own; None if it has it.
     """
 
-    def __init__(self, node: ForecastingNode, ros: RosNode, plan: ForecastPlan) -> None:
+    def __init__(
+        self,
+        node: ForecastingNode,
+        ros: RosNode,
+        plan: ForecastPlan,
+        *,
+        clock: StreamClock | None = None,
+        load: Callable[[], None] | None = None,
+    ) -> None:
         super().__init__(ros)
-        self._node = node
-        self._ticks: Input[bytes] = Input("latest")
-        self._maps: Input[bytes] = Input("latest")
+        self._node, self._plan, self._name = node, plan, ros.name
+        self._ticks: Input[_Arrived] = Input("latest", size=WAITING_TICKS)
+        self._clock = clock or StreamClock(simulated=plan.use_sim_time)
+        self._limits = StampLimits(plan.max_ahead_s, plan.max_age_s)
+        self._frames = MapFrame()
+        self._runner = ForecastRunner(node.ask, load)
+        self._watch = PeerWatch(ros.name, plan.standby_of, plan.silence_s)
+        self._kept: deque[_Kept] = deque(maxlen=WAITING_TICKS)
         self._read, self._complaint, self._map_complaint = READERS[plan.objects_type], "", ""
-        self._poses: PoseHistory[_EgoPose] = PoseHistory()
-        self._reason = "no objects yet"
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
-        self._objects, self._map = plan.objects, plan.map
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
-        self._make_metrics()
-        objects, ego, lanes = plan.inputs
+        self._account = TickAccount(self.registry, self.failures)
+        self._tick_s = self._status_s = time.monotonic()
+        self._make_gauges()
         self._forecasts, self._status = map(ros.publisher, plan.outputs)
         node.activate()
+        self._runner.start()
         self._thread.start()
-        ros.subscribe(lanes, lambda received: self._maps.put(received.cdr))
-        ros.subscribe(ego, self._take_pose)
-        ros.subscribe(objects, lambda received: self._ticks.put(received.cdr))
+        self._subscribe(ros)
+
+    @override
+    def live(self) -> str:
+        """For /livez: why there is no progress, with ticks or with the model; empty while there is."""
+        return super().live() or self._runner.stuck()
 
     @override
     def ready(self) -> str:
-        """For /readyz: whether the last tick was answered, and how long ago it came."""
-        silence = self._rate.status(time.monotonic())
-        return self._reason or ("" if silence.message not in ("NotReceived", "Timeout") else silence.message)
+        """For /readyz: why the model does not answer, or the last tick was not answered; empty if all is well."""
+        if self._runner.missing or self._passive:
+            return self._runner.missing
+        silence = self._rate.status(time.monotonic()).message
+        if silence == "NotReceived":
+            return "no objects yet"
+        return self._account.reason or (silence if silence == "Timeout" else "")
 
     @override
     def close(self) -> None:
-        """Answers the tick that is being computed, and ends."""
+        """Answers the tick that has come, and ends."""
         self._closing = True
         self._ticks.close()
-        self._maps.close()
         self._thread.join(STUCK_S)
+        self._runner.close()
         self._node.shutdown()
 
     @override
     def statuses(self) -> list[Status]:
-        """Processing time, input rate, and what of the last objects and of the last map could not be used."""
+        """Answers, processing time, input rate, and what of the last objects and of the last map cannot be used."""
         contents = [
             Status(Level.WARN if complaint else Level.OK, f"forecast: {topic}, contents", complaint or "OK")
-            for topic, complaint in ((self._objects, self._complaint), (self._map, self._map_complaint))
+            for topic, complaint in ((self._plan.objects, self._complaint), (self._plan.map, self._map_complaint))
         ]
-        return [self._time.status(), self._rate.status(time.monotonic()), *contents]
+        other = self._plan.standby_of or "a standby"
+        passive = Status(Level.OK, "forecast: answers", f"follows {other}, which answers")
+        answers = passive if self._passive else self._account.status()
+        return [answers, self._time.status(), self._rate.status(time.monotonic()), *contents]
 
-    def _make_metrics(self) -> None:
-        registry = self.registry
-        buckets = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.1, 0.2, 0.5)
-        self._latency = Histogram("perception_latency_seconds", "Time of answers", registry=registry, buckets=buckets)
-        self._answered = Counter("perception_frames_answered", "Valid answers", registry=registry)
-        self._refused = Counter("perception_frames_refused", "Ticks without a valid answer", registry=registry)
-        dropped = Gauge("perception_frames_dropped", "Ticks that a newer one replaced", registry=registry)
+    @property
+    def _passive(self) -> bool:
+        """Whether another node answers."""
+        return self._watch.left_s(has_model=not self._runner.missing) > 0
+
+    def _make_gauges(self) -> None:
+        dropped = Gauge("perception_frames_dropped", "Ticks that a newer one replaced", registry=self.registry)
         dropped.set_function(lambda: float(self._ticks.dropped))
+        late = Gauge("perception_model_answers_late", "Answers that came after the deadline", registry=self.registry)
+        late.set_function(lambda: float(self._runner.late))
 
-    def _take_pose(self, received: Received) -> None:
-        odometry = deserialize(received.cdr, ODOMETRY)
-        pose = _EgoPose(ego_pose_of(odometry), odometry.header.frame_id)
-        self._poses.put(stamp_ns_of(odometry.header), pose)
+    def _subscribe(self, ros: RosNode) -> None:
+        plan = self._plan
+        takers: dict[str, Callable[[bytes], None]] = {
+            plan.objects: lambda cdr: self._ticks.put(_Arrived(cdr, time.monotonic())),
+            plan.ego: self._frames.take_odometry,
+            plan.map: lambda cdr: self._runner.do(lambda: self._take_map(cdr)),
+            "/tf": self._frames.take_tf,
+            "/tf_static": self._frames.take_tf_static,
+            "/clock": self._clock.take,
+            plan.status: self._watch.take,
+        }
+        for topic in reversed(plan.inputs):  # the objects last, which need the others
+
+            def take(received: Received, name: str = topic.name) -> None:
+                takers[name](received.cdr)
+
+            ros.subscribe(topic, take)
 
     @override
-    @torch.inference_mode()
     def _round(self) -> None:
-        self._take_map()
-        cdr = self._ticks.get(WAIT_S)
-        if cdr is None:
-            return
-        self._rate.observe(time.monotonic())
-        self._take_map()
+        arrived = self._ticks.get(self._wait_s())
+        if arrived is not None:
+            self._tick_s = arrived.at_s
+            self._rate.observe(arrived.at_s)
+            self._answer(arrived)
+        elif self._kept and not self._passive:
+            self._take_over()
+        elif not self._closing and time.monotonic() - max(self._status_s, self._tick_s) >= SILENCE_S:
+            self._say_silence()
+
+    def _wait_s(self) -> float:
+        """Returns how long to wait for objects until something else is due."""
+        left_s = self._watch.left_s(has_model=not self._runner.missing)
+        due_s = left_s if left_s > 0 else self._status_s + STATUS_EVERY_S - time.monotonic()
+        return min(STATUS_EVERY_S, max(0.001, due_s))
+
+    def _answer(self, arrived: _Arrived) -> None:
+        """Answers a tick, or says why it is not; whatever is in it, the next one may be better."""
+        stamp_ns = 0
         try:
-            self._answer(cdr)
-        except Exception as error:  # the next tick may be better; the log and /readyz say what was wrong with this one
-            self._refused.inc()
-            self._reason = f"{type(error).__name__}: {str(error)[:500]}"
-            self.failures.add(self._objects, error)
+            sensed = self._read(arrived.cdr)
+            stamp_ns = sensed.stamp_ns
+            self._complain(sensed.complaint)
+            refusal = self._limits.refusal(stamp_ns, self._clock.now_ns())
+            if not refusal and sensed.complaint and not len(sensed.unposed):
+                refusal = f"{CONTENT}: {sensed.complaint}"
+            if refusal:
+                self._refuse(stamp_ns, refusal, arrived.at_s)
+            else:
+                self._forecast(sensed, arrived.at_s)
+        except NoTransform as error:
+            self._refuse(stamp_ns, str(error), arrived.at_s)
+        except Exception as error:
+            self.failures.add(self._plan.objects, error)
+            self._refuse(stamp_ns, f"{CONTENT}: {type(error).__name__}: {str(error)[:400]}", arrived.at_s)
 
-    def _answer(self, cdr: bytes) -> None:
-        objects = self._read(cdr)
-        self._complain(objects.complaint)
-        pose = self._poses.near(objects.stamp_ns)
-        if pose is None:
-            self._refuse("no ego pose within 0.1 s of the objects' stamp")
-        elif objects.frame_id != pose.frame_id:
-            theirs, egos = objects.frame_id[:80], pose.frame_id[:80]
-            self._refuse(f"objects in frame {theirs!r}, ego pose in {egos!r}; send both in one")
-        elif objects.complaint and not len(objects.unposed):
-            self._refuse(objects.complaint)
-        else:
-            self._forecast(objects.at(pose.city_SE2_ego))
-
-    def _forecast(self, tick: Tick) -> None:
-        result = self._node.step(tick)
-        self._time.observe(result.latency_ms)
-        self._latency.observe(result.latency_ms / 1e3)
-        self._status.put(serialize(status_of(result), FORECAST_STATUS))
-        if not result.valid:
-            self._refuse(result.reason)
+    def _forecast(self, sensed: SensedObjects, at_s: float) -> None:
+        placed = self._frames.place(sensed)
+        pending = self._node.receive(placed.tick)
+        if pending.usable and (why_not := self._runner.missing or placed.no_pose):
+            pending = replace(pending, reason=why_not, question=None)
+        kept = _Kept(pending, placed.frame_id, at_s)
+        if self._passive:
+            if pending.usable:
+                self._kept.append(kept)
+            self._node.finish(pending)  # it counts the ticks
             return
-        self._publish(result)
+        self._take_over()
+        self._reply(kept, at_s + self._plan.deadline_ms / 1e3)
 
-    def _publish(self, result: ForecastResult) -> None:
-        self._answered.inc()  # before publishing, so that whoever gets the forecast finds it counted
-        self._reason = ""
-        self._forecasts.put(write_predicted_objects(predicted_objects_of(result)))
+    def _take_over(self) -> None:
+        """Answers the last ticks in place of the other node, which has fallen silent; the newest with the model."""
+        missed = [kept for kept in self._kept if not self._watch.has_answered(kept.pending.stamp_ns)]
+        self._kept.clear()
+        for kept in missed:
+            late = kept is not missed[-1]
+            pending = replace(kept.pending, question=None, reason=SILENT) if late else kept.pending
+            self._reply(replace(kept, pending=pending), time.monotonic() + self._plan.deadline_ms / 1e3)
 
-    def _refuse(self, reason: str) -> None:
-        self._refused.inc()
-        if reason != self._reason:  # once, not at 10 Hz
-            self.failures.add("no forecast", _Refused(reason))
-        self._reason = reason
+    def _reply(self, kept: _Kept, until_s: float) -> None:
+        """Answers a tick by a time at the latest; the answer without the model is ready by then."""
+        pending, prepared, cdr = kept.pending, None, b""
+        asked = None if pending.question is None else self._runner.ask(pending.question)
+        if asked is not None and not self._runner.wait(asked, until_s - PREPARED_S):
+            prepared = self._node.finish(pending, None, f"{LATE} {self._plan.deadline_ms:g} ms")
+            cdr = self._encoded(prepared, kept.frame_id)
+            self._runner.wait(asked, until_s)
+        if asked is None:
+            result = self._node.finish(pending)
+        elif prepared is not None and not self._runner.give_up(asked):
+            result = prepared
+        else:
+            result, cdr = self._node.finish(pending, asked.answer, asked.reason), b""
+            if prepared is not None:  # which has counted the ticks
+                result = replace(result, dropped_since_last=prepared.dropped_since_last)
+        self._publish(result, kept, cdr or self._encoded(result, kept.frame_id))
+
+    @staticmethod
+    def _encoded(result: ForecastResult, frame_id: str) -> bytes | bytearray:
+        return write_predicted_objects(predicted_objects_of(result, frame_id=frame_id)) if result.valid else b""
+
+    def _publish(self, result: ForecastResult, kept: _Kept, cdr: bytes | bytearray) -> None:
+        """Publishes an answer, then its status, which knows when that was."""
+        latency_ms = (time.monotonic() - kept.at_s) * 1e3
+        self._time.observe(latency_ms)
+        self._account.observe(result.source, result.reason, latency_ms if result.valid else None)
+        if result.valid:
+            self._forecasts.put(cdr)
+        self._send_status(result, kept.frame_id, kept.at_s)
+
+    def _refuse(self, stamp_ns: int, reason: str, at_s: float) -> None:
+        """Says why a tick has no answer."""
+        if self._passive:
+            return
+        self._account.observe("none", reason)
+        self._send_status(no_answer(stamp_ns, reason, self._node.model_id), self._frames.name, at_s)
+
+    def _say_silence(self) -> None:
+        """Says that no objects come, so that nobody takes silence for a node that has ended."""
+        now_s = time.monotonic()
+        reason = f"{NO_OBJECTS} for {now_s - self._tick_s:.1f} s"
+        self._status_s = now_s
+        if self._passive:
+            return
+        self._account.silent(reason)
+        self._send_status(no_answer(self._clock.now_ns(), reason, self._node.model_id), self._frames.name, now_s)
+
+    def _send_status(self, result: ForecastResult, frame_id: str, at_s: float) -> None:
+        now_s = self._status_s = time.monotonic()
+        age_ms = (self._clock.now_ns() - result.stamp_ns) / 1e6 if result.stamp_ns else 0.0
+        timed = replace(result, latency_ms=(now_s - at_s) * 1e3, age_ms=age_ms)
+        self._status.put(serialize(status_of(timed, frame_id=frame_id, node=self._name), FORECAST_STATUS))
 
     def _complain(self, complaint: str) -> None:
         """Reports content that cannot be used: in the log once, in the diagnostics while it lasts."""
         if complaint and not self._complaint:
-            _log.warning("%s: %s", self._objects, complaint)
+            _log.warning("%s: %s", self._plan.objects, complaint)
         self._complaint = complaint
 
-    def _take_map(self) -> None:
-        cdr = self._maps.get(0)
-        if cdr is None:
-            return
+    def _take_map(self, cdr: bytes) -> None:
+        """Runs in the model's thread, since the encoder computes on the map."""
         try:
-            self._node.set_map(*map_of(deserialize(cdr, POLYLINE_MAP)))
+            message = deserialize(cdr, POLYLINE_MAP)
+            self._node.set_map(*map_of(message))
+            self._frames.take_map_frame(message.header.frame_id)
             self._map_complaint = ""
             _log.info("took a map")
         except Exception as error:  # it is latched: if it ended the process, the next one would end like this
             self._map_complaint = f"the former map stays in use: {str(error)[:500]}"
-            self.failures.add(self._map, error)
+            self.failures.add(self._plan.map, error)

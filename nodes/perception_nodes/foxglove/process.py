@@ -28,6 +28,7 @@ from perception_nodes.operations.inputs import Input
 from perception_nodes.operations.topic_process import STUCK_S, WAIT_S, TopicProcess
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import (
+    TF,
     definition,
     topic_of,
 )
@@ -43,11 +44,11 @@ _log = logging.getLogger(__name__)
 
 
 def topics_of(deployment: Deployment, domain: int) -> list[Topic]:
-    """Returns the topics of a deployment's nodes in a domain, each once."""
+    """Returns the topics of a deployment's nodes in a domain, each once; /tf is drawn from the odometry instead."""
     topics = [topic_of(DIAGNOSTICS_TOPIC, DIAGNOSTICS)]
     for plan in deployment.nodes.values():
         topics += plan.topics if plan.domain == domain else ()
-    return list(dict.fromkeys(topics))
+    return [topic for topic in dict.fromkeys(topics) if topic.type != TF]
 
 
 class _SubscriptionListener(ServerListener):

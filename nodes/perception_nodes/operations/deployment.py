@@ -201,6 +201,8 @@ class Deployment:
         for name, node in self.nodes.items():
             if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):
                 yield f"node {name!r}: expected a ROS name of letters, digits and underscores; rename it"
+            if node.stands_by is not None and (wrong := self._wrong_standby(name, node.stands_by)):
+                yield wrong
             if node.block is None:
                 continue
             if self.service is None:
@@ -208,6 +210,22 @@ class Deployment:
             elif self.service.pipelines and node.block not in self.service.pipelines:
                 served = ", ".join(self.service.pipelines)
                 yield f"node {name}: asks for the block {node.block}, the service has {served}; name one"
+
+    def _wrong_standby(self, name: str, primary: str) -> str:
+        """Returns why a node cannot stand by for another; empty if it can."""
+        node, other = self.nodes[name], self.nodes.get(primary)
+        if other is None or other is node or other.kind != node.kind:
+            fit = [one for one, plan in self.nodes.items() if plan.kind == node.kind and one != name]
+            return f"node {name}: expected standby_of to name another {node.kind} node, got {primary}; there is " + (
+                ", ".join(fit) or "none"
+            )
+        if other.stands_by is not None:
+            return (
+                f"node {name}: expected standby_of to name a node of its own, {primary} is a standby too; name another"
+            )
+        if [node.domain, *node.outputs] != [other.domain, *other.outputs]:
+            return f"node {name}: expected the domain and outputs of {primary}, which it stands by for; make them alike"
+        return ""
 
     def _wrong_router(self) -> Iterator[str]:
         listen = self.router.listen

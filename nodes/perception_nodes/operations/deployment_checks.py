@@ -76,7 +76,8 @@ def _topics(deployment: Deployment) -> Iterator[str]:
                 writers[other.domain, topic].append((name, None))
     for (domain, topic), sources in writers.items():
         where = f"topic {topic}" + (f" of domain {domain}" if domain else "")
-        if len(sources) > 1:
+        standbys = [name for name, _ in sources if name in deployment.nodes and deployment.nodes[name].stands_by]
+        if len(sources) - len(standbys) > 1:
             names = ", ".join(name for name, _ in sources)
             yield f"{where}: expected one process to publish it, found {names}; give each a topic of its own"
         written = sources[0][1]

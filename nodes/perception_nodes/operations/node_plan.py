@@ -61,9 +61,14 @@ class NodePlan(ABC):
         return ()
 
     @property
+    def stands_by(self) -> str | None:
+        """Name of the node whose outputs this one publishes while that is silent; None for a node of its own."""
+        return None
+
+    @property
     def topics(self) -> tuple[Topic, ...]:
-        """Inputs and outputs."""
-        return (*self.inputs, *self.outputs)
+        """Inputs and outputs, each once."""
+        return tuple(dict.fromkeys((*self.inputs, *self.outputs)))
 
     def __post_init__(self) -> None:
         _ = (*self.topics, *self.services)  # a topic refuses a name that is none

@@ -33,6 +33,8 @@ POLYLINE_MAP = "forecast_msgs/msg/PolylineMap"
 FORECAST_STATUS = "forecast_msgs/msg/ForecastStatus"
 DETECTIONS = "vision_msgs/msg/Detection3DArray"
 ODOMETRY = "nav_msgs/msg/Odometry"
+TF = "tf2_msgs/msg/TFMessage"
+CLOCK = "rosgraph_msgs/msg/Clock"
 POINT_CLOUD = "sensor_msgs/msg/PointCloud2"
 SCENE_QUESTION = "scene_qa_msgs/msg/SceneQuestion"
 SCENE_ANSWER = "scene_qa_msgs/msg/SceneAnswer"
@@ -41,6 +43,8 @@ ASK_SCENE = "scene_qa_msgs/srv/AskScene"
 MAX_BYTES = {
     DETECTIONS: 4 * 2**20,
     ODOMETRY: 8 * 2**10,
+    TF: 128 * 2**10,
+    CLOCK: 64,
     SCENE_QUESTION: 64 * 2**10,
 }
 """Maximum size of messages of which many are kept, or that `rosbags` makes many Python objects of: at 64 MiB it reads

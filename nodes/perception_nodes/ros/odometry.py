@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from perception.geometry import SE2, SE3, rotation_matrix, yaw
+from perception_nodes.ros.transforms import Transform
 
 ODOMETRY_TOPIC = "/localization/kinematic_state"
 """Topic of Autoware's localisation."""
@@ -27,3 +28,13 @@ def sensor_pose_of(odometry: Any) -> SE3:
     quaternion = np.array([q.x, q.y, q.z, q.w])
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return SE3(rotation_matrix(quaternion / np.linalg.norm(quaternion)), np.array([at.x, at.y, at.z]))
+
+
+def transform_of(odometry: Any) -> Transform:
+    """Returns the transform from an odometry's child frame to its frame.
+
+    Raises:
+        MalformedMessage: Its numbers are none of a pose.
+    """
+    at, q = odometry.pose.pose.position, odometry.pose.pose.orientation
+    return Transform.of(np.array([at.x, at.y, at.z]), np.array([q.x, q.y, q.z, q.w]))

@@ -144,6 +144,11 @@ class RosNode:
         self._open = ExitStack()
         self._open.callback(_announce(session, wire.node_token(self._zid)))
 
+    @property
+    def name(self) -> str:
+        """Name of the node; empty if the form has none."""
+        return getattr(self._wire, "node", "")
+
     def publisher(self, topic: Topic) -> Publisher:
         """Announces a publisher, which exists until the node is closed."""
         token = self._wire.token(Role.PUBLISHER, topic, self._zid, next(self._numbers))

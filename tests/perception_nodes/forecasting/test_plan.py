@@ -14,7 +14,7 @@ def test_objects_come_in_the_types_that_are_read() -> None:
 
 def test_the_topics_are_those_of_the_plan_and_the_map_is_latched() -> None:
     plan = ForecastPlan(Path("run"), objects="/a", ego="/b", map="/c", forecasts="/d", status="/e")
-    assert [topic.name for topic in plan.topics] == ["/a", "/b", "/c", "/d", "/e"]
+    assert [topic.name for topic in plan.topics] == ["/a", "/b", "/c", "/tf", "/tf_static", "/e", "/d"]
     assert [topic.name for topic in plan.topics if topic.qos == LATCHED] == ["/c"]
     objects, *_ = ForecastPlan(Path("run"), objects_type="vision_msgs/msg/Detection3DArray").inputs
     assert objects.type == "vision_msgs/msg/Detection3DArray"

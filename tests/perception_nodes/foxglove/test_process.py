@@ -31,7 +31,7 @@ from perception_nodes.foxglove.process import FoxgloveProcess, topics_of
 from perception_nodes.operations.deployment import Deployment, FoxglovePlan
 from perception_nodes.ros.cdr import write_tracked_objects
 from perception_nodes.ros.map_message import map_message
-from perception_nodes.ros.messages import POLYLINE_MAP, TRACKED_OBJECTS, definition, serialize
+from perception_nodes.ros.messages import POLYLINE_MAP, TF, TRACKED_OBJECTS, definition, serialize
 from perception_nodes.ros.topics import Publisher, RosNode
 from perception_nodes.ros.wire import RmwZenoh, Topic
 from perception_nodes.scene_qa.plan import SceneQaPlan
@@ -120,7 +120,7 @@ def say_until(app: App, publisher: Publisher, cdr: bytes | bytearray, *names: st
 def test_the_topics_are_those_of_the_domain_each_once() -> None:
     diagnostics, *topics = topics_of(DEPLOYMENT, 0)
     assert diagnostics.name == "/diagnostics"
-    assert topics == [*PLAN.inputs, *PLAN.outputs]
+    assert topics == [topic for topic in PLAN.topics if topic.type != TF]
     _, *topics = topics_of(DEPLOYMENT, 3)
     assert topics == [*ANSWERER.inputs, *ANSWERER.outputs]
     twice = topics_of(Deployment(nodes={"forecast": PLAN, "second": PLAN}), 0)

@@ -18,7 +18,7 @@ from perception_tools.forecasting.job import forecast_job
 from perception_tools.forecasting.model import build_forecaster, load_model
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.forecasting.run import ForecastRun
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 
 
 def test_a_job_knows_its_epochs_its_model_and_its_number(make_run: Callable[..., ForecastRun], tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from perception.errors import InputError
 from perception.traffic.scenario import Scenario
 from perception_tools.forecasting.model import Training, build_encoder, build_forecaster, load_model, save_model
 from perception_tools.forecasting.recipes import ForecastRecipe
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 
 TRAINING = Training("forecast/vectornet-llama", "argoverse1", 8, history_steps=5, future_steps=10, steps=12)
 

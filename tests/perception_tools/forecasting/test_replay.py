@@ -11,7 +11,7 @@ from perception.kernels.precision import Precision
 from perception_tools.forecasting.model import load_model, save_model
 from perception_tools.forecasting.replay import replay as replay_command
 from perception_tools.main import main
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from functools import reduce
 from pathlib import Path
 
 from perception_tools.forecasting.task import TASK
-from perception_tools.model_files import format_of
+from perception_tools.model_metadata import format_of
 
 
 def test_files_have_the_format_that_those_of_former_versions_have(trained_run: Path) -> None:

@@ -21,7 +21,7 @@ from perception.texts.answers import AnswerVocabulary
 from perception_datasets.sqa3d.answer_dict import write_answer_dict
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.scene_qa.data import first_scenes
 from perception_tools.scene_qa.job import known_words, mean_sizes, scene_qa_job
 from perception_tools.scene_qa.model import build_answerer, load_answerer

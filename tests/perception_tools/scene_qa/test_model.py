@@ -13,7 +13,7 @@ from perception.models.scene_answerer import SceneInput
 from perception.texts.answers import AnswerVocabulary
 from perception.texts.vocabulary import Vocabulary
 from perception_tools.forecasting.model import load_model
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.scene_qa.model import (
     KnownWords,
     SceneQaTraining,

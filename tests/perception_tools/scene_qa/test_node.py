@@ -18,7 +18,7 @@ from perception_datasets.stores.scenes import open_scene_store
 from perception_nodes.operations.deployment import read_deployment
 from perception_nodes.scene_qa.question import AskedQuestion
 from perception_nodes.scene_qa.scene_map import SceneSnapshot
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.scene_qa.model import (
     KnownWords,
     SceneQaTraining,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from pathlib import Path
 
-from perception_tools.model_files import format_of
+from perception_tools.model_metadata import format_of
 from perception_tools.scene_qa.evaluate import evaluate_answerers
 from perception_tools.scene_qa.task import TASK
 

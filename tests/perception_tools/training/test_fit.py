@@ -28,7 +28,7 @@ from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.recipes import RECIPES
 from perception_tools.forecasting.run import ForecastRun
 from perception_tools.forecasting.scored import asked_agents
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.references import resolve_given
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import fit

@@ -14,7 +14,7 @@ from perception.errors import InputError
 from perception.files import alone_in
 from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.run import ForecastRun
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.training.fit import fit
 from perception_tools.training.run import RUN_FILE
 from perception_tools.training.run_folder import FINISHED_FILE, RESUME_FILE, RunFolder, flat, hash_file

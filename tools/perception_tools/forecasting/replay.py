@@ -82,7 +82,7 @@ def replay(
         threads: Number of threads that torch computes with.
     """
     from perception_nodes.operations.computing import compute_with
-    from perception_tools.model_files import MODEL_FILE
+    from perception_tools.model_metadata import MODEL_FILE
 
     if lockstep and real_time:
         raise InputError("--lockstep --real-time: expected one pace, got both; leave one out")
@@ -132,7 +132,7 @@ def play(
     from perception_tools.forecasting.streaming.drive import open_drive
     from perception_tools.forecasting.streaming.drive_recording import digest, digest_of_recording, recording
     from perception_tools.forecasting.streaming.playback import ReplayClock, play_in_real_time, play_lockstep
-    from perception_tools.model_files import model_id
+    from perception_tools.model_metadata import model_id
 
     drive, clock = open_drive(log), ReplayClock()
     trained = load_model(run) if isinstance(run, Path) else run

@@ -39,7 +39,7 @@ class SceneQaRun(TrainingRun):
     @override
     def check(self) -> None:
         """As in `TrainingRun`; nor is anything written over what the answerer is built from."""
-        from perception_tools.model_files import MODEL_FILE
+        from perception_tools.model_metadata import MODEL_FILE
 
         super().check()
         read = [path for path in (self.answers, self.word_vectors, self.detector_run) if path is not None]

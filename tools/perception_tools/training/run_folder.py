@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from perception.errors import InputError
 from perception.files import alone_in, reading, writing
 from perception_tools.json_files import write_json
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.training.checkpoints import former_checkpoint
 from perception_tools.training.run import RUN_FILE, TrainingRun
 

@@ -38,7 +38,7 @@ PERIOD_S = 0.1
 READY_S = 120
 ANSWER_S = 5.0
 """A forecast that has not come so long after its frame is lost."""
-NODE, TRACKER = "forecast", "tracker"
+NODE, SPARE, TRACKER = "forecast", "spare", "tracker"
 
 
 @dataclass
@@ -80,9 +80,9 @@ def run_live(checkpoint: Path, drive: Drive, folder: Path, *, seconds: float, se
         InputError: The deployment does not become ready.
     """
     trained = load_model(checkpoint)
-    deployment = _write_deployment(trained, checkpoint, folder, secure)
+    deployment = write_deployment(trained, checkpoint, folder, secure=secure)
     plan = read_deployment(deployment)
-    with _up(deployment) as process, _tracker(plan, drive) as tracker:
+    with deployment_up(deployment) as process, _tracker(plan, drive) as tracker:
         tracker.drive_until_answered(process)
         tracker.drive(trained.training.history_steps)
         tracker.times = LiveTimes()
@@ -96,18 +96,38 @@ def run_live(checkpoint: Path, drive: Drive, folder: Path, *, seconds: float, se
     return tracker.times
 
 
-def _write_deployment(trained: TrainedForecaster, checkpoint: Path, folder: Path, secure: bool) -> Path:
+def write_deployment(
+    trained: TrainedForecaster,
+    checkpoint: Path,
+    folder: Path,
+    *,
+    secure: bool = False,
+    workers: int = 1,
+    spare: bool = False,
+) -> Path:
+    """Writes a deployment of a model, and the folded block that it serves.
+
+    Args:
+        trained: The model.
+        checkpoint: Its run's folder or file.
+        folder: Folder of the deployment's files.
+        secure: With certificates.
+        workers: Number of the block's processes.
+        spare: With a standby, `SPARE`.
+    """
     node = f"checkpoint: {checkpoint.resolve()}"
-    lines = [f"router: {{listen: {'tls' if secure else 'tcp'}/127.0.0.1:{_free_port()}}}"]
+    lines = [f"router: {{listen: {'tls' if secure else 'tcp'}/127.0.0.1:{free_port()}}}"]
     if can_fold(trained.model.block):
         name = trained.name
         write_pipelines(trained.model.block, name, folder / "folded", ["int8_dynamic"])
-        lines.append("service: {folder: folded/int8_dynamic}")
+        lines.append(f"service: {{folder: folded/int8_dynamic, workers: {workers}}}")
         node += f", block: {name.replace('/', '-')}"
-    lines.append(f"nodes: {{{NODE}: {{kind: forecast, {node}}}}}")
+    nodes = [f"{NODE}: {{kind: forecast, {node}}}"]
+    nodes += [f"{SPARE}: {{kind: forecast, {node}, standby_of: {NODE}}}"] if spare else []
+    lines.append(f"nodes: {{{', '.join(nodes)}}}")
     if secure:
         plan = ForecastPlan(checkpoint)
-        sends = f"publishes: [{plan.objects}, {plan.ego}, {plan.map}], subscribes: [{plan.forecasts}]"
+        sends = f"publishes: [{plan.objects}, {plan.ego}, {plan.map}], subscribes: [{plan.forecasts}, {plan.status}]"
         lines.append(f"security: {{certificates: certificates, others: {{{TRACKER}: {{{sends}}}}}}}")
     path = folder / "deployment.yaml"
     path.write_text("\n".join(lines) + "\n")
@@ -119,7 +139,7 @@ def _write_deployment(trained: TrainedForecaster, checkpoint: Path, folder: Path
 
 
 @contextmanager
-def _up(deployment: Path) -> Iterator[subprocess.Popen[bytes]]:
+def deployment_up(deployment: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`perception up`; what its processes say goes to a file beside the deployment's."""
     with (deployment.parent / "processes.log").open("wb") as log:
         command = [sys.executable, "-m", "perception_tools.main", "up", str(deployment)]
@@ -195,7 +215,8 @@ class _Tracker:
             self.times.latency_ms[stamp_ns] = 1e3 * (now_s - self._sent_s.pop(stamp_ns))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Returns a port of loopback that nobody listens at."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return free.getsockname()[1]
 

@@ -33,6 +33,7 @@ def bench_node(
     checkpoint: Path | None = None,
     minutes: float = 30.0,
     live_seconds: float = 60.0,
+    fault_minutes: float = 0.0,
     quick: bool = False,
     threads: int = 1,
     block: str = "smollm2",
@@ -51,6 +52,7 @@ def bench_node(
         checkpoint: A run's folder. Without one, the default recipe untrained: equal work, meaningless forecasts.
         minutes: Simulated, at 10 Hz, over which memory is watched.
         live_seconds: Real time at 10 Hz for each deployment; 0 leaves deployments out.
+        fault_minutes: Real minutes of random faults, tick by tick, after one of each kind; 0 leaves faults out.
         quick: In under a minute on two free cores: less of the log, half a simulated minute, no deployments.
         threads: PyTorch's.
         block: URI of the block of an untrained model.
@@ -74,6 +76,8 @@ def bench_node(
     report["large_block"] = _large(large_block, drive, quick)
     if live_seconds > 0 and not quick:
         report["live"] = _live(checkpoint, block, drive, live_seconds)
+    if fault_minutes > 0:
+        report["faults"] = _faults(checkpoint, block, drive, fault_minutes)
     report["must"] = _judge(report)
     if json is not None:
         from perception_tools.json_files import write_json
@@ -175,16 +179,11 @@ def _live(checkpoint: Path | None, source: str, drive: Drive, seconds: float) ->
     import tempfile
 
     from perception_tools.forecasting.bench.live import run_live
-    from perception_tools.forecasting.model import Training, save_model
-    from perception_tools.model_files import MODEL_FILE
 
     found = {}
     with tempfile.TemporaryDirectory(prefix="perception-bench-") as name:
         folder = Path(name)
-        if checkpoint is None:
-            checkpoint = folder / MODEL_FILE
-            training = Training("forecast/untrained", "none", 0, HISTORY_STEPS, FUTURE_STEPS, 0)
-            save_model(checkpoint, _untrained(source), _recipe(source), training)
+        checkpoint = checkpoint or _save_untrained(folder, source)
         for mode in LIVE_MODES:
             own = folder / mode
             own.mkdir()
@@ -198,6 +197,28 @@ def _live(checkpoint: Path | None, source: str, drive: Drive, seconds: float) ->
                 flush=True,
             )
     return found
+
+
+def _faults(checkpoint: Path | None, source: str, drive: Drive, minutes: float) -> dict:
+    """What faults of a deployment's processes cost."""
+    import tempfile
+
+    from perception_tools.forecasting.bench.outages import run_faults
+
+    with tempfile.TemporaryDirectory(prefix="perception-bench-") as name:
+        folder = Path(name)
+        return run_faults(checkpoint or _save_untrained(folder, source), drive, folder, minutes)
+
+
+def _save_untrained(folder: Path, source: str) -> Path:
+    """Writes an untrained model's file."""
+    from perception_tools.forecasting.model import Training, save_model
+    from perception_tools.model_metadata import MODEL_FILE
+
+    checkpoint = folder / MODEL_FILE
+    training = Training("forecast/untrained", "none", 0, HISTORY_STEPS, FUTURE_STEPS, 0)
+    save_model(checkpoint, _untrained(source), _recipe(source), training)
+    return checkpoint
 
 
 def _print_latency(title: str, times: FrameTimes) -> None:
@@ -226,6 +247,11 @@ def _judge(report: dict) -> dict[str, dict]:
     for mode, times in report.get("live", {}).items():
         found[f"{mode}, frames lost"] = (times["lost"], 0)
         found[f"{mode}, p99, wall ms"] = (times["wall_ms"]["p99"], FRAME_MS)
+    if "faults" in report:
+        random = report["faults"]["with a standby"]["random"]
+        found["random faults, ticks without output"] = (random["without_output"], 0)
+        if random["overrun_ms"]["p99"] is not None:
+            found["deadline's overrun, p99, ms"] = (random["overrun_ms"]["p99"], 5.0)
     judged = {name: {"found": value, "at_most": most, "met": value <= most} for name, (value, most) in found.items()}
     for name, verdict in judged.items():
         print(
