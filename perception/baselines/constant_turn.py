@@ -23,10 +23,13 @@ def constant_turn(
         steps: Number of steps.
     """
     seconds = STEP_S * np.arange(1, steps + 1)
-    half = 0.5 * turn_rate[:, None] * seconds
+    result = position[:, None] + seconds[:, None] * velocity[:, None]
+    turning = np.flatnonzero(turn_rate)
+    half = 0.5 * turn_rate[turning, None] * seconds
     # The chord of an arc: its length is that of the arc times sin(half) / half, and it points along the middle tangent.
     length = seconds * np.sinc(half / np.pi)
     cos, sin = np.cos(half), np.sin(half)
-    east, north = velocity[:, :1], velocity[:, 1:]
+    east, north = velocity[turning, :1], velocity[turning, 1:]
     chord = np.stack([cos * east - sin * north, sin * east + cos * north], axis=-1)
-    return position[:, None] + length[..., None] * chord
+    result[turning] = position[turning, None] + length[..., None] * chord
+    return result
