@@ -24,8 +24,8 @@ LONGEST_BRIDGE_STEPS = 10.5
 """Maximum time between two ticks with a track, in steps, that is interpolated."""
 FASTEST_M_S = 100.0
 """A track that moves faster is another object, or the localisation jumped: its past is left out."""
-_ALONG_RAD = np.pi / 6
-"""Where both headings are within this angle of the way between two ticks, a track follows them."""
+FARTHEST_TURN_RAD = np.pi / 3
+"""A heading that turns farther between two ticks says nothing about the way between them."""
 
 
 def window_ns(steps: int) -> int:
@@ -88,7 +88,7 @@ def grid_coordinates(stamps_ns: Int[np.ndarray, " ticks"]) -> Float[np.ndarray, 
 def _between(
     start: Float[np.ndarray, "places 3"], end: Float[np.ndarray, "places 3"], share: Float[np.ndarray, " places"]
 ) -> Float[np.ndarray, "places 3"]:
-    """Returns poses between two others: on a cubic curve along their headings, or straight where they point elsewhere.
+    """Returns poses between two others, on a curve that turns as their headings do; straight where these turn far.
 
     Args:
         start: x, y and heading where the way begins.
@@ -96,14 +96,11 @@ def _between(
         share: Which share of the time between them has passed.
     """
     way, turn = (end - start)[:, :2], wrap_angle(end[:, 2] - start[:, 2])
-    length, direction = np.linalg.norm(way, axis=1), np.arctan2(way[:, 1], way[:, 0])
-    off = np.stack([wrap_angle(pose[:, 2] - direction) for pose in (start, end)])
-    along = (np.abs(off) <= _ALONG_RAD).all(axis=0)
-    # A Hermite curve's deviation from the straight way, by that of its two tangents, which are as long as the way.
-    ahead = [length[:, None] * np.column_stack([np.cos(pose[:, 2]), np.sin(pose[:, 2])]) - way for pose in (start, end)]
-    s = share[:, None]
-    bend = s * (1 - s) ** 2 * ahead[0] - s**2 * (1 - s) * ahead[1]
-    position = start[:, :2] + s * way + np.where(along[:, None], bend, 0.0)
+    half = np.where(np.abs(turn) <= FARTHEST_TURN_RAD, turn / 2, 0.0)
+    # A Hermite curve whose tangents are the way, turned by half the turn to either side.
+    aside, short = np.sin(half) * share * (1 - share), (1 - np.cos(half)) * share * (1 - share) * (2 * share - 1)
+    x, y = way.T
+    position = start[:, :2] + share[:, None] * way + np.stack([aside * y + short * x, short * y - aside * x], axis=1)
     return np.column_stack([position, start[:, 2] + share * turn])
 
 
