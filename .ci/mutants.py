@@ -36,7 +36,7 @@ MUTATED = {
     "perception_datasets/scannet/*": ["tests/perception_datasets/scannet"],
     "perception_datasets/sqa3d/*": ["tests/perception_datasets/sqa3d"],
     "perception_nodes/forecasting/history.py": ["tests/perception_nodes/forecasting/test_history.py"],
-    "perception_nodes/forecasting/resampling.py": ["tests/perception_nodes/forecasting/test_resampling.py"],
+    "perception/traffic/resampling.py": ["tests/perception/traffic/test_resampling.py"],
     "perception_nodes/block/service.py": ["tests/perception_nodes/block/test_service.py"],
     "perception_nodes/block/cost.py": ["tests/perception_nodes/block/test_cost.py"],
     "perception_nodes/block/limits.py": ["tests/perception_nodes/block/test_limits.py"],

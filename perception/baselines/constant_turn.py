@@ -22,11 +22,10 @@ def constant_turn(
         turn_rate: Counter-clockwise turn rates, rad/s; 0 gives a straight line.
         steps: Number of steps.
     """
-    seconds = STEP_S * np.arange(1, steps + 1)
-    half = 0.5 * turn_rate[:, None] * seconds
-    # The chord of an arc: its length is that of the arc times sin(half) / half, and it points along the middle tangent.
-    length = seconds * np.sinc(half / np.pi)
-    cos, sin = np.cos(half), np.sin(half)
-    east, north = velocity[:, :1], velocity[:, 1:]
-    chord = np.stack([cos * east - sin * north, sin * east + cos * north], axis=-1)
-    return position[:, None] + length[..., None] * chord
+    # Each step is a chord of the arc, turned by one more step's angle than the one before; complex numbers turn.
+    angle = STEP_S * turn_rate
+    chords = np.empty((len(velocity), steps), dtype=np.complex128)
+    chords[:] = np.exp(1j * angle)[:, None]
+    chords[:, 0] = STEP_S * (velocity @ [1, 1j]) * np.sinc(0.5 * angle / np.pi) * np.exp(0.5j * angle)
+    along = np.multiply.accumulate(chords, axis=1).cumsum(axis=1)
+    return position[:, None] + along.view(np.float64).reshape(*along.shape, 2)

@@ -1,7 +1,8 @@
-"""Estimates heading and velocity from positions for data sets that lack them (Argoverse 1; velocity in sensor logs).
+"""Estimates motion from tracks: headings and velocities that data sets lack, and how an object moves at present.
 
-Every value is computed from the same and earlier steps only, so that inputs contain no information from the future. The
-start of a track has no earlier steps and takes the next known value, but never one from after the present.
+Headings and velocities are for data sets that lack them (Argoverse 1; velocity in sensor logs). Every value is computed
+from the same and earlier steps only, so that inputs contain no information from the future. The start of a track has no
+earlier steps and takes the next known value, but never one from after the present.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from perception.geometry import wrap_angle
 from perception.traffic.scenario import STEP_S
 
 # Argoverse 1's positions have 0.1-0.2 m of noise (residual of a quadratic fit over 1.5 s on val scenes). Compared with
@@ -17,6 +19,19 @@ from perception.traffic.scenario import STEP_S
 VELOCITY_STEPS = 5
 HEADING_STEPS = (5, 7, 10, 14, 20, 3, 2, 1)  # in order of preference; the short ones are for young tracks
 MIN_DISPLACEMENT_M = 1.0
+
+REGRESSION_STEPS = 5
+"""Constant velocity by regression over so many steps has a final error after 3 s of 5.74 m on AGENTs of Argoverse 1's
+train scenes (best of 3 to 15 steps: 5.71 at 7) and of 3.86 m on vehicles of sensor logs, whose tracks are smoother
+(best: 3.46 at 1, 4.05 at 7). The displacement over 5 steps has 5.82 and over 3 steps 6.16 m."""
+TURN_STEPS = 10
+"""Number of steps over which a turn rate is measured."""
+REST_STEPS, REST_NEWEST, REST_LEAST = 20, 3, 5
+"""An object is at rest if the mean of its newest positions is where the mean of those before was. So many steps are
+looked at, so many of them count as the newest, and so many must be seen…"""
+REST_M = 0.055
+"""… and the two means are at most so far apart: 4.5 times their spread if positions tremble by 2 cm. A car that starts
+with 1 m/s² is farther after 0.5 s."""
 
 
 def causal_velocity(
@@ -31,7 +46,7 @@ def causal_velocity(
     for back in range(min(over_steps, valid.shape[1] - 1), 0, -1):
         usable = valid[:, back:] & valid[:, :-back] & ~known[:, back:]
         moved = position[:, back:] - position[:, :-back]
-        velocity[:, back:][usable] = moved[usable] / (back * STEP_S)
+        velocity[:, back:] = np.where(usable[..., None], moved / (back * STEP_S), velocity[:, back:])
         known[:, back:] |= usable
     source = _hold(known, present)
     return np.take_along_axis(velocity, source[..., None], axis=1) * valid[..., None]
@@ -57,6 +72,68 @@ def causal_heading(
     source = _hold(known, present)
     held = np.take_along_axis(known, source, axis=1) & valid
     return np.take_along_axis(heading, source, axis=1) * held, held
+
+
+def regressed_velocity(
+    position: Float[np.ndarray, "agents steps 2"], valid: Bool[np.ndarray, "agents steps"]
+) -> tuple[Float[np.ndarray, "agents 2"], Float[np.ndarray, " agents"], Int[np.ndarray, " agents"]]:
+    """Returns the velocity that fits the last `REGRESSION_STEPS` steps best, how old it is, and how many steps it fits.
+
+    Args:
+        position: Positions, the last step at present.
+        valid: Where they are known.
+
+    Returns:
+        Velocities in m/s, 0 where fewer than two steps are known; the mean age of the positions in seconds; and the
+        number of steps.
+    """
+    position, valid = position[:, -REGRESSION_STEPS - 1 :], valid[:, -REGRESSION_STEPS - 1 :]
+    slope, age_s = _slope(position - position[:, -1:], valid)
+    return slope, age_s, valid.sum(axis=1)
+
+
+def regressed_turn_rate(
+    heading: Float[np.ndarray, "agents steps"], valid: Bool[np.ndarray, "agents steps"]
+) -> Float[np.ndarray, " agents"]:
+    """Returns the turn rate in rad/s that fits the headings of the last `TURN_STEPS` steps best.
+
+    It is 0 where fewer than half of them are known.
+    """
+    heading, valid = heading[:, -TURN_STEPS - 1 :], valid[:, -TURN_STEPS - 1 :]
+    change = wrap_angle(heading - heading[:, -1:])
+    rate, _ = _slope(change[..., None], valid)
+    return np.where(valid.sum(axis=1) > TURN_STEPS // 2, rate[:, 0], 0.0)
+
+
+def at_rest(
+    position: Float[np.ndarray, "agents steps 2"], valid: Bool[np.ndarray, "agents steps"]
+) -> Bool[np.ndarray, " agents"]:
+    """Returns which agents have not moved beyond noise (`REST_M`) lately; those seen too few times are not at rest.
+
+    Args:
+        position: Positions, the last step at present.
+        valid: Where they are known.
+    """
+    position, valid = position[:, -REST_STEPS:] - position[:, -1:], valid[:, -REST_STEPS:]
+    weight = valid.astype(float)
+    before, newest = (
+        (position[:, part] * weight[:, part, None]).sum(axis=1) / np.maximum(weight[:, part].sum(axis=1), 1.0)[:, None]
+        for part in (slice(None, -REST_NEWEST), slice(-REST_NEWEST, None))
+    )
+    enough = (valid.sum(axis=1) >= REST_LEAST) & valid[:, :-REST_NEWEST].any(axis=1)
+    return enough & (np.linalg.norm(newest - before, axis=1) <= REST_M)
+
+
+def _slope(
+    values: Float[np.ndarray, "agents steps dims"], valid: Bool[np.ndarray, "agents steps"]
+) -> tuple[Float[np.ndarray, "agents dims"], Float[np.ndarray, " agents"]]:
+    """Returns the slope of a line through the valid values per second, 0 for fewer than two, and their mean age."""
+    weight, time_s = valid.astype(float), STEP_S * np.arange(1.0 - valid.shape[1], 1.0)
+    mean_s = (weight @ time_s) / np.maximum(weight.sum(axis=1), 1.0)
+    lever = weight * (time_s - mean_s[:, None])
+    moment = (lever * time_s).sum(axis=1)
+    slope = np.einsum("as,asd->ad", lever, values) / np.where(moment > 0, moment, 1.0)[:, None]
+    return np.where((valid.sum(axis=1) > 1)[:, None], slope, 0.0), -mean_s
 
 
 def _hold(known: Bool[np.ndarray, "agents steps"], present: int) -> Int[np.ndarray, "agents steps"]:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from perception.traffic.map_index import MAP_RADIUS_M, MapIndex
 from perception.traffic.motion import causal_velocity
+from perception.traffic.resampling import resample, window_ns
 from perception.traffic.scenario import ROAD_USERS, AgentKind, AgentTracks, Scenario
 from perception_datasets.argoverse.argoverse2 import EGO_ID, FUTURE_STEPS, HISTORY_STEPS
 from perception_datasets.argoverse.argoverse2_map import read_map
@@ -101,6 +102,9 @@ class SensorLog:
     ) -> Scenario:
         """Returns the window from step `start` on (11 s by default), with the tracks that are annotated in it.
 
+        The history lies on the grid of 0.1 s that ends at the present, as in a node: sweeps of a log at 10 Hz are
+        counted, and short gaps are bridged (`resample`). The future is as annotated, sweep by sweep.
+
         Sensor logs do not state what to forecast. Here the ego is the focal agent, and the road users (`ROAD_USERS`)
         that are annotated at the present and at all later steps are scored. Without future steps, these are all road
         users at the present, which are those that a node forecasts.
@@ -115,12 +119,17 @@ class SensorLog:
         present = history_steps - 1
         window = slice(start, start + window_steps)
         seen = np.flatnonzero(self.valid[:, window].any(axis=1))
-        position, valid, kinds = self.position[seen, window], self.valid[seen, window], self.kinds[seen]
+        position, heading, valid = self.position[seen, window], self.heading[seen, window], self.valid[seen, window]
+        if self.stamps_ns[start + present]:
+            grid, known = self._history(start + present, seen, history_steps)
+            position[:, :history_steps], heading[:, :history_steps] = grid[..., :2], grid[..., 2]
+            valid[:, :history_steps] = known
+        kinds = self.kinds[seen]
         agents = AgentTracks(
             ids=tuple(self.ids[agent] for agent in seen),
             kinds=kinds,
             position=position,
-            heading=self.heading[seen, window],
+            heading=heading,
             velocity=causal_velocity(position, valid, present, over_steps=1),
             valid=valid,
             scored=valid[:, present:].all(axis=1) & np.isin(kinds, ROAD_USERS),
@@ -128,6 +137,16 @@ class SensorLog:
         near = self.map.near(position, valid, 0, present, map_radius_m)
         name = f"{self.id}_{start:03d}"
         return Scenario(name, "argoverse2-sensor", self.city, agents, near, history_steps, focal=0, ego=0)
+
+    def _history(
+        self, step: int, agents: Int[np.ndarray, " chosen"], steps: int
+    ) -> tuple[Float[np.ndarray, "chosen {steps} 3"], Bool[np.ndarray, "chosen {steps}"]]:
+        """Returns x, y and heading of some agents on the grid that ends at a step's sweep, and where they are known."""
+        stamps_ns = self.stamps_ns[: step + 1]
+        sweeps = np.flatnonzero((stamps_ns > 0) & (stamps_ns >= stamps_ns[-1] - window_ns(steps)))
+        rows = np.ix_(agents, sweeps)
+        poses = np.concatenate([self.position[rows], self.heading[rows][..., None]], axis=-1)
+        return resample(stamps_ns[sweeps], poses, self.valid[rows], steps)
 
 
 @dataclass(frozen=True)

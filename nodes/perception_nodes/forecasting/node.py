@@ -12,9 +12,10 @@ Nothing here imports PyTorch: a node extrapolates before its model is loaded.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,60 +23,22 @@ from jaxtyping import Float, Int
 
 from perception.errors import InputError
 from perception.geometry import SE2
-from perception.traffic.map_index import MapIndex, take
+from perception.traffic.map_index import MapIndex
+from perception.traffic.resampling import NS_PER_STEP
 from perception.traffic.scenario import AgentKind, AgentTracks, Forecast, MapPolylines, Scenario
 from perception_nodes.forecasting.answer import ForecastResult, Source
-from perception_nodes.forecasting.fallback import extrapolate
+from perception_nodes.forecasting.fallback import carried_on, extrapolate, present_motion
 from perception_nodes.forecasting.history import Arrival, TrackHistory
-from perception_nodes.forecasting.resampling import NS_PER_STEP
-from perception_nodes.forecasting.tick import Reason, Tick, UnusableTick
+from perception_nodes.forecasting.question import Equipment, ForecastingSettings, Question, question_of, why_not
+from perception_nodes.forecasting.tick import LARGEST_HEADING_RAD, Reason, Tick, UnusableTick
 from perception_nodes.operations.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from perception.models.forecaster import Forecaster
 
-NO_MODEL = "the model is not loaded yet"
-
-
-@dataclass(frozen=True)
-class ForecastingSettings:
-    """Bounds of a node.
-
-    Attributes:
-        max_objects: Maximum number of a tick's objects that the model sees: those nearest to the ego.
-        max_forecasts: Maximum number of road users that the model forecasts: those nearest to the ego. The busiest of
-            the recorded logs has 87 at once.
-        min_history_steps: Number of steps, the present one included, that an object must have been seen for before the
-            model forecasts it; constant velocity is better until then.
-    """
-
-    max_objects: int = 256
-    max_forecasts: int = 128
-    min_history_steps: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("max_objects", "max_forecasts", "min_history_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}: expected at least 1, got {getattr(self, name)}; give a positive number")
-
-
-@dataclass(frozen=True)
-class Question:
-    """What the model is asked about a tick.
-
-    Attributes:
-        scenario: The tick's road users and their past, the ego first.
-        agents: Agents of the scenario that are to be forecast.
-        lanes: Rows of the map's polylines in the scenario.
-        rows: The agents' rows in the tick.
-    """
-
-    scenario: Scenario
-    agents: Int[np.ndarray, " forecast"]
-    lanes: Int[np.ndarray, " near"]
-    rows: Int[np.ndarray, " forecast"]
+NO_MODEL, NO_MAP = "the model is not loaded yet", "no map yet"
+_UNANSWERED = (Arrival.LATE, Arrival.DUPLICATE)
+_LONGEST_REASON = 500
 
 
 @dataclass(frozen=True)
@@ -92,7 +55,8 @@ class PendingTick:
         reasons: `Reason` why the model is not asked about an object; NONE where it is.
         question: What to ask the model; None where there is nothing to ask.
         reason: Why there is no question; empty if there is one, or no road user to ask about.
-        usable: Whether the futures may be published: the tick is the newest.
+        usable: Whether the futures may be published: the tick is the newest, or seems to be since the clock was set.
+        in_time: Whether it is the newest by its stamp.
         begin_s: When it was received, on the monotonic clock.
     """
 
@@ -106,6 +70,7 @@ class PendingTick:
     question: Question | None
     reason: str
     usable: bool
+    in_time: bool
     begin_s: float
 
 
@@ -117,19 +82,14 @@ class ForecastingNode:
         clock: Returns the stream's time in ns; a replay gives its own.
     """
 
-    def __init__(
-        self, settings: ForecastingSettings = ForecastingSettings(), clock: Callable[[], int] = time.time_ns
-    ) -> None:
-        self.settings = settings
+    def __init__(self, settings: ForecastingSettings | None = None, clock: Callable[[], int] = time.time_ns) -> None:
+        self.settings = settings or ForecastingSettings()
         self.lifecycle = Lifecycle()
         self._clock = clock
-        self._model: Forecaster | None = None
         self._model_id = ""
         self._horizon_steps = 1
         self._history = TrackHistory(steps=1)
-        self._map: MapIndex | None = None
-        self._city = ""
-        self._lanes: Tensor | None = None
+        self._equipment, self._exchange = Equipment(), threading.Lock()
         self._last_valid_ns: int | None = None
         self._unanswered = 0
 
@@ -163,9 +123,11 @@ class ForecastingNode:
         """Takes the model, warmed up, in any state; may be called by another thread than `step`."""
         for agents in model.warm_up_agents(self.settings.max_forecasts + 1):  # the ego is one of them
             _warm_up(model, self._history.steps, agents - 1)
-        lanes = self._map
-        self._lanes = None if lanes is None else model.encode_map(lanes.polylines)
-        self._model, self._horizon_steps = model, model.horizon_steps
+        with self._exchange:
+            lanes = self._equipment.map
+            encoded = None if lanes is None else model.encode_map(lanes.polylines)
+            self._equipment = replace(self._equipment, model=model, lanes=encoded)
+            self._horizon_steps = model.horizon_steps
 
     def activate(self) -> None:
         """Starts answering."""
@@ -179,21 +141,26 @@ class ForecastingNode:
     def cleanup(self) -> None:
         """Releases the model."""
         self.lifecycle.change("cleanup")
-        self._model, self._lanes = None, None
+        with self._exchange:
+            self._equipment = replace(self._equipment, model=None, lanes=None)
 
     def shutdown(self) -> None:
         """Ends for good."""
         self.lifecycle.change("shutdown")
-        self._model, self._lanes, self._map = None, None, None
+        with self._exchange:
+            self._equipment = Equipment()
         self._history.clear()
 
     def set_map(self, lanes: MapIndex, city: str = "") -> None:
-        """Takes a map, in any state; until there is one, the model is not asked. If this fails, the former map stays.
+        """Takes a map, in any state and thread; until there is one, the model is not asked.
 
-        The encoder's features of a single lane do not depend on the tick, so they are computed here, once.
+        If this fails, the former map stays. The encoder's features of a single lane do not depend on the tick, so they
+        are computed here, once.
         """
-        encoded = None if self._model is None else self._model.encode_map(lanes.polylines)
-        self._map, self._city, self._lanes = lanes, city, encoded
+        with self._exchange:
+            model = self._equipment.model
+            encoded = None if model is None else model.encode_map(lanes.polylines)
+            self._equipment = replace(self._equipment, map=lanes, city=city, lanes=encoded)
 
     def step(self, tick: Tick) -> ForecastResult:
         """Answers a tick; its contents never make it raise.
@@ -204,7 +171,11 @@ class ForecastingNode:
         pending = self.receive(tick)
         if pending.question is None:
             return self.finish(pending)
-        return self.finish(pending, self.ask(pending.question))
+        try:
+            forecast = self.ask(pending.question)
+        except Exception as error:  # whatever goes wrong in a model, its objects are extrapolated
+            return self.finish(pending, reason=f"{type(error).__name__}: {str(error)[:_LONGEST_REASON]}")
+        return self.finish(pending, forecast)
 
     def receive(self, tick: Tick) -> PendingTick:
         """Takes a tick into the history and extrapolates its objects; its contents never make it raise.
@@ -213,46 +184,52 @@ class ForecastingNode:
             LifecycleError: The node is not active.
         """
         self.lifecycle.require_active("receive")
-        begin_s = time.perf_counter()
+        begin_s, equipment = time.perf_counter(), self._equipment
         try:
             objects = tick.placed()
         except UnusableTick as error:
             return _unusable(tick, str(error), begin_s)
-        screening = objects.screened(self.settings.max_objects)
-        if not objects.has_ego:
-            pose = tick.city_SE2_ego
-            reason = f"tick at {tick.stamp_ns} ns: expected a finite ego pose, got {pose}; wait for one"
+        screening = objects.screened(max(len(objects), 1))
+        rows, reasons, tracked = screening.rows, screening.reasons, objects
+        if (reasons == Reason.BROKEN_FIELD).any():
+            tracked = _mended(objects)
+            rows = tracked.screened(len(objects)).rows
+        arrival = self._history.add(tracked.take(rows))
+        if arrival in _UNANSWERED:
+            return _unusable(tick, arrival.value, begin_s)
+        if arrival is Arrival.HELD_BACK:
+            reason = arrival.value
+            tracks, before = self._history.held_back()
+            motion = carried_on(present_motion(objects, rows, tracks), rows, tracks, before)
         else:
-            arrival = self._history.add(objects.take(screening.rows))
-            if not arrival.is_present:
-                return _unusable(tick, arrival.value, begin_s)
-            reason = "no map yet" if self._map is None else NO_MODEL if self._model is None else ""
-        velocity, turn_rate = _tracked_motion(objects)
-        question, reasons = None, screening.reasons
-        if objects.has_ego:
-            tracks = self._history.tracks()
-            velocity[screening.rows] = tracks.velocity[1:, -1]  # the ego is agent 0
-            question, reasons = self._question(screening.rows, reasons, tracks, tick.stamp_ns)
-        extrapolation = extrapolate(objects, velocity, turn_rate, self._horizon_steps)
+            reason, tracks = _why_no_question(tick, equipment), self._history.tracks()
+            motion = present_motion(objects, rows, tracks)
+        reasons = why_not(tracks, rows, reasons, motion, self.settings)
+        question = None
+        if not reason:
+            question = question_of(tracks, rows, reasons, equipment, tick.stamp_ns, self.settings)
+        if arrival is Arrival.RESTARTED:
+            self._last_valid_ns = None
+        extrapolation = extrapolate(objects, motion, self._horizon_steps)
         return PendingTick(
             stamp_ns=tick.stamp_ns,
-            objects=objects,
+            objects=_facing(objects, rows, tracks),
             left_out=len(tick) - len(objects),
-            velocity=velocity,
+            velocity=motion.velocity,
             trajectories=extrapolation.trajectories,
             sources=extrapolation.sources,
             reasons=reasons,
-            question=None if reason else question,
+            question=question,
             reason=reason,
             usable=True,
+            in_time=arrival is not Arrival.HELD_BACK,
             begin_s=begin_s,
         )
 
     def ask(self, question: Question) -> Forecast:
         """Asks the model, which may raise or take its time; may be called by another thread than the others."""
-        assert self._model is not None, "there is no question without a model"
-        lanes = None if self._lanes is None else [self._lanes[question.lanes]]
-        (forecast,) = self._model.forecast([question.scenario], [question.agents], lanes)
+        lanes = None if question.lanes is None else [question.lanes]
+        (forecast,) = question.model.forecast([question.scenario], [question.agents], lanes)
         return forecast
 
     def finish(self, pending: PendingTick, forecast: Forecast | None = None, reason: str = "") -> ForecastResult:
@@ -264,25 +241,25 @@ class ForecastingNode:
             reason: Why there is none although the model was asked.
         """
         reason = pending.reason or reason
-        if forecast is not None and not np.isfinite(forecast.trajectories).all():
-            forecast, reason = None, "the model's futures are not finite"
-        count, steps = pending.trajectories.shape[:2]
+        if forecast is not None and (fault := _fault_of(forecast, pending)):
+            forecast, reason = None, fault
+        count = len(pending.trajectories)
         modes = 1 if forecast is None else forecast.trajectories.shape[1]
         trajectories = np.repeat(pending.trajectories[:, None], modes, axis=1)
         probabilities, mode_counts = np.zeros((count, modes)), np.ones(count, np.int64)
         probabilities[:, 0] = 1.0
-        sources, reasons, velocity = pending.sources.copy(), pending.reasons.copy(), pending.velocity
+        sources, reasons = pending.sources.copy(), pending.reasons.copy()
         if pending.question is not None and forecast is not None:
             rows = pending.question.rows
-            trajectories[rows], probabilities[rows] = forecast.trajectories[:, :, :steps], forecast.probabilities
+            trajectories[rows], probabilities[rows] = forecast.trajectories, forecast.probabilities
             mode_counts[rows], sources[rows] = modes, Source.MODEL
         reasons[(sources != Source.MODEL) & (reasons == Reason.NONE)] = Reason.NO_MODEL_ANSWER
         repeated = not pending.usable and reason == Arrival.DUPLICATE.value
-        dropped = self._count_dropped(pending.stamp_ns, valid=pending.usable, repeated=repeated)
+        dropped = self._count_dropped(pending, repeated=repeated)
         return ForecastResult(
             stamp_ns=pending.stamp_ns,
             objects=pending.objects,
-            velocity=velocity,
+            velocity=pending.velocity,
             trajectories=trajectories,
             probabilities=probabilities,
             mode_counts=mode_counts,
@@ -297,69 +274,72 @@ class ForecastingNode:
             dropped_since_last=dropped,
         )
 
-    def _question(
-        self,
-        usable: Int[np.ndarray, " usable"],
-        reasons: Int[np.ndarray, " objects"],
-        tracks: AgentTracks,
-        stamp_ns: int,
-    ) -> tuple[Question | None, Int[np.ndarray, " objects"]]:
-        """Returns what to ask the model about the newest tick, and why not about each of the others.
-
-        Args:
-            usable: Rows of the tick that the history has, in its order.
-            reasons: Why it does not have the others.
-            tracks: The usable objects with their past, after the ego.
-            stamp_ns: Stamp of the tick.
-        """
-        reasons, seen = reasons.copy(), tracks.valid.sum(axis=1)[1:]
-        reasons[usable[~tracks.scored[1:]]] = Reason.KIND
-        short = tracks.scored[1:] & (seen < self.settings.min_history_steps)
-        reasons[usable[short]] = Reason.SHORT_HISTORY
-        agents = 1 + np.flatnonzero(tracks.scored[1:] & ~short)
-        nearest = self._nearest(tracks.position[agents, -1], tracks.position[0, -1])
-        reasons[usable[np.delete(agents, nearest) - 1]] = Reason.LIMIT
-        agents = agents[nearest]
-        if self._map is None or len(agents) == 0:
-            return None, reasons
-        now = self._history.steps - 1
-        near = self._map.rows_near(tracks.position, tracks.valid, focal=0, present=now)
-        lanes = take(self._map.polylines, near)
-        scenario = Scenario(str(stamp_ns), "stream", self._city, tracks, lanes, self._history.steps, focal=0, ego=0)
-        return Question(scenario, agents, near, usable[agents - 1]), reasons
-
-    def _nearest(
-        self, position: Float[np.ndarray, "agents 2"], ego: Float[np.ndarray, " 2"]
-    ) -> Int[np.ndarray, " chosen"]:
-        """Returns the agents that are forecast, in order: those nearest to the ego where there are too many."""
-        distance = np.abs(position - ego).max(axis=1)
-        return np.sort(np.argsort(distance, kind="stable")[: self.settings.max_forecasts])
-
-    def _count_dropped(self, stamp_ns: int, *, valid: bool, repeated: bool) -> int:
+    def _count_dropped(self, pending: PendingTick, *, repeated: bool) -> int:
         """Returns the number of missed ticks of the 10 Hz stream: by the stamps, or as counted here if that is more."""
         missed = self._unanswered
-        if self._last_valid_ns is not None and valid:
-            missed = max(missed, round((stamp_ns - self._last_valid_ns) / NS_PER_STEP) - 1)
-        if valid:
-            self._last_valid_ns, self._unanswered = stamp_ns, 0
-        elif not repeated:
-            self._unanswered += 1
+        if not pending.usable:
+            self._unanswered += not repeated
+        elif pending.in_time:
+            if self._last_valid_ns is not None:
+                missed = max(missed, round((pending.stamp_ns - self._last_valid_ns) / NS_PER_STEP) - 1)
+            self._last_valid_ns, self._unanswered = pending.stamp_ns, 0
         return missed
 
 
-def _tracked_motion(objects: Tick) -> tuple[Float[np.ndarray, "objects 2"], Float[np.ndarray, " objects"]]:
-    """Returns velocity and turn rate by the tracker's word; 0 where it says nothing."""
+def _why_no_question(tick: Tick, equipment: Equipment) -> str:
+    """Returns why the model cannot be asked about a tick; empty if it can."""
+    if not tick.has_ego:
+        pose = tick.city_SE2_ego
+        return f"tick at {tick.stamp_ns} ns: expected a finite ego pose, got {pose}; wait for one"
+    return NO_MAP if equipment.map is None else NO_MODEL if equipment.model is None else ""
+
+
+def _mended(objects: Tick) -> Tick:
+    """Returns objects whose positions are finite so that all of them can have a history, whatever else is broken."""
+    known = (objects.kinds >= 0) & (objects.kinds < len(AgentKind))
+    return replace(
+        objects,
+        kinds=np.where(known, objects.kinds, AgentKind.UNKNOWN),
+        heading=np.where(np.abs(objects.heading) < LARGEST_HEADING_RAD, objects.heading, 0.0),
+        size=np.zeros((len(objects), 3)),
+    )
+
+
+def _facing(objects: Tick, rows: Int[np.ndarray, " tracked"], tracks: AgentTracks) -> Tick:
+    """Returns objects with the headings that the history holds where the tracker does not know their fronts."""
     if objects.motion is None:
-        return np.zeros((len(objects), 2)), np.zeros(len(objects))
-    return np.nan_to_num(objects.motion.velocity, nan=0.0), np.nan_to_num(objects.motion.turn_rate, nan=0.0)
+        return objects
+    unsure = ~objects.motion.front_known[rows] & np.isfinite(objects.heading[rows])
+    heading = objects.heading.copy()
+    heading[rows[unsure]] = tracks.heading[1:, -1][unsure]
+    return replace(objects, heading=heading)
+
+
+def _fault_of(forecast: Forecast, pending: PendingTick) -> str:
+    """Returns why a model's answer cannot be used; empty if it can."""
+    if not (np.isfinite(forecast.trajectories).all() and np.isfinite(forecast.probabilities).all()):
+        return "the model's futures are not finite"
+    steps, wanted = forecast.trajectories.shape[2], pending.trajectories.shape[1]
+    return "" if steps == wanted else f"the model's futures have {steps} steps, expected {wanted}"
 
 
 def _unusable(tick: Tick, reason: str, begin_s: float) -> PendingTick:
     """A tick that gets no answer."""
     nothing, none = tick.take(np.zeros(0, np.int64)), np.zeros(0, np.int64)
-    futures = np.zeros((0, 1, 2))
+    futures, velocity = np.zeros((0, 1, 2)), np.zeros((0, 2))
     return PendingTick(
-        tick.stamp_ns, nothing, 0, np.zeros((0, 2)), futures, none, none, None, reason, usable=False, begin_s=begin_s
+        tick.stamp_ns,
+        nothing,
+        0,
+        velocity,
+        futures,
+        none,
+        none,
+        None,
+        reason,
+        usable=False,
+        in_time=False,
+        begin_s=begin_s,
     )
 
 

@@ -42,6 +42,8 @@ class Reason(IntEnum):
     """There are more objects than the node's limits allow; those nearest to the ego come first."""
     NO_MODEL_ANSWER = 7
     """The model answered none of the tick's objects; the tick's reason says why."""
+    AT_REST = 8
+    """It is at rest, of which the model need not be asked."""
     NO_ID = 9
     """It has no id, so it has no past."""
 

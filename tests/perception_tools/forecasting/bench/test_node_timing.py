@@ -11,7 +11,7 @@ from perception.encoders.vectornet.network import VectorNet
 from perception.frozen.adapter import build_adapter
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
-from perception_nodes.forecasting.resampling import NS_PER_STEP
+from perception.traffic.resampling import NS_PER_STEP
 from perception_tools.forecasting.bench import node_timing
 from perception_tools.forecasting.bench.node_timing import (
     PARTS,

@@ -15,11 +15,11 @@ from jaxtyping import Float
 from perception.geometry import SE2
 from perception.models.forecaster import Forecaster
 from perception.traffic.map_index import MapIndex
+from perception.traffic.resampling import NS_PER_STEP
 from perception.traffic.scenario import AgentKind, MapPolylines
 from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.messages import predicted_objects_of, tick_of, tracked_objects_of
 from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
-from perception_nodes.forecasting.resampling import NS_PER_STEP
 from perception_nodes.forecasting.tick import Tick
 from perception_nodes.ros.cdr import read_tracked_objects, write_predicted_objects, write_tracked_objects
 from perception_tools.forecasting.streaming.drive import Drive

@@ -12,10 +12,10 @@ from jaxtyping import Float
 
 from perception.metrics.consistency import forecast_consistency
 from perception.models.forecaster import Forecaster
+from perception.traffic.resampling import NS_PER_STEP
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog
 from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.node import ForecastingNode
-from perception_nodes.forecasting.resampling import NS_PER_STEP
 from perception_nodes.forecasting.tick import Tick
 from perception_tools.forecasting.scored import asked_agents
 
