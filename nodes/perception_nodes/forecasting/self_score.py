@@ -53,7 +53,8 @@ class SelfScoreSettings:
             raise InputError(f"max_objects: expected at least 1, got {self.max_objects}; give a positive number")
         if not 1 <= self.longest_bridge_steps < HORIZON_STEPS:
             raise InputError(
-                f"longest_bridge_steps: expected 1 to below {HORIZON_STEPS}, got {self.longest_bridge_steps}; give steps"
+                f"longest_bridge_steps: expected 1 to below {HORIZON_STEPS}, got {self.longest_bridge_steps}; "
+                "give steps of 0.1 s"
             )
 
 

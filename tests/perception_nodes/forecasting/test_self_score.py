@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def test_a_perfect_forecast_is_found_perfect_whatever_ticks_are_lost(lost: set[i
         for name, value in horizon.items():
             assert name in ("objects", "unscored", "expected", "observed") or value < 1e-4, (name, horizon)
     assert score.summary()["interruptions"] == sum(
-        after.stamp_ns - before.stamp_ns > 350_000_000 for before, after in zip(kept, kept[1:], strict=False)
+        after.stamp_ns - before.stamp_ns > 350_000_000 for before, after in pairwise(kept)
     )
 
 
@@ -246,7 +247,7 @@ def test_memory_is_bounded_when_ids_never_come_again_and_when_ticks_come_at_100_
 def test_bounds_that_make_no_sense_are_refused() -> None:
     with pytest.raises(InputError, match="max_objects: expected at least 1, got 0"):
         SelfScoreSettings(max_objects=0)
-    with pytest.raises(InputError, match="longest_bridge_steps: expected 1 to below 30, got 0.5"):
+    with pytest.raises(InputError, match=r"longest_bridge_steps: expected 1 to below 30, got 0\.5"):
         SelfScoreSettings(longest_bridge_steps=0.5)
 
 

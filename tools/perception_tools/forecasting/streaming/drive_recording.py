@@ -49,8 +49,8 @@ LOG = topic_of("/replay/log_ticks", LOG_TICK)
 def recording(path: Path, drive: Drive) -> Iterator[Record]:
     """Gives what writes a replay to an MCAP file: map, inputs, valid answers, and how each frame was answered.
 
-    The file can be replayed itself, like a robot's own. It also has what the inputs' messages cannot say of a tick, such
-    as Argoverse's kinds of objects that do not move, so that the answers to a replay of it are the same bits again.
+    The file can be replayed itself, like a robot's own. It also has what the inputs' messages cannot say of a tick,
+    such as Argoverse's kinds of objects that do not move: the answers to a replay of it are the same bits again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with Recorder(path, lossless=True) as recorder:
