@@ -150,14 +150,10 @@ def _read_compared(compare: Path | None, differences: Path | None, *, real_time:
 
     if compare is None:
         if differences is not None:
-            raise InputError(
-                f"--differences {differences}: expected a baseline to differ from, got none; add --compare"
-            )
+            raise InputError(f"--differences {differences}: expected a baseline too, got none; add --compare BASELINE")
         return None
     if real_time:
-        raise InputError(
-            "--compare --real-time: expected a replay in lockstep, which always says the same; leave one out"
-        )
+        raise InputError("--compare --real-time: expected lockstep, where all runs say the same; leave one out")
     if differences is not None:
         from perception_tools.forecasting.report.baseline_page import check_picture
 

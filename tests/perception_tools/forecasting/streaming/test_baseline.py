@@ -8,6 +8,7 @@ import pytest
 
 from perception.errors import InputError
 from perception_nodes.forecasting.answer import Source
+from perception_tools.forecasting.replay import Played
 from perception_tools.forecasting.streaming.baseline import COLUMNS, FORMAT, Baseline, read_baseline
 from perception_tools.forecasting.streaming.baseline_comparison import Bounds, compare_baselines
 
@@ -44,6 +45,23 @@ def test_what_is_written_is_read_again(replayed: Baseline, tmp_path: Path) -> No
         then, now = getattr(replayed, column.name), getattr(again, column.name)
         np.testing.assert_array_equal(now, np.round(then, 3) if column.name == "latency_p50_ms" else then)
     assert (tmp_path / "new" / "a.json").stat().st_size < 8_000
+
+
+def test_a_real_log_has_a_small_baseline_and_a_tenth_of_a_metre_shows_in_it(
+    real_replay: Played, tmp_path: Path
+) -> None:
+    then = real_replay.baseline()
+    then.write(tmp_path / "a.json")
+    assert (tmp_path / "a.json").stat().st_size < 4_000 * len(then.counts)
+    results = list(real_replay.results)
+    moved = results[40].trajectories.copy()
+    moved[results[40].by_model[3]] += 0.1
+    results[40] = replace(results[40], trajectories=moved)
+    read = read_baseline(tmp_path / "a.json")
+    comparison = compare_baselines(read, Baseline.of(then.log, then.model, results))
+    (complaint,) = comparison.complaints(Bounds(0.05, 0.01, 0))
+    assert complaint.startswith("positions differ by up to 0.141 m (at 4.0 s, ")
+    assert compare_baselines(read, then).complaints(Bounds(0.0, 0.0, 0)) == []
 
 
 def test_a_replay_without_a_tick_or_an_object_has_a_baseline_too(replayed: Baseline, tmp_path: Path) -> None:

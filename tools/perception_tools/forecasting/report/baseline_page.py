@@ -78,9 +78,9 @@ def _draw(comparison: Comparison, bounds: Bounds) -> Figure:
     _values(panels[0], comparison.seconds, comparison.position_m, bounds.max_position_m, "positions, m")
     _values(panels[1], comparison.seconds, comparison.probability, bounds.max_probability, "probabilities")
     counts = {
-        "no longer by the model": (comparison.refused, "truth"),
-        "newly by the model": (comparison.gained, "mode"),
         "other source or reason": (comparison.changed, "agent"),
+        "newly by the model": (comparison.gained, "mode"),
+        "no longer by the model": (comparison.refused, "truth"),
     }
     _counts(panels[2], comparison.seconds, counts)
     panels[2].set_xlabel("seconds since the first tick")
@@ -104,7 +104,7 @@ def _counts(
     for name, (values, shade) in counts.items():
         axes.step(seconds, values, where="mid", color=colour(shade), linewidth=1.6, label=name)
     highest = max(int(values.max(initial=0)) for values, _ in counts.values())
-    _finish(axes, "Number of objects that differ in kind", 1.2 * max(1, highest))
+    _finish(axes, "Number of objects that are answered in another way", 1.2 * max(1, highest))
     axes.legend(loc="upper right", ncols=3, frameon=False, fontsize=8.5, labelcolor=colour("ink"))
 
 
