@@ -21,8 +21,9 @@ from perception.errors import InputError
 from perception.metrics.consistency import forecast_consistency
 from perception.metrics.forecasting import MISS_RADIUS_M
 from perception_nodes.forecasting.answer import ForecastResult
-from perception_nodes.forecasting.resampling import NS_PER_STEP, SNAP_STEPS, grid_coordinates
+from perception_nodes.forecasting.resampling import NS_PER_STEP, SNAP_STEPS
 from perception_nodes.forecasting.score_table import HORIZONS_S, STEPS_PER_S, ScoreTable, group_of
+from perception_nodes.forecasting.seen_positions import SeenPositions, TickClock, interpolate
 from perception_nodes.operations.diagnostics import Status
 
 HORIZON_STEPS = STEPS_PER_S * HORIZONS_S[-1]
@@ -104,7 +105,7 @@ class SelfScore:
         self._settings = settings
         self.table = ScoreTable(name)
         self._waiting: deque[_Waiting] = deque()
-        self._slots = _Slots(4 * settings.max_objects)
+        self._seen = SeenPositions(4 * settings.max_objects, MAX_TICKS + 1)
         if registry is not None:
             registry.register(self.table)
 
@@ -141,7 +142,7 @@ class SelfScore:
         for waiting in self._waiting:
             self._finish(waiting)
         self._waiting.clear()
-        self._slots.clear()
+        self._seen.clear()
 
     def _finish(self, waiting: _Waiting) -> None:
         for second in range(waiting.scored_s, len(HORIZONS_S)):
@@ -158,11 +159,11 @@ class SelfScore:
             distance = np.abs(result.objects.position[rows] - ego).max(axis=1)
             rows = np.sort(rows[np.argsort(distance, kind="stable")[: self._settings.max_objects]])
         oldest_ns = self._waiting[0].stamp_ns if self._waiting else result.stamp_ns
-        slots = self._slots.place(result.stamp_ns, oldest_ns, [ids[row] for row in rows.tolist()])
+        slots = self._seen.place(result.stamp_ns, oldest_ns, [ids[row] for row in rows.tolist()])
         rows, slots = rows[slots >= 0], slots[slots >= 0]
         self.table.not_followed += len(ids) - len(rows)
         position = result.objects.position[rows]
-        self._slots.put(slots, position)
+        self._seen.put(slots, position)
         chosen = slice(None) if len(rows) == len(ids) else rows  # a view costs nothing
         ahead = result.trajectories[chosen, :, :HORIZON_STEPS].transpose(3, 2, 0, 1)
         futures = np.empty(ahead.shape, np.float32)
@@ -181,7 +182,7 @@ class SelfScore:
     def _due(self) -> list[tuple[_Waiting, Float[np.ndarray, " ticks"]]]:
         """Returns the forecasts of which another second has passed, each with the steps of its tick and all later."""
         due, now_ns = [], self._waiting[-1].stamp_ns
-        clock = _Clock(np.array([waiting.stamp_ns for waiting in self._waiting]))
+        clock = TickClock(np.array([waiting.stamp_ns for waiting in self._waiting]))
         for row, waiting in enumerate(self._waiting):
             steps = STEPS_PER_S * (waiting.scored_s + 1)
             soon = now_ns - waiting.stamp_ns < (1 - SNAP_STEPS) * steps * NS_PER_STEP
@@ -217,13 +218,13 @@ class SelfScore:
     ) -> Float[np.ndarray, "steps objects 2"]:
         """Returns where a forecast's objects were at some steps; NaN where it is not known."""
         at = np.searchsorted(coordinates, steps)
-        truth = self._slots.last(len(coordinates), waiting.slots, at)
+        truth = self._seen.last(len(coordinates), waiting.slots, at)
         missing = np.isnan(truth[..., 0]) | (coordinates[at] != steps)[:, None]
         if not missing.any():
             return truth
         objects = np.flatnonzero(missing.any(axis=0))
-        seen = self._slots.last(len(coordinates), waiting.slots[objects], np.arange(len(coordinates)))
-        truth[:, objects] = _interpolate(coordinates, seen, steps, self._settings.longest_bridge_steps)
+        seen = self._seen.last(len(coordinates), waiting.slots[objects], np.arange(len(coordinates)))
+        truth[:, objects] = interpolate(coordinates, seen, steps, self._settings.longest_bridge_steps)
         return truth
 
     def _measure_change(self, now: _Waiting) -> None:
@@ -276,109 +277,3 @@ class _Errors:
         first, best = fde[rows, likeliest], fde[rows, nearest]
         miss = [first > MISS_RADIUS_M, best > MISS_RADIUS_M]
         return cls(np.stack([ade[rows, likeliest], first, miss[0], ade.min(axis=1), best, miss[1]], axis=1), nearest)
-
-
-class _Slots:
-    """Where objects were in the last ticks: a row a tick, a column (slot) an object.
-
-    A slot is given to another object once no kept tick has the former one.
-
-    Args:
-        count: Number of slots.
-    """
-
-    def __init__(self, count: int) -> None:
-        self._positions = np.full((MAX_TICKS + 1, count, 2), np.nan)
-        self._count = count
-        self.clear()
-
-    def clear(self) -> None:
-        """Forgets all objects."""
-        self._ticks = 0
-        self._slot_of: dict[str, int] = {}
-        self._seen_ns = np.zeros(self._count, np.int64)
-        self._free = list(range(self._count))
-
-    def place(self, stamp_ns: int, oldest_ns: int, ids: list[str]) -> Int[np.ndarray, " ids"]:
-        """Returns the slot of each object of a tick, -1 where there is none left; ids are not repeated.
-
-        Args:
-            stamp_ns: Stamp of the tick.
-            oldest_ns: Stamp of the oldest tick that anybody asks for.
-            ids: Ids of its objects.
-        """
-        if new := [name for name in ids if name not in self._slot_of]:
-            if len(new) > len(self._free):
-                gone = [name for name, slot in self._slot_of.items() if self._seen_ns[slot] < oldest_ns]
-                self._free += [self._slot_of.pop(name) for name in gone]
-                new = [name for name in ids if name not in self._slot_of]
-            for name in new[: len(self._free)]:
-                self._slot_of[name] = self._free.pop()
-        slots = np.array([self._slot_of.get(name, -1) for name in ids], dtype=np.int64)
-        self._seen_ns[slots[slots >= 0]] = stamp_ns
-        return slots
-
-    def put(self, slots: Int[np.ndarray, " objects"], position: Float[np.ndarray, "objects 2"]) -> None:
-        """Keeps the positions of the newest tick."""
-        row = self._positions[self._ticks % len(self._positions)]
-        row[:] = np.nan
-        row[slots] = position
-        self._ticks += 1
-
-    def last(
-        self, ticks: int, slots: Int[np.ndarray, " objects"], chosen: Int[np.ndarray, " chosen"]
-    ) -> Float[np.ndarray, "chosen objects 2"]:
-        """Returns the positions of some objects in some of the last ticks; NaN where they were not seen.
-
-        Args:
-            ticks: Number of ticks that the choice is from.
-            slots: Slots of the objects.
-            chosen: Numbers of the chosen ticks, 0 for the oldest of them.
-        """
-        rows = (self._ticks - ticks + chosen) % len(self._positions)
-        return self._positions[rows[:, None], slots]
-
-
-class _Clock:
-    """Steps of 0.1 s between ticks, counted as a history's, with time reversed: from a tick on.
-
-    Args:
-        stamps_ns: Stamps of the ticks, ascending.
-    """
-
-    def __init__(self, stamps_ns: Int[np.ndarray, " ticks"]) -> None:
-        self._stamps_ns = stamps_ns
-        intervals = np.diff(stamps_ns) / NS_PER_STEP
-        whole = np.rint(intervals)
-        regular = bool((np.abs(intervals - whole) <= SNAP_STEPS * np.maximum(1.0, whole)).all())
-        self._steps = np.concatenate([[0.0], np.cumsum(whole)]) if regular else None
-
-    def steps_since(self, row: int) -> Float[np.ndarray, " ticks"]:
-        """Returns the steps from a tick to itself and to each later one."""
-        if self._steps is not None:  # what the other way gives too, in a fraction of the time
-            return self._steps[row:] - self._steps[row]
-        return -grid_coordinates(-self._stamps_ns[row:][::-1])[::-1]
-
-
-def _interpolate(
-    coordinates: Float[np.ndarray, " ticks"],
-    seen: Float[np.ndarray, "ticks objects 2"],
-    steps: Int[np.ndarray, " steps"],
-    longest_bridge: float,
-) -> Float[np.ndarray, "steps objects 2"]:
-    """Returns where each object was at some steps, between the ticks before and after that have it; NaN if unknown."""
-    ticks = np.arange(len(coordinates))[:, None]
-    there = np.isfinite(seen[..., 0])
-    before = np.maximum.accumulate(np.where(there, ticks, -1), axis=0)
-    after = np.minimum.accumulate(np.where(there, ticks, len(ticks))[::-1], axis=0)[::-1]
-    before = before[np.searchsorted(coordinates, steps, side="right") - 1]
-    after = after[np.minimum(np.searchsorted(coordinates, steps, side="left"), len(ticks) - 1)]
-    known = (before >= 0) & (after < len(ticks))
-    before, after = np.where(known, before, 0), np.where(known, after, 0)
-    bridge = coordinates[after] - coordinates[before]
-    known &= bridge <= longest_bridge
-    share = (steps[:, None] - coordinates[before]) / np.where(bridge > 0, bridge, 1.0)
-    objects = np.arange(seen.shape[1])
-    start, end = seen[before, objects], seen[after, objects]
-    positions = start + np.where(known & (bridge > 0), share, 0.0)[..., None] * (end - start)
-    return np.where(known[..., None], positions, np.nan)

@@ -239,7 +239,7 @@ def test_memory_is_bounded_when_ids_never_come_again_and_when_ticks_come_at_100_
         score.observe(replace(result, objects=fresh))
     summary = score.summary()
     assert summary["pending_ticks"] <= MAX_TICKS
-    assert len(score._slots._slot_of) <= 12
+    assert len(score._seen._slot_of) <= 12
     assert summary["all"]["1s"]["objects"] == 0
     assert summary["not_followed"] > 0
 
