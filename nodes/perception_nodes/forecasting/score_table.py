@@ -33,6 +33,7 @@ WARN_UNSCORED = 0.5
 """Share of recent objects without truth at 3 s above which the diagnostics warn: the tracker's ids do not last."""
 
 _GROUPS = len(Source) * len(AgentKind)
+_ALL_GROUPS = np.arange(_GROUPS)[:, None]
 _COUNT, _UNSCORED = len(SCORES), len(SCORES) + 1
 
 
@@ -68,10 +69,9 @@ class ScoreTable(Collector):
         self, horizon: int, groups: Int[np.ndarray, " objects"], scores: Float[np.ndarray, "objects columns"]
     ) -> None:
         """Adds scores of objects at a horizon; columns as in `SCORES`."""
-        sums = np.zeros((_GROUPS, len(SCORES) + 2))
-        sums[:, :_UNSCORED] = _by_group(groups, np.column_stack([scores, np.ones(len(groups))]))
-        self._scores[horizon] += sums
-        self._recent[horizon] += sums
+        sums = _by_group(groups, scores)
+        self._scores[horizon, :, :_UNSCORED] += sums
+        self._recent[horizon, :, :_UNSCORED] += sums
 
     def add_unscored(self, horizon: int, groups: Int[np.ndarray, " objects"]) -> None:
         """Counts objects whose truth at a horizon is not known."""
@@ -93,7 +93,7 @@ class ScoreTable(Collector):
         brier = np.square(probabilities - hit).sum(axis=1)
         likeliest = probabilities.max(axis=1)
         right = probabilities.argmax(axis=1) == nearest
-        self._probabilities += _by_group(groups, np.stack([likeliest, right, brier, np.ones(len(groups))], axis=1))
+        self._probabilities += _by_group(groups, np.stack([likeliest, right, brier], axis=1))
         sources = np.repeat(groups // len(AgentKind), probabilities.shape[1])
         cells = sources * BINS + np.minimum(BINS * probabilities, BINS - 1).astype(np.int64).ravel()
         columns = (probabilities.ravel(), hit.ravel().astype(np.float64), np.ones(hit.size))
@@ -102,7 +102,7 @@ class ScoreTable(Collector):
 
     def add_changes(self, groups: Int[np.ndarray, " objects"], metres: Float[np.ndarray, "objects 2"]) -> None:
         """Adds how far successive forecasts are apart: most likely, and best matching."""
-        self._changes += _by_group(groups, np.column_stack([metres, np.ones(len(groups))]))
+        self._changes += _by_group(groups, metres)
 
     def observed(self, stamp_ns: int) -> None:
         """Lets recent scores fade until the stamp of a tick."""
@@ -211,6 +211,10 @@ class ScoreTable(Collector):
 
 def _by_group(
     groups: Int[np.ndarray, " objects"], columns: Float[np.ndarray, "objects columns"]
-) -> Float[np.ndarray, "groups columns"]:
-    """Returns the sum of each group's rows."""
-    return (np.arange(_GROUPS)[:, None] == groups).astype(np.float64) @ columns
+) -> Float[np.ndarray, "groups sums"]:
+    """Returns the sum of each group's rows, and in a last column their number."""
+    member = (_ALL_GROUPS == groups).astype(np.float64)
+    sums = np.empty((_GROUPS, columns.shape[1] + 1))
+    np.matmul(member, columns, out=sums[:, :-1])
+    sums[:, -1] = member.sum(axis=1)
+    return sums

@@ -22,7 +22,7 @@ from perception.metrics.consistency import forecast_consistency
 from perception.metrics.forecasting import MISS_RADIUS_M
 from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.resampling import NS_PER_STEP, SNAP_STEPS
-from perception_nodes.forecasting.score_table import HORIZONS_S, STEPS_PER_S, ScoreTable, group_of
+from perception_nodes.forecasting.score_table import HORIZONS_S, SCORES, STEPS_PER_S, ScoreTable, group_of
 from perception_nodes.forecasting.seen_positions import SeenPositions, TickClock, interpolate
 from perception_nodes.operations.diagnostics import Status
 
@@ -203,13 +203,16 @@ class SelfScore:
         east, north = waiting.futures[:, begin:end] - truth.astype(np.float32).transpose(2, 0, 1)[..., None]
         distance = np.sqrt(east * east + north * north)
         waiting.sums += distance.sum(axis=0)  # NaN from the first step without truth
-        known = np.flatnonzero(np.isfinite(waiting.sums[:, 0]))
+        unknown = np.isnan(waiting.sums[:, 0])
         second, waiting.scored_s = waiting.scored_s, waiting.scored_s + 1
-        self.table.add_unscored(second, np.delete(waiting.groups, known))
+        known: slice | Int[np.ndarray, " known"] = slice(None)  # a view costs nothing
+        if unknown.any():
+            known = np.flatnonzero(~unknown)
+            self.table.add_unscored(second, waiting.groups[unknown])
         errors = _Errors.of(waiting.sums[known] / end, distance[-1, known], waiting.probabilities[known])
         self.table.add_scores(second, waiting.groups[known], errors.columns)
         if second == len(HORIZONS_S) - 1:
-            several = waiting.several[known]
+            several = np.flatnonzero(waiting.several[known])
             groups, probabilities = waiting.groups[known][several], waiting.probabilities[known][several]
             self.table.add_probabilities(groups, probabilities, errors.nearest[several])
 
@@ -238,15 +241,16 @@ class SelfScore:
                 continue
             if before.futures.shape[1] <= whole or before.futures.shape[1] != now.futures.shape[1]:
                 return
-            early = late = slice(None)
+            early, late = slice(None), np.arange(len(now.slots))
             if not np.array_equal(before.slots, now.slots):
                 _, early, late = np.intersect1d(before.slots, now.slots, assume_unique=True, return_indices=True)
-            moved = (before.position[early] - now.position[late]).astype(np.float32).T[:, None, :, None]
+            moved = (now.position[late] - before.position[early]).astype(np.float32).T[:, None]
+            likeliest = now.futures[:, :, late, now.probabilities[late].argmax(axis=1)] + moved  # of `now` it is enough
             change = forecast_consistency(
-                (before.futures[:, :, early] + moved).transpose(2, 3, 1, 0),
+                before.futures[:, :, early].transpose(2, 3, 1, 0),
                 before.probabilities[early],
-                now.futures[:, :, late].transpose(2, 3, 1, 0),
-                now.probabilities[late],
+                likeliest[..., None].transpose(2, 3, 1, 0),
+                np.ones((len(late), 1)),
                 whole,
             )
             self.table.add_changes(now.groups[late], np.stack([change.most_likely, change.best_matching], axis=1))
@@ -274,6 +278,8 @@ class _Errors:
     ) -> _Errors:
         rows, likeliest = np.arange(len(ade)), probabilities.argmax(axis=1)
         nearest = fde.argmin(axis=1)
-        first, best = fde[rows, likeliest], fde[rows, nearest]
-        miss = [first > MISS_RADIUS_M, best > MISS_RADIUS_M]
-        return cls(np.stack([ade[rows, likeliest], first, miss[0], ade.min(axis=1), best, miss[1]], axis=1), nearest)
+        columns = np.empty((len(ade), len(SCORES)))
+        columns[:, 0], columns[:, 1] = ade[rows, likeliest], fde[rows, likeliest]
+        columns[:, 3], columns[:, 4] = ade.min(axis=1), fde[rows, nearest]
+        columns[:, 2], columns[:, 5] = columns[:, 1] > MISS_RADIUS_M, columns[:, 4] > MISS_RADIUS_M
+        return cls(columns, nearest)
