@@ -33,8 +33,8 @@ class Consistency:
 def forecast_consistency(
     before: Float[np.ndarray, "agents modes steps 2"],
     before_probabilities: Float[np.ndarray, "agents modes"],
-    now: Float[np.ndarray, "agents modes steps 2"],
-    now_probabilities: Float[np.ndarray, "agents modes"],
+    now: Float[np.ndarray, "agents now_modes steps 2"],
+    now_probabilities: Float[np.ndarray, "agents now_modes"],
     steps_apart: int = 1,
 ) -> Consistency:
     """Compares two forecasts of the same agents in a common frame at the same absolute times.
@@ -58,5 +58,6 @@ def forecast_consistency(
     agents = np.arange(len(now))
     early, late = before[:, :, steps_apart:], now[:, :, : steps - steps_apart]
     likeliest = late[agents, now_probabilities.argmax(axis=1)]
-    distance = np.linalg.norm(early - likeliest[:, None], axis=-1).mean(axis=-1)
+    apart = early - likeliest[:, None]
+    distance = np.sqrt(np.square(apart[..., 0]) + np.square(apart[..., 1])).mean(axis=-1)  # norm takes twice as long
     return Consistency(distance[agents, before_probabilities.argmax(axis=1)], distance.min(axis=1))

@@ -33,7 +33,9 @@ def test_one_line_of_json_says_how_a_replay_went(
     words = (sensor_log, "--node", "forecast", "--checkpoint", trained_run, "--lockstep", "--out")
     first, second = (replay(capsys, *words, tmp_path / f"{i}.mcap") for i in range(2))
     assert (first["frames"], first["answered"], first["dropped"], first["windows_compared"]) == (30, 30, 0, 11)
-    assert first["forecasts"] == 25 * 3 + 5 * 2
+    assert first["forecasts"] + first["extrapolations"] == 25 * 4 + 5 * 3
+    assert first["forecasts"] >= 60
+    assert first["self_score"]["by_source"]["model"]["1s"]["objects"] > 0
     assert first["max_difference_to_offline"] < 1e-5
     assert set(first["latency_ms"]) == {"p50", "p99", "max"}
     assert first["model"].startswith("forecast/vectornet-llama@")
@@ -68,9 +70,9 @@ def test_what_a_replay_records_can_be_replayed(
     sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--checkpoint", trained_run)
-    replay(capsys, sensor_log, *words, "--out", tmp_path / "a.mcap")
+    first = replay(capsys, sensor_log, *words, "--out", tmp_path / "a.mcap")
     runs = [replay(capsys, tmp_path / "a.mcap", *words, "--player", tmp_path / "a.html") for _ in range(2)]
-    assert runs[0]["sha256"] == runs[1]["sha256"]
+    assert first["sha256"] == runs[0]["sha256"] == runs[1]["sha256"]
     assert (runs[0]["answered"], runs[0]["max_difference_to_offline"]) == (30, None)
     assert "Replay of a" in (tmp_path / "a.html").read_text()
 
@@ -108,11 +110,39 @@ def test_a_real_time_replay_writes_a_player(
     assert "Replay of log0" in page.read_text()
 
 
+def test_a_replay_is_held_against_its_baseline_and_fails_with_a_picture_where_it_differs(
+    sensor_log: Path, trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--checkpoint", trained_run)
+    replay(capsys, sensor_log, *words, "--write-baseline", tmp_path / "a.json")
+    page = tmp_path / "a.html"
+    same = replay(capsys, sensor_log, *words, "--compare", tmp_path / "a.json", "--differences", page)["comparison"]
+    assert (same["max_position_m"], same["max_probability"], same["refused"], same["changed"]) == (0, 0, 0, 0)
+    assert "All differences are within what is allowed." in page.read_text()
+
+    trained = load_model(trained_run)
+    with torch.no_grad():
+        trained.model.get_parameter("head.regress.1.weight").mul_(1.5)
+    save_model(tmp_path / MODEL_FILE, trained.model, trained.recipe, trained.training)
+    compared = ["replay", sensor_log, "--checkpoint", tmp_path, "--compare", tmp_path / "a.json", "--differences", page]
+    assert main(list(map(str, compared))) == 2
+    said = capsys.readouterr().err
+    sentence = said[said.index("perception replay: ") :]
+    assert sentence.count("\n") == 1
+    assert "the replay of log0 is not as its baseline: the baseline is of the model" in sentence
+    assert "positions differ by up to" in sentence
+    assert "positions differ by up to" in page.read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--lockstep", "--real-time"], "expected one pace, got both"),
         (["--threads", "0"], "--threads 0: expected at least 1"),
+        (["--differences", "a.html"], "--differences a.html: expected a baseline too, got none"),
+        (["--compare", "a.json", "--real-time"], "--compare --real-time: expected lockstep"),
+        (["--compare", "a.json", "--differences", "a.pdf"], "expected a name that ends in .html or .png"),
+        (["--compare", "a.json"], "a.json: no such file"),
         (["--rerun", "drive.html"], "--rerun drive.html: expected a name that ends in .rrd"),
     ],
 )

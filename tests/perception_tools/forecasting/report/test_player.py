@@ -88,11 +88,29 @@ def test_futures_are_what_the_node_said_every_half_second(
     shown = [result.probabilities >= LEAST_PROBABILITY for result in results]
     assert [answer["modes"] for answer in content["answers"]][4:] == [int(modes.sum()) for modes in shown[2:]]
     points = unpacked(content["points"], content["points_per_mode"], 2)
-    modes = unpacked(content["modes"], 2)
+    modes = unpacked(content["modes"], 4)
     assert len(points) == len(modes) == sum(modes.sum() for modes in shown)
     last = results[-1].trajectories[shown[-1]][:, 4::5] - log.position[0, 0]
     np.testing.assert_allclose(points[-len(last) :] * UNIT_M, last, atol=UNIT_M / 2 + 1e-9)
     np.testing.assert_allclose(modes[-len(last) :, 1], 100 * results[-1].probabilities[shown[-1]], atol=0.5)
+
+
+def test_each_future_says_where_it_comes_from_and_why(page: Path, results: list[ForecastResult]) -> None:
+    content = content_of(page)
+    assert content["sources"][0] == "model"
+    assert [(answer["source"], answer["by_model"]) for answer in content["answers"][:3]] == [
+        ("none", 0),
+        ("fallback", 0),
+        ("model", len(results[1].by_model)),
+    ]
+    first, second = content["answers"][1]["modes"], content["answers"][2]["modes"]
+    modes = unpacked(content["modes"], 4)
+    assert first == len(results[0].objects) == 4
+    assert "model" not in {content["sources"][source] for source in modes[:first, 2]}
+    assert content["reasons"][modes[3, 3]] == "kind"  # the cone
+    by_model = modes[first : first + second]
+    by_model = by_model[by_model[:, 2] == 0]
+    assert {content["reasons"][reason] for reason in by_model[:, 3]} <= {"none"}
 
 
 def test_the_page_asks_nothing_of_the_network_and_escapes_what_it_shows(page: Path) -> None:
@@ -144,4 +162,6 @@ def test_a_browser_plays_it_to_the_end(page: Path, tmp_path: Path) -> None:
         return found[1]
 
     assert look(page, 500).startswith("0.0 s · frame 1/30")
-    assert look(tmp_path / "played.html", 5000).startswith("2.9 s · frame 30/30 · 3 of 4 agents forecast")
+    assert look(tmp_path / "played.html", 5000).startswith(
+        "2.9 s · frame 30/30 · 3 of 4 agents by the model, 1 extrapolated"
+    )

@@ -20,6 +20,7 @@ from perception_tools.forecasting.streaming.drive import Drive, open_drive
 from perception_tools.forecasting.streaming.drive_recording import (
     EGO,
     INPUT,
+    LOG,
     MAP,
     OUTPUT,
     STATUS,
@@ -45,10 +46,11 @@ def test_a_recording_holds_map_inputs_valid_answers_and_how_each_frame_went(
     with recording(path, drive) as record:
         results = play_lockstep(*make_replay_node(), late, record)
     assert [result.valid for result in results] == [True] * 5 + [False] + [True] * 3
-    recorded = {t.name: list(read_recording(path, [t.name])) for t in (MAP, INPUT, OUTPUT, STATUS)}
+    recorded = {t.name: list(read_recording(path, [t.name])) for t in (MAP, INPUT, LOG, OUTPUT, STATUS)}
     assert {name: len(messages) for name, messages in recorded.items()} == {
         MAP.name: 1,
         INPUT.name: 9,
+        LOG.name: 9,
         OUTPUT.name: 8,
         STATUS.name: 9,
     }
@@ -57,7 +59,11 @@ def test_a_recording_holds_map_inputs_valid_answers_and_how_each_frame_went(
     assert [message.stamp_ns for message in recorded[OUTPUT.name]] == [frame.stamp_ns for frame in frames[:8]]
     first = read_predicted_objects(recorded[OUTPUT.name][0].cdr)
     assert len(first) == len(results[0].objects)
-    np.testing.assert_array_equal(first.path_poses[:, :2], results[0].trajectories.reshape(-1, 2))
+    sent = np.arange(results[0].trajectories.shape[1]) < results[0].mode_counts[:, None]
+    steps = results[0].trajectories.shape[2]
+    poses = first.path_poses[:, :2].reshape(-1, 1 + steps, 2)
+    np.testing.assert_array_equal(poses[:, 1:], results[0].trajectories[sent])
+    np.testing.assert_array_equal(poses[:, 0], results[0].objects.position[np.nonzero(sent)[0]])
     tracked = read_tracked_objects(recorded[INPUT.name][1].cdr)
     assert len(tracked) == len(frames[1])
     np.testing.assert_allclose(tracked.velocities[0], results[1].velocity[0], atol=1e-9)
@@ -77,15 +83,19 @@ def test_foxgloves_own_decoder_reads_every_message_by_what_the_file_says(
         messages = [(channel.topic, message) for _, channel, _, message in reader.iter_decoded_messages()]
     assert about is not None
     assert about.statistics is not None
-    assert about.statistics.message_count == len(messages) == 1 + 4 * 30
+    assert about.statistics.message_count == len(messages) == 1 + 5 * 30
     assert {schema.encoding for schema in about.schemas.values()} == {SchemaEncoding.ROS2}
     assert {channel.message_encoding for channel in about.channels.values()} == {MessageEncoding.CDR}
-    assert {channel.topic for channel in about.channels.values()} == {t.name for t in (MAP, EGO, INPUT, OUTPUT, STATUS)}
+    assert {channel.topic for channel in about.channels.values()} == {
+        t.name for t in (MAP, EGO, INPUT, LOG, OUTPUT, STATUS)
+    }
     assert all(chunk.message_index_offsets for chunk in about.chunk_indexes)
     assert about.statistics.chunk_count == len(about.chunk_indexes) > 0
     last: Any = [message for topic, message in messages if topic == OUTPUT.name][-1]
-    path = last.objects[1].kinematics.predicted_paths[2].path
-    np.testing.assert_array_equal([(pose.position.x, pose.position.y) for pose in path], results[-1].trajectories[1, 2])
+    row = results[-1].by_model[0]
+    path = last.objects[row].kinematics.predicted_paths[2].path
+    future = [(pose.position.x, pose.position.y) for pose in path[1:]]
+    np.testing.assert_array_equal(future, results[-1].trajectories[row, 2])
 
 
 def test_rerun_opens_a_recording_and_decodes_every_message(
@@ -99,7 +109,7 @@ def test_rerun_opens_a_recording_and_decodes_every_message(
         for name in rows.schema.names:
             if name.endswith(":message"):
                 decoded[name.removesuffix(":message")] += len(rows) - rows[name].null_count
-    types = {topic.type.replace("/", "."): 30 for topic in (EGO, INPUT, OUTPUT, STATUS)}
+    types = {topic.type.replace("/", "."): 30 for topic in (EGO, INPUT, LOG, OUTPUT, STATUS)}
     assert decoded == {**types, MAP.type.replace("/", "."): 1}
 
 

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from perception.metrics.consistency import forecast_consistency
+from perception.metrics.forecasting import score_forecast
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog, read_log
-from perception_nodes.forecasting.answer import ForecastResult
+from perception_nodes.forecasting.answer import ForecastResult, Source
 from perception_nodes.forecasting.node import ForecastingNode
+from perception_nodes.forecasting.score_table import SCORES
+from perception_nodes.forecasting.self_score import SelfScore, SelfScoreSettings
 from perception_tools.forecasting.model import TrainedForecaster, load_model
+from perception_tools.forecasting.replay import Played
 from perception_tools.forecasting.streaming.drive import frames_of_log
 from perception_tools.forecasting.streaming.playback import (
     ReplayClock,
@@ -18,6 +22,7 @@ from perception_tools.forecasting.streaming.playback import (
     mean_consistency,
     play_in_real_time,
     play_lockstep,
+    score_of,
 )
 
 MakeNode = Callable[[], tuple[ForecastingNode, ReplayClock]]
@@ -54,9 +59,26 @@ def test_the_stream_says_what_offline_evaluation_says(
 ) -> None:
     difference = difference_to_offline(log, play(), trained.model, 20)
     assert difference is not None
-    assert (difference.windows, difference.forecasts) == (11, 11 * 3)
+    assert (difference.windows, difference.forecasts + difference.by_fallback) == (11, 11 * 3)
+    assert difference.forecasts > 20
     assert difference.max_m < 1e-5
     assert difference.max_probability < 1e-6
+
+
+def test_what_is_extrapolated_is_counted_and_not_compared(
+    play: Callable, log: SensorLog, trained: TrainedForecaster
+) -> None:
+    results = play()
+    whole = difference_to_offline(log, results, trained.model, 20)
+    row = results[25].by_model[1]
+    sources, wrong = results[25].sources.copy(), results[25].trajectories.copy()
+    sources[row], wrong[row] = Source.CONSTANT_VELOCITY, 0.0
+    results[25] = replace(results[25], sources=sources, trajectories=wrong)
+    difference = difference_to_offline(log, results, trained.model, 20)
+    assert whole is not None
+    assert difference is not None
+    assert (difference.forecasts, difference.by_fallback) == (whole.forecasts - 1, whole.by_fallback + 1)
+    assert difference.max_m < 1e-5
 
 
 def test_a_difference_to_offline_is_found_where_there_is_one(
@@ -64,7 +86,7 @@ def test_a_difference_to_offline_is_found_where_there_is_one(
 ) -> None:
     results = play()
     wrong = results[25].trajectories.copy()
-    wrong[1, 2, 3] += [0.3, -0.4]
+    wrong[results[25].by_model[1], 2, 3] += [0.3, -0.4]
     results[25] = replace(results[25], trajectories=wrong)
     difference = difference_to_offline(log, results, trained.model, 20)
     assert difference is not None
@@ -99,11 +121,11 @@ def test_in_real_time_frames_come_at_their_stamps_and_overdue_ones_are_dropped(
 
 def test_consistency_is_over_agents_that_both_answers_know(play: Callable) -> None:
     results = play()
-    first, second = results[9], results[10]  # the bus is in the first alone
-    assert (len(first.objects), len(second.objects)) == (3, 2)
-    rows = [0, 2]
+    first, second = results[9], results[10]  # the bus is in the first alone, and the model never sees to the cone
+    assert (first.by_model.tolist(), second.by_model.tolist()) == ([0, 1, 2], [0, 1])
+    before, now = [0, 2], [0, 1]
     expected = forecast_consistency(
-        first.trajectories[rows], first.probabilities[rows], second.trajectories, second.probabilities
+        first.trajectories[before], first.probabilities[before], second.trajectories[now], second.probabilities[now]
     )
     measured = mean_consistency([first, second])
     assert measured is not None
@@ -112,6 +134,48 @@ def test_consistency_is_over_agents_that_both_answers_know(play: Callable) -> No
     broken = replace(results[8], valid=False)
     assert mean_consistency([broken, first, second]) == measured
     assert mean_consistency([first]) is None
+
+
+def offline_scores(log: SensorLog, results: list[ForecastResult], steps: int) -> tuple[int, list[float]]:
+    """Scores by the offline metrics and the log's own arrays: of the most likely mode, and of all modes."""
+    step_of = {int(stamp_ns): step for step, stamp_ns in enumerate(log.stamps_ns)}
+    last, rows = step_of[results[-1].stamp_ns], []
+    for result in results:
+        begin = step_of[result.stamp_ns] + 1
+        for row in result.by_model.tolist() if begin + steps <= last + 1 else []:
+            agent = log.ids.index(result.objects.ids[row])
+            if log.valid[agent, begin : begin + steps].all():
+                forecast = result.trajectories[row : row + 1, :, :steps], result.probabilities[row : row + 1]
+                truth = log.position[agent : agent + 1, begin : begin + steps]
+                scores = [score_forecast(*forecast, truth, k) for k in (1, 6)]
+                rows.append([value[0] for s in scores for value in (s.min_ade, s.min_fde, s.miss)])
+    return len(rows), np.mean(np.array(rows, dtype=float).reshape(-1, 6), axis=0).tolist()
+
+
+def check_self_score(log: SensorLog, results: list[ForecastResult], horizons_s: tuple[int, ...]) -> int:
+    """Without bridges over lost ticks, which the offline metrics do not have either; returns the number of scores."""
+    score, total = SelfScore(SelfScoreSettings(longest_bridge_steps=1.5)), 0
+    for result in results:
+        score.observe(result)
+    for seconds in horizons_s:
+        found = score.summary()["by_source"]["model"][f"{seconds}s"]
+        count, expected = offline_scores(log, results, 10 * seconds)
+        assert found["objects"] == count > 0
+        np.testing.assert_allclose([found[name] for name in SCORES], expected, rtol=0, atol=1e-4)
+        total += count
+    return total
+
+
+def test_a_node_scores_itself_as_the_offline_metrics_do(play: Callable, log: SensorLog) -> None:
+    results = play()
+    check_self_score(log, results, (1, 2))
+    bus = score_of(results).summary()["by_kind"]["bus"]["1s"]
+    assert bus["unscored"] > 0  # it is hidden for half a second
+
+
+def test_on_a_real_log_a_node_scores_itself_as_the_offline_metrics_do(real_replay: Played) -> None:
+    assert real_replay.drive.log is not None
+    assert check_self_score(real_replay.drive.log, list(real_replay.results), (1, 2, 3)) > 3000
 
 
 def test_latency_is_summed_up_over_all_answers(play: Callable) -> None:

@@ -11,7 +11,7 @@ from rerun.chunk import RrdReader
 from perception.errors import InputError
 from perception.geometry import SE2
 from perception.traffic.scenario import PolylineKind
-from perception_nodes.forecasting.answer import ForecastResult
+from perception_nodes.forecasting.answer import ForecastResult, Source
 from perception_nodes.forecasting.node import ForecastingNode
 from perception_tools.forecasting.report.player import LEAST_PROBABILITY
 from perception_tools.forecasting.streaming.drive import Drive, open_drive
@@ -121,12 +121,35 @@ def shown(results: Sequence[ForecastResult]) -> dict[int, ForecastResult]:
     return {result.stamp_ns: result for result in results if result.valid}
 
 
+def likely(result: ForecastResult) -> np.ndarray:
+    return (result.probabilities >= LEAST_PROBABILITY) & (result.sources == Source.MODEL)[:, None]
+
+
+def test_what_is_not_the_models_is_drawn_apart_and_what_stands_is_not_drawn(
+    tmp_path: Path, drive: Drive, results: list[ForecastResult], origin: np.ndarray
+) -> None:
+    result = results[-1]
+    sources = np.array([Source.MODEL, Source.CONSTANT_TURN, Source.CONSTANT_VELOCITY, Source.AT_REST])
+    mixed = replace(result, sources=sources, reason="the model is not loaded yet")
+    write_rerun(tmp_path / "a.rrd", drive, [mixed], FACTS)
+    (*_, lines) = logged(tmp_path / "a.rrd", "/extrapolations", "LineStrips3D:strips").values()
+    assert len(lines) == 2
+    expected = result.trajectories[1, 0, 4::5] - origin
+    np.testing.assert_allclose(np.array(lines[0])[1:, :2], expected, atol=1e-3)
+    colour = logged(tmp_path / "a.rrd", "/extrapolations", "LineStrips3D:colors")[result.stamp_ns]
+    assert colour == [rgba("stripe")]
+    futures = logged(tmp_path / "a.rrd", "/futures", "LineStrips3D:strips")[result.stamp_ns]
+    assert len(futures) == likely(mixed).sum() * result.trajectories.shape[2] // 5
+    assert logged(tmp_path / "a.rrd", "/agents/extrapolated", "Scalars:scalars")[result.stamp_ns] == [3]
+    assert logged(tmp_path / "a.rrd", "/unanswered", "TextLog:text")[result.stamp_ns] == [mixed.reason]
+
+
 def test_futures_are_what_the_node_said_every_half_second(
     recording: Path, results: list[ForecastResult], origin: np.ndarray
 ) -> None:
     strips = logged(recording, "/futures", "LineStrips3D:strips")
     for stamp, result in shown(results).items():
-        agents, modes = np.nonzero(result.probabilities >= LEAST_PROBABILITY)
+        agents, modes = np.nonzero(likely(result))
         expected = result.trajectories[agents, modes][:, 4::5] - origin
         pieces = np.array(strips[stamp]).reshape(*expected.shape[:2], 2, 3)
         np.testing.assert_allclose(pieces[:, :, 1, :2], expected, atol=1e-3)
@@ -138,7 +161,7 @@ def test_a_future_is_the_stronger_the_likelier_it_is_and_fades_towards_its_end(
     recording: Path, results: list[ForecastResult]
 ) -> None:
     result = results[-1]
-    kept = result.probabilities >= LEAST_PROBABILITY
+    kept = likely(result)
     packed = np.array(logged(recording, "/futures", "LineStrips3D:colors")[result.stamp_ns], dtype=">u4")
     rgb = packed.view(np.uint8).reshape(kept.sum(), -1, 4)[..., :3].astype(float)
     ground, full = (np.array(list(bytes.fromhex(COLOURS[name][1][1:])), dtype=float) for name in ("ground", "mode"))
@@ -157,7 +180,7 @@ def test_the_strip_shows_latency_and_how_many_agents(
     tracked = logged(recording, "/agents/tracked", "Scalars:scalars")
     assert tracked == {frame.stamp_ns: [len(frame)] for frame in drive.frames}
     forecast = logged(recording, "/agents/forecast", "Scalars:scalars")
-    counts = {stamp: [len(result.objects)] for stamp, result in shown(results).items()}
+    counts = {stamp: [len(result.by_model)] for stamp, result in shown(results).items()}
     assert forecast == {drive.frames[3].stamp_ns: [0]} | counts
     assert set(map(tuple, logged(recording, "/latency/budget_ms", "Scalars:scalars").values())) == {(100.0,)}
 
@@ -173,6 +196,7 @@ def test_a_node_that_answers_nothing_is_shown_with_its_reason(
 ) -> None:
     nobody = results[0].objects.take(np.zeros(0, dtype=np.int64))
     none = {"objects": nobody, "trajectories": np.zeros((0, 6, 30, 2)), "probabilities": np.zeros((0, 6))}
+    none |= dict.fromkeys(("mode_counts", "sources", "reasons"), np.zeros(0, dtype=np.int64))
     waiting = replace(results[0], valid=False, reason="no map yet", **none)
     write_rerun(tmp_path / "a.rrd", replace(drive, frames=drive.frames[:1]), [waiting], FACTS)
     assert list(logged(tmp_path / "a.rrd", "/unanswered", "TextLog:text").values()) == [["no map yet"]]

@@ -36,7 +36,7 @@ class FrameTimes:
     """What frames took, a row a frame.
 
     Attributes:
-        agents: Forecast in each frame.
+        agents: Number of agents that the model forecast in each frame.
         wall_ms: Time of each frame, from the call to the answer.
         cpu_ms: Processor time of all threads of the process meanwhile.
         parts_ms: CPU time of each of `PARTS`.
@@ -90,8 +90,11 @@ class _Watch:
 
 
 def active_node(model: Forecaster, drive: Drive, history_steps: int, max_forecasts: int = 128) -> ForecastingNode:
-    """A node with the drive's map that waits for its frames."""
-    node = ForecastingNode(ForecastingSettings(max_forecasts=max_forecasts))
+    """A node with the drive's map that waits for its frames, and asks its model about everybody from the first one on.
+
+    That is the most work that a frame can be.
+    """
+    node = ForecastingNode(ForecastingSettings(max_forecasts=max_forecasts, min_history_steps=1))
     node.configure(model, history_steps=history_steps, model_id="bench")
     node.set_map(drive.lanes, drive.city)
     node.activate()
@@ -108,7 +111,7 @@ def time_frames(node: ForecastingNode, model: Forecaster, frames: Iterable[Tick]
             result = node.step(frame)
             end_s = time.process_time()
             wall_ms = 1e3 * (time.perf_counter() - wall_s)
-            rows.append([len(result.objects), wall_ms, 1e3 * (end_s - cpu_s), *watch.parts_ms(cpu_s, end_s)])
+            rows.append([len(result.by_model), wall_ms, 1e3 * (end_s - cpu_s), *watch.parts_ms(cpu_s, end_s)])
     finally:
         watch.close()
     table = np.array(rows)

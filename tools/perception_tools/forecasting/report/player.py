@@ -18,8 +18,8 @@ from perception.errors import InputError
 from perception.geometry import wrap_angle
 from perception.traffic.scenario import STEP_S, AgentKind, MapPolylines, PolylineKind
 from perception_datasets.argoverse.argoverse2_sensor import EGO_SIZE_M
-from perception_nodes.forecasting.answer import ForecastResult
-from perception_nodes.forecasting.tick import EGO_ID, Tick
+from perception_nodes.forecasting.answer import ForecastResult, Source
+from perception_nodes.forecasting.tick import EGO_ID, Reason, Tick
 from perception_tools.forecasting.report.lane_map import BIKE_LANE_WIDTH_M, CROSSWALK_WIDTH_M, KERB_M, LANE_WIDTH_M
 from perception_tools.forecasting.streaming.drive import Drive
 from perception_tools.report.page import write_page
@@ -52,6 +52,8 @@ def write_player(path: Path, drive: Drive, results: Sequence[ForecastResult], fa
         "unit": UNIT_M,
         "step_s": STEP_S,
         "budget_ms": BUDGET_MS,
+        "sources": [_word(source) for source in Source],
+        "reasons": [_word(reason) for reason in Reason],
         "tracks": _tracks(first),
         **_motion(frames, track_of, origin),
         **_answers(frames, track_of, results, origin),
@@ -86,7 +88,7 @@ def _first_seen(frames: Sequence[Tick]) -> dict[str, tuple[int, list[float]]]:
 
 def _tracks(first: dict[str, tuple[int, list[float]]]) -> list[dict]:
     return [
-        {"id": name, "kind": AgentKind(kind).name.lower().replace("_", " "), "size": [round(v, 2) for v in size[:2]]}
+        {"id": name, "kind": _word(AgentKind(kind)), "size": [round(v, 2) for v in size[:2]]}
         for name, (kind, size) in first.items()
     ]
 
@@ -113,7 +115,10 @@ def _answers(
     results: Sequence[ForecastResult],
     origin: Float[np.ndarray, " 2"],
 ) -> dict:
-    """What the node said: for each frame how it went, and flat lists of track, percent and points of every mode."""
+    """What the node said: for each frame how it went, and flat lists of every mode.
+
+    A mode has a row of track, percent, `Source` and `Reason`, and its points.
+    """
     result_of = {result.stamp_ns: result for result in results}
     every = round(SHOWN_EVERY_S / STEP_S)
     answers, modes, points = [], [], []
@@ -124,12 +129,13 @@ def _answers(
             continue
         object_row, mode = np.nonzero(result.probabilities >= LEAST_PROBABILITY)
         tracks = np.array([track_of[name] for name in result.objects.ids])[object_row]
-        modes.append(np.column_stack([tracks, np.rint(100 * result.probabilities[object_row, mode])]))
+        percent = np.rint(100 * result.probabilities[object_row, mode])
+        modes.append(np.column_stack([tracks, percent, result.sources[object_row], result.reasons[object_row]]))
         points.append(_whole(result.trajectories[object_row, mode, every - 1 :: every] - origin))
         answers[-1]["modes"] = len(tracks)
     return {
         "answers": answers,
-        "modes": _packed(np.concatenate(modes) if modes else np.zeros((0, 2))),
+        "modes": _packed(np.concatenate(modes) if modes else np.zeros((0, 4))),
         "points": _packed(np.concatenate(points) if points else np.zeros((0, 0, 2))),
         "points_per_mode": points[0].shape[1] if points else 0,
         "shown_every_s": SHOWN_EVERY_S,
@@ -138,9 +144,20 @@ def _answers(
 
 def _answer(result: ForecastResult | None) -> dict:
     if result is None:
-        return {"reason": "dropped: the node was busy", "latency_ms": None, "objects": 0, "modes": 0}
-    latency = round(result.latency_ms, 1)
-    return {"reason": result.reason, "latency_ms": latency, "objects": len(result.objects), "modes": 0}
+        reason = "dropped: the node was busy"
+        return {"source": "none", "reason": reason, "latency_ms": None, "by_model": 0, "objects": 0, "modes": 0}
+    return {
+        "source": result.source,
+        "reason": result.reason,
+        "latency_ms": round(result.latency_ms, 1),
+        "by_model": len(result.by_model),
+        "objects": len(result.objects),
+        "modes": 0,
+    }
+
+
+def _word(value: AgentKind | Source | Reason) -> str:
+    return value.name.lower().replace("_", " ")
 
 
 def _lane_paths(lanes: MapPolylines, origin: Float[np.ndarray, " 2"]) -> list[tuple[str, str]]:

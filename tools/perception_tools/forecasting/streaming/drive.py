@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from perception_nodes.forecasting.tick import Tick
 from perception_nodes.recordings.mcap_file import Recorded
 from perception_nodes.recordings.reader import read_recording
 from perception_nodes.ros.map_message import map_of
-from perception_nodes.ros.messages import ODOMETRY, POLYLINE_MAP, deserialize, stamp_ns_of
+from perception_nodes.ros.messages import LOG_TICK, ODOMETRY, POLYLINE_MAP, deserialize, stamp_ns_of
 from perception_nodes.ros.odometry import ego_pose_of
 
 POSE_WITHIN_NS = 50_000_000
@@ -69,11 +69,17 @@ def frames_of_log(log: SensorLog) -> Iterator[Tick]:
 
 
 def _read_topics(path: Path) -> Drive:
-    """Objects (of any type in `READERS`), Odometry and a PolylineMap, on whatever topics; others are not looked at."""
-    known = [message for message in read_recording(path) if message.type in {*READERS, ODOMETRY, POLYLINE_MAP}]
+    """Objects (of any type in `READERS`), Odometry and a PolylineMap, on whatever topics; others are not looked at.
+
+    Where a replay recorded its log's ticks too, the frames are those.
+    """
+    types = {*READERS, ODOMETRY, POLYLINE_MAP, LOG_TICK}
+    known = [message for message in read_recording(path) if message.type in types]
     odometry = [deserialize(message.cdr, ODOMETRY) for message in _of_one_topic(path, known, [ODOMETRY])]
     lanes, city = map_of(deserialize(_of_one_topic(path, known, [POLYLINE_MAP])[-1].cdr, POLYLINE_MAP))
     poses, frame_id = _EgoPoses(odometry), odometry[0].header.frame_id
+    logged = (deserialize(message.cdr, LOG_TICK) for message in known if message.type == LOG_TICK)
+    log_tick_of = {stamp_ns_of(tick.header): tick for tick in logged}
     frames = []
     for message in _of_one_topic(path, known, READERS):
         objects = READERS[message.type](message.cdr)
@@ -82,8 +88,27 @@ def _read_topics(path: Path) -> Drive:
                 f"{path}: expected objects in the ego pose's frame {frame_id!r}, found them in {objects.frame_id!r}; "
                 "record what a tracker says in that frame"
             )
-        frames.append(objects.at(poses.at(objects.stamp_ns)))
+        frame, log_tick = objects.at(poses.at(objects.stamp_ns)), log_tick_of.get(objects.stamp_ns)
+        frames.append(frame if log_tick is None else _as_logged(frame, log_tick, path))
     return Drive(path.stem, city, lanes, frames, None)
+
+
+def _as_logged(frame: Tick, log_tick: Any, path: Path) -> Tick:
+    """Returns a tick as the replay that recorded it had it."""
+    if {len(log_tick.ids), len(log_tick.kinds), len(log_tick.headings)} != {len(frame)}:
+        raise InputError(
+            f"{path}: expected a {LOG_TICK} of {len(frame)} objects at {frame.stamp_ns} ns, as its objects' message, "
+            f"found {len(log_tick.ids)}; record the replay again"
+        )
+    pose = frame.city_SE2_ego
+    return replace(
+        frame,
+        city_SE2_ego=SE2(pose.x_m, pose.y_m, log_tick.ego_heading),
+        ids=tuple(log_tick.ids),
+        kinds=log_tick.kinds.astype(np.int64),
+        heading=log_tick.headings,
+        motion=frame.motion if log_tick.is_tracked else None,
+    )
 
 
 def _of_one_topic(path: Path, messages: Iterable[Recorded], types: Iterable[str]) -> list[Recorded]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -21,10 +22,13 @@ from perception_nodes.ros.cdr import read_predicted_objects, write_predicted_obj
 from perception_nodes.ros.map_message import map_message
 from perception_nodes.ros.messages import (
     FORECAST_STATUS,
+    LOG_TICK,
     ODOMETRY,
     POLYLINE_MAP,
     PREDICTED_OBJECTS,
     TRACKED_OBJECTS,
+    header,
+    make,
     serialize,
     topic_of,
 )
@@ -38,13 +42,15 @@ EGO = topic_of(ODOMETRY_TOPIC, ODOMETRY)
 INPUT = topic_of(plan.OBJECTS, TRACKED_OBJECTS)
 OUTPUT = topic_of(plan.FORECASTS, PREDICTED_OBJECTS)
 STATUS = topic_of(plan.STATUS, FORECAST_STATUS)
+LOG = topic_of("/replay/log_ticks", LOG_TICK)
 
 
 @contextmanager
 def recording(path: Path, drive: Drive) -> Iterator[Record]:
     """Gives what writes a replay to an MCAP file: map, inputs, valid answers, and how each frame was answered.
 
-    The file can be replayed itself, like a robot's own.
+    The file can be replayed itself, like a robot's own. It also has what the inputs' messages cannot say of a tick,
+    such as Argoverse's kinds of objects that do not move: the answers to a replay of it are the same bits again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with Recorder(path, lossless=True) as recorder:
@@ -52,14 +58,27 @@ def recording(path: Path, drive: Drive) -> Iterator[Record]:
         recorder.record(MAP, drive.frames[0].stamp_ns, serialize(lanes, POLYLINE_MAP))
 
         def record(frame: Tick, result: ForecastResult) -> None:
-            objects = tracked_objects_of(frame, _velocities(frame, result))
+            objects = frame.sent or tracked_objects_of(frame, _velocities(frame, result))
             recorder.record(EGO, frame.stamp_ns, serialize(odometry_of(frame), ODOMETRY))
+            recorder.record(LOG, frame.stamp_ns, serialize(_log_tick(frame), LOG_TICK))
             recorder.record(INPUT, frame.stamp_ns, write_tracked_objects(objects))
             if result.valid:
                 recorder.record(OUTPUT, frame.stamp_ns, _encode(result))
             recorder.record(STATUS, frame.stamp_ns, serialize(status_of(result), FORECAST_STATUS))
 
         yield record
+
+
+def _log_tick(frame: Tick) -> Any:
+    return make(
+        LOG_TICK,
+        header=header(frame.stamp_ns, "map"),
+        is_tracked=frame.sent is not None,
+        ego_heading=frame.city_SE2_ego.heading_rad,
+        ids=list(frame.ids),
+        kinds=frame.kinds.astype(np.uint8),
+        headings=frame.heading.astype(np.float64),
+    )
 
 
 def digest_of_recording(path: Path) -> str:

@@ -16,6 +16,7 @@ from perception.traffic.resampling import NS_PER_STEP
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog
 from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.node import ForecastingNode
+from perception_nodes.forecasting.self_score import SelfScore
 from perception_nodes.forecasting.tick import Tick
 from perception_tools.forecasting.scored import asked_agents
 
@@ -76,12 +77,14 @@ class OfflineDifference:
         max_probability: The largest difference of a probability.
         windows: How many frames had a whole history, so that there is an offline window that ends there.
         forecasts: Number of agents' forecasts that were compared.
+        by_fallback: Number of agents' forecasts in these windows that are not the model's, and were not compared.
     """
 
     max_m: float
     max_probability: float
     windows: int
     forecasts: int
+    by_fallback: int
 
 
 def difference_to_offline(
@@ -90,9 +93,9 @@ def difference_to_offline(
     """Compares to what `perception evaluate` asks the model, for the windows that end at each frame.
 
     The windows have no future here, so that there is one up to the log's end and all road users are asked; what the
-    model sees is the same. None where no window could be compared.
+    model sees is the same. Of the answers only the model's are compared. None where no window could be compared.
     """
-    far, unlike, windows, forecasts = 0.0, 0.0, 0, 0
+    far, unlike, windows, forecasts, by_fallback = 0.0, 0.0, 0, 0, 0
     step_of = {int(stamp_ns): step for step, stamp_ns in enumerate(log.stamps_ns)}
     for result in results:
         start = step_of[result.stamp_ns] + 1 - history_steps
@@ -101,18 +104,27 @@ def difference_to_offline(
         scenario = log.scenario(start, history_steps=history_steps, future_steps=0)
         agents = asked_agents(scenario)
         (offline,) = model.forecast([scenario], [agents])
-        row_of = {name: row for row, name in enumerate(result.objects.ids)}
-        pairs = [(i, row_of[scenario.agents.ids[agent]]) for i, agent in enumerate(agents) if agent != scenario.ego]
+        row_of = {result.objects.ids[row]: row for row in result.by_model.tolist()}
+        asked = [(i, scenario.agents.ids[agent]) for i, agent in enumerate(agents) if agent != scenario.ego]
+        pairs = [(i, row_of[name]) for i, name in asked if name in row_of]
         theirs, ours = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
         apart = np.linalg.norm(offline.trajectories[theirs] - result.trajectories[ours], axis=-1)
         odds = np.abs(offline.probabilities[theirs] - result.probabilities[ours])
         far, unlike = max(far, float(apart.max(initial=0))), max(unlike, float(odds.max(initial=0)))
-        windows, forecasts = windows + 1, forecasts + len(pairs)
-    return OfflineDifference(far, unlike, windows, forecasts) if windows else None
+        windows, forecasts, by_fallback = windows + 1, forecasts + len(pairs), by_fallback + len(asked) - len(pairs)
+    return OfflineDifference(far, unlike, windows, forecasts, by_fallback) if windows else None
+
+
+def score_of(results: Iterable[ForecastResult]) -> SelfScore:
+    """Returns how a stream's answers compare with what then happened in it, as a node finds while it runs."""
+    score = SelfScore()
+    for result in results:
+        score.observe(result)
+    return score
 
 
 def mean_consistency(results: Sequence[ForecastResult]) -> dict[str, float] | None:
-    """Over the agents of all successive answers; None where no agent was forecast twice."""
+    """Over the agents of all successive answers of the model; None where it forecast no agent twice."""
     pairs = [_consistency(before, now) for before, now in pairwise(result for result in results if result.valid)]
     if not (measured := [pair for pair in pairs if len(pair)]):
         return None
@@ -121,9 +133,10 @@ def mean_consistency(results: Sequence[ForecastResult]) -> dict[str, float] | No
 
 
 def _consistency(before: ForecastResult, now: ForecastResult) -> Float[np.ndarray, "agents 2"]:
-    """Consistency of the agents in both answers: most likely and best matching."""
-    row_of = {name: row for row, name in enumerate(before.objects.ids)}
-    rows = [(row_of[name], row) for row, name in enumerate(now.objects.ids) if name in row_of]
+    """Consistency of the agents that the model forecast both times: most likely and best matching."""
+    row_of = {before.objects.ids[row]: row for row in before.by_model.tolist()}
+    now_ids = [(now.objects.ids[row], row) for row in now.by_model.tolist()]
+    rows = [(row_of[name], row) for name, row in now_ids if name in row_of]
     apart = round((now.stamp_ns - before.stamp_ns) / NS_PER_STEP)
     if not rows or not 0 <= apart < now.trajectories.shape[2]:
         return np.zeros((0, 2))

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import rerun as rr
 import rerun.blueprint as rrb
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from perception.errors import InputError
 from perception.files import whole_file
 from perception.traffic.scenario import STEP_S, AgentKind, MapPolylines, PolylineKind
 from perception_datasets.argoverse.argoverse2_sensor import EGO_SIZE_M
-from perception_nodes.forecasting.answer import ForecastResult
+from perception_nodes.forecasting.answer import ForecastResult, Source
 from perception_nodes.forecasting.tick import Tick, UnusableTick
 from perception_tools.forecasting.report.player import BUDGET_MS, LEAST_PROBABILITY, SHOWN_EVERY_S
 from perception_tools.forecasting.streaming.drive import Drive
@@ -84,9 +84,11 @@ def _usable(frames: Iterable[Tick]) -> Iterator[Tick]:
     """Frames with a time and a place, without objects that have none: a robot's recording may hold anything."""
     for frame in frames:
         try:
-            yield frame.screened(max_objects=len(frame))
+            placed = frame.placed()
         except UnusableTick:
             continue
+        if placed.has_ego:
+            yield placed.take(placed.screened(max_objects=len(placed)).rows)
 
 
 def _log_what_stays(recording: rr.RecordingStream, lanes: MapPolylines, origin: Float[np.ndarray, " 2"]) -> None:
@@ -112,6 +114,7 @@ def _log_what_stays(recording: rr.RecordingStream, lanes: MapPolylines, origin: 
         "latency/budget_ms": "truth",
         "agents/tracked": "agent",
         "agents/forecast": "mode",
+        "agents/extrapolated": "stripe",
     }.items():
         recording.log(name, rr.SeriesLines(colors=_rgb(colour), names=name.split("/")[1]), static=True)
 
@@ -169,27 +172,28 @@ def _log_answers(
         _set_time(recording, frame)
         result = result_of.get(frame.stamp_ns)
         recording.log("latency/budget_ms", rr.Scalars(BUDGET_MS))
-        recording.log("agents/forecast", rr.Scalars(0 if result is None else len(result.objects)))
+        by_model, objects = (0, 0) if result is None else (len(result.by_model), len(result.objects))
+        recording.log("agents/forecast", rr.Scalars(by_model))
+        recording.log("agents/extrapolated", rr.Scalars(objects - by_model))
         recording.log("futures", rr.LineStrips3D([]) if result is None else _futures(result, origin))
+        recording.log("extrapolations", rr.LineStrips3D([]) if result is None else _extrapolations(result, origin))
         if result is not None:
             recording.log("latency/latency_ms", rr.Scalars(result.latency_ms))
-        if result is None or not result.valid:
+        if result is None or result.reason:
             reason = "dropped: the node was busy" if result is None else result.reason
             recording.log("unanswered", rr.TextLog(reason, level=rr.TextLogLevel.WARN))
 
 
 def _futures(result: ForecastResult, origin: Float[np.ndarray, " 2"]) -> rr.LineStrips3D:
-    """Every mode as pieces of half a second, the stronger the likelier it is and the sooner it comes.
+    """The model's modes as pieces of half a second, the stronger the likelier it is and the sooner it comes.
 
     What is weak lies below what is strong.
     """
-    row, mode = np.nonzero(result.probabilities >= LEAST_PROBABILITY)
+    shown = (result.probabilities >= LEAST_PROBABILITY) & (result.sources == Source.MODEL)[:, None]
+    row, mode = np.nonzero(shown)
     if not len(row):
         return rr.LineStrips3D([])
-    every = round(SHOWN_EVERY_S / STEP_S)
-    knots = np.concatenate(
-        [result.objects.position[row][:, None], result.trajectories[row, mode, every - 1 :: every]], axis=1
-    )
+    knots = _knots(result, row, mode)
     pieces = np.stack([knots[:, :-1], knots[:, 1:]], axis=2) - origin
     age = np.arange(pieces.shape[1]) / pieces.shape[1]
     strength = np.sqrt(result.probabilities[row, mode])[:, None] * (1 - 0.75 * age)  # as in the player
@@ -201,12 +205,30 @@ def _futures(result: ForecastResult, origin: Float[np.ndarray, " 2"]) -> rr.Line
     )
 
 
+def _extrapolations(result: ForecastResult, origin: Float[np.ndarray, " 2"]) -> rr.LineStrips3D:
+    """What is not the model's: thin and grey, since Rerun draws no dashes; what stands has no line."""
+    row = np.flatnonzero(~np.isin(result.sources, [Source.MODEL, Source.AT_REST]))
+    if not len(row):
+        return rr.LineStrips3D([])
+    lines = _raised(_knots(result, row, np.zeros_like(row)) - origin, 0.2)
+    return rr.LineStrips3D(lines, radii=0.1, colors=_rgb("stripe"))
+
+
+def _knots(
+    result: ForecastResult, row: Int[np.ndarray, " modes"], mode: Int[np.ndarray, " modes"]
+) -> Float[np.ndarray, "modes knots 2"]:
+    """Where objects are now and every half second of a mode."""
+    every = round(SHOWN_EVERY_S / STEP_S)
+    future = result.trajectories[row, mode, every - 1 :: every]
+    return np.concatenate([result.objects.position[row][:, None], future], axis=1)
+
+
 def _blueprint() -> rrb.Blueprint:
     """The scene above, from behind the ego; latency, counts and unanswered frames in a strip below it."""
     scene = rrb.Spatial3DView(
         name="replay",
         origin="ego",  # the eye rides along: its place is in the ego's frame
-        contents=["/ego/**", "/map/**", "/tracks/**", "/trails/**", "/futures/**"],
+        contents=["/ego/**", "/map/**", "/tracks/**", "/trails/**", "/futures/**", "/extrapolations/**"],
         background=_rgb("ground"),
         line_grid=False,
         eye_controls=rrb.EyeControls3D(position=(-32, 0, 34), look_target=(12, 0, 0), eye_up=(0, 0, 1)),

@@ -7,7 +7,7 @@ function unpack(text) {
   return new Int16Array(bytes.buffer);
 }
 
-// Flat lists become one list a frame: agents {track, x, y, heading}, modes {track, percent, points}.
+// Flat lists become one list a frame: agents {track, x, y, heading}, modes {track, percent, source, reason, points}.
 const packed = { agents: unpack(data.agents), modes: unpack(data.modes), points: unpack(data.points) };
 const metres = (value) => value * data.unit;
 const frames = [];
@@ -25,11 +25,13 @@ const frames = [];
       for (let p = mode * perMode; p < (mode + 1) * perMode; p++) {
         points.push([metres(packed.points[2 * p]), metres(packed.points[2 * p + 1])]);
       }
-      modes.push({ track: packed.modes[2 * mode], percent: packed.modes[2 * mode + 1], points });
+      const [track, percent, source, reason] = packed.modes.subarray(4 * mode, 4 * mode + 4);
+      modes.push({ track, percent, source, reason, points });
     }
     frames.push({ seconds, agents, modes, answer: data.answers[i] });
   });
 }
+const MODEL = 0; // the first of the sources
 const EGO = 0, STANDS = new Set(["static", "background", "construction", "riderless bicycle", "unknown"]);
 const horizon = data.points_per_mode * data.shown_every_s;
 let now = 0, playing = false, selected = null, zoom = 1;
@@ -45,10 +47,15 @@ const layers = Array.from({ length: STRENGTHS }, (_, i) => {
 
 function drawFutures(frame) {
   const pieces = Array.from({ length: STRENGTHS }, () => []);
-  for (const { track, percent, points } of frame.modes) {
+  let extrapolations = "";
+  for (const { track, percent, source, points } of frame.modes) {
     const agent = frame.agents.get(track);
     if (selected !== null && selected !== track) continue;
     let from = [agent.x, agent.y];
+    if (source !== MODEL) {
+      extrapolations += "M" + [from, ...points].map(([x, y]) => `${x.toFixed(2)} ${y.toFixed(2)}`).join("L");
+      continue;
+    }
     points.forEach((to, i) => {
       const strength = Math.sqrt(percent / 100) * (1 - (0.75 * i) / points.length);
       const layer = Math.min(STRENGTHS - 1, Math.floor(strength * STRENGTHS));
@@ -57,6 +64,7 @@ function drawFutures(frame) {
     });
   }
   layers.forEach((layer, i) => layer.setAttribute("d", pieces[i].join("")));
+  $("extrapolations").setAttribute("d", extrapolations);
 }
 
 function box({ track, x, y, heading }) {
@@ -116,6 +124,8 @@ function drawCard(frame) {
   }
   const modes = frame.modes.filter((mode) => mode.track === selected).sort((a, b) => b.percent - a.percent);
   if (modes.length === 0) return say("div", "not forecast");
+  const { source, reason } = modes[0];
+  say("div", source === MODEL ? "by the model" : `${data.sources[source]}, not by the model: ${data.reasons[reason]}`);
   const end = frames[now + Math.round(horizon / data.step_s)]?.agents.get(selected);
   for (const { percent, points } of modes) {
     const [x, y] = points[points.length - 1];
@@ -156,10 +166,11 @@ function draw() {
   drawPaths(frame);
   drawCard(frame);
   $("notice").hidden = !answer.reason;
-  $("notice").textContent = `no forecast: ${answer.reason}`;
+  $("notice").className = answer.source;
+  $("notice").textContent = `${answer.source === "fallback" ? "extrapolated only" : "no forecast"}: ${answer.reason}`;
   const latency = answer.latency_ms === null ? "–" : `${answer.latency_ms.toFixed(1)} ms`;
   $("readout").textContent =
-    `${frame.seconds.toFixed(1)} s · frame ${now + 1}/${frames.length} · ${answer.objects} of ${frame.agents.size - 1} agents forecast · ${latency}`;
+    `${frame.seconds.toFixed(1)} s · frame ${now + 1}/${frames.length} · ${answer.by_model} of ${frame.agents.size - 1} agents by the model, ${answer.objects - answer.by_model} extrapolated · ${latency}`;
   $("head").setAttribute("x", now);
   $("strip").setAttribute("aria-valuenow", now);
   $("play").textContent = playing ? "❚❚" : "▶";
@@ -177,7 +188,7 @@ function makeStrip() {
   };
   frames.forEach(({ answer }, x) => {
     const ms = answer.reason ? highest : answer.latency_ms;
-    const kind = answer.reason ? "none" : ms > data.budget_ms ? "late" : "bar";
+    const kind = answer.reason ? answer.source : ms > data.budget_ms ? "late" : "bar";
     add("rect", { class: kind, x: x + 0.1, width: 0.8, y: highest - ms, height: ms });
   });
   add("line", { x1: 0, x2: frames.length, y1: highest - data.budget_ms, y2: highest - data.budget_ms });
