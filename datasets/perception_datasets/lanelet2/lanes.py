@@ -7,6 +7,7 @@ Long lanelets are cut, since every polyline has the same number of points: those
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from perception_datasets.errors import bad_file
 from perception_datasets.lanelet2.osm import Element, Lanelet, OsmMap, read_osm
 from perception_datasets.lanelet2.projection import PROJECTOR_FILE, Projector, read_projector
 
+MAX_AWAY_M = 1e6
+"""Maximum distance of projected points from the origin, along each axis."""
+MAX_LENGTH_M = 50_000.0
+"""Longer lanelets are damage."""
 MAX_PIECE_M = 100.0
 """Lanelets that are longer are cut into equal pieces. In six maps of Argoverse 2 the longest lane segment has 112 m."""
 
@@ -39,8 +44,6 @@ _CONTROLS = {"traffic_light", "right_of_way", "all_way_stop"}
 _STOP_SIGNS = {"stop_sign", "usR1-1", "de206"}
 _LOCAL = ("local_x", "local_y")
 _DEGREES = ("lat", "lon")
-_LIMIT = 1e4
-"""Of degrees, and of heights in metres."""
 
 
 @dataclass(frozen=True)
@@ -108,18 +111,21 @@ class _Points:
                     f"lanelet {users[without].id}, node {without}: expected local_x and local_y, as {len(local)} of "
                     f"{len(users)} points have them, found none"
                 )
-            self.positions = self._numbers(users, lambda node: [node.tags[key] for key in _LOCAL], COORDINATE_LIMIT_M)
+            self.positions = self._numbers(users, _local, (COORDINATE_LIMIT_M, COORDINATE_LIMIT_M))
             self.frame = "local_x and local_y of the points"
             return
         if tags_only:
             raise bad_file(osm.path, "expected points with local_x and local_y, found none", "give another --projector")
         projector = projector or self._projector_beside()
-        self.positions = projector.project(
-            self._numbers(
-                users, lambda node: [*(node.attributes[key] for key in _DEGREES), node.tags.get("ele", "0")], _LIMIT
-            )
-        )
+        degrees = self._numbers(users, _place, (90.0, 180.0, 1e4))
+        self.positions = projector.project(degrees)
         self.frame = f"latitude and longitude by {projector.kind}"
+        for position, (node, lanelet) in zip(self.positions, users.items(), strict=True):
+            if not (np.abs(position) <= MAX_AWAY_M).all():
+                reason = f"lanelet {lanelet.id}, node {node}: expected it within {MAX_AWAY_M / 1e3:g} km of the origin"
+                raise bad_file(
+                    osm.path, f"{reason}, found it further away", "compare the origin with the map's degrees"
+                )
 
     def line(self, lanelet: Lanelet, ways: tuple[str, ...]) -> Float[np.ndarray, "vertices 2"]:
         """Returns the vertices of ways that are joined in order, each turned so that it continues the one before."""
@@ -154,22 +160,34 @@ class _Points:
             raise bad_file(self._osm.path, reason, cure)
         return found
 
-    def _numbers(self, users: dict[str, Lanelet], texts_of, limit: float) -> Float[np.ndarray, "points numbers"]:
-        """Returns numbers that the points have as texts."""
+    def _numbers(
+        self, users: dict[str, Lanelet], texts_of: Callable[[Element], list[str]], limits: tuple[float, ...]
+    ) -> Float[np.ndarray, "points numbers"]:
+        """Returns numbers that the points have as texts, each at most its limit."""
         rows = []
         for node, lanelet in users.items():
             texts = texts_of(self._osm.nodes[node])
             try:
                 numbers = [float(text) for text in texts]
             except ValueError:
-                numbers = [np.nan]
-            if not all(abs(number) <= limit for number in numbers):
-                found = ", ".join(text[:40] for text in texts)
-                raise self._osm.bad(
-                    f"lanelet {lanelet.id}, node {node}: expected coordinates below {limit:g}, found {found}"
+                numbers = [np.nan] * len(limits)
+            if not all(abs(number) <= limit for number, limit in zip(numbers, limits, strict=True)):
+                expected, found = (
+                    ", ".join(each) for each in ([f"{n:g}" for n in limits], [text[:40] for text in texts])
                 )
+                reason = f"lanelet {lanelet.id}, node {node}: expected coordinates up to {expected}, found {found}"
+                raise self._osm.bad(reason)
             rows.append(numbers)
         return np.array(rows)
+
+
+def _local(node: Element) -> list[str]:
+    return [node.tags[key] for key in _LOCAL]
+
+
+def _place(node: Element) -> list[str]:
+    """Returns latitude, longitude and height."""
+    return [*(node.attributes.get(key, "none") for key in _DEGREES), node.tags.get("ele", "0")]
 
 
 def _gap(ends: Float[np.ndarray, "1 2"], part: Float[np.ndarray, "vertices 2"]) -> float:
@@ -178,8 +196,12 @@ def _gap(ends: Float[np.ndarray, "1 2"], part: Float[np.ndarray, "vertices 2"]) 
 
 
 def _polylines(osm: OsmMap, lanelets: list[Lanelet], points: _Points) -> MapPolylines:
-    centrelines = [_centreline(osm, lanelet, points) for lanelet in lanelets]
-    lengths = [np.linalg.norm(np.diff(line, axis=0), axis=1).sum() for line in centrelines]
+    centrelines = [_centreline(lanelet, points) for lanelet in lanelets]
+    lengths = [float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum()) for line in centrelines]
+    for lanelet, length in zip(lanelets, lengths, strict=True):
+        if not 0 < length <= MAX_LENGTH_M:
+            reason = f"lanelet {lanelet.id}: expected a centreline of up to {MAX_LENGTH_M / 1e3:g} km, found one of "
+            raise osm.bad(reason + f"{length:g} m")
     pieces = np.maximum(1, np.ceil(np.array(lengths) / MAX_PIECE_M)).astype(np.int64)
     parts = [
         _cut(osm, lanelet, line, int(count)) for lanelet, line, count in zip(lanelets, centrelines, pieces, strict=True)
@@ -187,7 +209,7 @@ def _polylines(osm: OsmMap, lanelets: list[Lanelet], points: _Points) -> MapPoly
     return concatenate(parts)
 
 
-def _centreline(osm: OsmMap, lanelet: Lanelet, points: _Points) -> Float[np.ndarray, "vertices 2"]:
+def _centreline(lanelet: Lanelet, points: _Points) -> Float[np.ndarray, "vertices 2"]:
     """Returns the vertices of a centreline in driving direction."""
     left, right = points.line(lanelet, lanelet.left), points.line(lanelet, lanelet.right)
     left, right = _aligned(left, right)
@@ -199,8 +221,6 @@ def _centreline(osm: OsmMap, lanelet: Lanelet, points: _Points) -> Float[np.ndar
         steps = max(len(left), len(right), POLYLINE_POINTS)
         bounds = resample(np.concatenate([left, right]), np.array([len(left), len(right)]), 4 * steps)
         line = bounds.mean(axis=0)
-    if not np.ptp(line, axis=0).any():
-        raise osm.bad(f"lanelet {lanelet.id}: expected a centreline of some length, found all its points in one place")
     return line
 
 

@@ -52,10 +52,11 @@ class Projector:
     def __post_init__(self) -> None:
         if self.kind != "mgrs" and self.origin is None:
             raise InputError(f"projector {self.kind}: expected an origin, got none; give its latitude and longitude")
-        if self.origin is not None and not (abs(self.origin[0]) <= 90 and abs(self.origin[1]) <= 180):
+        if self.origin is not None and not (np.abs(self.origin) <= (90, 180, 1e4)).all():
+            found = ", ".join(f"{number:g}" for number in self.origin)
             raise InputError(
-                f"origin {self.origin[0]}, {self.origin[1]}: expected a latitude of -90° to 90° and a longitude of "
-                "-180° to 180°; is their order right?"
+                f"origin {found}: expected a latitude of -90° to 90°, a longitude of -180° to 180° and a height below "
+                "10 km; is their order right?"
             )
 
     def project(self, degrees: Float[np.ndarray, "points 3"]) -> Float[np.ndarray, "points 2"]:

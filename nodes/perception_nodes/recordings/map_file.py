@@ -12,7 +12,7 @@ from perception.files import reading, whole_file
 from perception.traffic.map_index import MapIndex
 from perception_nodes.recordings.reader import read_recording, topics_in
 from perception_nodes.recordings.recording import Recorder
-from perception_nodes.ros.cdr_payload import MAX_MESSAGE_BYTES
+from perception_nodes.ros.cdr_payload import MAX_MESSAGE_BYTES, MalformedMessage
 from perception_nodes.ros.map_message import map_message, map_of
 from perception_nodes.ros.messages import POLYLINE_MAP, deserialize, serialize, topic_of
 from perception_nodes.ros.wire import LATCHED
@@ -62,7 +62,10 @@ def read_map_file(path: Path) -> tuple[MapIndex, str]:
             cdr = path.read_bytes()
         else:
             cdr = last_of_type(path, POLYLINE_MAP)
-        return map_of(deserialize(cdr, POLYLINE_MAP))
+        try:
+            return map_of(deserialize(cdr, POLYLINE_MAP))
+        except MalformedMessage as error:
+            raise InputError(f"{path}: {error}; {CURE}") from error
 
 
 def last_of_type(path: Path, kind: str) -> bytes:

@@ -10,6 +10,8 @@ from perception_datasets.lanelet2 import binary
 from perception_datasets.lanelet2.binary import osm_of_binary
 from perception_datasets.lanelet2.lanes import read_lanelet2
 
+AWAY_M = np.array([81_234.5, 49_876.25])
+
 
 @pytest.fixture
 def archive(write_crossing, tmp_path: Path) -> Path:
@@ -18,8 +20,8 @@ def archive(write_crossing, tmp_path: Path) -> Path:
     projector = lanelet2.projection.LocalCartesianProjector(lanelet2.io.Origin(0.0, 0.0))
     lanelets = lanelet2.io.load(str(write_crossing(tmp_path / "a.osm")), projector)
     for point in lanelets.pointLayer:
-        point.x = float(point.attributes["local_x"]) + 81_234.5
-        point.y = float(point.attributes["local_y"]) + 49_876.25
+        point.x = float(point.attributes["local_x"]) + float(AWAY_M[0])
+        point.y = float(point.attributes["local_y"]) + float(AWAY_M[1])
     lanelet2.io.write(str(tmp_path / "a.bin"), lanelets, projector)
     return tmp_path / "a.bin"
 
@@ -31,7 +33,7 @@ def test_an_archive_of_lanelet2s_own_gives_the_lanes_that_were_put_in(
     found, expected = read_lanelet2(tmp_path / "b.osm"), read_lanelet2(write_crossing(tmp_path / "c.osm"))
     ours, theirs = (each.index.polylines for each in (found, expected))
     by_id = np.argsort(ours.ids, kind="stable")  # lanelet2 writes lanelets in another order
-    np.testing.assert_allclose(ours.points[by_id], theirs.points + (81_234.5, 49_876.25), atol=1e-6)
+    np.testing.assert_allclose(ours.points[by_id], theirs.points + AWAY_M, atol=1e-6)
     for name in ("ids", "kinds", "turns", "is_intersection", "has_traffic_control"):
         np.testing.assert_array_equal(getattr(ours, name)[by_id], getattr(theirs, name))
     assert found.left_out == expected.left_out

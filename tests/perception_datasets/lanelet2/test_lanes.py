@@ -112,6 +112,17 @@ def test_degrees_are_projected_as_the_file_beside_the_map_says(osm_in_degrees: M
         read_lanelet2(path)
     with pytest.raises(RecordError, match="found none; give another --projector"):
         read_lanelet2(path, tags_only=True)
+    with pytest.raises(RecordError, match="expected it within 1000 km of the origin, found it further away; compare"):
+        read_lanelet2(path, Projector("local_cartesian", (-89.0, -170.0, 0.0)))
+    path.write_text(path.read_text().replace('lon="8.401"', ""))
+    with pytest.raises(RecordError, match=r"node 2: expected coordinates up to 90, 180, 10000, found 49.0, none, 0"):
+        read_lanelet2(path)
+
+
+def test_a_lanelet_around_the_globe_is_damage(osm: MapWriter, tmp_path: Path) -> None:
+    osm.lanelet([(0, 2), (60_000, 2)], [(0, -2), (60_000, -2)])
+    with pytest.raises(RecordError, match="expected a centreline of up to 50 km, found one of 60000 m"):
+        read_lanelet2(osm.write(tmp_path / "a.osm"))
 
 
 @pytest.mark.parametrize(
@@ -123,7 +134,7 @@ def test_degrees_are_projected_as_the_file_beside_the_map_says(osm_in_degrees: M
         ),
         (
             ('k="local_x" v="-250"', 'k="local_x" v="NaN"'),
-            r"lanelet \d+, node \d+: expected coordinates below 1e.07, found NaN",
+            r"lanelet \d+, node \d+: expected coordinates up to 1e.07, 1e.07, found NaN",
         ),
         (
             ('k="local_x" v="-250"', 'k="local_x" v="far"'),
@@ -157,7 +168,7 @@ def test_a_way_of_one_point_and_a_lanelet_without_length_are_named(osm: MapWrite
         read_lanelet2(osm.write(tmp_path / "a.osm"))
     osm.elements.clear()
     osm.lanelet([(1, 1), (1, 1)], [(1, 1), (1, 1)])
-    with pytest.raises(RecordError, match="expected a centreline of some length, found all its points in one place"):
+    with pytest.raises(RecordError, match="expected a centreline of up to 50 km, found one of 0 m"):
         read_lanelet2(osm.write(tmp_path / "a.osm"))
 
 
