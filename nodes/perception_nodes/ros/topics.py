@@ -188,11 +188,15 @@ class RosNode:
 
     def others_at(self, name: str) -> list[Entity]:
         """Returns who else announces a topic of this name; nothing arrives from those of another type or hash."""
+        return [entity for entity in self.others() if entity.topic.name == name]
+
+    def others(self) -> list[Entity]:
+        """Returns what all others announce; nothing in a form without tokens."""
         if self._wire.everyone is None:
             return []
         replies = self._session.liveliness().get(self._wire.everyone, timeout=_LOOK_S)
         entities = [self._wire.entity(str(reply.ok.key_expr)) for reply in replies if reply.ok]
-        return [entity for entity in entities if entity and entity.topic.name == name and entity.zid != self._zid]
+        return [entity for entity in entities if entity and entity.zid != self._zid]
 
     def close(self) -> None:
         """Withdraws everything in reverse order, the node last."""
