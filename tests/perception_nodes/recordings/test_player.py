@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import zenoh
 from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import get_types_from_msg
+from rosbags.typesys.store import Typestore
 
 from perception.errors import InputError
 from perception_nodes.recordings.player import MEET_S, Player, playable
@@ -111,7 +113,7 @@ def test_a_topic_that_is_not_there_is_named(log: Path) -> None:
 
 
 def test_a_type_that_is_known_needs_no_recorded_hash_and_another_is_skipped_with_the_reason(
-    tmp_path: Path, ros: RosNode, caplog: pytest.LogCaptureFixture, make_store: Callable[[], object]
+    tmp_path: Path, ros: RosNode, caplog: pytest.LogCaptureFixture, make_store: Callable[[], Typestore]
 ) -> None:
     with Writer(tmp_path / "bag", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         known = writer.add_connection("/chat", TEXT, typestore=typestore())
@@ -129,10 +131,8 @@ def test_a_type_that_is_known_needs_no_recorded_hash_and_another_is_skipped_with
 
 
 @pytest.fixture
-def make_store() -> Callable[[], object]:
+def make_store() -> Callable[[], Typestore]:
     """Makes a store of types with one that is not known here."""
-    from rosbags.typesys import get_types_from_msg
-    from rosbags.typesys.store import Typestore
 
     def make_store() -> Typestore:
         store = Typestore()
