@@ -68,7 +68,7 @@ def commented_deployment(nodes: Sequence[DescribedNode], introduction: str, list
             if section.name == "router":
                 described = [re.sub(r"(?<=  listen: ).*", listen or r"\g<0>", line) for line in described]
             else:
-                described = _commented(described)
+                described = [*(line for line in described if line.startswith("#")), *_commented(described)]
         lines += ["", *described]
     return "\n".join(lines) + "\n"
 
