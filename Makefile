@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 DATA ?=
 STAMP := $(VENV)/.installed
 
-.PHONY: install lock hooks demo test fuzz mutants lint types docs dist wheel floors clean system-libraries
+.PHONY: install lock hooks demo test fuzz mutants lint types docs dist wheel floors containers clean system-libraries
 
 install: $(STAMP)
 
@@ -76,6 +76,10 @@ wheel: dist
 
 floors:
 	PYTHON="$(PYTHON)" TORCH="$(SMALL_TORCH)" .ci/check-floors
+
+# Runs what nodes/containers/ says, without a container engine.
+containers: install
+	PYTHON="$(PYTHON)" TORCH="$(SMALL_TORCH)" .ci/check-containers
 
 clean:
 	rm -rf $(VENV) dist out .pytest_cache .ruff_cache .hypothesis

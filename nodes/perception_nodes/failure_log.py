@@ -45,12 +45,16 @@ class FailureLog:
         self._windows: dict[str, _Window] = {}
         self._lock = threading.Lock()
 
-    def add(self, subject: str, error: Exception) -> bool:
-        """Counts a failure; logs it, with its traceback if nobody foresaw it. Returns whether it was logged."""
+    def add(self, subject: str, error: Exception, count: int = 1) -> bool:
+        """Counts a failure, or `count` of them; logs it, with its traceback if nobody foresaw it.
+
+        Returns:
+            Whether it was logged.
+        """
         foreseen = isinstance(error, _FORESEEN)
         text = str(error) if foreseen else f"{type(error).__name__}: {error}"
         line = " ".join(text[:_LONGEST].split())
-        left_out = self._count(subject)
+        left_out = self._count(subject, count)
         if left_out is None:
             return False
         more = f" ({left_out} more were left out of the log)" if left_out else ""
@@ -58,11 +62,11 @@ class FailureLog:
         self._logger.log(level, "%s: %s%s", subject, line, more, exc_info=None if foreseen else error)
         return True
 
-    def _count(self, subject: str) -> int | None:
+    def _count(self, subject: str, count: int) -> int | None:
         """Returns how many lines were left out in the window before; None if this one is left out."""
         now_s = self._clock()
         with self._lock:
-            self.counts[subject] += 1
+            self.counts[subject] += count
             window = self._windows.get(subject)
             left_out = 0
             if window is None or now_s - window.begin_s >= WINDOW_S:

@@ -37,3 +37,10 @@ def test_an_unforeseen_error_comes_with_its_traceback_and_no_text_is_long(caplog
     assert record.exc_info is not None
     assert record.getMessage().startswith("/objects: ZeroDivisionError: xxx")
     assert len(record.getMessage()) < 1000
+
+
+def test_several_failures_of_one_cause_take_one_line_and_count_as_several(caplog: pytest.LogCaptureFixture) -> None:
+    failures = FailureLog(_log)
+    failures.add("/points", ConnectionError("seven messages did not arrive"), 7)
+    assert failures.counts == {"/points": 7}
+    assert len(caplog.records) == 1

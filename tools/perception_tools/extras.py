@@ -23,6 +23,7 @@ MODULES_OF = {
     ),
     "oip": ("google.protobuf", "grpc", "grpc_health", "open_inference"),
     "lidar": ("open3d", "trimesh"),
+    "maps": ("lanelet2",),
     "text": ("transformers",),
     "captions": ("pycocoevalcap",),
     "rerun": ("rerun",),

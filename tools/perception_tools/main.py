@@ -71,6 +71,14 @@ COMMANDS: dict[str, Command] = {
     "mcap recover": Command(
         "perception_tools.commands.mcap:recover_recording", "save what is in a recording that was cut off", "robot"
     ),
+    "mcap play": Command(
+        "perception_tools.commands.mcap:play_recordings", "play recordings to topics: a robot's log, a map", "robot"
+    ),
+    "init robot": Command(
+        "perception_tools.commands.init:init_robot",
+        "write a deployment's file for a model and a robot's topics, every key explained",
+        "robot",
+    ),
     "block fetch": Command(
         "perception_tools.commands.block:fetch",
         "download the pretrained SmolLM2 block, check its hash, cache it",

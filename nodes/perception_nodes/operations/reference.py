@@ -1,5 +1,6 @@
 """The reference of a deployment's file: every key with its default, and its meaning from the plans' docstrings.
 
+Files for a robot's own nodes are written from the same texts.
 `python -m perception_nodes.operations.reference` prints it; nodes/README.md has it, and a test holds the two equal.
 """
 
@@ -9,8 +10,8 @@ import inspect
 import math
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -26,6 +27,52 @@ _INTRODUCTION = """\
 """
 
 
+@dataclass(frozen=True)
+class DescribedNode:
+    """A node of a file that is written for a robot.
+
+    Attributes:
+        name: Its name.
+        kind: One of `KINDS`.
+        values: Values of keys that differ from the defaults, in YAML.
+        notes: What else to say of keys, in sentences.
+    """
+
+    name: str
+    kind: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def commented_deployment(nodes: Sequence[DescribedNode], introduction: str, listen: str | None = None) -> str:
+    """Returns a deployment's file with some nodes; the sections that it can do without are commented out.
+
+    Args:
+        nodes: The nodes.
+        introduction: What the file is, in sentences.
+        listen: Where the router listens, if not at the default.
+    """
+    lines = _comment(introduction, "")
+    for section in fields(Deployment):
+        if section.name == "nodes":
+            described = [*_comment(_attributes(Deployment)["nodes"], ""), "nodes:"]
+            for node in nodes:
+                described += [*_comment(_summary(plan_type(node.kind)), "  "), f"  {node.name}:"]
+                described += [
+                    *_comment(f"Kind of the node. One of {', '.join(KINDS)}.", "    "),
+                    f"    kind: {node.kind}",
+                ]
+                described += _keys(plan_type(node.kind), "    ", node.values, node.notes)
+        else:
+            described = list(_section(section.name, False))
+            if section.name == "router":
+                described = [re.sub(r"(?<=  listen: ).*", listen or r"\g<0>", line) for line in described]
+            else:
+                described = [*(line for line in described if line.startswith("#")), *_commented(described)]
+        lines += ["", *described]
+    return "\n".join(lines) + "\n"
+
+
 def deployment_reference(secure: bool = False) -> str:
     """Returns a deployment's file with every key.
 
@@ -33,9 +80,9 @@ def deployment_reference(secure: bool = False) -> str:
         secure: Whether `security` is part of the deployment; otherwise its keys are commented out.
     """
     lines: list[str] = []
-    for field in fields(Deployment):
-        section = list(_section(field.name, secure))
-        if field.name == "security" and not secure:
+    for part in fields(Deployment):
+        section = list(_section(part.name, secure))
+        if part.name == "security" and not secure:
             note = f"# The keys of `security`, which also needs `listen: {SECURE_LISTEN}` or alike:"
             section = [*(line for line in section if line.startswith("#")), note, *_commented(section)]
         lines += ["", *section]
@@ -44,8 +91,8 @@ def deployment_reference(secure: bool = False) -> str:
 
 def _section(name: str, secure: bool) -> Iterator[str]:
     """Yields the lines of a top-level key."""
-    field = next(field for field in fields(Deployment) if field.name == name)
-    text = _attributes(Deployment)[name] + (" Default: null." if field.default is None else "")
+    part = next(part for part in fields(Deployment) if part.name == name)
+    text = _attributes(Deployment)[name] + (" Default: null." if part.default is None else "")
     yield from _comment(text, "")
     yield f"{name}:"
     if name == "nodes":
@@ -59,24 +106,28 @@ def _section(name: str, secure: bool) -> Iterator[str]:
         yield from _keys(_plain(get_type_hints(Deployment)[name]), "  ", {"listen": SECURE_LISTEN} if secure else {})
 
 
-def _keys(kind: type, indent: str, values: Mapping[str, str] | None = None) -> Iterator[str]:
+def _keys(
+    kind: type, indent: str, values: Mapping[str, str] | None = None, notes: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Yields the keys of a dataclass, each with its comment and its value.
 
     Args:
         kind: The dataclass.
         indent: Spaces before each line.
         values: Values to show instead of the defaults.
+        notes: Sentences to add to the comments.
     """
     texts, types = _attributes(kind), get_type_hints(kind)
-    for field in fields(kind):
-        yield from _comment(texts[field.name] + _remark(field, types[field.name]), indent)
-        item = _item(types[field.name])
+    for key in fields(kind):
+        note = (notes or {}).get(key.name)
+        yield from _comment(texts[key.name] + _remark(key, types[key.name]) + (f" {note}" if note else ""), indent)
+        item = _item(types[key.name])
         if item is not None:
-            yield f"{indent}{field.name}:"
+            yield f"{indent}{key.name}:"
             yield f"{indent}  tracker:"
             yield from _keys(item, f"{indent}    ")
         else:
-            yield f"{indent}{field.name}: {(values or {}).get(field.name) or _value(field)}"
+            yield f"{indent}{key.name}: {(values or {}).get(key.name) or _value(key)}"
 
 
 def _attributes(kind: type) -> dict[str, str]:

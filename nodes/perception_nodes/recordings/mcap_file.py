@@ -26,6 +26,7 @@ from mcap.stream_reader import StreamReader
 from zstandard import ZstdDecompressor, ZstdError
 
 from perception.errors import InputError
+from perception_nodes.recordings.recorded_topic import RecordedTopic, quality_in
 from perception_nodes.ros.cdr_payload import MAX_MESSAGE_BYTES
 
 INVALID = (McapError, ValueError, RuntimeError, OverflowError, MemoryError, struct.error, ZstdError)
@@ -102,17 +103,17 @@ class McapFile:
     """A complete MCAP file, opened for reading.
 
     Attributes:
-        topics: Names of the topics whose messages are CDR, as in ROS 2.
+        topics: The topics whose messages are CDR, as in ROS 2, by their names.
     """
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self._file, self._path = file, path
         self._size = path.stat().st_size
-        self._channels: dict[int, tuple[str, str]] = {}
+        self._channels: dict[int, RecordedTopic] = {}
         self._foreign: dict[int, str] = {}
         self._pieces: list[tuple[int, int]] = []
         self._index()
-        self.topics = frozenset(topic for topic, _ in self._channels.values())
+        self.topics = {topic.name: topic for topic in self._channels.values()}
         if self._foreign and not self._channels:
             found = ", ".join(sorted(self._foreign.values())[:10])
             raise InputError(f"{path}: expected messages of ROS 2 (CDR with a schema), found only {found}")
@@ -124,9 +125,9 @@ class McapFile:
             if message.channel_id in self._foreign:
                 skipped[self._foreign[message.channel_id]] += 1
                 continue
-            topic, kind = self._channels[message.channel_id]
-            if topic in topics:
-                yield Recorded(topic, kind, message.log_time, message.data)
+            topic = self._channels[message.channel_id]
+            if topic.name in topics:
+                yield Recorded(topic.name, topic.type, message.log_time, message.data)
         if skipped:
             found = ", ".join(f"{count} of {what}" for what, count in sorted(skipped.items()))
             _log.warning("%s: skipped messages that are not ROS 2's CDR: %s", self._path, found)
@@ -159,7 +160,9 @@ class McapFile:
         for number, channel in channels.items():
             schema = schemas.get(channel.schema_id)
             if channel.message_encoding == "cdr" and schema is not None:
-                self._channels[number] = channel.topic, schema.name
+                offered = channel.metadata.get("offered_qos_profiles", "")
+                type_hash = channel.metadata.get("topic_type_hash") or None
+                self._channels[number] = RecordedTopic(channel.topic, schema.name, type_hash, quality_in(offered))
             else:
                 encoding = channel.message_encoding[:20] or "no encoding"
                 self._foreign[number] = f"{channel.topic[:100]} ({encoding}{'' if schema else ' without a schema'})"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
+import re
 import sqlite3
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -19,6 +20,7 @@ from zstandard import ZstdDecompressor
 from perception.errors import InputError
 from perception.files import reading
 from perception_nodes.recordings.mcap_file import McapFile, Recorded
+from perception_nodes.recordings.recorded_topic import RecordedTopic, quality_of
 from perception_nodes.ros.cdr_payload import MAX_MESSAGE_BYTES
 
 MAX_RATIO = 1000
@@ -33,8 +35,8 @@ class _OpenFile(Protocol):
     """A file of a recording."""
 
     @property
-    def topics(self) -> Collection[str]:
-        """Names of its topics."""
+    def topics(self) -> Mapping[str, RecordedTopic]:
+        """Its topics by their names."""
         ...
 
     def messages(self, topics: Collection[str]) -> Iterator[Recorded]:
@@ -64,6 +66,20 @@ def read_recording(path: Path, topics: Collection[str] = ()) -> Iterator[Recorde
         yield from heapq.merge(*(file.messages(wanted) for file in files), key=lambda message: message.stamp_ns)
 
 
+def topics_in(path: Path) -> dict[str, RecordedTopic]:
+    """Returns the topics of a recording by their names, those whose messages are CDR.
+
+    Args:
+        path: Path of a finished recording, as for `read_recording`.
+
+    Raises:
+        InputError: The recording is damaged, or is of another kind.
+    """
+    with reading(path, _CURE), ExitStack() as open_:
+        files = _open_folder(path, open_) if path.is_dir() else [_open(path, open_)]
+        return {name: topic for file in files for name, topic in file.topics.items()}
+
+
 def _open(path: Path, open_: ExitStack) -> _OpenFile:
     if not path.is_file():
         raise InputError(f"{path}: no such file; {_CURE}")
@@ -80,6 +96,7 @@ def _open_folder(folder: Path, open_: ExitStack) -> list[_OpenFile]:
     """Opens the files that a rosbag2 folder names in its metadata.yaml."""
     described = yaml.safe_load((folder / "metadata.yaml").read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
     paths = [folder / PurePath(str(name)).name for name in described["relative_file_paths"]]
+    paths.sort(key=_number_of_split)  # where stamps are equal, the order of the files counts
     match (described.get("compression_mode") or "none").lower():
         case "none":
             return [_open(path, open_) for path in paths]
@@ -92,13 +109,30 @@ def _open_folder(folder: Path, open_: ExitStack) -> list[_OpenFile]:
             raise InputError(f"{folder}: expected compression_mode none, message or file, got {other[:20]!r}")
 
 
+def _number_of_split(path: Path) -> int:
+    """Returns the number of a file of a bag that was split, such as 10 of NAME_10.mcap.zstd; 0 without one.
+
+    rosbag2 does not fill the numbers with zeros, so `ros2 bag reindex` and other tools list 10 before 2.
+    """
+    number = re.search(r"_(\d{1,9})\.(?:mcap|db3)(?:\.zstd)?$", path.name)
+    return int(number[1]) if number else 0
+
+
 class _Database:
     """A rosbag2 database."""
 
     def __init__(self, path: Path, open_: ExitStack) -> None:
         _expect_plain_tables(path)
         self._reader = open_.enter_context(Reader(path))
-        self.topics = self._reader.topics.keys()
+        self.topics = {
+            connection.topic: RecordedTopic(
+                connection.topic,
+                connection.msgtype,
+                connection.digest if connection.digest.startswith("RIHS") else None,
+                quality_of(getattr(connection.ext, "offered_qos_profiles", [])),
+            )
+            for connection in self._reader.connections
+        }
 
     def messages(self, topics: Collection[str]) -> Iterator[Recorded]:
         wanted = [connection for connection in self._reader.connections if connection.topic in topics]

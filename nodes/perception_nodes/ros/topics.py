@@ -36,6 +36,10 @@ _LOOK_S = 2.0
 _FIND_MS = 3000
 _ALL = 1_000_000
 """The depth that stands for all messages, since zenoh needs a number."""
+LOST = " (lost on the way)"
+"""Ends the subject of failures that count messages which were sent to a topic and did not arrive."""
+_MAX_SENDERS = 256
+"""Maximum number of a topic's publishers whose numbers are remembered; those heard least recently are forgotten."""
 
 _log = logging.getLogger(__name__)
 
@@ -189,11 +193,15 @@ class RosNode:
 
     def others_at(self, name: str) -> list[Entity]:
         """Returns who else announces a topic of this name; nothing arrives from those of another type or hash."""
+        return [entity for entity in self.others() if entity.topic.name == name]
+
+    def others(self) -> list[Entity]:
+        """Returns what all others announce; nothing in a form without tokens."""
         if self._wire.everyone is None:
             return []
         replies = self._session.liveliness().get(self._wire.everyone, timeout=_LOOK_S)
         entities = [self._wire.entity(str(reply.ok.key_expr)) for reply in replies if reply.ok]
-        return [entity for entity in entities if entity and entity.topic.name == name and entity.zid != self._zid]
+        return [entity for entity in entities if entity and entity.zid != self._zid]
 
     def close(self) -> None:
         """Withdraws everything in reverse order, the node last."""
@@ -224,21 +232,40 @@ class Publisher:
 
 
 class Subscription:
-    """Hands a topic's messages to a callback; exceptions, which zenoh would swallow, go to the node's failures."""
+    """Hands a topic's messages to a callback; exceptions, which zenoh would swallow, go to the node's failures.
+
+    Numbers that a publisher has left out are counted there too: those messages were lost on the way.
+    """
 
     def __init__(self, name: str, callback: Callable[[Received], None], failures: FailureLog) -> None:
         self._name = name
         self._callback = callback
         self._failures = failures
+        self._last_numbers: dict[bytes, int] = {}
 
     def take(self, sample: zenoh.Sample) -> None:
         """Called by zenoh."""
         try:
             sent = sample.attachment
             attachment = Attachment.from_bytes(sent.to_bytes()) if sent else None
+            if attachment is not None:
+                self._count_lost(attachment)
             self._callback(Received(sample.payload.to_bytes(), attachment))
         except Exception as error:
             self._failures.add(self._name, error)
+
+    def _count_lost(self, attachment: Attachment) -> None:
+        """Counts the numbers between a publisher's last message and this one. An older one was counted already."""
+        number, gid = attachment.sequence_number, attachment.gid
+        last = self._last_numbers.pop(gid, number - 1)
+        self._last_numbers[gid] = max(number, last)
+        if len(self._last_numbers) > _MAX_SENDERS:
+            del self._last_numbers[next(iter(self._last_numbers))]
+        missed = number - last - 1
+        if missed > 0:
+            what = f"{missed} messages" if missed > 1 else "a message"
+            error = ConnectionError(f"{what} before number {number} of publisher {gid.hex()[:8]} did not arrive")
+            self._failures.add(self._name + LOST, error, missed)
 
 
 @dataclass(frozen=True)

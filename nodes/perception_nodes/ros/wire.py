@@ -192,9 +192,9 @@ class RmwZenoh(Wire):
         return f"@ros2_lv/{self.domain}/{zid}/0/{entity}/{role.value}/{self._node}/{named}"
 
     def entity(self, token: str) -> Entity | None:
-        """The inverse of `token`."""
+        """The inverse of `token`. Fields after the last are ignored: from ROS 2 Lyrical on one may say more."""
         match token.split("/"):
-            case ["@ros2_lv", _, zid, _, _, role, _, namespace, node, name, dds_type, type_hash, qos]:
+            case ["@ros2_lv", _, zid, _, _, role, _, namespace, node, name, dds_type, type_hash, qos, *_]:
                 pass
             case _:
                 return None

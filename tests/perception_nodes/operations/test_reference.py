@@ -18,7 +18,12 @@ from perception_nodes.operations.deployment import (
     read_deployment,
 )
 from perception_nodes.operations.node_plan import plan_type
-from perception_nodes.operations.reference import SECURE_LISTEN, deployment_reference
+from perception_nodes.operations.reference import (
+    SECURE_LISTEN,
+    DescribedNode,
+    commented_deployment,
+    deployment_reference,
+)
 
 README = Path(__file__).parents[3] / "nodes" / "README.md"
 
@@ -67,3 +72,15 @@ def test_the_readme_names_each_topic_and_its_type(kind: str) -> None:
     text = README.read_text()
     for topic in (*plan.topics, *plan.services):
         assert f"| `{topic.name}` | `{topic.type}`" in text
+
+
+def test_a_file_for_some_nodes_has_their_values_and_notes_and_its_other_sections_as_comments(tmp_path: Path) -> None:
+    node = DescribedNode("ego", "forecast", {"checkpoint": "runs/a", "ego": "/odom"}, {"ego": "Is it the right one?"})
+    text = commented_deployment([node], "Written for a robot.", "tcp/127.0.0.1:7000")
+    (tmp_path / "a.yaml").write_text(text)
+    plan = read_deployment(tmp_path / "a.yaml")
+    ego = plan_type("forecast")(tmp_path / "runs/a", ego="/odom")  # pyright: ignore[reportCallIssue]
+    assert plan == Deployment(RouterPlan("tcp/127.0.0.1:7000"), nodes={"ego": ego})
+    assert "    # Topic of the odometry. Is it the right one?\n    ego: /odom\n" in text
+    assert "# The workers of the shared block; null runs none. Default: null.\n# service:\n#   # Folder of" in text
+    assert text.startswith("# Written for a robot.\n")

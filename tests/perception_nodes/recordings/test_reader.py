@@ -8,8 +8,11 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 
 from perception.errors import InputError
 from perception_nodes.recordings import reader
-from perception_nodes.recordings.reader import read_recording
-from perception_nodes.ros.messages import make, serialize, typestore
+from perception_nodes.recordings.reader import read_recording, topics_in
+from perception_nodes.recordings.recorded_topic import RecordedTopic
+from perception_nodes.recordings.recording import Recorder
+from perception_nodes.ros.messages import make, serialize, type_hash, typestore
+from perception_nodes.ros.wire import LATCHED, SENSOR_DATA, Topic
 
 TEXT = "std_msgs/msg/String"
 
@@ -109,3 +112,34 @@ def test_what_is_no_recording_is_a_mistake(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=name):
         list(read_recording(tmp_path / name))
+
+
+@pytest.mark.parametrize("order", [sorted, reversed, list], ids=["sorted", "reversed", "right"])
+def test_splits_are_read_in_the_order_of_their_numbers_without_zeros(tmp_path: Path, order) -> None:
+    """Twelve files whose messages all have one stamp: only the numbers say which came first."""
+    folder = tmp_path / "bag"
+    folder.mkdir()
+    names = [f"bag_{number}.mcap" for number in range(12)]
+    for number, name in enumerate(names):
+        with Recorder(folder / name, lossless=True) as recorder:
+            recorder.record(Topic("/chat", TEXT, type_hash(TEXT)), 1, say(str(number)))
+    listed = "\n".join(f"    - {name}" for name in order(names))
+    (folder / "metadata.yaml").write_text(f"rosbag2_bagfile_information:\n  relative_file_paths:\n{listed}\n")
+    assert [message.cdr for message in read_recording(folder)] == [say(str(number)) for number in range(12)]
+
+
+def test_the_topics_of_a_recording_have_types_hashes_and_quality_of_service(tmp_path: Path) -> None:
+    expected = {}
+    with Recorder(tmp_path / "a.mcap", lossless=True) as recorder:
+        for name, qos in (("/map", LATCHED), ("/points", SENSOR_DATA)):
+            recorder.record(Topic(name, TEXT, type_hash(TEXT), qos), 1, say("x"))
+            expected[name] = RecordedTopic(name, TEXT, type_hash(TEXT), qos)
+    assert topics_in(tmp_path / "a.mcap") == expected
+
+
+@pytest.mark.parametrize("storage", StoragePlugin)
+def test_the_topics_of_a_bag_are_told_too(tmp_path: Path, storage: StoragePlugin) -> None:
+    write_bag(tmp_path / "bag", storage)
+    (topic,) = topics_in(tmp_path / "bag").values()
+    assert (topic.name, topic.type) == ("/chat", TEXT)
+    assert topic.type_hash == (type_hash(TEXT) if storage is StoragePlugin.SQLITE3 else None)  # rosbags' MCAP has none

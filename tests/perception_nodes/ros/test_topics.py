@@ -4,14 +4,17 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import zenoh
 
+from perception_nodes.failure_log import FailureLog
 from perception_nodes.ros.messages import ASK_SCENE, POLYLINE_MAP, deserialize, make, serialize, service_of, type_hash
-from perception_nodes.ros.topics import Received, RosNode
+from perception_nodes.ros.topics import LOST, Received, RosNode, Subscription
 from perception_nodes.ros.wire import LATCHED, Attachment, Plain, Qos, RmwZenoh, Role, Ros2Dds, Topic, Wire, gid_of
 
 TEXT = Topic("/chat", "std_msgs/msg/String", "RIHS01_df668c740482bbd48fb39d76a70dfd4bd59db1288021743503259e948f6b1a18")
@@ -185,3 +188,54 @@ def test_a_failing_callback_is_counted_and_logged_and_the_next_message_comes(
         eventually(lambda: listener.failures.counts["/fragile"] == 2)
     assert "/fragile: RuntimeError: cannot" in caplog.text
     assert "/fragile: attachment 73686f7274; expected 33 bytes" in caplog.text
+
+
+def take_numbers(subscription: Subscription, numbers: Sequence[int], gid: bytes = bytes(16)) -> None:
+    """Hands messages of these numbers to a subscription, as zenoh does."""
+    for number in numbers:
+        attachment = SimpleNamespace(to_bytes=Attachment(number, 0, gid).to_bytes)
+        sample = SimpleNamespace(attachment=attachment, payload=SimpleNamespace(to_bytes=lambda: say("x")))
+        subscription.take(cast(Any, sample))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "lost"),
+    [
+        ([1, 2, 3], 0),
+        ([7, 8], 0),  # it was there before us
+        ([1, 2, 5, 6, 9], 4),
+        ([3, 1, 2, 4], 0),  # late ones are not lost
+        ([1, 4, 2, 3, 5], 2),
+        ([5, 5, 6], 0),
+    ],
+)
+def test_numbers_that_a_publisher_left_out_are_counted_as_lost(
+    numbers: list[int], lost: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    failures, inbox = FailureLog(logging.getLogger("lost")), []
+    take_numbers(Subscription("/points", inbox.append, failures), numbers)
+    assert failures.counts[f"/points{LOST}"] == lost
+    assert len(inbox) == len(numbers)
+    assert ("did not arrive" in caplog.text) == (lost > 0)
+
+
+def test_each_publisher_has_numbers_of_its_own_and_only_so_many_are_remembered() -> None:
+    failures = FailureLog(logging.getLogger("lost"))
+    subscription = Subscription("/points", lambda _: None, failures)
+    for publisher in range(1000):
+        take_numbers(subscription, [10, 11], publisher.to_bytes(16, "little"))
+    assert failures.counts == {}
+    assert len(subscription._last_numbers) <= 256
+    take_numbers(subscription, [13], (999).to_bytes(16, "little"))
+    assert failures.counts == {f"/points{LOST}": 1}
+
+
+def test_a_message_that_is_lost_between_two_sessions_is_counted(sessions: tuple[zenoh.Session, zenoh.Session]) -> None:
+    inbox: queue.Queue[Received] = queue.Queue()
+    topic, wire = Topic("/holes", TEXT.type, TEXT.type_hash), RmwZenoh()
+    with RosNode(sessions[1], wire) as listener:
+        listener.subscribe(topic, inbox.put)
+        eventually(lambda: sessions[0].put(wire.key(topic), say("1"), attachment=wire.attachment(1, 0, "t"))
+                   or not inbox.empty())  # fmt: skip
+        sessions[0].put(wire.key(topic), say("4"), attachment=wire.attachment(4, 0, "t"))
+        eventually(lambda: listener.failures.counts == {f"/holes{LOST}": 2})

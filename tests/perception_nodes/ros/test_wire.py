@@ -96,6 +96,16 @@ def test_a_token_of_rmw_zenoh_reads_as_the_entity_it_announces(
     assert read.node == f"{namespace.rstrip('/')}/talker"
 
 
+@pytest.mark.parametrize("extra", ["cuda:1,cpu:1", "", "%", "a/b/c"])
+def test_a_token_with_further_fields_reads_as_without_them(extra: str) -> None:
+    """ROS 2 Lyrical's rmw_zenoh (0.10.5) says there which buffers an endpoint can share."""
+    token = RmwZenoh("talker").token(Role.PUBLISHER, CLOUD, "0a1b", 3)
+    read = RmwZenoh().entity(token)
+    assert read is not None
+    assert read.topic == CLOUD
+    assert RmwZenoh().entity(f"{token}/{extra}") == read
+
+
 @settings(deadline=None, max_examples=50)
 @given(topic=topics, role=roles, namespace=st.just("/") | names)
 def test_a_bridges_token_reads_as_the_entity_it_announces(topic: Topic, role: Role, namespace: str) -> None:

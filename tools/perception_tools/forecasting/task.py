@@ -31,6 +31,11 @@ TASK = Task(
             "make synthetic scenarios in Argoverse 2's format",
             "data",
         ),
+        "map convert": Command(
+            "perception_tools.forecasting.convert_map:convert_map",
+            "convert a robot's or a data set's map to the message that nodes latch",
+            "robot",
+        ),
         "bench readers": Command(
             "perception_tools.forecasting.bench.readers:bench_readers",
             "time the scenario readers on real files",

@@ -20,6 +20,9 @@ TASK = Task(
     node="perception_tools.scene_qa.node:open_node",
     node_kind="scene-qa",
     commands={
+        "ask": Command(
+            "perception_tools.scene_qa.ask:ask", "ask a running scene question node; prints its answer", "robot"
+        ),
         "score sqa3d": Command(
             "perception_tools.scene_qa.score:score_sqa3d", "score anybody's answers to SQA3D's questions", "judge"
         ),

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from perception.texts.answers import AnswerVocabulary
+from perception_nodes.operations.router import open_router
+from perception_nodes.ros.messages import ASK_SCENE, service_of
+from perception_nodes.ros.topics import RosNode, open_session
+from perception_nodes.ros.wire import RmwZenoh
+from perception_nodes.scene_qa.node import SceneQaNode
+from perception_nodes.scene_qa.plan import SceneQaPlan
+from perception_nodes.scene_qa.process import SceneQaProcess
+from perception_nodes.scene_qa.scene_map import SceneSnapshot
+from perception_tools.main import main
+
+if TYPE_CHECKING:
+    import zenoh
+
+    from perception.models.scene_answerer import SceneAnswerer
+    from perception.scenes.scene import Scene
+
+
+@pytest.fixture
+def router() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    with open_router(place):
+        yield place
+
+
+@pytest.fixture
+def session(router: str) -> Iterator[zenoh.Session]:
+    with open_session([router]) as session:
+        yield session
+
+
+def test_a_running_node_is_asked_and_its_answer_is_printed_and_written(
+    session: zenoh.Session,
+    router: str,
+    scene_answerer: SceneAnswerer,
+    scan: Scene,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    node, plan = SceneQaNode(), SceneQaPlan(checkpoint=Path("unused"))
+    node.configure(scene_answerer, AnswerVocabulary(("bed", "yes", "chair", "no")), model_id="tiny")
+    snapshot = SceneSnapshot.of_scene(scan, time.time_ns())
+    words = ["ask", "Is it red?", "--situation", "I face the bed.", "--connect", router, "--timeout-s", "30"]
+    with RosNode(session, RmwZenoh()) as ros, SceneQaProcess(node, ros, plan, snapshot):
+        assert main([*words, "--json", str(tmp_path / "a.json")]) == 0
+    told = json.loads((tmp_path / "a.json").read_text())
+    first, *others = capsys.readouterr().out.splitlines()
+    assert (told["status"], told["model"]) == ("ok", "tiny")
+    assert first == f"{told['answer']} ({told['confidence']:.2f})"
+    assert told["alternatives"]
+    assert told["evidence"]
+    assert 0 < told["latency_ms"] <= told["round_trip_ms"]
+    assert f"{told['latency_ms']:.0f} ms in the node, {told['round_trip_ms']:.0f} ms in all" in others[-1]
+
+
+def test_where_there_is_no_node_that_is_said_and_where_there_is_another_its_name(
+    session: zenoh.Session, router: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["ask", "Is it red?", "--connect", router, "--timeout-s", "0.3"]
+    assert main(words) == 2
+    said = "perception ask: /scene_qa/ask: expected a node that answers it in domain 0, found none within 0.3 s; "
+    assert capsys.readouterr().err == f"{said}start a node of kind scene-qa with `perception up`\n"
+    with RosNode(session, RmwZenoh()) as ros:
+        ros.serve(service_of("/hal/ask", ASK_SCENE), lambda *_: None)
+        assert main([*words[:-1], "1"]) == 2
+    assert "found none within 1 s; give --service /hal/ask" in capsys.readouterr().err
+
+
+def test_a_node_that_does_not_answer_in_time_is_told_from_none(
+    session: zenoh.Session, router: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RosNode(session, RmwZenoh()) as ros:
+        ros.serve(service_of("/scene_qa/ask", ASK_SCENE), lambda *_: None)
+        assert main(["ask", "Is it red?", "--connect", router, "--timeout-s", "1"]) == 2
+    assert "the node did not answer within 1 s; give more --timeout-s" in capsys.readouterr().err
+
+
+def test_without_a_router_and_with_no_time_there_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ask", "Is it red?", "--connect", "tcp/127.0.0.1:9"]) == 2
+    assert "expected a router, found nobody who listens" in capsys.readouterr().err
+    assert main(["ask", "Is it red?", "--timeout-s", "0"]) == 2
+    assert "expected seconds above 0" in capsys.readouterr().err
