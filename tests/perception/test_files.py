@@ -101,6 +101,13 @@ def test_a_full_disk_is_an_input_error_that_says_so(former: Path) -> None:
     assert_untouched(former)
 
 
+def test_numpys_words_for_a_full_disk_are_said_in_ours(former: Path) -> None:
+    words = re.escape(f"{former}: cannot be written (only 3 of 10 values fit on the disk); free some space, or choose")
+    with pytest.raises(InputError, match=words), whole_file(former):
+        raise OSError("10 requested and 3 written")  # as ndarray.tofile does, and with it numpy.save
+    assert_untouched(former)
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
 def test_a_place_that_may_not_be_written_is_an_input_error_that_says_so(former: Path, number: int) -> None:
     with pytest.raises(InputError, match="choose a folder that you may write to") as raised, whole_file(former) as file:

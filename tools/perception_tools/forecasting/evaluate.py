@@ -22,6 +22,7 @@ from perception_tools.forecasting.comparison import Comparison, System, compare_
 from perception_tools.forecasting.model import TrainedForecaster
 from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples
 from perception_tools.forecasting.report.writer import write_report
+from perception_tools.devices import find_device
 from perception_tools.forecasting.scored import Scored, asked_agents, load_scored, make_systems, name_apart
 from perception_tools.forecasting.split import Split, leak, scenarios_in_train, trained_shape
 from perception_tools.json_files import write_json
@@ -80,8 +81,8 @@ def evaluate_models(
     """
     if not runs:
         raise InputError("evaluate: expected at least one run, got none; give a run's folder")
-    folder = open_forecasting(data, split, limit=limit)
-    models = [load_scored(run, device) for run in runs]
+    place, folder = find_device(device), open_forecasting(data, split, limit=limit)
+    models = [load_scored(run, place) for run in runs]
     name_apart(models)
     shape = trained_shape([model.trained for model in models])
     baseline, scenes = ForecastTable(), Split(folder, shape, scenarios_in_train(data, folder))
