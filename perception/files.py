@@ -139,9 +139,9 @@ def alone_in(folder: Path, doing: str) -> Iterator[int]:
                     "choose another folder"
                 )
             time.sleep(_POLL_S)
-        file.truncate(0)
-        file.write(f"{doing} (process {os.getpid()})")
-        file.flush()
+        with writing(folder):
+            file.truncate(0)
+            os.write(file.fileno(), f"{doing} (process {os.getpid()})".encode())  # no buffer that closing would flush
         yield file.fileno()
 
 

@@ -223,6 +223,21 @@ def test_one_writer_holds_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         pass
 
 
+def test_a_folder_that_a_full_disk_leaves_no_room_to_hold_is_an_input_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", fail)
+        complaint = rf"{tmp_path}: cannot be written \(No space left on device\); free some space"
+        with pytest.raises(InputError, match=complaint), alone_in(tmp_path, "a sweep"):
+            pytest.fail("the block must not run")
+    with alone_in(tmp_path, "a sweep"):
+        pass
+
+
 def test_a_lock_goes_with_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LOCK_WAIT_S", 0.0)
     code = "import sys; from perception.files import alone_in; context = alone_in(sys.argv[1], 'x')"
