@@ -318,7 +318,7 @@ def test_core_and_the_command_import_without_the_extras() -> None:
 
 
 def test_nodes_import_with_their_own_extra_alone() -> None:
-    import_all(["perception", "perception_nodes"], {"nodes"})
+    import_all(["perception_nodes"], {"nodes"})
 
 
 @pytest.mark.parametrize(

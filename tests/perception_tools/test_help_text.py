@@ -21,7 +21,13 @@ def test_a_sentence_that_breaks_off_goes_on_in_the_next_line() -> None:
 
 
 def test_breaks_that_are_meant_stay() -> None:
-    for text in (f"{FULL[5:]}\n    Next.", f"{FULL}\n\n    Longer.", f"{FULL}\n    out: A file.", "", "Args:\n  One.\n"):
+    for text in (
+        f"{FULL[5:]}\n    Next.",
+        f"{FULL}\n\n    Longer.",
+        f"{FULL}\n    out: A file.",
+        "",
+        "Args:\n  One.\n",
+    ):
         assert join_lines(text) == text
 
 

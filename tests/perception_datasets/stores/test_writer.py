@@ -267,6 +267,7 @@ def start_slow(texts: Texts, folder: Path, tmp_path: Path) -> Callable[[], subpr
     return start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_processes_end_with_the_one_that_started_them_and_the_next_run_continues(
     texts: Texts, folder: Path, start_slow: Callable[[], subprocess.Popen[str]], ending: signal.Signals
@@ -283,6 +284,7 @@ def test_processes_end_with_the_one_that_started_them_and_the_next_run_continues
     assert values(folder) == {str(number): float(number) for number in range(1, 6)}
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_its_processes_without_a_traceback(
     folder: Path, start_slow: Callable[[], subprocess.Popen[str]]
 ) -> None:

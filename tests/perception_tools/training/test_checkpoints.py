@@ -55,7 +55,9 @@ def test_a_torso_gives_way_to_the_one_before(written: Path) -> None:
 def test_where_neither_can_be_read_both_are_named(written: Path) -> None:
     written.write_bytes(b"")
     former_checkpoint(written).write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"last\.ckpt: it cannot be parsed \([^;]*\); and .*last-former\.ckpt: .*--restart"):
+    with pytest.raises(
+        InputError, match=r"last\.ckpt: it cannot be parsed \([^;]*; and .*last-former\.ckpt: .*--restart"
+    ):
         step_of(written)
 
 

@@ -18,11 +18,11 @@ from perception.frozen.weights import provenance
 from perception.metrics.forecasting import ForecastTable
 from perception.traffic.scenario import Forecast, Scenario
 from perception_datasets.forecasting import open_forecasting
+from perception_tools.devices import find_device
 from perception_tools.forecasting.comparison import Comparison, System, compare_all
 from perception_tools.forecasting.model import TrainedForecaster
 from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples
 from perception_tools.forecasting.report.writer import write_report
-from perception_tools.devices import find_device
 from perception_tools.forecasting.scored import Scored, asked_agents, load_scored, make_systems, name_apart
 from perception_tools.forecasting.split import Split, leak, scenarios_in_train, trained_shape
 from perception_tools.json_files import write_json

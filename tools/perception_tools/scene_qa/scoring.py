@@ -114,7 +114,11 @@ def evaluate_answers(
     if vocabulary is None:
         notes.append("No answer dictionary was given or found, so answers outside it were not counted.")
     captions = caption_results(chosen) if details.captions else None
-    notes += [*notes_on_rules(easy), *_blind_notes(blind_names, blind, len(questions)), *(captions.notes if captions else ())]
+    notes += [
+        *notes_on_rules(easy),
+        *_blind_notes(blind_names, blind, len(questions)),
+        *(captions.notes if captions else ()),
+    ]
     metrics = _metrics(evaluations, paired, data_name, notes)
     metrics |= _more_metrics(recipes, easy, blind) | ({"captions": captions.as_json()} if captions else {})
     _print_table(evaluations, paired, recipes)

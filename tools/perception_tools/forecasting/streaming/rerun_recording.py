@@ -58,9 +58,7 @@ def write_rerun(path: Path, drive: Drive, results: Sequence[ForecastResult], fac
         temporary.write_bytes(content)
 
 
-def _recorded(
-    drive: Drive, frames: Sequence[Tick], results: Sequence[ForecastResult], facts: dict[str, str]
-) -> bytes:
+def _recorded(drive: Drive, frames: Sequence[Tick], results: Sequence[ForecastResult], facts: dict[str, str]) -> bytes:
     """Returns the content of the file. Rerun's own thread hangs where it writes to a full disk itself."""
     recording = rr.RecordingStream("perception replay")
     stream = recording.binary_stream()
