@@ -111,7 +111,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_continued(argoverse1: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_this_process")
+def test_a_killed_run_is_continued(argoverse1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script, folder = tmp_path / "run.py", tmp_path / "store"
     script.write_text(PREPARE)
     command = [sys.executable, str(script), str(argoverse1), str(folder)]
@@ -121,7 +122,8 @@ def test_a_killed_run_is_continued(argoverse1: Path, tmp_path: Path) -> None:
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    subprocess.run(command, check=True)
+    monkeypatch.setattr(store, "PART_RECORDS", 1)
+    assert not prepare_all(open_forecasting(argoverse1, "val"), folder)
     for one, other in zip(open_forecasting(folder, "val"), open_forecasting(argoverse1, "val"), strict=True):
         assert_equal(one, other)
 

@@ -110,7 +110,7 @@ def test_a_record_of_other_bytes_than_the_index_says_is_named(tmp_path: Path, mo
         other.setattr(part, "digest", lambda _: "0" * 64)
         part.write_part(path, {"r0": packed(make_record(0))}, {})
     own = part.read_index(path, SCHEMA).digest
-    complaint = r"part-00000: record r0: expected bytes with the digest 0{64}, found \w+; run `perception prepare` again"
+    complaint = r"record r0: expected bytes with the digest 0{64}, found \w+; run `perception prepare` again"
     with pytest.raises(RecordError, match=complaint):
         part.read_record(path, own, 0, SCHEMA)
     with pytest.raises(RecordError, match=complaint):

@@ -15,7 +15,7 @@ from perception.scenes.scene import Scene
 from perception_datasets.errors import RecordError
 from perception_datasets.scannet.folder import open_scans
 from perception_datasets.scannet.scan import Scan
-from perception_datasets.stores import store
+from perception_datasets.stores import scenes, store
 from perception_datasets.stores.scenes import (
     SCHEMA,
     RawScans,
@@ -133,23 +133,22 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_continued_to_the_same_bytes(made_rooms: Path, tmp_path: Path) -> None:
-    script = tmp_path / "run.py"
+@pytest.mark.usefixtures("in_this_process")
+def test_a_killed_run_is_continued_to_the_same_bytes(
+    made_rooms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, killed, whole = tmp_path / "run.py", tmp_path / "killed", tmp_path / "whole"
     script.write_text(PREPARE)
-
-    def command(folder: Path) -> list[str]:
-        return [sys.executable, str(script), str(made_rooms), str(folder)]
-
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen(command(killed), start_new_session=True)
+    process = subprocess.Popen([sys.executable, str(script), str(made_rooms), str(killed)], start_new_session=True)
     while not (killed / "scenes" / "part-00001").exists():
         assert process.poll() is None
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (killed / "scenes" / "zarr.json").exists()
+    monkeypatch.setattr(scenes, "PART_SCENES", 2)
     for folder in (killed, whole):
-        subprocess.run(command(folder), check=True)
+        list(prepare_scans(open_scans(made_rooms), folder, processes=1))
     assert contents(killed) == contents(whole)
 
 
