@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -13,10 +14,13 @@ from pathlib import Path
 
 from perception.errors import InputError
 
+_FREE_SPACE = "free some space, or choose another disk"
 _CURES = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space, or choose another disk"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FREE_SPACE),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a folder that you may write to"),
 }
+_CUT_OFF = re.compile(r"(\d+) requested and (\d+) written")
+"""NumPy's message where a disk is full; it has no error number."""
 _EXPECTED = (OSError, ValueError, TypeError, SyntaxError)
 """What parsers raise on purpose, with a message made to be read; pyarrow's and json's errors are ValueErrors."""
 
@@ -62,7 +66,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cure = _CURES.get(error.errno or 0, "choose another path")
+        cut_off = error.errno is None and _CUT_OFF.fullmatch(str(error))
+        cure = _FREE_SPACE if cut_off else _CURES.get(error.errno or 0, "choose another path")
         raise InputError(f"{path}: cannot be written ({_reason(error, path)}); {cure}") from error
 
 
@@ -134,9 +139,9 @@ def alone_in(folder: Path, doing: str) -> Iterator[int]:
                     "choose another folder"
                 )
             time.sleep(_POLL_S)
-        file.truncate(0)
-        file.write(f"{doing} (process {os.getpid()})")
-        file.flush()
+        with writing(folder):
+            file.truncate(0)
+            os.write(file.fileno(), f"{doing} (process {os.getpid()})".encode())  # no buffer that closing would flush
         yield file.fileno()
 
 
@@ -164,5 +169,7 @@ def flush_to_disk(path: Path) -> None:
 def _reason(error: OSError, path: Path) -> str:
     """What the system says, with the file that it says it of where that is not `path` or a temporary file beside it."""
     words = error.strerror or str(error) or type(error).__name__
+    if error.errno is None and (cut_off := _CUT_OFF.fullmatch(words)):
+        return f"only {cut_off[2]} of {cut_off[1]} values fit on the disk"
     elsewhere = error.filename is not None and Path(str(error.filename)).parent != path.parent
     return f"{words}: {error.filename}" if elsewhere else words

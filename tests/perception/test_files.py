@@ -101,6 +101,13 @@ def test_a_full_disk_is_an_input_error_that_says_so(former: Path) -> None:
     assert_untouched(former)
 
 
+def test_numpys_words_for_a_full_disk_are_said_in_ours(former: Path) -> None:
+    words = re.escape(f"{former}: cannot be written (only 3 of 10 values fit on the disk); free some space, or choose")
+    with pytest.raises(InputError, match=words), whole_file(former):
+        raise OSError("10 requested and 3 written")  # as ndarray.tofile does, and with it numpy.save
+    assert_untouched(former)
+
+
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
 def test_a_place_that_may_not_be_written_is_an_input_error_that_says_so(former: Path, number: int) -> None:
     with pytest.raises(InputError, match="choose a folder that you may write to") as raised, whole_file(former) as file:
@@ -213,6 +220,21 @@ def test_one_writer_holds_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with alone_in(out, "a sweep"), pytest.raises(InputError, match=found), alone_in(out, "another sweep"):
         pass
     with alone_in(out, "another sweep"):
+        pass
+
+
+def test_a_folder_that_a_full_disk_leaves_no_room_to_hold_is_an_input_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", fail)
+        complaint = rf"{tmp_path}: cannot be written \(No space left on device\); free some space"
+        with pytest.raises(InputError, match=complaint), alone_in(tmp_path, "a sweep"):
+            pytest.fail("the block must not run")
+    with alone_in(tmp_path, "a sweep"):
         pass
 
 

@@ -207,6 +207,9 @@ def parse(name: str, function: Callable[..., Any], words: list[str], **options: 
     """
     import tyro
 
+    from perception_tools.help_text import join_lines
+
+    function.__doc__ = join_lines(function.__doc__ or "")
     return tyro.cli(function, prog=f"perception {name}", args=words, **options)
 
 

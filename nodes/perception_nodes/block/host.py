@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from perception.errors import InputError
+from perception.files import reading
 from perception.frozen.folded import BlockTail, FoldedBlock
 from perception.frozen.folded_file import PIPELINE, load_folded
 from perception_nodes.block.cost import cost_of
@@ -129,8 +130,5 @@ def load_pipelines(folder: Path, names: Sequence[str] = ()) -> dict[str, FoldedB
 
 
 def _is_pipeline(path: Path) -> bool:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get("format") == PIPELINE
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); fold the adapter again") from error
+    with reading(path, "fold the adapter again"), safe_open(path, framework="pt") as file:
+        return (file.metadata() or {}).get("format") == PIPELINE

@@ -1,7 +1,7 @@
 """Records topics to MCAP files that survive the writer's death, and that rosbag2, Foxglove and Rerun open too.
 
 A recording is written as NAME.partial and gets its name when it is closed. One that was cut off, by kill -9 or a full
-disk, keeps the .partial; `perception mcap recover` saves all but its last half second.
+disk, keeps the .partial; `perception mcap recover` saves all but its last half second. A replay that fails leaves none.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import BinaryIO
 from mcap.writer import Writer
 
 from perception.errors import InputError
+from perception.files import writing
 from perception_nodes.ros.cdr_payload import Buffer
 from perception_nodes.ros.messages import definition
 from perception_nodes.ros.wire import Qos, Topic
@@ -62,7 +63,8 @@ class Recorder:
 
         Args:
             path: Path of the finished recording, NAME.mcap. An older file of this name is replaced at the end.
-            lossless: For replay: waits for the disk instead of dropping a message, and raises if recording fails.
+            lossless: For replay: waits for the disk instead of dropping a message, and if recording fails, raises and
+                leaves no file.
         """
         self.path = path
         self.partial = path.with_name(f"{path.name}.partial")
@@ -77,6 +79,7 @@ class Recorder:
         self._closing = False
         self._written = self._dropped = 0
         self._error: str | None = None
+        self._cause: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=f"record {path.name}", daemon=True)
         self._thread.start()
 
@@ -109,6 +112,8 @@ class Recorder:
         if self._thread.is_alive():
             self._fail(TimeoutError(f"the disk took more than {CLOSE_S:g} s to close the file"))
         if self._lossless:
+            if self._error:
+                self.partial.unlink(missing_ok=True)
             self._raise_error()
 
     def __enter__(self) -> Recorder:
@@ -165,7 +170,7 @@ class Recorder:
 
     def _fail(self, error: Exception) -> None:
         with self._changed:
-            self._error = self._error or f"{self.partial}: {error}"
+            self._error, self._cause = self._error or f"{self.partial}: {error}", self._cause or error
             self._dropped += len(self._waiting)
             self._waiting.clear()
             self._waiting_bytes = 0
@@ -173,8 +178,11 @@ class Recorder:
         _log.error("recording has stopped: %s", self._error)
 
     def _raise_error(self) -> None:
+        if isinstance(self._cause, OSError):
+            with writing(self.path):
+                raise self._cause
         if self._error:
-            raise InputError(f"recording has stopped: {self._error}")
+            raise InputError(f"recording has stopped: {self._error}") from self._cause
 
 
 def _create(path: Path) -> BinaryIO:

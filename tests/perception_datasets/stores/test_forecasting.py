@@ -46,6 +46,7 @@ def test_a_scenario_survives_its_record(argoverse1: Path, made_argoverse2: Path)
             assert_equal(from_record(to_record(scenario)), scenario)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_prepared_split_gives_the_same_scenarios(
     made_argoverse2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_prepared_split_gives_the_same_scenarios(
         open_forecasting(tmp_path / "store", "train")
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_bad_scene_is_named_and_its_part_is_written_again_once_it_is_repaired(
     argoverse1: Path, tmp_path: Path
 ) -> None:
@@ -109,7 +111,8 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_continued(argoverse1: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_this_process")
+def test_a_killed_run_is_continued(argoverse1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script, folder = tmp_path / "run.py", tmp_path / "store"
     script.write_text(PREPARE)
     command = [sys.executable, str(script), str(argoverse1), str(folder)]
@@ -119,11 +122,13 @@ def test_a_killed_run_is_continued(argoverse1: Path, tmp_path: Path) -> None:
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    subprocess.run(command, check=True)
+    monkeypatch.setattr(store, "PART_RECORDS", 1)
+    assert not prepare_all(open_forecasting(argoverse1, "val"), folder)
     for one, other in zip(open_forecasting(folder, "val"), open_forecasting(argoverse1, "val"), strict=True):
         assert_equal(one, other)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_damaged_part_is_named(argoverse1: Path, tmp_path: Path) -> None:
     prepare_all(open_forecasting(argoverse1, "val"), tmp_path / "store")
     shard = store.part_path(tmp_path / "store", "val", 0) / "bytes" / "c" / "0"
@@ -138,6 +143,7 @@ def test_a_store_of_something_else_is_refused(tmp_path: Path) -> None:
         open_forecasting(tmp_path / "s", "val")
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_every_file_that_a_scenario_is_read_from_counts(
     argoverse1: Path, made_argoverse2: Path, tmp_path: Path
 ) -> None:
@@ -157,6 +163,7 @@ def test_every_file_that_a_scenario_is_read_from_counts(
     assert log.inputs("a-b_007") == (Path("logs/a-b"), Path("logs/a-b/map"))
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_store_can_be_prepared_again_from_a_store(argoverse1: Path, tmp_path: Path) -> None:
     prepare_all(open_forecasting(argoverse1, "val"), tmp_path / "first")
     first = open_forecasting(tmp_path / "first", "val")

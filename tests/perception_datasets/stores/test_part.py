@@ -104,6 +104,19 @@ def test_a_missing_shard_is_not_read_as_zeros(written: Path) -> None:
         part.read_part(written, own, SCHEMA)
 
 
+def test_a_record_of_other_bytes_than_the_index_says_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "part-00000"
+    with monkeypatch.context() as other:
+        other.setattr(part, "digest", lambda _: "0" * 64)
+        part.write_part(path, {"r0": packed(make_record(0))}, {})
+    own = part.read_index(path, SCHEMA).digest
+    complaint = r"record r0: expected bytes with the digest 0{64}, found \w+; run `perception prepare` again"
+    with pytest.raises(RecordError, match=complaint):
+        part.read_record(path, own, 0, SCHEMA)
+    with pytest.raises(RecordError, match=complaint):
+        part.read_part(path, own, SCHEMA)
+
+
 def test_another_part_in_its_place_is_refused(written: Path) -> None:
     own = part.read_index(written, SCHEMA).digest
     part.write_part(written, {"r0": packed(make_record(9))}, {})

@@ -67,6 +67,7 @@ def test_a_question_that_is_given_twice_is_refused(scans: StoredScans) -> None:
         write_questions(scans, "val", [question(4), question(5), question(4)])
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_questions_joined_to_other_scenes_are_refused(made_rooms: Path, scans: StoredScans, tmp_path: Path) -> None:
     """Their viewpoints are in the frame of the scene, which the edit has moved."""
     write_questions(scans, "train", [question(1)])

@@ -15,8 +15,15 @@ from perception.scenes.scene import Scene
 from perception_datasets.errors import RecordError
 from perception_datasets.scannet.folder import open_scans
 from perception_datasets.scannet.scan import Scan
-from perception_datasets.stores import store
-from perception_datasets.stores.scenes import from_record, open_scene_store, prepare_scans, to_record
+from perception_datasets.stores import scenes, store
+from perception_datasets.stores.scenes import (
+    SCHEMA,
+    RawScans,
+    from_record,
+    open_scene_store,
+    prepare_scans,
+    to_record,
+)
 from perception_datasets.stores.schema import Schema
 
 
@@ -50,6 +57,15 @@ def test_a_scan_of_unknown_alignment_survives_its_record(made_rooms: Path) -> No
     assert_equal(from_record(to_record(scan)), scan)
 
 
+def test_a_record_has_the_types_of_the_schema(made_rooms: Path) -> None:
+    scans = open_scans(made_rooms)
+    record = RawScans(scans).read(scans.names()[0])
+    assert record.keys() == {name for name, _, _ in SCHEMA.fields}
+    for name, dtype, dimensions in SCHEMA.fields:
+        assert (record[name].dtype, record[name].ndim) == (np.dtype(dtype), dimensions), name
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_real_scans_survive_the_store(real_data: Path, tmp_path: Path) -> None:
     scans = open_scans(real_data / "scannet_scene0000")
     for one in prepare_scans(scans, tmp_path / "store", processes=1):
@@ -60,6 +76,7 @@ def test_real_scans_survive_the_store(real_data: Path, tmp_path: Path) -> None:
         assert_equal(stored.read(name), scans.read(name))
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_bad_scan_is_named_and_the_others_are_there(made_rooms: Path, tmp_path: Path) -> None:
     shutil.copytree(made_rooms, tmp_path / "raw")
     bad = tmp_path / "raw" / "scans" / "synthetic00003_00_vert.npy"
@@ -73,6 +90,7 @@ def test_a_bad_scan_is_named_and_the_others_are_there(made_rooms: Path, tmp_path
     assert len(open_scene_store(tmp_path / "store").names()) == 9
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_scan_edited_in_place_is_read_again(made_rooms: Path, tmp_path: Path) -> None:
     shutil.copytree(made_rooms, tmp_path / "raw")
     scans, folder = open_scans(tmp_path / "raw"), tmp_path / "store"
@@ -89,6 +107,7 @@ def test_a_scan_edited_in_place_is_read_again(made_rooms: Path, tmp_path: Path) 
     assert stored.digest(name) != former
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_scans_without_objects_are_known(rooms_store: Path, tmp_path: Path, made_rooms: Path) -> None:
     assert open_scene_store(rooms_store).without_objects() == []
     shutil.copytree(made_rooms, tmp_path / "raw")
@@ -114,23 +133,22 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_continued_to_the_same_bytes(made_rooms: Path, tmp_path: Path) -> None:
-    script = tmp_path / "run.py"
+@pytest.mark.usefixtures("in_this_process")
+def test_a_killed_run_is_continued_to_the_same_bytes(
+    made_rooms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, killed, whole = tmp_path / "run.py", tmp_path / "killed", tmp_path / "whole"
     script.write_text(PREPARE)
-
-    def command(folder: Path) -> list[str]:
-        return [sys.executable, str(script), str(made_rooms), str(folder)]
-
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen(command(killed), start_new_session=True)
+    process = subprocess.Popen([sys.executable, str(script), str(made_rooms), str(killed)], start_new_session=True)
     while not (killed / "scenes" / "part-00001").exists():
         assert process.poll() is None
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (killed / "scenes" / "zarr.json").exists()
+    monkeypatch.setattr(scenes, "PART_SCENES", 2)
     for folder in (killed, whole):
-        subprocess.run(command(folder), check=True)
+        list(prepare_scans(open_scans(made_rooms), folder, processes=1))
     assert contents(killed) == contents(whole)
 
 

@@ -59,6 +59,16 @@ def test_records_of_all_parts_are_read_by_name(numbers: Numbers) -> None:
         numbers.read_as("d", number)
 
 
+def test_records_without_rows_are_found_in_every_part(tmp_path: Path) -> None:
+    store.create_store(tmp_path, INFO)
+    for place, records in enumerate(({"a": packed(), "b": packed(1)}, {"c": packed()}, {"d": packed(2)})):
+        part.write_part(store.part_path(tmp_path, "val", place), records, {})
+    store.finish_split(
+        tmp_path, "val", [part.read_index(path, SCHEMA).digest for path in store.part_folders(tmp_path, "val")]
+    )
+    assert Numbers(tmp_path, "val", "somewhere").without("values") == ["a", "c"]
+
+
 def test_a_record_that_cannot_be_converted_names_its_part(numbers: Numbers) -> None:
     with pytest.raises(RecordError, match=r"part-00001: it cannot be parsed .*; run `perception prepare` again"):
         numbers.read_as("c", number)

@@ -96,6 +96,7 @@ def test_parts_hold_their_records_in_order_and_what_failed_is_named(texts: Texts
     assert [len(part.read_index(p, SCHEMA).names) for p in store.part_folders(folder, "all")] == [2, 1, 1]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_what_is_there_is_not_read_again(texts: Texts, folder: Path) -> None:
     write(texts, folder)
     assert read_by(texts) == list("12345")
@@ -105,6 +106,7 @@ def test_what_is_there_is_not_read_again(texts: Texts, folder: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("bytes")} == before
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_record_whose_file_has_changed_is_read_again_and_no_other(texts: Texts, folder: Path) -> None:
     write(texts, folder)
     read_by(texts)
@@ -114,6 +116,7 @@ def test_a_record_whose_file_has_changed_is_read_again_and_no_other(texts: Texts
     assert values(folder) == {"1": 1.0, "2": 2.0, "3": 7.0, "4": 4.0, "5": 5.0}
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_record_that_failed_is_read_again_once_it_is_repaired(texts: Texts, folder: Path) -> None:
     (texts.folder / "3").write_text("bad")
     write(texts, folder)
@@ -124,6 +127,7 @@ def test_a_record_that_failed_is_read_again_once_it_is_repaired(texts: Texts, fo
     assert values(folder) == {"1": 1.0, "2": 2.0, "3": 3.0, "4": 4.0, "5": 5.0}
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_damaged_part_is_repaired(texts: Texts, folder: Path) -> None:
     write(texts, folder)
     read_by(texts)
@@ -136,6 +140,7 @@ def test_a_damaged_part_is_repaired(texts: Texts, folder: Path) -> None:
     assert values(folder)["4"] == 4.0
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_records_that_the_data_lack_are_dropped_only_on_request(texts: Texts, folder: Path) -> None:
     write(texts, folder)
     refusal = r"all: expected all of its records in the data, found none of 4 \(2, 3, 4, …\); give --replace to drop"
@@ -147,6 +152,7 @@ def test_records_that_the_data_lack_are_dropped_only_on_request(texts: Texts, fo
     assert sorted(p.name for p in (folder / "all").iterdir()) == ["part-00000", "zarr.json"]
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_nothing_but_parts_is_deleted(texts: Texts, folder: Path) -> None:
     write(texts, folder)
     for name in ("data", ".git", "part-x"):
@@ -168,6 +174,7 @@ def test_a_split_does_not_leave_its_store(texts: Texts, folder: Path, split: str
     assert not folder.exists()
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_record_with_a_name_that_is_none_fails_alone(texts: Texts, folder: Path) -> None:
     (texts.folder / "a b").write_text("9")
     failures = write(texts, folder, ["1", "a b"]).failures
@@ -175,6 +182,7 @@ def test_a_record_with_a_name_that_is_none_fails_alone(texts: Texts, folder: Pat
     assert values(folder) == {"1": 1.0}
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_split_without_records_is_complete(texts: Texts, folder: Path) -> None:
     assert write(texts, folder, []) == Prepared()
     assert store.read_split(folder, "all") == []
@@ -201,6 +209,7 @@ def test_other_numbers_of_processes_are_refused(texts: Texts, folder: Path) -> N
         list(write_split(folder, INFO, "all", ["1"], texts, processes=0))
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_second_writer_is_refused(texts: Texts, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perception.files.LOCK_WAIT_S", 0.2)
     first = write_split(folder, INFO, "all", list("12345"), texts, part_records=1, processes=1)
@@ -258,6 +267,7 @@ def start_slow(texts: Texts, folder: Path, tmp_path: Path) -> Callable[[], subpr
     return start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
 def test_processes_end_with_the_one_that_started_them_and_the_next_run_continues(
     texts: Texts, folder: Path, start_slow: Callable[[], subprocess.Popen[str]], ending: signal.Signals
@@ -274,6 +284,7 @@ def test_processes_end_with_the_one_that_started_them_and_the_next_run_continues
     assert values(folder) == {str(number): float(number) for number in range(1, 6)}
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_its_processes_without_a_traceback(
     folder: Path, start_slow: Callable[[], subprocess.Popen[str]]
 ) -> None:

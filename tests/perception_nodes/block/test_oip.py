@@ -191,7 +191,7 @@ def test_one_port_has_one_server_and_it_is_on_loopback(server: OipBlockServer, f
     OipBlockServer(BlockHost({"forecast": folded}), address="0.0.0.0", allow_unencrypted=True).close()
 
 
-@pytest.mark.parametrize("count", [300, pytest.param(50_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [300, pytest.param(15_000, marks=pytest.mark.slow)])
 def test_mutated_messages_neither_crash_nor_hang_nor_grow_it(channel: grpc.Channel, count: int) -> None:
     one_token = Tokens(make_tokens().values[:1, :1], make_tokens().valid[:1, :1])  # little but framing to be mutated
     sound = make_request(tensors_of(one_token, Readout(torch.tensor([[0]])))).SerializeToString()
@@ -212,13 +212,13 @@ def test_mutated_messages_neither_crash_nor_hang_nor_grow_it(channel: grpc.Chann
             )
         return bytes(data)
 
-    at_once, before = 10, None
+    at_once, before = 50, None
     for number in range(0, count, at_once):
         send([mutated() for _ in range(at_once)])
         if before is None and number >= count // 3:
             before = resident()
     assert before is not None
-    assert resident() < before + 30 * 2**20
+    assert resident() < before + 15 * 2**20  # what gRPC keeps of each call that it cannot parse itself is 2 kB
     assert sum(codes.values()) == count
     # Nothing failed inside, timed out or killed the server.
     assert grpc.StatusCode.INTERNAL not in codes

@@ -195,8 +195,9 @@ def test_replay_is_told_of_a_full_disk_at_once(tmp_path: Path, monkeypatch: pyte
     fill_the_disk_after(100, monkeypatch)
     recorder = Recorder(tmp_path / "full.mcap", lossless=True)
     recorder.record(TEXT, 0, say("hello"))
-    with pytest.raises(InputError, match="No space left on device"):
+    with pytest.raises(InputError, match=r"full\.mcap: cannot be written \(No space left on device\); free some space"):
         recorder.close()
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="No space left on device"):
         recorder.record(TEXT, 1, say("hello"))
 

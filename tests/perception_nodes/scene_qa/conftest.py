@@ -1,16 +1,23 @@
-"""Messages of a robot's sensors."""
+"""Messages of a robot's sensors, and a robot's other nodes, which ask."""
 
 from __future__ import annotations
 
+import queue
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    import zenoh
+
     from perception.geometry import SE3
+    from perception_nodes.ros.topics import RosNode
+    from perception_nodes.scene_qa.plan import SceneQaPlan
+
+PATIENCE_S = 30
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +81,64 @@ def odometry() -> Callable[[SE3, str, int], bytes]:
         return serialize(message, ODOMETRY)
 
     return make_odometry
+
+
+class Asker:
+    """Sends what a robot's other nodes send, and receives what they receive."""
+
+    def __init__(self, session: zenoh.Session, ros: RosNode, plan: SceneQaPlan) -> None:
+        from perception_nodes.operations.diagnostics import DIAGNOSTICS
+        from perception_nodes.ros.messages import (
+            ASK_SCENE,
+            POINT_CLOUD,
+            SCENE_ANSWER,
+            SCENE_QUESTION,
+            service_of,
+            topic_of,
+        )
+        from perception_nodes.ros.wire import SENSOR_DATA, RmwZenoh
+
+        self.answers: queue.Queue[bytes] = queue.Queue()
+        self.diagnoses: queue.Queue[bytes] = queue.Queue()
+        self.questions = ros.publisher(topic_of(plan.questions, SCENE_QUESTION))
+        self.clouds = ros.publisher(topic_of(plan.clouds, POINT_CLOUD, SENSOR_DATA))
+        self.ego = ros.publisher(topic_of(plan.ego, "nav_msgs/msg/Odometry"))
+        ros.subscribe(topic_of(plan.answers, SCENE_ANSWER), lambda received: self.answers.put(received.cdr))
+        ros.subscribe(topic_of("/diagnostics", DIAGNOSTICS), lambda received: self.diagnoses.put(received.cdr))
+        self._session, self._service = session, RmwZenoh().key(service_of(plan.service, ASK_SCENE))
+
+    def ask(self, cdr: bytes, attachment: bytes | None = None) -> Any:
+        """Calls the service, again until the two know of each other."""
+        return _answer_in(self.call(cdr, attachment).payload.to_bytes())
+
+    def call(self, cdr: bytes, attachment: bytes | None = None) -> zenoh.Sample:
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            for reply in self._session.get(self._service, payload=cdr, attachment=attachment, timeout=PATIENCE_S):
+                assert reply.ok is not None
+                return reply.ok
+            time.sleep(0.05)
+        raise AssertionError("nobody answers the service")
+
+    def ask_on_topic(self, cdr: bytes) -> Any:
+        """Puts a question until an answer comes."""
+        end = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end:
+            self.questions.put(cdr)
+            try:
+                return _answer_in(self.answers.get(timeout=1))
+            except queue.Empty:
+                continue
+        raise AssertionError("no answer came")
+
+
+def _answer_in(cdr: bytes) -> Any:
+    from perception_nodes.ros.messages import SCENE_ANSWER, deserialize
+
+    return deserialize(cdr, SCENE_ANSWER)
+
+
+@pytest.fixture(scope="session")
+def make_asker() -> Callable[[zenoh.Session, RosNode, SceneQaPlan], Asker]:
+    """Puts questions and clouds on a plan's topics, and calls its service."""
+    return Asker

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,20 +29,15 @@ from perception_nodes.block.over_zenoh import ZenohBlocks, ZenohBlockWorker
 from perception_nodes.operations.diagnostics import DIAGNOSTICS, Level
 from perception_nodes.ros.cdr_payload import MalformedMessage
 from perception_nodes.ros.messages import (
-    ASK_SCENE,
     MAX_BYTES,
-    POINT_CLOUD,
-    SCENE_ANSWER,
     SCENE_QUESTION,
     deserialize,
     header,
     make,
     serialize,
-    service_of,
-    topic_of,
 )
 from perception_nodes.ros.topics import RosNode
-from perception_nodes.ros.wire import SENSOR_DATA, Attachment, RmwZenoh
+from perception_nodes.ros.wire import Attachment, RmwZenoh
 from perception_nodes.scene_qa.mapping import CloudMapper
 from perception_nodes.scene_qa.node import SceneQaNode
 from perception_nodes.scene_qa.plan import SceneQaPlan
@@ -80,56 +74,19 @@ def question(text: str = QUESTIONS[0], number: str = "q", **changes: Any) -> byt
     return serialize(make(SCENE_QUESTION, **{**fields, **changes}), SCENE_QUESTION)
 
 
-class Asker:
-    """Sends what a robot's other nodes send, and receives what they receive."""
-
-    def __init__(self, session: zenoh.Session, ros: RosNode) -> None:
-        self.answers: queue.Queue[bytes] = queue.Queue()
-        self.diagnoses: queue.Queue[bytes] = queue.Queue()
-        self.questions = ros.publisher(topic_of(PLAN.questions, SCENE_QUESTION))
-        self.clouds = ros.publisher(topic_of(PLAN.clouds, POINT_CLOUD, SENSOR_DATA))
-        self.ego = ros.publisher(topic_of(PLAN.ego, "nav_msgs/msg/Odometry"))
-        ros.subscribe(topic_of(PLAN.answers, SCENE_ANSWER), lambda received: self.answers.put(received.cdr))
-        ros.subscribe(topic_of("/diagnostics", DIAGNOSTICS), lambda received: self.diagnoses.put(received.cdr))
-        self._session, self._service = session, RmwZenoh().key(service_of(PLAN.service, ASK_SCENE))
-
-    def ask(self, cdr: bytes, attachment: bytes | None = None) -> Any:
-        """Calls the service, again until the two know of each other."""
-        return deserialize(self.call(cdr, attachment).payload.to_bytes(), SCENE_ANSWER)
-
-    def call(self, cdr: bytes, attachment: bytes | None = None) -> zenoh.Sample:
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
-            for reply in self._session.get(self._service, payload=cdr, attachment=attachment, timeout=PATIENCE_S):
-                assert reply.ok is not None
-                return reply.ok
-            time.sleep(0.05)
-        raise AssertionError("nobody answers the service")
-
-    def ask_on_topic(self, cdr: bytes) -> Any:
-        """Puts a question until an answer comes."""
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
-            self.questions.put(cdr)
-            try:
-                return deserialize(self.answers.get(timeout=1), SCENE_ANSWER)
-            except queue.Empty:
-                continue
-        raise AssertionError("no answer came")
-
-
-Start = Callable[..., tuple[SceneQaProcess, Asker]]
+Start = Callable[..., tuple[SceneQaProcess, Any]]
 
 
 @pytest.fixture
-def start(sessions: tuple[zenoh.Session, zenoh.Session]) -> Iterator[Start]:
+def start(sessions: tuple[zenoh.Session, zenoh.Session], make_asker: Callable[..., Any]) -> Iterator[Start]:
     """Starts a node as a process, with an asker."""
     with ExitStack() as open_:
 
         def start(
             node: SceneQaNode, scan: SceneSnapshot | None = None, plan: SceneQaPlan = PLAN
-        ) -> tuple[SceneQaProcess, Asker]:
-            asker = Asker(sessions[1], open_.enter_context(RosNode(sessions[1], RmwZenoh(node="asker"))))
+        ) -> tuple[SceneQaProcess, Any]:
+            asker_ros = open_.enter_context(RosNode(sessions[1], RmwZenoh(node="asker")))
+            asker = make_asker(sessions[1], asker_ros, plan)
             ros = open_.enter_context(RosNode(sessions[0], RmwZenoh()))
             return open_.enter_context(SceneQaProcess(node, ros, plan, scan)), asker
 
@@ -255,26 +212,18 @@ def test_a_question_that_takes_too_long_is_no_progress(
     eventually(process.works)
 
 
+MOST_BYTES = MAX_BYTES[SCENE_QUESTION]
+PASSED = make("builtin_interfaces/msg/Duration", sec=-1, nanosec=0)
 UNANSWERABLE: dict[str, tuple[bytes, Status, str, str]] = {
     "empty": (question(""), Status.ERROR, "the question is empty", "q"),
     "long": (question("what " * 300), Status.ERROR, "the question has 1500 characters; expected at most 1000", "q"),
     "unknown": (question("zebra zebu"), Status.NO_ANSWER, "no word of the question is known: zebra, zebu", "q"),
     "foreign": (question(language="de"), Status.NO_ANSWER, "the question is in 'de'; this model reads 'en'", "q"),
     "mode": (question(answer_mode=77), Status.ERROR, "answer_mode 77; expected one of 0 (ANY)", "q"),
-    "huge": (
-        question("x" * MAX_BYTES[SCENE_QUESTION]),
-        Status.ERROR,
-        f"expected at most {MAX_BYTES[SCENE_QUESTION]}",
-        "",
-    ),
+    "huge": (question("x" * MOST_BYTES), Status.ERROR, f"expected at most {MOST_BYTES}", ""),
     "rubbish": (b"\x00\x01\x00\x00rubbish", Status.ERROR, "no scene_qa_msgs/msg/SceneQuestion", ""),
     "nothing": (b"", Status.ERROR, "no scene_qa_msgs/msg/SceneQuestion", ""),
-    "late": (
-        question(deadline=make("builtin_interfaces/msg/Duration", sec=-1, nanosec=0)),
-        Status.DEADLINE,
-        "before the question arrived",
-        "q",
-    ),
+    "late": (question(deadline=PASSED), Status.DEADLINE, "before the question arrived", "q"),
 }
 
 

@@ -88,6 +88,16 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path, capsys: pytest.Captur
     assert f"{tmp_path}: expected a run's folder or its model.safetensors, found none" in capsys.readouterr().err
 
 
+def test_a_device_that_is_not_there_is_refused_for_every_task(
+    trained_run: Path, trained_answerer: Path, data: Path, rooms_store: Path, tmp_path: Path, capsys
+) -> None:
+    for run, where in ((trained_run, data), (trained_answerer, rooms_store)):
+        words = f"evaluate {run} --data {where} --out {tmp_path / 'out'} --device cuda:99"
+        assert main(words.split()) == 2
+        assert "perception evaluate: --device cuda:99: expected a device that this machine" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_trained_run_is_evaluated(
     trained_run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,7 +78,7 @@ def test_a_sweep_that_is_killed_goes_on_and_side_by_side_equals_one_by_one(data:
     from perception_tools.analysis.sweep.worker import train_and_evaluate
 
     def words(folder: str) -> list[str]:
-        options = f"--over dim=8,16 --seeds 0,1 --jobs 2 {TINY} --data {data} --out {tmp_path / folder}"
+        options = f"--over dim=8,12,16 --seeds 0 --jobs 2 {TINY} --data {data} --out {tmp_path / folder}"
         return ["forecast/vectornet-llama", *options.split()]
 
     command = [sys.executable, "-m", "perception_tools.main", "sweep", *words("killed")]
@@ -92,7 +92,7 @@ def test_a_sweep_that_is_killed_goes_on_and_side_by_side_equals_one_by_one(data:
             sweep.kill()
     with alone_in(out, "a test"):  # given only once the processes of its runs have ended too
         finished = {path: path.stat().st_mtime_ns for path in out.glob("evaluations/*/*/finished.json")}
-    assert 1 <= len(finished) < 4
+    assert 1 <= len(finished) < 3
     assert main(["sweep", *words("killed"), "--json", str(tmp_path / "table.json")]) == 0
     assert all(path.stat().st_mtime_ns == written for path, written in finished.items())
     table = json.loads((tmp_path / "table.json").read_text())

@@ -98,6 +98,24 @@ def test_runs_of_a_recipe_are_averaged_and_a_blind_one_filters_the_questions(
     assert "deaf answers without the scene; 2 questions are left" in "\n".join(metrics["notes"])
 
 
+@pytest.mark.parametrize(
+    ("answers", "left", "remark"),
+    [
+        (TRUE, None, "answers every question without the scene (EM@1 cleaned), so none is left"),
+        ({1: ["no"]}, 4, "answers no question without the scene (EM@1 cleaned), so all 4 are left"),
+    ],
+)
+def test_a_blind_system_that_leaves_nothing_or_everything_is_remarked_on(
+    answers: dict, left: int | None, remark: str, tmp_path: Path
+) -> None:
+    metrics = evaluate(tmp_path, AnsweringSystem("ours", TRUE), AnsweringSystem("deaf", answers, is_blind=True))
+    found = metrics["beyond_blind"] and metrics["beyond_blind"]["systems"]["ours"]["questions"]
+    assert found == left
+    (note,) = (note for note in metrics["notes"] if note.startswith("deaf answers"))
+    assert remark in note
+    assert "Check that this is what a system without the scene predicted" in note
+
+
 def test_what_says_nothing_is_scored_beside_the_systems(tmp_path: Path) -> None:
     metrics = evaluate(tmp_path, AnsweringSystem("a", TRUE))
     letter, listing = metrics["easy_answers"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -23,7 +22,6 @@ from perception.frozen.adapter import build_adapter
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
 from perception_datasets.forecasting import open_forecasting
-from perception_tools.forecasting.learning import ForecastTask
 from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.recipes import RECIPES
 from perception_tools.forecasting.run import ForecastRun
@@ -267,17 +265,6 @@ def test_a_broken_training_file_is_named_at_the_end(
     assert load_model(tmp_path / "run").training.steps == 4
 
 
-def test_a_reading_process_complains_in_a_sentence_too(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def read(*_: object) -> None:
-        raise InputError("7.csv: expected a scenario, found none; make it again")
-
-    monkeypatch.setattr("perception_tools.forecasting.data.TrainingScenarios.__getitem__", read)
-    with pytest.raises(InputError, match=r"^7\.csv: expected a scenario, found none; make it again$"):
-        fit(make_run(tmp_path, {"passes": 1}, workers=1))
-
-
 def test_data_that_cannot_be_read_at_all_is_refused(make_run: MakeRun, data: Path, tmp_path: Path) -> None:
     shutil.copytree(data, tmp_path / "broken")
     for path in (tmp_path / "broken" / "train" / "data").iterdir():
@@ -318,7 +305,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_the_run_ends_as_an
     (tmp_path / "run" / RESUME_FILE).write_bytes(b"")
     fit(make_run(tmp_path / "run"))
     said = capsys.readouterr().out
-    assert "going on from the checkpoint before it" in said
+    assert "training goes on from the checkpoint before it" in said
     assert f"going on with the run in {tmp_path / 'run'} after step 8" in said
     assert_same_model(tmp_path / "run", trained_run)
 
@@ -330,55 +317,6 @@ def test_where_both_checkpoints_are_damaged_that_is_said(trained_run: Path, make
         path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"last\.ckpt: it cannot be parsed .*last-former\.ckpt: .*give --restart"):
         fit(make_run(tmp_path / "run"))
-
-
-@pytest.mark.parametrize(
-    ("kind", "method"),
-    [
-        ("tensorboard.summary.writer.record_writer.RecordWriter", "write"),
-        ("lightning.pytorch.loggers.csv_logs.ExperimentWriter", "save"),
-    ],
-)
-def test_a_disk_that_fills_up_under_a_logger_is_said_in_a_sentence(
-    kind: str, method: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(f"{kind}.{method}", fail)
-    with pytest.raises(InputError, match=r"run: cannot be written \(No space left on device\); free some space"):
-        fit(make_run(tmp_path / "run", {"passes": 1}, logger=("tensorboard", "csv")))
-    assert not (tmp_path / "run" / FINISHED_FILE).exists()
-
-
-def test_other_errors_of_the_system_are_not_taken_for_a_full_disk(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise FileNotFoundError(errno.ENOENT, "No such file", "/elsewhere")
-
-    monkeypatch.setattr(ForecastTask, "training_step", fail)
-    with pytest.raises(FileNotFoundError):
-        fit(make_run(tmp_path, {"passes": 1}, logger=()))
-
-
-def test_a_place_that_is_a_file_is_said_in_a_sentence(make_run: MakeRun, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    for out in ("file", "file/run"):
-        with pytest.raises(InputError, match=f"{out}: cannot be written .*; choose another path"):
-            fit(make_run(tmp_path / out, {"passes": 1}))
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "csv").write_text("")
-    with pytest.raises(InputError, match=r"run: cannot be written .*csv"):
-        fit(make_run(tmp_path / "run", {"passes": 1}, logger=("csv",)))
-
-
-def test_too_little_memory_is_said_in_a_sentence(
-    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ForecastTask, "training_step", lambda *_: torch.empty(2**60))
-    with pytest.raises(InputError, match=r"need more memory than there is \(can't allocate memory: .*make the model"):
-        fit(make_run(tmp_path, {"passes": 1}, logger=()))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from perception.frozen.weights import provenance
 from perception.metrics.forecasting import ForecastTable
 from perception.traffic.scenario import Forecast, Scenario
 from perception_datasets.forecasting import open_forecasting
+from perception_tools.devices import find_device
 from perception_tools.forecasting.comparison import Comparison, System, compare_all
 from perception_tools.forecasting.model import TrainedForecaster
 from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples
@@ -80,8 +81,8 @@ def evaluate_models(
     """
     if not runs:
         raise InputError("evaluate: expected at least one run, got none; give a run's folder")
-    folder = open_forecasting(data, split, limit=limit)
-    models = [load_scored(run, device) for run in runs]
+    place, folder = find_device(device), open_forecasting(data, split, limit=limit)
+    models = [load_scored(run, place) for run in runs]
     name_apart(models)
     shape = trained_shape([model.trained for model in models])
     baseline, scenes = ForecastTable(), Split(folder, shape, scenarios_in_train(data, folder))

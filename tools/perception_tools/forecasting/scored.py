@@ -60,10 +60,10 @@ def asked_agents(scenario: Scenario) -> Int[np.ndarray, " agents"]:
     return np.flatnonzero(asked & scenario.agents.valid[:, scenario.present])
 
 
-def load_scored(run: Path | TrainedForecaster, device: str) -> Scored:
+def load_scored(run: Path | TrainedForecaster, device: torch.device) -> Scored:
     """Loads a model to be scored, from its run or as it is."""
     trained = load_model(run) if isinstance(run, Path) else run
-    trained.model.to(torch.device(device))
+    trained.model.to(device)
     name = trained.name.removeprefix(f"{TASK.name}/")
     if trained.recipe.encoder not in ENCODERS:  # the recipe's name says nothing of it
         name += f" ({trained.recipe.encoder})"

@@ -22,6 +22,7 @@ from perception.texts.answers import AnswerVocabulary
 from perception_datasets.sqa3d.scenes import to_pose
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import StoredScans, open_scene_store
+from perception_tools.devices import find_device
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
 from perception_tools.scene_qa.data import by_scene, first_scenes
@@ -85,12 +86,13 @@ def evaluate_answerers(
         InputError: A model or the data cannot be used.
     """
     keep_apart([out], [data])
+    place = find_device(device)
     scans = open_scene_store(data)
     questions = first_scenes(read_questions(data, split), limit, split)
     answered = [Answered("", load_answerer(path)) for path in runs]
     for model, name in zip(answered, _names(runs, answered), strict=True):
         model.name = name
-        model.trained.model.to(torch.device(device))
+        model.trained.model.to(place)
         for scene_id, asked in tqdm(by_scene(questions).items(), desc=name):
             _answer(model, scans.read(scene_id).scene, asked)
     systems = [_system(model) for model in answered]

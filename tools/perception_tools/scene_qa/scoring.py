@@ -108,12 +108,17 @@ def evaluate_answers(
     first, *others = chosen
     paired = {other.name: compare_systems(first, other) for other in others}
     recipes, easy = average_seeds(chosen), easy_answers([question.answers for question in questions])
-    blind = _beyond_blind(chosen, [system.name for system in systems if system.is_blind])
+    blind_names = [system.name for system in systems if system.is_blind]
+    blind = _beyond_blind(chosen, blind_names)
     notes = [*notes, *(note for evaluation in chosen for note in notes_on(evaluation))]  # those of the caller first
     if vocabulary is None:
         notes.append("No answer dictionary was given or found, so answers outside it were not counted.")
     captions = caption_results(chosen) if details.captions else None
-    notes += [*notes_on_rules(easy), *_blind_notes(blind), *(captions.notes if captions else ())]
+    notes += [
+        *notes_on_rules(easy),
+        *_blind_notes(blind_names, blind, len(questions)),
+        *(captions.notes if captions else ()),
+    ]
     metrics = _metrics(evaluations, paired, data_name, notes)
     metrics |= _more_metrics(recipes, easy, blind) | ({"captions": captions.as_json()} if captions else {})
     _print_table(evaluations, paired, recipes)
@@ -204,13 +209,23 @@ def _beyond_blind(evaluations: Sequence[SystemEvaluation], blind: Sequence[str])
     return BlindFilter(tuple(blind), {name: table.as_json() for name, table in tables.items()}, paired)
 
 
-def _blind_notes(blind: BlindFilter | None) -> list[str]:
-    if blind is None:
+def _blind_notes(names: Sequence[str], blind: BlindFilter | None, asked: int) -> list[str]:
+    """Says what the blind systems leave to score, also if that is nothing or everything."""
+    if not names:
         return []
+    called, rule = ", ".join(names), RULES[FILTER_RULE].heading
+    check = "Check that this is what a system without the scene predicted"
+    if blind is None:
+        return [
+            f"{called} answers every question without the scene ({rule}), so none is left to score the systems on. "
+            f"{check}, not true answers."
+        ]
     left = next(iter(blind.metrics.values()))["questions"]
+    if left == asked:
+        return [f"{called} answers no question without the scene ({rule}), so all {left:,} are left. {check}."]
     return [
-        f"{', '.join(blind.names)} answers without the scene; {left:,} questions are left without those that it "
-        f"answers ({RULES[FILTER_RULE].heading}), and every system is scored on them too."
+        f"{called} answers without the scene; {left:,} questions are left without those that it answers ({rule}), and "
+        "every system is scored on them too."
     ]
 
 

@@ -14,6 +14,9 @@ from typing_extensions import override
 from perception.errors import InputError
 from perception.files import flush_to_disk, reading, whole_file
 
+_CURE = "give --restart to train from the beginning"
+"""Where no checkpoint can be read."""
+
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Writes a checkpoint beside its place and then renames it, keeps the former one, and reads that one if it must.
@@ -51,11 +54,12 @@ class WholeCheckpoints(TorchCheckpointIO):
         try:
             return _read(place, map_location)
         except InputError as damaged:
+            reason = str(damaged).removesuffix(f"; {_CURE}")
             try:
                 checkpoint = _read(former, map_location)
             except InputError as error:
-                raise InputError(f"{damaged}; and {error}") from error
-            print(f"{damaged}\ngoing on from the checkpoint before it, {former}")
+                raise InputError(f"{reason}; and {error}") from error
+            print(f"{reason}; training goes on from the checkpoint before it, {former}")
             return checkpoint
 
 
@@ -65,5 +69,5 @@ def former_checkpoint(path: Path) -> Path:
 
 
 def _read(path: Path, map_location: Callable | None) -> dict[str, Any]:
-    with reading(path, "give --restart to train from the beginning"):
+    with reading(path, _CURE):
         return torch.load(path, map_location=map_location, weights_only=True)

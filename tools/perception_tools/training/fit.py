@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import Logger
 from typing_extensions import override
 
 from perception.errors import InputError
-from perception.files import writing
 from perception.processes import stopped_by_sigterm
 from perception_tools.tasks import task_of_recipe
 from perception_tools.training.checkpoints import WholeCheckpoints
 from perception_tools.training.divergence import StopAtDivergence
 from perception_tools.training.export import ExportModel
+from perception_tools.training.failures import in_plain_words
 from perception_tools.training.job import Job
 from perception_tools.training.lightning_task import LearningTask
 from perception_tools.training.loggers import log_recipe, open_logger
@@ -32,9 +30,6 @@ from perception_tools.training.processes import StopOnSigterm, exit_with_launche
 from perception_tools.training.run import TrainingRun
 from perception_tools.training.run_folder import RESUME_FILE, RunFolder
 from perception_tools.training.weight_average import WeightAverage
-
-CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-"""Reading never ends in one of these."""
 
 
 def fit(run: TrainingRun, model: Any = None, callbacks: Sequence[Callback] = ()) -> Path:
@@ -59,7 +54,7 @@ def fit(run: TrainingRun, model: Any = None, callbacks: Sequence[Callback] = ())
     if folder.is_finished():
         return _say_finished(folder)
     exit_with_launcher()
-    with _in_plain_words(run.out):
+    with in_plain_words(run.out):
         job = task_of_recipe(run.name).make_job(run, model)
         in_main_thread = threading.current_thread() is threading.main_thread()
         with folder.held(), stopped_by_sigterm() if in_main_thread else nullcontext():
@@ -185,50 +180,6 @@ def _callbacks(run: TrainingRun, job: Job) -> list[Callback]:
         patience = run.recipe.patience
         callbacks.append(EarlyStopping(job.monitor, mode=job.mode, patience=patience, check_on_train_epoch_end=False))
     return callbacks
-
-
-@contextmanager
-def _in_plain_words(out: Path) -> Iterator[None]:
-    """Says in a sentence what a user can change: a full disk, too little memory, what a reading process complains of.
-
-    Loggers write whenever they like, deep within Lightning; so their errors are recognised by what they say.
-    """
-    former_hook = threading.excepthook
-
-    def hook(args: threading.ExceptHookArgs) -> None:
-        if not _is_of_writing(args.exc_value, out):  # TensorBoard's thread: its writer raises the same again
-            former_hook(args)
-
-    threading.excepthook = hook
-    try:
-        yield
-    except OSError as error:
-        if not _is_of_writing(error, out):
-            raise
-        with writing(out):
-            raise
-    except InputError as error:
-        if "\nOriginal Traceback" not in str(error):  # which a DataLoader puts into errors of its processes
-            raise
-        raise InputError(str(error).strip().splitlines()[-1].partition(": ")[2]) from error
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise
-        reason = (str(error).strip().splitlines() or ["no more is known"])[0].rpartition("DefaultCPUAllocator: ")[2]
-        raise InputError(
-            f"{out}: the model and its steps need more memory than there is ({reason}); make the model smaller, "
-            "or compute a step in more parts (--accumulate)"
-        ) from error
-    finally:
-        threading.excepthook = former_hook
-
-
-def _is_of_writing(error: BaseException | None, out: Path) -> bool:
-    """Whether an error is one of writing into a folder, or to a disk."""
-    if not isinstance(error, OSError):
-        return False
-    named = error.filename is not None and Path(str(error.filename)).resolve().is_relative_to(out.resolve())
-    return named or error.errno in CANNOT_WRITE
 
 
 def _quiet_lightning() -> None:

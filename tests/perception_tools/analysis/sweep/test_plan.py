@@ -53,6 +53,7 @@ def test_recipes_are_swept_like_a_field(make_sweep: MakeSweep) -> None:
         ("", "forecast/vectornt", r"there is no recipe 'forecast/vectornt'; did you mean forecast/vectornet"),
         ("--jobs 0", "forecast/vectornet", "--jobs 0: expected at least 1"),
         ("--nodes 2", "forecast/vectornet", "--nodes 2: a sweep runs on one host"),
+        ("--device gpu", "forecast/vectornet", "--device gpu: expected a device that this machine has"),
         ("--seed 3", "forecast/vectornet", r"--seed: a sweep has several; give --seeds 0\.\.4"),
     ],
 )

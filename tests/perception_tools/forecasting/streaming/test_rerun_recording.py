@@ -1,3 +1,5 @@
+import errno
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -234,6 +236,21 @@ def test_what_a_robot_recorded_without_a_place_is_left_out(tmp_path: Path, drive
     write_rerun(tmp_path / "a.rrd", replace(drive, frames=frames), [], FACTS)
     boxes = logged(tmp_path / "a.rrd", "/tracks", "Boxes3D:centers")
     assert {stamp: len(centers) for stamp, centers in boxes.items()} == {frames[0].stamp_ns: 3, frames[2].stamp_ns: 4}
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_leaves_nothing(
+    tmp_path: Path, drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, content: bytes) -> None:
+        path.touch()
+        assert content
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    complaint = r"a\.rrd: cannot be written \(No space left on device\); free some space"
+    with pytest.raises(InputError, match=complaint):
+        write_rerun(tmp_path / "a.rrd", replace(drive, frames=drive.frames[:2]), [], FACTS)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_any_ego_pose_there_is_nothing_to_look_at(tmp_path: Path, drive: Drive) -> None:

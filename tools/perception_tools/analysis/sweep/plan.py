@@ -197,6 +197,10 @@ def _check_options(options: SweepOptions, base: TrainingRun) -> None:
     if base.nodes > 1:
         raise InputError(f"--nodes {base.nodes}: a sweep runs on one host; sweep other seeds on the other hosts")
     keep_apart([options.out], [options.data])
+    if options.device is not None:
+        from perception_tools.devices import find_device
+
+        find_device(options.device)  # now, not after the first training
 
 
 def read_json(path: Path) -> Any:

@@ -53,20 +53,16 @@ def write_rerun(path: Path, drive: Drive, results: Sequence[ForecastResult], fac
     frames = list(_usable(drive.frames))
     if not frames:
         raise InputError(f"{drive.id}: expected frames with an ego pose, found none; record the odometry with them")
+    content = _recorded(drive, frames, results, facts)
     with whole_file(path) as temporary:
-        _write(temporary, drive, frames, results, facts)
+        temporary.write_bytes(content)
 
 
-def _write(
-    path: Path,
-    drive: Drive,
-    frames: Sequence[Tick],
-    results: Sequence[ForecastResult],
-    facts: dict[str, str],
-) -> None:
-    """Writes the recording without regard to what an interruption leaves."""
+def _recorded(drive: Drive, frames: Sequence[Tick], results: Sequence[ForecastResult], facts: dict[str, str]) -> bytes:
+    """Returns the content of the file. Rerun's own thread hangs where it writes to a full disk itself."""
     recording = rr.RecordingStream("perception replay")
-    recording.save(path, default_blueprint=_blueprint())
+    stream = recording.binary_stream()
+    recording.send_blueprint(_blueprint(), make_active=False)
     recording.set_log_time_enabled(False)  # when this was written is of no interest
     recording.set_log_tick_enabled(False)
     recording.send_recording_name(f"Replay of {drive.id}")
@@ -77,7 +73,7 @@ def _write(
     _log_what_stays(recording, drive.lanes.polylines, origin)
     _log_motion(recording, frames, origin)
     _log_answers(recording, frames, results, origin)
-    recording.disconnect()
+    return stream.read() or b""
 
 
 def _usable(frames: Iterable[Tick]) -> Iterator[Tick]:
