@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from perception_nodes.forecasting.resampling import NS_PER_STEP, SNAP_STEPS, grid_coordinates
+from perception.traffic.resampling import NS_PER_STEP, WHOLE_STEP, grid_coordinates
 
 
 class SeenPositions:
@@ -81,7 +81,7 @@ class TickClock:
         self._stamps_ns = stamps_ns
         intervals = np.diff(stamps_ns) / NS_PER_STEP
         whole = np.rint(intervals)
-        regular = bool((np.abs(intervals - whole) <= SNAP_STEPS * np.maximum(1.0, whole)).all())
+        regular = bool((np.abs(intervals - whole) <= WHOLE_STEP * np.maximum(1.0, whole)).all())
         self._steps = np.concatenate([[0.0], np.cumsum(whole)]) if regular else None
 
     def steps_since(self, row: int) -> Float[np.ndarray, " ticks"]:

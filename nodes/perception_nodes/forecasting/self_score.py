@@ -2,7 +2,7 @@
 
 Autoware's `perception_online_evaluator` does the same for Autoware's nodes. A forecast waits until the stream has shown
 the next 1, 2 and 3 s of its objects. The truth at a step is where the tracker then has the object, counted and bridged
-as in `perception_nodes.forecasting.resampling`, so that on a recorded log the scores are those of
+as in `perception.traffic.resampling`, so that on a recorded log the scores are those of
 `perception.metrics.forecasting`. An object without truth is counted and not scored.
 
 Memory is bounded: the last three seconds of ticks, and running sums (`perception_nodes.forecasting.score_table`).
@@ -20,8 +20,8 @@ from prometheus_client import CollectorRegistry
 from perception.errors import InputError
 from perception.metrics.consistency import forecast_consistency
 from perception.metrics.forecasting import MISS_RADIUS_M
+from perception.traffic.resampling import NS_PER_STEP, WHOLE_STEP
 from perception_nodes.forecasting.answer import ForecastResult
-from perception_nodes.forecasting.resampling import NS_PER_STEP, SNAP_STEPS
 from perception_nodes.forecasting.score_table import HORIZONS_S, SCORES, STEPS_PER_S, ScoreTable, group_of
 from perception_nodes.forecasting.seen_positions import SeenPositions, TickClock, interpolate
 from perception_nodes.operations.diagnostics import Status
@@ -185,7 +185,7 @@ class SelfScore:
         clock = TickClock(np.array([waiting.stamp_ns for waiting in self._waiting]))
         for row, waiting in enumerate(self._waiting):
             steps = STEPS_PER_S * (waiting.scored_s + 1)
-            soon = now_ns - waiting.stamp_ns < (1 - SNAP_STEPS) * steps * NS_PER_STEP
+            soon = now_ns - waiting.stamp_ns < (1 - WHOLE_STEP) * steps * NS_PER_STEP
             if soon or waiting.scored_s == len(HORIZONS_S):
                 continue
             coordinates = clock.steps_since(row)
@@ -235,9 +235,9 @@ class SelfScore:
         for before in list(self._waiting)[-2::-1]:
             steps = (now.stamp_ns - before.stamp_ns) / NS_PER_STEP
             whole = round(steps)
-            if steps > CHANGE_STEPS + SNAP_STEPS:
+            if steps > CHANGE_STEPS + WHOLE_STEP:
                 return
-            if whole < 1 or abs(steps - whole) > SNAP_STEPS:
+            if whole < 1 or abs(steps - whole) > WHOLE_STEP:
                 continue
             if before.futures.shape[1] <= whole or before.futures.shape[1] != now.futures.shape[1]:
                 return

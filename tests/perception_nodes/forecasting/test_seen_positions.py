@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception_nodes.forecasting.resampling import NS_PER_STEP, grid_coordinates
+from perception.traffic.resampling import NS_PER_STEP, grid_coordinates
 from perception_nodes.forecasting.seen_positions import SeenPositions, TickClock, interpolate
 
 
