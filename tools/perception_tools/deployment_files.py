@@ -33,6 +33,9 @@ def file_findings(deployment: Deployment) -> Iterator[str]:
             yield f"node {name}: {error}"
         if node.block is not None and served and node.block not in served:
             yield f"node {name}: expected the pipeline {node.block} in the service's folder, found {', '.join(served)}"
+        map_file: Path | None = getattr(node, "map_file", None)
+        if map_file is not None and not map_file.is_file():
+            yield f"node {name}: {map_file}: expected a map, found none; write one with `perception map convert`"
         scan: Path | None = getattr(node, "scan", None)
         if scan is not None and not scan.is_file():
             yield f"node {name}: {scan}: expected a file of points (.ply, .pcd), found none; give another"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from typing_extensions import override
@@ -38,7 +39,8 @@ class ForecastPlan(NodePlan):
         objects: Topic of the tracked objects.
         objects_type: Type of their messages; `perception_nodes.forecasting.detections` says what detections must have.
         ego: Topic of the odometry.
-        map: Topic of the latched map.
+        map: Topic of the latched map; not read with a `map_file`.
+        map_file: File of the map, as `perception map convert` writes it. Without it the map comes from its topic.
         forecasts: Topic of the predicted objects.
         status: Topic of the message that goes with each forecast: its latency, its age, whether to act on it.
         deadline_ms: Time from receiving objects until they are answered, without the model if it has not answered.
@@ -58,6 +60,7 @@ class ForecastPlan(NodePlan):
     )
     ego: str = ODOMETRY_TOPIC
     map: str = MAP
+    map_file: Path | None = None
     forecasts: str = FORECASTS
     status: str = STATUS
     deadline_ms: float = 80.0
@@ -94,7 +97,7 @@ class ForecastPlan(NodePlan):
         return (
             topic_of(self.objects, self.objects_type),
             topic_of(self.ego, ODOMETRY),
-            topic_of(self.map, POLYLINE_MAP, LATCHED),
+            *([topic_of(self.map, POLYLINE_MAP, LATCHED)] if self.map_file is None else ()),
             topic_of(TF_TOPIC, TF, TF_QOS),
             topic_of(TF_STATIC_TOPIC, TF, TF_STATIC_QOS),
             topic_of(self.status, FORECAST_STATUS),
