@@ -90,7 +90,8 @@ def difference_to_offline(
     """Compares to what `perception evaluate` asks the model, for the windows that end at each frame.
 
     The windows have no future here, so that there is one up to the log's end and all road users are asked; what the
-    model sees is the same. None where no window could be compared.
+    model sees is the same. Objects that the node answered without the model are left out. None where no window could be
+    compared.
     """
     far, unlike, windows, forecasts = 0.0, 0.0, 0, 0
     step_of = {int(stamp_ns): step for step, stamp_ns in enumerate(log.stamps_ns)}
@@ -101,8 +102,9 @@ def difference_to_offline(
         scenario = log.scenario(start, history_steps=history_steps, future_steps=0)
         agents = asked_agents(scenario)
         (offline,) = model.forecast([scenario], [agents])
-        row_of = {name: row for row, name in enumerate(result.objects.ids)}
-        pairs = [(i, row_of[scenario.agents.ids[agent]]) for i, agent in enumerate(agents) if agent != scenario.ego]
+        row_of = {result.objects.ids[row]: row for row in result.by_model.tolist()}
+        names = [scenario.agents.ids[agent] for agent in agents]
+        pairs = [(i, row_of[name]) for i, name in enumerate(names) if name in row_of]
         theirs, ours = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
         apart = np.linalg.norm(offline.trajectories[theirs] - result.trajectories[ours], axis=-1)
         odds = np.abs(offline.probabilities[theirs] - result.probabilities[ours])
