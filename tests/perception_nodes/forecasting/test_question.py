@@ -1,10 +1,12 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from perception.errors import InputError
+from perception.models.forecaster import Forecaster
 from perception.traffic.map_index import MapIndex
 from perception.traffic.scenario import AgentKind, AgentTracks, Scenario
 from perception_nodes.forecasting.fallback import PresentMotion
@@ -14,6 +16,7 @@ from perception_nodes.forecasting.tick import Reason
 STEPS = 10
 ROWS = np.array([4, 0, 3, 1])
 """Rows of the agents that have a history in a tick of six objects."""
+SOMEBODY = cast(Forecaster, object())
 SETTINGS = ForecastingSettings(min_history_steps=4)
 
 
@@ -69,7 +72,7 @@ def test_the_nearest_are_asked_about_and_shown(tracks: AgentTracks, make_scenari
     assert reasons_for(tracks, few) == [Reason.NONE, Reason.NONE, Reason.LIMIT, Reason.LIMIT]
     reasons = np.full(6, Reason.REPEATED_ID)
     reasons[ROWS] = reasons_for(tracks, few)
-    equipment = Equipment(model=object(), map=MapIndex(make_scenario().map), city="PIT")
+    equipment = Equipment(model=SOMEBODY, map=MapIndex(make_scenario().map), city="PIT")
     question = question_of(tracks, ROWS, reasons, equipment, 7, few)
     assert question is not None
     assert question.scenario.agents.ids == tracks.ids[:4]
@@ -80,7 +83,7 @@ def test_the_nearest_are_asked_about_and_shown(tracks: AgentTracks, make_scenari
 def test_a_broken_object_is_not_shown(tracks: AgentTracks, make_scenario: Callable[..., Scenario]) -> None:
     reasons = np.full(6, Reason.NONE)
     reasons[ROWS[1]] = Reason.BROKEN_FIELD
-    equipment = Equipment(model=object(), map=MapIndex(make_scenario().map))
+    equipment = Equipment(model=SOMEBODY, map=MapIndex(make_scenario().map))
     question = question_of(tracks, ROWS, reasons, equipment, 7, SETTINGS)
     assert question is not None
     assert question.scenario.agents.ids == (tracks.ids[0], tracks.ids[1], *tracks.ids[3:])
@@ -91,7 +94,7 @@ def test_there_is_no_question_without_model_map_ego_or_road_user(
     tracks: AgentTracks, make_scenario: Callable[..., Scenario]
 ) -> None:
     lanes, none = MapIndex(make_scenario().map), np.full(6, Reason.NONE)
-    whole = Equipment(model=object(), map=lanes)
+    whole = Equipment(model=SOMEBODY, map=lanes)
     assert question_of(tracks, ROWS, none, whole, 7, SETTINGS) is not None
     for equipment in (replace(whole, model=None), replace(whole, map=None)):
         assert question_of(tracks, ROWS, none, equipment, 7, SETTINGS) is None

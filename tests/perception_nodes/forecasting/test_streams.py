@@ -1,6 +1,6 @@
 """Whole streams through the node: ticks at any rate, lost ticks, recorded logs, a clock that is set."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def cars_at(seconds: float, stamp_ns: int, *, told: bool = False) -> Tick:
 
 
 def end_after(
-    node: ForecastingNode, seconds: Sequence[float], *, clock_s: float = 0.0, told: bool = False
+    node: ForecastingNode, seconds: np.ndarray, *, clock_s: float = 0.0, told: bool = False
 ) -> ForecastResult:
     """The answer to the last of ticks at some times; the clock is set by an amount before the last second of them."""
     result = None
