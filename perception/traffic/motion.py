@@ -94,15 +94,20 @@ def regressed_velocity(
 
 def regressed_turn_rate(
     heading: Float[np.ndarray, "agents steps"], valid: Bool[np.ndarray, "agents steps"]
-) -> Float[np.ndarray, " agents"]:
+) -> tuple[Float[np.ndarray, " agents"], Int[np.ndarray, " agents"]]:
     """Returns the turn rate in rad/s that fits the headings of the last `TURN_STEPS` steps best.
 
-    It is 0 where fewer than half of them are known.
+    Args:
+        heading: Headings, the last step at present.
+        valid: Where they are known.
+
+    Returns:
+        Rates, 0 where fewer than two steps are known; and the number of steps.
     """
     heading, valid = heading[:, -TURN_STEPS - 1 :], valid[:, -TURN_STEPS - 1 :]
     change = wrap_angle(heading - heading[:, -1:])
     rate, _ = _slope(change[..., None], valid)
-    return np.where(valid.sum(axis=1) > TURN_STEPS // 2, rate[:, 0], 0.0)
+    return rate[:, 0], valid.sum(axis=1)
 
 
 def at_rest(

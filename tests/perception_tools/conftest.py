@@ -118,7 +118,9 @@ def make_replay_node(sensor_log: Path, trained_run: Path) -> Callable[[], tuple[
 
     def make() -> tuple[ForecastingNode, ReplayClock]:
         clock = ReplayClock()
-        node = ForecastingNode(ForecastingSettings(max_forecasts=8), clock=clock)  # few sizes to warm up for
+        node = ForecastingNode(
+            ForecastingSettings(max_forecasts=8, min_history_steps=1), clock=clock
+        )  # few sizes to warm up for
         node.configure(trained.model, history_steps=trained.training.history_steps, model_id="tiny")
         node.set_map(lanes)
         node.activate()

@@ -8,7 +8,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from perception.baselines.constant_turn import constant_turn
-from perception.traffic.motion import REGRESSION_STEPS, at_rest, regressed_turn_rate, regressed_velocity
+from perception.traffic.motion import (
+    REGRESSION_STEPS,
+    TURN_STEPS,
+    at_rest,
+    regressed_turn_rate,
+    regressed_velocity,
+)
 from perception.traffic.scenario import ROAD_USERS, AgentKind, AgentTracks
 from perception_nodes.forecasting.answer import Source
 from perception_nodes.forecasting.tick import Tick
@@ -95,9 +101,11 @@ def present_motion(tick: Tick, rows: Int[np.ndarray, " tracked"], tracks: AgentT
     speed = np.linalg.norm(seen_velocity, axis=1)
 
     along = np.abs(np.sin(heading[:, -1] - np.arctan2(seen_velocity[:, 1], seen_velocity[:, 0]))) < 0.5
-    rate = np.where(told_rate != 0, told_rate, np.where(along, regressed_turn_rate(heading, valid), 0.0))
+    turned_rate, turned_steps = regressed_turn_rate(heading, valid)
+    rate = np.where(told_rate != 0, told_rate, np.where(along & (turned_steps > 2), turned_rate, 0.0))
     rate = _limited(rate, np.maximum(speed, np.linalg.norm(told, axis=1)))
     seen_velocity = _turned(seen_velocity, rate * age_s)
+    rate = np.where((told_rate != 0) | (turned_steps > TURN_STEPS // 2), rate, 0.0)
 
     apart = np.linalg.norm(seen_velocity - told, axis=1)
     agree = apart <= np.maximum(DISAGREEMENT_M_S, DISAGREEMENT * np.linalg.norm(told, axis=1))
@@ -133,7 +141,7 @@ def carried_on(
     row_of = {name: row for row, name in enumerate(before.ids)}
     then = np.array([row_of.get(name, -1) for name in tracks.ids[1:]], dtype=np.int64)
     velocity, _, _ = regressed_velocity(before.position, before.valid)
-    rate = regressed_turn_rate(before.heading, before.valid)
+    rate, _ = regressed_turn_rate(before.heading, before.valid)
     moved = np.linalg.norm(tracks.position[1:, -1] - before.position[then, -1], axis=1)
     same = (then >= 0) & (moved <= SAME_OBJECT_M + SAME_OBJECT_S * np.linalg.norm(velocity[then], axis=1))
     unknown = (tracks.valid[1:].sum(axis=1) < 2) & (motion.velocity[rows] == 0).all(axis=1) & ~motion.at_rest[rows]

@@ -22,14 +22,20 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from perception.errors import InputError
-from perception.geometry import SE2
 from perception.traffic.map_index import MapIndex
 from perception.traffic.resampling import NS_PER_STEP
-from perception.traffic.scenario import AgentKind, AgentTracks, Forecast, MapPolylines, Scenario
+from perception.traffic.scenario import AgentKind, AgentTracks, Forecast
 from perception_nodes.forecasting.answer import ForecastResult, Source
 from perception_nodes.forecasting.fallback import carried_on, extrapolate, present_motion
 from perception_nodes.forecasting.history import Arrival, TrackHistory
-from perception_nodes.forecasting.question import Equipment, ForecastingSettings, Question, question_of, why_not
+from perception_nodes.forecasting.question import (
+    Equipment,
+    ForecastingSettings,
+    Question,
+    question_of,
+    warm_up,
+    why_not,
+)
 from perception_nodes.forecasting.tick import LARGEST_HEADING_RAD, Reason, Tick, UnusableTick
 from perception_nodes.operations.lifecycle import Lifecycle
 
@@ -122,7 +128,7 @@ class ForecastingNode:
     def set_model(self, model: Forecaster) -> None:
         """Takes the model, warmed up, in any state; may be called by another thread than `step`."""
         for agents in model.warm_up_agents(self.settings.max_forecasts + 1):  # the ego is one of them
-            _warm_up(model, self._history.steps, agents - 1)
+            warm_up(model, self._history.steps, agents - 1)
         with self._exchange:
             lanes = self._equipment.map
             encoded = None if lanes is None else model.encode_map(lanes.polylines)
@@ -341,21 +347,3 @@ def _unusable(tick: Tick, reason: str, begin_s: float) -> PendingTick:
         in_time=False,
         begin_s=begin_s,
     )
-
-
-def _warm_up(model: Forecaster, history_steps: int, count: int) -> None:
-    """Forecasts an ego and other cars that have just appeared, without a map.
-
-    Args:
-        model: The model to run.
-        history_steps: Number of observed steps.
-        count: Number of cars.
-    """
-    history = TrackHistory(history_steps)
-    cars, places = np.full(count, AgentKind.VEHICLE), 5.0 * np.arange(1, 2 * count + 1).reshape(-1, 2)
-    ids = tuple(str(number) for number in range(count))
-    history.add(Tick(1, SE2(0.0, 0.0, 0.0), ids, cars, places, np.zeros(count), np.ones((count, 3))))
-    none, no = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
-    no_lanes = MapPolylines(none, np.zeros((0, 2, 2)), none, none, no, no)
-    scenario = Scenario("warm-up", "stream", "", history.tracks(), no_lanes, history_steps, focal=0, ego=0)
-    model.forecast([scenario], [np.arange(count + 1)])

@@ -9,10 +9,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from perception.errors import InputError
+from perception.geometry import SE2
 from perception.traffic.map_index import MapIndex, take
-from perception.traffic.scenario import AgentKind, AgentTracks, Scenario
+from perception.traffic.scenario import AgentKind, AgentTracks, MapPolylines, Scenario
 from perception_nodes.forecasting.fallback import PresentMotion
-from perception_nodes.forecasting.tick import Reason
+from perception_nodes.forecasting.history import TrackHistory
+from perception_nodes.forecasting.tick import Reason, Tick
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,6 +152,24 @@ def question_of(
         model=equipment.model,
         lanes=None if equipment.lanes is None else equipment.lanes[near],
     )
+
+
+def warm_up(model: Forecaster, history_steps: int, count: int) -> None:
+    """Forecasts an ego and other cars that have just appeared, without a map.
+
+    Args:
+        model: The model to run.
+        history_steps: Number of observed steps.
+        count: Number of cars.
+    """
+    history = TrackHistory(history_steps)
+    cars, places = np.full(count, AgentKind.VEHICLE), 5.0 * np.arange(1, 2 * count + 1).reshape(-1, 2)
+    ids = tuple(str(number) for number in range(count))
+    history.add(Tick(1, SE2(0.0, 0.0, 0.0), ids, cars, places, np.zeros(count), np.ones((count, 3))))
+    none, no = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
+    no_lanes = MapPolylines(none, np.zeros((0, 2, 2)), none, none, no, no)
+    scenario = Scenario("warm-up", "stream", "", history.tracks(), no_lanes, history_steps, focal=0, ego=0)
+    model.forecast([scenario], [np.arange(count + 1)])
 
 
 def _unbroken(valid: Bool[np.ndarray, "agents steps"]) -> Int[np.ndarray, " agents"]:

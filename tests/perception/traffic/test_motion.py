@@ -1,9 +1,17 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from perception.traffic.motion import causal_heading, causal_velocity
+from perception.geometry import wrap_angle
+from perception.traffic.motion import (
+    at_rest,
+    causal_heading,
+    causal_velocity,
+    regressed_turn_rate,
+    regressed_velocity,
+)
 
 STEPS, PRESENT = 30, 19
 
@@ -58,3 +66,38 @@ def test_a_track_of_one_step_has_no_velocity() -> None:
     valid = np.zeros((1, STEPS), bool)
     valid[0, PRESENT] = True
     assert (causal_velocity(np.ones((1, STEPS, 2)), valid, PRESENT) == 0).all()
+
+
+@given(seed=st.integers(0, 1000), lost=st.sets(st.integers(0, 18), max_size=15))
+def test_even_motion_has_the_same_velocity_and_turn_rate_whatever_was_not_seen(seed: int, lost: set[int]) -> None:
+    rng = np.random.default_rng(seed)
+    velocity, rate, time_s = rng.uniform(-20, 20, (3, 1, 2)), rng.uniform(-0.7, 0.7, 3), 0.1 * np.arange(20)
+    position = rng.uniform(-1e4, 1e4, (3, 1, 2)) + velocity * time_s[:, None]
+    heading = rng.uniform(-3, 3, (3, 1)) + rate[:, None] * time_s
+    valid = np.ones((3, 20), dtype=bool)
+    valid[:, sorted(lost)] = False
+    found, age_s, steps = regressed_velocity(position * valid[..., None], valid)
+    turning, turn_steps = regressed_turn_rate(wrap_angle(heading), valid)
+    assert steps.tolist() == [valid[0, -6:].sum()] * 3
+    assert turn_steps.tolist() == [valid[0, -11:].sum()] * 3
+    np.testing.assert_allclose(found, velocity[:, 0] * (steps > 1)[:, None], atol=1e-6)
+    np.testing.assert_allclose(turning, rate * (turn_steps > 1), atol=1e-6)
+    np.testing.assert_allclose(age_s, -np.mean(np.arange(-5, 1)[valid[0, -6:]]) * 0.1, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("moved", "resting"),
+    [(lambda t: 0 * t, True), (lambda t: 0.1 * (t + 2), False), (lambda t: 0.5 * np.maximum(t + 0.5, 0) ** 2, False)],
+)
+def test_at_rest_is_what_stays_and_neither_what_creeps_nor_what_started_half_a_second_ago(moved, resting: bool) -> None:
+    time_s = 0.1 * np.arange(-19, 1)
+    position = np.stack([moved(time_s), np.full(20, 7.0)], axis=1)[None]
+    assert at_rest(position, np.ones((1, 20), bool)).tolist() == [resting]
+    valid = np.ones((1, 20), bool)
+    valid[0, :-4] = False
+    assert at_rest(position, valid).tolist() == [False]  # seen four times
+
+
+def test_what_trembles_by_two_centimetres_is_at_rest() -> None:
+    position = np.random.default_rng(0).normal(0, 0.02, (20_000, 20, 2))
+    assert at_rest(position, np.ones((20_000, 20), bool)).mean() > 0.9999

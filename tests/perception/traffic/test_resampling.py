@@ -97,7 +97,7 @@ def test_a_way_is_straight_wherever_the_heading_points_unless_that_turns(heading
     grid, known = resample(stamps(200, 200), poses, np.array([[True, False, True]]), 5)
     assert known.all()
     np.testing.assert_allclose(grid[0, :, :2], [[0, 0], [1, 0.5], [2, 1], [3, 1.5], [4, 2]], atol=1e-12)
-    np.testing.assert_allclose(grid[0, :, 2], np.linspace(*headings, 5))
+    np.testing.assert_allclose(grid[0, :, 2], np.linspace(headings[0], headings[1], 5))
 
 
 def test_a_heading_is_interpolated_the_short_way_round() -> None:

@@ -69,7 +69,7 @@ def arc(seconds: np.ndarray, speed: float, turn_rate: float) -> np.ndarray:
     """x and y of something that turns evenly, eastwards through the origin at 0 s; exact to micrometres."""
     times = np.linspace(0, seconds, 400, axis=1)
     velocity = speed * np.stack([np.cos(turn_rate * times), np.sin(turn_rate * times)], axis=-1)
-    return np.trapezoid(velocity, times[..., None], axis=1)
+    return np.asarray(np.trapezoid(velocity, times[..., None], axis=1))
 
 
 @given(
