@@ -62,11 +62,6 @@ class TickAccount:
         """Why the last tick has no valid answer, or none came; empty if it has one."""
         return "" if self._source in ("model", "fallback") else self._reason
 
-    @property
-    def degraded(self) -> str:
-        """Why the last tick was not answered by the model; empty if it was."""
-        return self._reason
-
     def observe(self, source: str, reason: str, latency_ms: float | None = None) -> None:
         """Takes what became of a tick, before it is published, so that whoever gets it finds it counted.
 

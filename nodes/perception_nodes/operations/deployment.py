@@ -220,9 +220,7 @@ class Deployment:
                 ", ".join(fit) or "none"
             )
         if other.stands_by is not None:
-            return (
-                f"node {name}: expected standby_of to name a node of its own, {primary} is a standby too; name another"
-            )
+            return f"node {name}: expected standby_of to name no standby, {primary} is one; name another"
         if [node.domain, *node.outputs] != [other.domain, *other.outputs]:
             return f"node {name}: expected the domain and outputs of {primary}, which it stands by for; make them alike"
         return ""

@@ -84,6 +84,17 @@ class FakeTracker:
                 continue
         raise AssertionError("no forecast came")
 
+    def meet_state(self, tick: Tick) -> Any:
+        """Sends a first tick until the two have found each other; returns its status."""
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            self.send(tick)
+            try:
+                return self.state_of(tick, timeout_s=0.3)
+            except AssertionError:
+                continue
+        raise AssertionError("no status came")
+
     def state(self, suits: Callable[[Any], object] = lambda _: True, timeout_s: float = 20.0) -> Any:
         """Returns the next status that suits."""
         from perception_nodes.ros.messages import FORECAST_STATUS, deserialize

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,28 @@ def test_all_that_contradicts_itself_is_said_at_once(tmp_path: Path) -> None:
     lines = str(error.value).splitlines()
     for line, complaint in zip(lines, ("node 'a-b': expected", "node c: asks for", "tcp/0.0.0.0:1: ex"), strict=True):
         assert line.startswith(f"{path}:1: {complaint}")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "wrong"),
+    [
+        (
+            "b: {kind: forecast, checkpoint: c, standby_of: x}",
+            "b: expected standby_of to name another forecast node, got x",
+        ),
+        ("b: {kind: forecast, checkpoint: c, standby_of: b}", "got b; there is a, q"),
+        ("b: {kind: forecast, checkpoint: c, standby_of: q}", "expected standby_of to name no standby, q is one"),
+        ("b: {kind: forecast, checkpoint: c, standby_of: a, domain: 2}", "expected the domain and outputs of a"),
+        ("b: {kind: forecast, checkpoint: c, standby_of: a, status: /s}", "expected the domain and outputs of a"),
+        (
+            "b: {kind: forecast, checkpoint: c, standby_of: a, silence_s: 0.1}",
+            "expected silence_s of at least 0.3, got 0.1",
+        ),
+    ],
+)
+def test_a_standby_is_of_a_node_with_the_same_outputs(nodes: str, wrong: str, tmp_path: Path) -> None:
+    file = tmp_path / "deployment.yaml"
+    pair = "a: {kind: forecast, checkpoint: c}\n  q: {kind: forecast, checkpoint: c, standby_of: a}"
+    file.write_text(f"nodes:\n  {pair}\n  {nodes}\n")
+    with pytest.raises(InputError, match=re.escape(wrong)):
+        read_deployment(file)

@@ -40,6 +40,14 @@ foxglove: {port: 0, metrics: 0}
     assert findings(deployment(tmp_path, text)) == []
 
 
+def test_a_standby_may_publish_on_the_topics_of_its_primary_and_nobody_else(tmp_path: Path) -> None:
+    pair = "nodes:\n  a: {kind: forecast, checkpoint: c}\n  b: {kind: forecast, checkpoint: c, standby_of: a}\n"
+    assert findings(deployment(tmp_path, pair)) == []
+    found = findings(deployment(tmp_path, pair + "  d: {kind: forecast, checkpoint: c}\n"))
+    assert len(found) == 2
+    assert all("expected one process to publish it, found a, b, d" in sentence for sentence in found)
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

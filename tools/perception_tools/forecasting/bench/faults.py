@@ -51,12 +51,14 @@ class TickFate:
         sent_s: When it was sent, on the monotonic clock.
         answered_s: When each forecast of it came.
         sources: Source and node of each valid status of it.
+        refusals: Reasons of its statuses that were not valid.
         late_ms: Latency of the answer that did not wait for the model any more, as its status says.
     """
 
     sent_s: float
     answered_s: list[float] = field(default_factory=list)
     sources: list[tuple[str, str]] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
     late_ms: float | None = None
 
 
@@ -117,6 +119,8 @@ class Planner:
         state: Any = deserialize(cdr, FORECAST_STATUS)
         self.heard_s.append((time.monotonic(), state.node, state.source))
         fate = self.fates.get(stamp_ns_of(state.header))
+        if fate is not None and not state.valid:
+            fate.refusals.append(f"{state.node}: {state.reason}")
         if fate is not None and state.valid:
             fate.sources.append((state.source, state.node))
             if state.reason.startswith(LATE):
@@ -144,6 +148,7 @@ def summary(fates: Mapping[int, TickFate], deadline_ms: float) -> dict:
         "ticks": len(ticks),
         "without_output": sum(not tick.answered_s for tick in ticks),
         "by_source": dict(best),
+        "refusals": dict(Counter(r for t in ticks if not t.answered_s for r in t.refusals or ["no status"])),
         "answered_twice": sum(len(tick.answered_s) > 1 for tick in ticks),
         "output_ms": {
             "p50": float(np.median(first_ms)),
