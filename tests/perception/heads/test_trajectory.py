@@ -30,6 +30,11 @@ def test_a_mode_is_scored_by_where_it_ends_in_the_scale_of_all_positions() -> No
     torch.testing.assert_close(modes.logits, expected[..., 0])
 
 
+def test_modes_begin_half_as_far_apart_as_normalised_tokens() -> None:
+    torch.manual_seed(0)
+    assert TrajectoryDecoder(8, modes=1000).mode.std().item() == pytest.approx(0.5, rel=0.05)
+
+
 def test_what_follows_from_the_number_of_steps_is_not_stored_with_the_weights() -> None:
     assert TrajectoryDecoder(8, steps=30).state_dict().keys() == dict(TrajectoryDecoder(8).named_parameters()).keys()
 
