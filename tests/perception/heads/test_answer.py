@@ -19,6 +19,7 @@ def test_the_viewpoint_head_regresses_a_position_and_a_quaternion() -> None:
     pooled = torch.randn(5, 6)
     estimate = head(pooled)
     torch.testing.assert_close(torch.cat([estimate.position, estimate.quaternion], dim=-1), head.layers(pooled))
+    assert [type(layer) for layer in head.layers] == [nn.Linear, nn.GELU, nn.Dropout, nn.Linear]
 
 
 def test_the_viewpoint_head_drops_features_in_training_alone() -> None:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from perception.heads.trajectory import CONTROL_POINTS, TrajectoryDecoder, bernstein
+from perception.encoders.vectornet.vectorize import POSITION_SCALE
+from perception.heads.trajectory import CONTROL_POINTS, ResidualMLP, TrajectoryDecoder, bernstein
 from perception.traffic.scenario import STEP_S
 
 
@@ -14,6 +15,24 @@ def test_without_deviation_every_mode_goes_on_at_constant_velocity() -> None:
     modes = decoder(torch.randn(2, 5, 8), torch.tensor([3.0, -1.0]).expand(2, 5, 2))
     assert modes.trajectories.shape == (2, 5, 3, 4, 2)
     torch.testing.assert_close(modes.trajectories[1, 2, 0, -1], torch.tensor([12.0, -4.0]) * STEP_S)
+
+
+def test_a_residual_block_adds_before_it_normalises() -> None:
+    block, x = ResidualMLP(8), torch.randn(5, 8)
+    torch.testing.assert_close(block(x), torch.relu(block.norm(x + block.mlp(x))))
+
+
+def test_a_mode_is_scored_by_where_it_ends_in_the_scale_of_all_positions() -> None:
+    decoder, agents = TrajectoryDecoder(8, modes=3, steps=4), torch.randn(5, 8)
+    modes = decoder(agents, 10 * torch.randn(5, 2))
+    ends = POSITION_SCALE * modes.trajectories[:, :, -1]
+    expected = decoder.score(agents[:, None] + decoder.mode + decoder.endpoint(ends))
+    torch.testing.assert_close(modes.logits, expected[..., 0])
+
+
+def test_modes_begin_half_as_far_apart_as_normalised_tokens() -> None:
+    torch.manual_seed(0)
+    assert TrajectoryDecoder(8, modes=1000).mode.std().item() == pytest.approx(0.5, rel=0.05)
 
 
 def test_what_follows_from_the_number_of_steps_is_not_stored_with_the_weights() -> None:
