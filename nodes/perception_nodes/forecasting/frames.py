@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
-
-from perception.geometry import SE2, SE3
-from perception_nodes.forecasting.messages import SensedObjects, tick_of
-from perception_nodes.forecasting.tick import Tick, TrackedMotion
+from perception.geometry import SE2
+from perception_nodes.forecasting.messages import SensedObjects
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.ros.messages import ODOMETRY, deserialize, stamp_ns_of
 from perception_nodes.ros.odometry import transform_of
 from perception_nodes.ros.tf import take_transforms
-from perception_nodes.ros.transforms import NoTransform, TransformBuffer, planar
+from perception_nodes.ros.transforms import NoTransform, TransformBuffer
 
 BASE_LINK = "base_link"
 """The ego's frame where no odometry names another."""
@@ -87,28 +85,4 @@ class MapFrame:
         if sensed.frame_id == frame:
             return PlacedTick(sensed.at(ego), frame, no_pose)
         map_SE3_sensor = self._buffer.lookup(frame, sensed.frame_id, stamp_ns)
-        return PlacedTick(transformed(sensed, frame, map_SE3_sensor).at(ego), frame, no_pose)
-
-
-def transformed(sensed: SensedObjects, frame_id: str, map_SE3_sensor: SE3) -> SensedObjects:
-    """Returns objects in another frame; motion, heading and position stay those of a plane."""
-    tick = sensed.unposed
-    if tick.sent is not None:
-        tick = tick_of(tick.sent.transformed(frame_id, map_SE3_sensor), tick.city_SE2_ego)
-    else:
-        tick = _moved(tick, map_SE3_sensor)
-    return replace(sensed, unposed=tick, frame_id=frame_id)
-
-
-def _moved(tick: Tick, map_SE3_sensor: SE3) -> Tick:
-    turn = map_SE3_sensor.rotation[:2, :2]
-    spatial = np.column_stack([tick.position, np.zeros(len(tick))])
-    motion = tick.motion
-    if motion is not None:
-        motion = TrackedMotion(motion.velocity @ turn.T, motion.turn_rate, motion.front_known, motion.stationary)
-    return replace(
-        tick,
-        position=map_SE3_sensor.apply(spatial)[:, :2],
-        heading=tick.heading + planar(map_SE3_sensor).heading_rad,
-        motion=motion,
-    )
+        return PlacedTick(sensed.transformed(frame, map_SE3_sensor).at(ego), frame, no_pose)

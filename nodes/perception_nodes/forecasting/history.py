@@ -107,7 +107,7 @@ class TrackHistory:
             tick: Its positions, headings and sizes are finite, its ids differ from each other and from the ego's
                 (`Tick.screened`). The ego's pose may be unknown.
         """
-        kept = self._kept(tick)
+        kept = self._kept(replace(tick, sent=None))  # a message is a kilobyte an object
         if not self._ticks or self._follows(kept, self._ticks[-1]):
             self._ticks.append(self._with_fronts(kept, self._ticks))
             self._strays.clear()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from prometheus_client import Gauge
 from typing_extensions import override
 
+from perception.traffic.map_index import MapIndex
 from perception_nodes.forecasting.account import TickAccount
 from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.causes import CONTENT, LATE, NO_OBJECTS, SILENT
@@ -24,10 +25,12 @@ from perception_nodes.forecasting.model_runner import ForecastRunner
 from perception_nodes.forecasting.no_answer import no_answer
 from perception_nodes.forecasting.node import ForecastingNode, PendingTick
 from perception_nodes.forecasting.plan import ForecastPlan
+from perception_nodes.forecasting.self_score import SelfScore
 from perception_nodes.forecasting.standby import PeerWatch
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor, Level, Status
 from perception_nodes.operations.inputs import Input
 from perception_nodes.operations.topic_process import STUCK_S, TopicProcess
+from perception_nodes.recordings.map_file import read_map_file
 from perception_nodes.ros.cdr import write_predicted_objects
 from perception_nodes.ros.clock import StampLimits, StreamClock
 from perception_nodes.ros.map_message import map_of
@@ -103,11 +106,15 @@ class ForecastingProcess(TopicProcess):
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
         self._account = TickAccount(self.registry, self.failures)
+        self._score = SelfScore(registry=self.registry)
         self._tick_s = self._status_s = time.monotonic()
         self._make_gauges()
         self._forecasts, self._status = map(ros.publisher, plan.outputs)
         node.activate()
         self._runner.start()
+        if plan.map_file is not None:
+            file = plan.map_file
+            self._runner.do(lambda: self._use_map(lambda: read_map_file(file)))
         self._thread.start()
         self._subscribe(ros)
 
@@ -145,7 +152,8 @@ class ForecastingProcess(TopicProcess):
         other = self._plan.standby_of or "a standby"
         passive = Status(Level.OK, "forecast: answers", f"follows {other}, which answers")
         answers = passive if self._passive else self._account.status()
-        return [answers, self._time.status(), self._rate.status(time.monotonic()), *contents]
+        scores = [] if self._passive else self._score.statuses()
+        return [answers, self._time.status(), self._rate.status(time.monotonic()), *contents, *scores]
 
     @property
     def _passive(self) -> bool:
@@ -267,6 +275,7 @@ class ForecastingProcess(TopicProcess):
         if result.valid:
             self._forecasts.put(cdr)
         self._send_status(result, kept.frame_id, kept.at_s)
+        self._score.observe(result)  # after both, since nobody waits for it
 
     def _refuse(self, stamp_ns: int, reason: str, at_s: float) -> None:
         """Says why a tick has no answer."""
@@ -299,10 +308,19 @@ class ForecastingProcess(TopicProcess):
 
     def _take_map(self, cdr: bytes) -> None:
         """Runs in the model's thread, since the encoder computes on the map."""
-        try:
+
+        def read() -> tuple[MapIndex, str]:
             message = deserialize(cdr, POLYLINE_MAP)
-            self._node.set_map(*map_of(message))
+            found = map_of(message)
             self._frames.take_map_frame(message.header.frame_id)
+            return found
+
+        self._use_map(read)
+
+    def _use_map(self, read: Callable[[], tuple[MapIndex, str]]) -> None:
+        """Gives the node a map; whatever is wrong with it, the former one stays."""
+        try:
+            self._node.set_map(*read())
             self._map_complaint = ""
             _log.info("took a map")
         except Exception as error:  # it is latched: if it ended the process, the next one would end like this

@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 
 from perception.geometry import SE2, SE3
-from perception_nodes.forecasting.frames import MapFrame, transformed
-from perception_nodes.forecasting.messages import SensedObjects, odometry_of
-from perception_nodes.forecasting.tick import Tick, TrackedMotion
+from perception_nodes.forecasting.frames import MapFrame
+from perception_nodes.forecasting.messages import SensedObjects, odometry_of, tick_of, tracked_objects_of
+from perception_nodes.forecasting.tick import Tick
 from perception_nodes.ros.messages import ODOMETRY, serialize
 from perception_nodes.ros.transforms import NoTransform
 
 MakeTick = Callable[..., Tick]
 
 
-def sensed(tick: Tick, frame_id: str = "map") -> SensedObjects:
-    return SensedObjects(replace(tick, city_SE2_ego=SE2(np.nan, np.nan, np.nan)), frame_id)
+def sensed(tick: Tick, frame_id: str = "map", velocity: tuple[float, float] = (0.0, 0.0)) -> SensedObjects:
+    """The objects of a tick as a tracker sends them."""
+    objects = tracked_objects_of(tick, np.tile(velocity, (len(tick), 1)), frame_id=frame_id)
+    return SensedObjects(tick_of(objects, SE2(np.nan, np.nan, np.nan)), frame_id)
 
 
 def odometry(tick: Tick, frame_id: str = "map") -> bytes:
@@ -38,19 +40,17 @@ def test_objects_of_the_map_stay_where_they_are_and_get_the_ego_pose(make_tick: 
 def test_objects_of_the_ego_are_moved_into_the_map(make_tick: MakeTick) -> None:
     frames, tick = MapFrame(), make_tick(10)
     frames.take_odometry(odometry(tick))
-    moving = TrackedMotion(np.tile([1.0, 2.0], (4, 1)), np.zeros(4), np.ones(4, bool), np.zeros(4, bool))
-    own = replace(tick, position=tick.position - [10.0, 0.0], motion=moving)
-    placed = frames.place(sensed(own, "base_link"))
+    own = replace(tick, position=tick.position - [10.0, 0.0])
+    placed = frames.place(sensed(own, "base_link", velocity=(1.0, 2.0)))
     np.testing.assert_allclose(placed.tick.position, tick.position)
     assert placed.tick.motion is not None
-    np.testing.assert_allclose(placed.tick.motion.velocity, moving.velocity)
+    np.testing.assert_allclose(placed.tick.motion.velocity, np.tile([1.0, 2.0], (4, 1)), atol=1e-12)
 
 
 def test_a_turned_frame_turns_positions_headings_and_velocities(make_tick: MakeTick) -> None:
     tick = make_tick(0)
-    moving = TrackedMotion(np.tile([1.0, 0.0], (4, 1)), np.full(4, 0.1), np.ones(4, bool), np.zeros(4, bool))
     quarter = SE3(np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]), np.array([100.0, 0.0, 5.0]))
-    turned = transformed(sensed(replace(tick, motion=moving)), "map", quarter).unposed
+    turned = sensed(tick, "lidar", velocity=(1.0, 0.0)).transformed("map", quarter).unposed
     np.testing.assert_allclose(turned.position, np.column_stack([100 - tick.position[:, 1], tick.position[:, 0]]))
     np.testing.assert_allclose(turned.heading, tick.heading + np.pi / 2)
     assert turned.motion is not None
