@@ -100,10 +100,11 @@ def test_in_real_time_frames_come_at_their_stamps_and_overdue_ones_are_dropped(
 def test_consistency_is_over_agents_that_both_answers_know(play: Callable) -> None:
     results = play()
     first, second = results[9], results[10]  # the bus is in the first alone
-    assert (len(first.objects), len(second.objects)) == (3, 2)
-    rows = [0, 2]
+    assert (len(first.by_model), len(second.by_model)) == (3, 2)
+    later = second.by_model
+    rows = [first.objects.ids.index(second.objects.ids[row]) for row in later]
     expected = forecast_consistency(
-        first.trajectories[rows], first.probabilities[rows], second.trajectories, second.probabilities
+        first.trajectories[rows], first.probabilities[rows], second.trajectories[later], second.probabilities[later]
     )
     measured = mean_consistency([first, second])
     assert measured is not None

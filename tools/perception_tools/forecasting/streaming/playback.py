@@ -123,9 +123,9 @@ def mean_consistency(results: Sequence[ForecastResult]) -> dict[str, float] | No
 
 
 def _consistency(before: ForecastResult, now: ForecastResult) -> Float[np.ndarray, "agents 2"]:
-    """Consistency of the agents in both answers: most likely and best matching."""
-    row_of = {name: row for row, name in enumerate(before.objects.ids)}
-    rows = [(row_of[name], row) for row, name in enumerate(now.objects.ids) if name in row_of]
+    """Consistency of the agents that the model forecast in both answers: most likely and best matching."""
+    row_of = {before.objects.ids[row]: row for row in before.by_model.tolist()}
+    rows = [(row_of[name], row) for row in now.by_model.tolist() if (name := now.objects.ids[row]) in row_of]
     apart = round((now.stamp_ns - before.stamp_ns) / NS_PER_STEP)
     if not rows or not 0 <= apart < now.trajectories.shape[2]:
         return np.zeros((0, 2))
