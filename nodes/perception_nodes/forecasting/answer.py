@@ -60,7 +60,7 @@ class ForecastResult:
 
     @property
     def source(self) -> str:
-        """`model`, `fallback` where the model answered nothing, or `none` where there is no answer."""
+        """`model` if it answered for every object that it forecasts, `fallback` if it answered none, else `none`."""
         if not self.valid:
             return "none"
         return "fallback" if self.reason else "model"

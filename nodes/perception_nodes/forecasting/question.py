@@ -103,7 +103,7 @@ def why_not(
     usable = reasons[rows] == Reason.NONE
     distance = np.abs(tracks.position[1:, -1] - tracks.position[0, -1]).max(axis=1)
     seen, near = _unbroken(tracks.valid[1:]), _nearest(distance, usable, settings.max_objects)
-    short = seen < settings.min_history_steps
+    short = seen < min(settings.min_history_steps, tracks.valid.shape[1])
     broken = short & _has_hole(tracks.valid[1:])
     parked = motion.at_rest[rows] & np.isin(tracks.kinds[1:], _PARKING)
     found = np.select(

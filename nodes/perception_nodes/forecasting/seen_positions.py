@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from perception.traffic.resampling import NS_PER_STEP, WHOLE_STEP, grid_coordinates
+from perception.traffic.resampling import grid_coordinates
 
 
 class SeenPositions:
@@ -70,25 +70,13 @@ class SeenPositions:
         return self._positions[rows[:, None], slots]
 
 
-class TickClock:
-    """Steps of 0.1 s between ticks, counted as a history's, with time reversed: from a tick on.
+def steps_since_first(stamps_ns: Int[np.ndarray, " ticks"]) -> Float[np.ndarray, " ticks"]:
+    """Returns the steps of 0.1 s from the first tick to each, counted as a history counts them, with time reversed.
 
     Args:
         stamps_ns: Stamps of the ticks, ascending.
     """
-
-    def __init__(self, stamps_ns: Int[np.ndarray, " ticks"]) -> None:
-        self._stamps_ns = stamps_ns
-        intervals = np.diff(stamps_ns) / NS_PER_STEP
-        whole = np.rint(intervals)
-        regular = bool((np.abs(intervals - whole) <= WHOLE_STEP * np.maximum(1.0, whole)).all())
-        self._steps = np.concatenate([[0.0], np.cumsum(whole)]) if regular else None
-
-    def steps_since(self, row: int) -> Float[np.ndarray, " ticks"]:
-        """Returns the steps from a tick to itself and to each later one."""
-        if self._steps is not None:  # what the other way gives too, in a fraction of the time
-            return self._steps[row:] - self._steps[row]
-        return -grid_coordinates(-self._stamps_ns[row:][::-1])[::-1]
+    return -grid_coordinates(-stamps_ns[::-1])[::-1]
 
 
 def interpolate(

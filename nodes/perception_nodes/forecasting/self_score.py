@@ -23,7 +23,7 @@ from perception.metrics.forecasting import MISS_RADIUS_M
 from perception.traffic.resampling import NS_PER_STEP, WHOLE_STEP
 from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.score_table import HORIZONS_S, SCORES, STEPS_PER_S, ScoreTable, group_of
-from perception_nodes.forecasting.seen_positions import SeenPositions, TickClock, interpolate
+from perception_nodes.forecasting.seen_positions import SeenPositions, interpolate, steps_since_first
 from perception_nodes.operations.diagnostics import Status
 
 HORIZON_STEPS = STEPS_PER_S * HORIZONS_S[-1]
@@ -182,13 +182,13 @@ class SelfScore:
     def _due(self) -> list[tuple[_Waiting, Float[np.ndarray, " ticks"]]]:
         """Returns the forecasts of which another second has passed, each with the steps of its tick and all later."""
         due, now_ns = [], self._waiting[-1].stamp_ns
-        clock = TickClock(np.array([waiting.stamp_ns for waiting in self._waiting]))
+        stamps_ns = np.array([waiting.stamp_ns for waiting in self._waiting])
         for row, waiting in enumerate(self._waiting):
             steps = STEPS_PER_S * (waiting.scored_s + 1)
             soon = now_ns - waiting.stamp_ns < (1 - WHOLE_STEP) * steps * NS_PER_STEP
             if soon or waiting.scored_s == len(HORIZONS_S):
                 continue
-            coordinates = clock.steps_since(row)
+            coordinates = steps_since_first(stamps_ns[row:])
             if coordinates[-1] >= steps:
                 due.append((waiting, coordinates))
         return due

@@ -208,7 +208,7 @@ def configured(tiny: Callable[[], Forecaster], lanes: MapIndex) -> Callable[...,
     from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
 
     def make(model: Forecaster | None = None, *, mapped: bool = True) -> ForecastingNode:
-        node = ForecastingNode(ForecastingSettings(max_forecasts=8))
+        node = ForecastingNode(ForecastingSettings(max_forecasts=8, min_history_steps=1))
         node.configure(model or tiny(), history_steps=STEPS, model_id="tiny")
         if mapped:
             node.set_map(lanes)

@@ -290,7 +290,7 @@ def test_forecasts_and_answers_pass_one_tail_and_stay_what_they_were(
     assert isinstance(scene_answerer.block, FrozenBlockAdapter)
 
     def drive(model: Forecaster) -> list[np.ndarray]:
-        moving = ForecastingNode(ForecastingSettings(max_forecasts=8))
+        moving = ForecastingNode(ForecastingSettings(max_forecasts=8, min_history_steps=1))
         moving.configure(model, history_steps=4, model_id="tiny")
         moving.set_map(MapIndex(make_scenario().map))
         moving.activate()
