@@ -190,6 +190,7 @@ class Faults:
 
     Args:
         supervisor: Its process id.
+        log: File of what its processes print.
         seed: Seed of the order of random faults.
     """
 
@@ -201,8 +202,9 @@ class Faults:
         "standby killed",
     )
 
-    def __init__(self, supervisor: int, seed: int = 0) -> None:
-        self._supervisor, self._random = supervisor, random.Random(seed)
+    def __init__(self, supervisor: int, log: Path, seed: int = 0) -> None:
+        self._supervisor, self._log, self._random = supervisor, log, random.Random(seed)
+        self._starts = {NODE: 1, SPARE: 1}
 
     def strike(self, kind: str) -> float:
         """Does one of `KINDS`; returns when, on the monotonic clock."""
@@ -215,8 +217,15 @@ class Faults:
             _signal(blocks, signal.SIGSTOP)
             threading.Timer(1.0, _signal, (blocks, signal.SIGCONT)).start()
         else:
-            _signal(self.pids("--name", NODE if kind == "node killed" else SPARE), signal.SIGKILL)
+            node = NODE if kind == "node killed" else SPARE
+            self._starts[node] += 1
+            _signal(self.pids("--name", node), signal.SIGKILL)
         return time.monotonic()
+
+    def redundant(self) -> bool:
+        """Whether both nodes are ready again: a second fault before that is more than a standby can bear."""
+        said = self._log.read_text()
+        return all(said.count(f'{{"node": "{node}"') >= count for node, count in self._starts.items())
 
     def any(self) -> str:
         """Returns the kind of the next random fault."""

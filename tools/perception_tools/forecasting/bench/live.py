@@ -38,6 +38,7 @@ PERIOD_S = 0.1
 READY_S = 120
 ANSWER_S = 5.0
 """A forecast that has not come so long after its frame is lost."""
+LOG = "processes.log"
 NODE, SPARE, TRACKER = "forecast", "spare", "tracker"
 
 
@@ -141,7 +142,7 @@ def write_deployment(
 @contextmanager
 def deployment_up(deployment: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`perception up`; what its processes say goes to a file beside the deployment's."""
-    with (deployment.parent / "processes.log").open("wb") as log:
+    with (deployment.parent / LOG).open("wb") as log:
         command = [sys.executable, "-m", "perception_tools.main", "up", str(deployment)]
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:

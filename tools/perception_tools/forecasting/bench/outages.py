@@ -9,7 +9,7 @@ from perception.errors import InputError
 from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.operations.deployment import read_deployment
 from perception_tools.forecasting.bench.faults import Faults, Planner, outage, planner, summary
-from perception_tools.forecasting.bench.live import NODE, deployment_up, write_deployment
+from perception_tools.forecasting.bench.live import LOG, NODE, deployment_up, write_deployment
 from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.streaming.drive import Drive
 
@@ -19,6 +19,7 @@ SETTLED_TICKS = 20
 RECOVERY_S = 60.0
 APART_S = (4.0, 8.0)
 """Time between two random faults, seconds."""
+NODES = ("node killed", "standby killed")
 AFTER_S = 2.0
 """Time after which an answer that has not come will not come."""
 
@@ -57,7 +58,7 @@ def _deployment(checkpoint: Path, drive: Drive, folder: Path, kinds: list[str], 
         _settle(one)
         found: dict = {"start_to_first_answer_s": first_s, "start_to_model_s": time.monotonic() - begin_s}
         print(f"{folder.name}: first answer of the whole deployment after {first_s:.2f} s", flush=True)
-        faults = Faults(process.pid)
+        faults = Faults(process.pid, folder / LOG)
         found["outages"] = {kind: _outage(one, faults, kind) for kind in kinds}
         if minutes > 0:
             found["random"] = _random(one, faults, minutes, plan.deadline_ms)
@@ -84,11 +85,13 @@ def _outage(one: Planner, faults: Faults, kind: str) -> dict:
 
 
 def _random(one: Planner, faults: Faults, minutes: float, deadline_ms: float) -> dict:
-    """Strikes at random for some minutes."""
+    """Strikes at random for some minutes; a node only while the other one is there."""
     before, end_s = set(one.fates), time.monotonic() + 60 * minutes
     struck: dict[str, int] = {}
     while time.monotonic() < end_s:
         kind = faults.any()
+        if kind in NODES and not one.wait_for(faults.redundant, RECOVERY_S):
+            break
         faults.strike(kind)
         struck[kind] = struck.get(kind, 0) + 1
         time.sleep(APART_S[0] + (APART_S[1] - APART_S[0]) * faults.fraction())
