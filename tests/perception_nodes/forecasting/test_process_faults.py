@@ -35,7 +35,8 @@ class Gate:
     """Stands before a node's model, and lets questions through, holds them up, or makes them fail."""
 
     def __init__(self, node: ForecastingNode) -> None:
-        self.open, self.error = threading.Event(), None
+        self.open = threading.Event()
+        self.error: BaseException | None = None
         self.open.set()
         self._ask, node.ask = node.ask, self.ask
 
