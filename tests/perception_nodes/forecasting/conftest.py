@@ -73,6 +73,17 @@ class FakeTracker:
             objects = tracked_objects_of(tick, np.zeros((len(tick), 2)), frame_id=frame_id)
             self.objects.put(write_tracked_objects(objects))
 
+    def introduce(self, process: ForecastingProcess, tick: Tick) -> None:
+        """Sends the ego's pose until a process knows it and has a map."""
+        from perception_nodes.forecasting.messages import odometry_of
+        from perception_nodes.ros.messages import ODOMETRY, serialize
+
+        end = time.monotonic() + 10
+        while process._node._equipment.map is None or not process._frames._odometry:
+            assert time.monotonic() < end, "no map and no pose came"
+            self.ego.put(serialize(odometry_of(tick), ODOMETRY))
+            time.sleep(0.02)
+
     def meet(self, tick: Tick) -> bytes:
         """Sends a first tick until the two have found each other; the same tick again is not answered."""
         end = time.monotonic() + 10

@@ -1,7 +1,5 @@
 import numpy as np
-import pytest
 
-from perception.traffic.resampling import NS_PER_STEP
 from perception_nodes.forecasting.seen_positions import SeenPositions, interpolate, steps_since_first
 
 
@@ -51,9 +49,3 @@ def test_an_object_is_unknown_before_it_is_first_and_after_it_is_last_seen() -> 
     seen[1:3] = 5.0
     found = interpolate(np.arange(4.0), seen, np.arange(4), longest_bridge=3.0)
     np.testing.assert_array_equal(np.isnan(found[:, 0, 0]), [True, False, False, True])
-
-
-def test_a_regular_clock_counts_whole_steps() -> None:
-    drifting = 10**9 + np.cumsum(np.full(40, round(1.035 * NS_PER_STEP)))
-    assert TickClock(drifting).steps_since(3).tolist() == list(range(37))
-    assert TickClock(drifting[::2]).steps_since(0)[-1] == pytest.approx(38)

@@ -52,4 +52,4 @@ def draw_map_picture(path: Path, lanes: MapPolylines, name: str) -> None:
 def _round_length(most_m: float) -> float:
     """Returns 1, 2 or 5 times a power of ten, at most `most_m`."""
     power = 10.0 ** np.floor(np.log10(most_m))
-    return float(power * max(step for step in (1, 2, 5) if step * power <= most_m))
+    return float(power * max(step for step in (0.5, 1, 2, 5) if step * power <= most_m))
