@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -31,7 +32,36 @@ def write_records(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
 
 
-def _column(path: Path, name: str, values: list[object]) -> pa.Array:
+class RecordsWriter:
+    """Writes tables of the same columns one after the other, each as soon as it is there.
+
+    For evaluations of millions of items, of which no list of rows should be in memory.
+
+    Args:
+        path: Path that is written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._writer = path, None
+
+    def add(self, columns: Mapping[str, Sequence[object] | np.ndarray]) -> None:
+        """Writes a table; all columns are equally long.
+
+        Raises:
+            InputError: The values of a column have no common type.
+        """
+        table = pa.table({name: _column(self._path, name, values) for name, values in columns.items()})
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        """Ends the file, which is not one if nothing was added."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _column(path: Path, name: str, values: Sequence[object] | np.ndarray) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
