@@ -155,7 +155,7 @@ def _further_set(word: str) -> tuple[str, Suite, Path]:
     name, _, folder = word.partition("=")
     if name not in get_args(Suite) or not folder:
         raise InputError(
-            f"--also {word}: expected SUITE=DIR with one of the suites {', '.join(get_args(Suite))}; give, for example, "
+            f"--also {word}: expected SUITE=DIR with one of {', '.join(get_args(Suite))}; give, for example, "
             "imagenet-a=/data/imagenet-a"
         )
     return name, name, Path(folder)  # pyright: ignore[reportReturnType]  # the name was just checked

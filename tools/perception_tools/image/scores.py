@@ -1,4 +1,4 @@
-"""Scores of classifiers on sets of pictures: a row for each picture, what is counted of them, and paired differences."""
+"""Scores of classifiers on sets of pictures: a row for each picture, what is counted of them, and differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that are judged side by side: what to call them, and which differ in nothing but the seed of their training."""
+"""Models that are judged side by side: what to call them, and which differ in the seed of their training alone."""
 
 from __future__ import annotations
 

@@ -64,8 +64,8 @@ def findings(numbers: dict) -> list[str]:
         verdict = "tell the two apart" if hits["told_apart"] else "do not tell the two apart"
         sentences.append(
             f"{name} against {other}: {100 * hits['difference']:+.2f} points top-1 (95\u00a0% interval {low:+.2f} to "
-            f"{high:+.2f}; McNemar's exact p {hits['p_value']:.2g}). These pictures {verdict}; another seed of the same "
-            "training may differ by more."
+            f"{high:+.2f}; McNemar's exact p {hits['p_value']:.2g}). These pictures {verdict}; another seed of the "
+            "same training may differ by more."
         )
     first, *others = numbers["systems"]
     for system in others:
