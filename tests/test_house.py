@@ -66,12 +66,13 @@ NODE_FLOORS = (
 """Files and folders of perception_nodes, from the bottom up: each imports only itself and those of floors below."""
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
 WITHOUT_A_TEST_FILE = {
+    "perception/images/image.py": "a type without behaviour",
     "perception/traffic/augmentation.py": "a type without behaviour",
     "perception/encoders/forecasting.py": "protocols; every encoder's and input's tests check what they promise",
     "perception_tools/training/job.py": "a type without behaviour; each task's job is tested with the task",
     "perception_tools/forecasting/run.py": "a type without behaviour; the tests of `perception train` parse it",
 }
-IMPORTED_IF_THERE = {"av2"}  # by `perception bench readers`; it comes with [test]
+IMPORTED_IF_THERE = {"av2", "torchvision"}  # by benches; the first comes with [dev], the second with timm
 COME_WITH_THE_CORE_TOO = {"yaml", "jinja2", "markupsafe"}  # gguf needs the first, torch the others
 DECLARED_FOR_ITS_VERSION = {"numcodecs"}
 LEFT_OUT_OF_ROBOTS = {"lightning", "perception_datasets", "matplotlib", "tensorboard"}
