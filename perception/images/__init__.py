@@ -1,5 +1,1 @@
-<<<<<<< HEAD
 """Pictures, and how a model reads them."""
-=======
-"""Pictures of cameras."""
->>>>>>> room/pictures

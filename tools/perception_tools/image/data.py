@@ -67,7 +67,7 @@ class TrainingPictures(Dataset[ShownPicture]):
             separate=True,
         )
         self._crop = RandomResizedCrop(
-            recipe.picture, scale=(changes.scale, 1.0), effort="exact" if changes.exact else "fast"
+            recipe.picture, scale=(changes.scale, 1.0), effort="exact" if changes.exact else "reduced"
         )
 
     def __len__(self) -> int:

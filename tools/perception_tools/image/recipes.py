@@ -38,7 +38,7 @@ class AugmentationRecipe:
         repeats: Number of times that a picture stands in a batch, each time changed differently; a pass is as long as
             without, so it sees only a part of the pictures.
         exact: Decode every pixel of a JPEG. Otherwise pictures that are much larger than the crop are decoded at a
-            reduced size, which is faster and changes values slightly (`perception_datasets.images.cropping`).
+            reduced size, which is faster and changes values a little (`perception_datasets.images.cropping`).
     """
 
     scale: Positive = 0.08
