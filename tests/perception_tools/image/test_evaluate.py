@@ -90,10 +90,11 @@ def test_a_broken_picture_is_counted_and_named(
 
 
 def test_a_set_without_the_models_classes_is_refused(trained_classifier: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "data" / "val" / "cat"
-    folder.mkdir(parents=True)
-    Image.new("RGB", (32, 32)).save(folder / "cat.png")
-    with pytest.raises(InputError, match="others: cat"):
+    for name in ("cat", "dog"):
+        folder = tmp_path / "data" / "val" / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(folder / f"{name}.png")
+    with pytest.raises(InputError, match="others: cat, dog"):
         evaluate_classifiers((trained_classifier,), tmp_path / "data", tmp_path / "out")
     with pytest.raises(InputError, match="expected pictures of imagenet-r's classes"):
         evaluate_classifiers((trained_classifier,), tmp_path / "data", tmp_path / "out", suite="imagenet-r")
