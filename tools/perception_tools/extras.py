@@ -22,6 +22,7 @@ MODULES_OF = {
         "zstandard",
     ),
     "oip": ("google.protobuf", "grpc", "grpc_health", "open_inference"),
+    "camera": ("PIL",),
     "lidar": ("open3d", "trimesh"),
     "text": ("transformers",),
     "captions": ("pycocoevalcap",),

@@ -1,0 +1,1 @@
+"""Benchmarks of classifiers of camera images."""
