@@ -41,7 +41,8 @@ def test_every_way_is_timed_against_timms_in_the_same_rounds(
         if timing.way == "timm, bare":
             assert timing.speed == timing.cpu_speed == 1
         if timing.kind == "training":
-            assert timing.memory_mb is None or timing.memory_mb > 20, "weights of ViT-Ti"
+            assert timing.memory_mb is not None
+            assert timing.memory_mb > 4 * 20, "weights of ViT-Ti, their gradients, and two moments of each"
     assert "ours, with the block" in capsys.readouterr().out
 
 
@@ -65,12 +66,10 @@ def test_ratios_are_of_the_same_round(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (two.memory_mb, two.memory_ratio) == (60, 1.2)
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 def test_peak_memory_counts_what_is_let_go_and_not_what_was_there() -> None:
     kept = torch.ones(40 * 2**18)
     peak = peak_megabytes(Work(lambda: torch.ones(64 * 2**18).sum() + kept[0], trained_bytes=3 * 2**20))
-    assert peak is not None
-    assert 64 <= peak < 90
+    assert peak == pytest.approx(64 + 3, abs=0.1)
 
 
 @pytest.mark.parametrize(("options", "message"), [({"batch": 0}, "at least 1"), ({"size": "huge"}, "--size huge")])

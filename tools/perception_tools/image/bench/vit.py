@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,7 +43,7 @@ class VitTiming:
             counts their waiting for each other too.
         cpu_speed_range: Smallest and largest of these.
         memory_mb: Peak memory of trained weights, gradients, optimizer and activations, without the block's weights;
-            None where it was not measured.
+            None in inference.
         memory_ratio: The memory over timm's.
     """
 
@@ -69,7 +69,6 @@ def bench_vit(
     batch: int = 8,
     repeat: int = 5,
     threads: int | None = None,
-    memory: bool = True,
 ) -> list[VitTiming]:
     """Times training steps and inference of a ViT with a frozen block against timm's bare ViT, taking turns.
 
@@ -83,7 +82,6 @@ def bench_vit(
         batch: Number of pictures.
         repeat: Number of rounds.
         threads: PyTorch's; its own choice by default.
-        memory: Whether to measure peak memory too (Linux).
     """
     import torch
 
@@ -103,7 +101,7 @@ def bench_vit(
         "ours, bare": make_step(bare, images, labels),
         "ours, with the block": make_step(behind, images, labels),
     }
-    peaks = {way: peak_megabytes(step) for way, step in training.items()} if memory else {}
+    peaks = {way: peak_megabytes(step) for way, step in training.items()}
     timings += compare("training", training, batch, repeat, peaks)
     del training
     inference = {
@@ -179,9 +177,7 @@ def make_inference(model: nn.Module, images: Tensor) -> Work:
     return Work(torch.inference_mode()(lambda: model(images)))
 
 
-def compare(
-    kind: Kind, ways: dict[str, Work], batch: int, repeat: int, peaks: dict[str, float | None]
-) -> list[VitTiming]:
+def compare(kind: Kind, ways: dict[str, Work], batch: int, repeat: int, peaks: dict[str, float]) -> list[VitTiming]:
     """Lets all ways take turns, so that a change in the machine's load meets each of them; the first is the baseline.
 
     Each round starts with another way.
@@ -219,27 +215,19 @@ def _ratios(baseline: list[float], own: list[float]) -> tuple[float, tuple[float
     return statistics.median(ratios), (min(ratios), max(ratios))
 
 
-def peak_megabytes(work: Work) -> float | None:
-    """The size of the trained weights, and what the first two runs take beside all that was there before.
+def peak_megabytes(work: Work) -> float:
+    """The size of the trained weights, and the most that torch's tensors take at any time of a first run beside them.
 
-    None where Linux does not tell.
+    What oneDNN takes for itself during a product is not counted.
     """
-    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    gc.collect()
-    try:
-        reset.write_text("5")
-        before = _kilobytes(status, "VmRSS")
-        for _ in range(2):
-            work.run()
-        after = _kilobytes(status, "VmHWM")
-    except (OSError, StopIteration):
-        return None
-    return (after - before) / 1024 + work.trained_bytes / 2**20
+    from torch.profiler import ProfilerActivity, profile
 
-
-def _kilobytes(status: Path, field: str) -> int:
-    line = next(line for line in status.read_text().splitlines() if line.startswith(f"{field}:"))
-    return int(line.split()[1])
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        work.run()
+    results = profiled.profiler.kineto_results if profiled.profiler else None
+    assert results is not None
+    changes = sorted((e for e in results.events() if e.name() == "[memory]"), key=lambda event: event.start_ns())
+    return (max(accumulate(event.nbytes() for event in changes)) + work.trained_bytes) / 2**20
 
 
 def _line(timing: VitTiming) -> str:
