@@ -226,7 +226,8 @@ def peak_megabytes(work: Work) -> float:
         work.run()
     results = profiled.profiler.kineto_results if profiled.profiler else None
     assert results is not None
-    changes = sorted((e for e in results.events() if e.name() == "[memory]"), key=lambda event: event.start_ns())
+    events: list[Any] = [event for event in results.events() if event.name() == "[memory]"]
+    changes = sorted(events, key=lambda event: event.start_ns())
     return (max(accumulate(event.nbytes() for event in changes)) + work.trained_bytes) / 2**20
 
 
