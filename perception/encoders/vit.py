@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from perception.errors import InputError
+from perception.kernels.linear import inference_linear_gelu
 from perception.tokens import Tokens
 
 
@@ -91,7 +92,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
         """Returns the tokens' new values."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(inference_linear_gelu(x, self.fc1.weight, self.fc1.bias))
 
 
 class Layer(nn.Module):

@@ -52,7 +52,8 @@ class ImageClassifier(nn.Module):
         super().__init__()
         self.encoder, self.block, self.head = encoder, block, head
         self.position: Position = position
-        self.input = input or PictureInput(*(encoder.patch * side for side in encoder.grid))
+        rows, columns = encoder.grid
+        self.input = input or PictureInput(encoder.patch * rows, encoder.patch * columns)
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch classes"]:
         """Returns a logit for each class."""

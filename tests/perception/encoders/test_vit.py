@@ -156,6 +156,14 @@ def test_bfloat16_autocast_stays_near_float32_and_keeps_the_residual_stream_in_f
     torch.testing.assert_close(mine, timms)
 
 
+def test_without_gradients_the_values_are_the_same() -> None:
+    ours, _ = pair(VIT_SIZES["micro"], 4, (32, 32))
+    images = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        faster = ours(images).values
+    torch.testing.assert_close(faster, ours(images).values.detach(), rtol=0, atol=1e-4)
+
+
 @given(st.integers(0, 4))
 def test_layers_in_two_calls_are_all_layers(middle: int) -> None:
     ours, _ = pair(SMALL, 4, (8, 8))

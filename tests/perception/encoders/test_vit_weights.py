@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -41,6 +42,17 @@ def checkpoint(classes: int = 5, picture: int = 16, dim: int = 24) -> tuple[nn.M
     return model.eval(), dict(model.state_dict())
 
 
+def vit_config() -> Any:
+    """Hugging Face's configuration of the same size, with five classes."""
+    from transformers import ViTConfig
+
+    config: Any = ViTConfig(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96, image_size=16, patch_size=4
+    )
+    config.num_labels = 5
+    return config
+
+
 @pytest.mark.parametrize("write", [in_safetensors, in_pth, in_flat_pth])
 def test_a_deit_checkpoint_is_loaded_strictly_with_its_head(write: Write, tmp_path: Path) -> None:
     theirs, state = checkpoint()
@@ -56,18 +68,17 @@ def test_a_narrow_checkpoint_is_widened(tmp_path: Path) -> None:
     encoder = Vit(SIZE, 4, (16, 16))
     load_vit(in_pth({name: value.half() for name, value in state.items()}, tmp_path), encoder, drop_head=True)
     assert encoder.norm.weight.dtype == torch.float32
-    assert torch.equal(encoder.blocks[0].attn.qkv.weight, state["blocks.0.attn.qkv.weight"].half().float())
+    assert torch.equal(
+        encoder.state_dict()["blocks.0.attn.qkv.weight"], state["blocks.0.attn.qkv.weight"].half().float()
+    )
 
 
 @pytest.mark.parametrize("with_head", [True, False])
 def test_hugging_faces_vit_gives_the_same_logits(with_head: bool, tmp_path: Path) -> None:
-    from transformers import ViTConfig, ViTForImageClassification, ViTModel
+    from transformers import ViTForImageClassification, ViTModel
 
     torch.manual_seed(2)
-    config = ViTConfig(
-        hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96, image_size=16, patch_size=4,
-        num_labels=5,
-    )  # fmt: skip
+    config = vit_config()
     theirs = (ViTForImageClassification(config) if with_head else ViTModel(config, add_pooling_layer=False)).eval()
     theirs.save_pretrained(tmp_path)
     encoder = Vit(SIZE, 4, (16, 16), eps=config.layer_norm_eps).eval()
@@ -144,13 +155,12 @@ def test_a_broken_checkpoint_of_hugging_face_is_named(
     change: Callable[[dict[str, Tensor]], dict[str, Tensor]], message: str, tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file
-    from transformers import ViTConfig, ViTForImageClassification
+    from transformers import ViTForImageClassification
 
-    shape = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 96}
-    ViTForImageClassification(ViTConfig(**shape, image_size=16, patch_size=4)).save_pretrained(tmp_path)
+    ViTForImageClassification(vit_config()).save_pretrained(tmp_path)
     path = in_safetensors(change(load_file(tmp_path / "model.safetensors")), tmp_path)
     with pytest.raises(WeightsError, match=message):
-        load_vit(path, Vit(SIZE, 4, (16, 16)), nn.Linear(24, 2))
+        load_vit(path, Vit(SIZE, 4, (16, 16)), nn.Linear(24, 5))
 
 
 def test_a_missing_or_damaged_file_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def noise(rows: int, columns: int) -> Picture:
 
 
 def as_timm(picture: Picture, size: tuple[int, int], crop_pct: float) -> torch.Tensor:
-    transform = create_transform((3, *size), is_training=False, interpolation="bicubic", crop_pct=crop_pct)
+    transform: Any = create_transform((3, *size), is_training=False, interpolation="bicubic", crop_pct=crop_pct)
     return transform(Image.fromarray(picture.pixels))
 
 

@@ -95,7 +95,7 @@ def test_logits_and_gradients_are_those_of_the_published_graph(
 @pytest.mark.parametrize("pooling", get_args(Pooling))
 def test_without_a_block_it_is_timms_classifier(pooling: Pooling) -> None:
     model = classifier(kind="none", pooling=pooling).double()
-    options = {"global_pool": "token"} if pooling == "cls" else {"global_pool": "avg", "fc_norm": False}
+    options: dict[str, Any] = {"global_pool": "token"} if pooling == "cls" else {"global_pool": "avg", "fc_norm": False}
     theirs = timm.create_model(
         "vit_tiny_patch16_224", img_size=16, patch_size=4, embed_dim=24, depth=4, num_classes=5, **options
     ).double()
@@ -130,7 +130,7 @@ def test_folded_it_gives_the_same_probabilities(position: Position, pooling: Poo
     folded = model.folded()
     assert isinstance(folded, WithBlock)
     assert isinstance(folded.block, FoldedBlock)
-    assert isinstance(folded.encoder.blocks[0].attn.qkv, InferenceLinear)
+    assert isinstance(folded.encoder.get_submodule("blocks.0.attn.qkv"), InferenceLinear)
     shown = pictures(3)
     np.testing.assert_allclose(folded.classify(shown), model.classify(shown), atol=1e-5)
     assert np.ptp(model.classify(shown), axis=0).max() > 1e-3, "pictures differ"
