@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception_datasets.errors import RecordError
@@ -23,6 +23,7 @@ def by_tarfile(path: Path) -> list[tuple[str, int, int]]:
         return [(m.name, m.offset_data, m.size) for m in archive if m.isfile()]
 
 
+@settings(max_examples=30)  # each writes a file
 @given(
     st.dictionaries(names, st.binary(max_size=1500), max_size=6),
     st.sampled_from([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]),
