@@ -8,6 +8,8 @@ from PIL import Image
 
 from perception_tools.image.bench.decoding import bench_decoding
 
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # timm leaves files open
+
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
