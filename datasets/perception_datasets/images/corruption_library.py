@@ -115,7 +115,7 @@ def _resource_filename(module: str, name: str) -> str:
 
 
 def _gaussian_as_before(gaussian: Callable[..., Any]) -> Callable[..., Any]:
-    def with_multichannel(image: np.ndarray, sigma: float = 1, multichannel: bool = False, **options: Any) -> Any:
+    def with_multichannel(image: np.ndarray, sigma: Any = 1, multichannel: bool = False, **options: Any) -> Any:
         return gaussian(image, sigma=sigma, channel_axis=-1 if multichannel else None, **options)
 
     return with_multichannel

@@ -2,7 +2,7 @@
 
 A JPEG picture is stored as blocks of 8 × 8 pixels, which libjpeg can decode at 1/2, 1/4 or 1/8 of their size. Where the
 crop is at least that much larger than what the model takes, nothing finer is decoded. The crop is then resized by
-torch's kernel for uint8, which agrees with Pillow's to one level of 255 and is faster.
+torch's kernel for uint8, which agrees with Pillow's to two levels of 255 and is faster.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from perception_datasets.errors import reading
 from perception_datasets.images.decoding import CURE, Decoding, open_encoded, oriented, to_rgb
 
 Interpolation = Literal["bilinear", "bicubic"]
-Effort = Literal["exact", "reduced", "fast"]
 _ATTEMPTS = 10
 _REDUCTIONS = (8, 4, 2)
 
@@ -37,6 +36,10 @@ class Box:
     top: int
     width: int
     height: int
+
+    def snapped(self, step: int) -> Box:
+        """Returns the box that starts at the multiple of a step before this one's start, and is that much smaller."""
+        return Box(*(value - value % step for value in (self.left, self.top, self.width, self.height)))
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,8 @@ class RandomResizedCrop:
         ratio: Smallest and largest width divided by height.
         mirror: Probability of a horizontal mirror image.
         interpolation: Both kinds average over what they shrink.
-        effort: `exact` decodes every pixel, as torchvision does. `reduced` decodes JPEG at 1/2, 1/4 or 1/8 where the
-            crop is that much larger than `size`. `fast` also takes libjpeg's fast transform, and repeats colours
-            where the file stores fewer of them than pixels instead of interpolating them.
+        reduce: Decodes JPEG at 1/2, 1/4 or 1/8 where the crop is that much larger than `size`; the crop is then
+            moved by less than 8 pixels. Otherwise every pixel is decoded, as torchvision does.
     """
 
     size: int = 224
@@ -61,7 +63,7 @@ class RandomResizedCrop:
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     mirror: float = 0.5
     interpolation: Interpolation = "bicubic"
-    effort: Effort = "reduced"
+    reduce: bool = True
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -103,33 +105,34 @@ class RandomResizedCrop:
         decoding = decoding or Decoding()
         with reading(name, CURE):
             picture: Image.Image = open_encoded(data, name, decoding)
-            turned = decoding.exif_transpose and oriented(picture)
-            if turned:
+            if decoding.exif_transpose and oriented(picture):
                 picture = ImageOps.exif_transpose(picture)
             box = self.draw(*picture.size, rng)
             mirrored = rng.random() < self.mirror
-            if isinstance(picture, JpegImageFile) and not turned:
-                box = self._reduce(picture, box)
-            part = picture.crop((box.left, box.top, box.left + box.width, box.top + box.height))
-            part.info = picture.info
-            planes = self._resize(np.array(to_rgb(part, name)))
+            reduction = self.reduction(box) if isinstance(picture, JpegImageFile) else 1
+            planes = self.cut(picture, box.snapped(reduction), reduction, name)
         return np.ascontiguousarray(planes[..., ::-1]) if mirrored else planes
 
-    def _reduce(self, picture: JpegImageFile, box: Box) -> Box:
-        """Sets at which size a picture is decoded; returns the crop there.
+    def reduction(self, box: Box) -> int:
+        """Returns by what a JPEG picture is reduced when it is decoded for this part: 1, 2, 4 or 8."""
+        fits = (r for r in _REDUCTIONS if self.reduce and min(box.width, box.height) // r >= self.size)
+        return next(fits, 1)
 
-        The crop is moved and resized by less than the reduction, so that it starts and ends at a pixel.
+    def cut(self, picture: Image.Image, box: Box, reduction: int, name: Path) -> UInt8[np.ndarray, "3 size size"]:
+        """Decodes a part and resizes it; to be called inside `reading`.
+
+        Args:
+            picture: A picture of which only the header is read.
+            box: The part, which a reduction divides.
+            reduction: By what the picture is reduced when it is decoded; 1 unless it is JPEG.
+            name: What to call it in a message.
         """
-        if self.effort == "exact":
-            return box
-        fits = (r for r in _REDUCTIONS if min(box.width, box.height) >= r * self.size)
-        reduction = next(fits, 1)
         if reduction > 1:
             picture.draft(picture.mode, (picture.width // reduction, picture.height // reduction))
-            box = Box(*(value // reduction for value in (box.left, box.top, box.width, box.height)))
-        if self.effort == "fast":
-            picture.decoderconfig = (reduction, 1)  # Pillow's name for the second is `draft`, in JpegDecode.c
-        return box
+        left, top, width, height = (v // reduction for v in (box.left, box.top, box.width, box.height))
+        part = picture.crop((left, top, left + width, top + height))
+        part.info = picture.info  # a palette's transparency
+        return self._resize(np.array(to_rgb(part, name)))
 
     def _resize(self, pixels: UInt8[np.ndarray, "height width 3"]) -> UInt8[np.ndarray, "3 size size"]:
         planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
