@@ -67,7 +67,7 @@ class TrainingPictures(Dataset[ShownPicture]):
             separate=True,
         )
         self._crop = RandomResizedCrop(
-            recipe.picture, scale=(changes.scale, 1.0), effort="exact" if changes.exact else "reduced"
+            recipe.picture, scale=(changes.scale, 1.0), reduce=not changes.exact
         )
 
     def __len__(self) -> int:
