@@ -51,9 +51,13 @@ def test_runs_of_several_seeds_are_averaged_and_compared(
     assert paired["difference"] == pytest.approx(top1[0] - top1[1])
 
 
-def test_imagenet_r_is_scored_among_its_own_classes(trained_classifier: Path, pictures: Path, tmp_path: Path) -> None:
+def test_imagenet_r_is_scored_among_its_own_classes(
+    trained_classifier: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     metrics = evaluate_classifiers((trained_classifier,), pictures, tmp_path, suite="imagenet-r")
     assert metrics["pictures"] == 8  # the first class is not one of ImageNet-R's
+    assert (metrics["left_out"], metrics["choices"]) == (4, 2)
+    assert "imagenet-r: 4 pictures of classes that the models lack are not counted" in capsys.readouterr().out
     rows = pq.read_table(tmp_path / "records.parquet").to_pylist()
     assert {row["predicted"] for row in rows} <= {"n01443537", "n01484850"}
 
@@ -106,3 +110,72 @@ def test_a_further_set_is_a_suite_and_a_folder(
 ) -> None:
     with pytest.raises(InputError, match="expected SUITE=DIR"):
         evaluate_classifiers((trained_classifier,), pictures, tmp_path, also=(word,))
+
+
+def test_a_set_is_given_once(trained_classifier: Path, pictures: Path, tmp_path: Path) -> None:
+    twice = f"imagenet-r={pictures}"
+    with pytest.raises(InputError, match="expected each set once, found more than one imagenet-r"):
+        evaluate_classifiers((trained_classifier,), pictures, tmp_path / "out", also=(twice, twice))
+    with pytest.raises(InputError, match="expected each set once"):
+        evaluate_classifiers((trained_classifier,), pictures, tmp_path / "out", suite="imagenet-r", also=(twice,))
+
+
+@pytest.mark.parametrize(("option", "least"), [("batch", 1), ("workers", 0)])
+def test_numbers_out_of_bounds_are_refused(
+    option: str, least: int, trained_classifier: Path, pictures: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=f"--{option} {least - 1}: expected at least {least}"):
+        evaluate_classifiers((trained_classifier,), pictures, tmp_path / "out", **{option: least - 1})
+    with pytest.raises(InputError, match="limit 0: expected at least 1 picture"):
+        evaluate_classifiers((trained_classifier,), pictures, tmp_path / "out", limit=0)
+
+
+def test_an_evaluation_that_fails_leaves_the_former_records(
+    trained_classifier: Path, write_pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    data, out = write_pictures(tmp_path / "data"), tmp_path / "out"
+    evaluate_classifiers((trained_classifier,), data, out)
+    before = (out / "records.parquet").read_bytes()
+    for path in (data / "val").glob("*/*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="expected pictures to classify, got none"):
+        evaluate_classifiers((trained_classifier,), data, out)
+    assert (out / "records.parquet").read_bytes() == before
+    assert not list(out.glob(".*"))
+
+
+def test_a_further_set_stands_beside_the_split(trained_classifier: Path, pictures: Path, tmp_path: Path) -> None:
+    alone = evaluate_classifiers((trained_classifier,), pictures, tmp_path / "alone", suite="imagenet-r")
+    metrics = evaluate_classifiers((trained_classifier,), pictures, tmp_path / "out", also=(f"imagenet-r={pictures}",))
+    assert metrics["sets"]["imagenet-r"]["top1"] == alone["top1"]
+    assert metrics["pictures"] == 12
+    assert set(pq.read_table(tmp_path / "out" / "records.parquet")["set"].to_pylist()) == {"val", "imagenet-r"}
+
+
+def test_pictures_in_workers_are_scored_as_without(
+    trained_classifier: Path, write_pictures: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = write_pictures(tmp_path / "data")
+    (data / "val" / "n01443537" / "n01443537_1.png").write_bytes(b"no picture")
+    first, second = (
+        evaluate_classifiers((trained_classifier,), data, tmp_path / f"out{workers}", workers=workers)
+        for workers in (0, 1)
+    )
+    assert {**first, "pictures_per_second": 0} == {**second, "pictures_per_second": 0}
+
+
+def test_pictures_are_corrupted_on_the_fly(
+    trained_classifier: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there are no folders of corruptions; two quick ones stand for all."""
+    pytest.importorskip("imagecorruptions", reason="comes with the extra [corruptions]")
+    from perception_datasets.images.imagenet_c import corruptions
+    from perception_tools.image import sets
+
+    quick = tuple(one for one in corruptions() if one.name in ("brightness", "contrast"))
+    monkeypatch.setattr(sets, "corruptions", lambda: quick)
+    metrics = evaluate_classifiers((trained_classifier,), pictures, tmp_path, suite="imagenet-c", limit=3)
+    assert set(metrics["corruptions"]) == {"contrast", "brightness"}
+    assert (metrics["pictures"], "mce" in metrics) == (3, False)
+    assert pq.read_table(tmp_path / "records.parquet").num_rows == 2 * 5 * 3
+    assert "Under corruptions" in (tmp_path / "report.html").read_text()

@@ -75,7 +75,7 @@ def test_a_broken_picture_is_named_and_training_goes_on(
     broken = data / "train" / "n01440764" / "n01440764_0.png"
     broken.write_bytes(b"")
     fit(make_image_run(tmp_path / "run", {"passes": 1}, data=data))
-    assert "1 training pictures could not be read" in capsys.readouterr().out
+    assert "1 training pictures could not be read, others took their places" in capsys.readouterr().out
     assert load_classifier(tmp_path / "run").training.steps == 3
 
 
@@ -83,11 +83,6 @@ def test_the_classes_of_a_list_keep_its_order(make_image_run: MakeRun, tmp_path:
     (tmp_path / "classes.txt").write_text("n01484850\nn01440764\n\nn01443537\n")
     train, val = open_splits(make_image_run(tmp_path / "run", classes=tmp_path / "classes.txt"))
     assert train.classes == val.classes == ("n01484850", "n01440764", "n01443537")
-
-
-def test_the_same_split_twice_is_refused(make_image_run: MakeRun, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="expected another split than that of --val-split"):
-        image_job(make_image_run(tmp_path / "run", split="val"))
 
 
 def test_an_empty_list_of_classes_is_refused(make_image_run: MakeRun, tmp_path: Path) -> None:
@@ -104,3 +99,32 @@ def test_a_trained_vit_can_be_the_start(make_image_run: MakeRun, tmp_path: Path)
     begun = image_job(make_image_run(tmp_path / "b", start_from=tmp_path / "vit.pth"))
     weights = begun.task.model.encoder.state_dict()  # pyright: ignore[reportAttributeAccessIssue]
     assert all(torch.equal(weights[name], start[name]) for name in start)
+
+
+def test_a_part_of_the_training_pictures_can_stand_for_validation(make_image_run: MakeRun, tmp_path: Path) -> None:
+    run = make_image_run(tmp_path / "run", held_out=0.25, val_split="nowhere")
+    train, val = open_splits(run)
+    assert (train.split, val.split, len(train), len(val)) == ("train", "train", 18, 6)
+    assert not {*train.ids} & {*val.ids}
+    few, same = open_splits(make_image_run(tmp_path / "run", held_out=0.25, limit=6))
+    assert len(few) == 6
+    assert {*same.ids} == {*val.ids}, "what is kept apart does not depend on the limit"
+
+
+def test_broken_validation_pictures_are_named_and_not_counted(
+    write_pictures: Callable[..., Path], make_image_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write_pictures(tmp_path / "data")
+    broken = sorted((data / "val").glob("*/*.png"))
+    for path in broken[1:]:
+        path.write_bytes(b"")
+    fit(make_image_run(tmp_path / "run", {"passes": 1}, data=data))
+    assert "11 validation pictures could not be read, they are not counted" in capsys.readouterr().out
+    broken[0].write_bytes(b"")
+    with pytest.raises(InputError, match="validation: expected pictures that can be read, found 12 that cannot"):
+        fit(make_image_run(tmp_path / "other", {"passes": 1}, data=data))
+
+
+def test_a_limit_beyond_the_size_takes_everything(make_image_run: MakeRun, tmp_path: Path) -> None:
+    train, val = open_splits(make_image_run(tmp_path / "run", limit=10_000, val_limit=10_000))
+    assert (len(train), len(val)) == (24, 12)

@@ -109,3 +109,10 @@ def test_logits_of_another_number_of_classes_are_refused(pictures: Path, classes
     np.save(tmp_path / "few.npy", np.zeros((11, 3), np.float32))
     with pytest.raises(InputError, match="a prediction for each of 12 pictures"):
         score_imagenet((tmp_path / "few.npy",), pictures, tmp_path / "out", classes=classes)
+
+
+def test_a_missing_list_of_classes_and_no_file_are_refused(pictures: Path, classes: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file; give a text file with a class in each line"):
+        score_imagenet((tmp_path / "p.npy",), pictures, tmp_path / "out", classes=tmp_path / "nowhere.txt")
+    with pytest.raises(InputError, match="expected at least one file of predictions"):
+        score_imagenet((), pictures, tmp_path / "out", classes=classes)

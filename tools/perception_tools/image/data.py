@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -52,23 +52,16 @@ class TrainingPictures(Dataset[ShownPicture]):
     Args:
         pictures: The training split; all of them have labels.
         recipe: Augmentation and size.
+
+    Raises:
+        InputError: timm does not know such an augmentation.
     """
 
     def __init__(self, pictures: Pictures, recipe: ImageRecipe) -> None:
         self.pictures, self.seed = pictures, recipe.seed
         changes = recipe.augmentation
-        _, self._change, self._finish = transforms_imagenet_train(
-            recipe.picture,
-            auto_augment=changes.auto_augment or None,
-            color_jitter=changes.color_jitter,
-            re_prob=changes.erasing,
-            re_mode=changes.erasing_mode,
-            interpolation="bicubic",
-            separate=True,
-        )
-        self._crop = RandomResizedCrop(
-            recipe.picture, scale=(changes.scale, 1.0), reduce=not changes.exact
-        )
+        self._change, self._finish = _changes(recipe)
+        self._crop = RandomResizedCrop(recipe.picture, scale=(changes.scale, 1.0), reduce=not changes.exact)
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -92,11 +85,43 @@ class TrainingPictures(Dataset[ShownPicture]):
             with _seeded(int(rng.integers(2**32))):
                 changed = self._change(Image.fromarray(planes.transpose(1, 2, 0)))
                 return ShownPicture(self._finish(changed), record.label, tuple(unread))
-        raise InputError(f"training pictures: found {len(unread)} in a row that cannot be read, first {unread[0][1]}")
+        raise InputError(
+            f"training pictures: expected some that can be read, found {len(unread)} in a row that cannot; the first: "
+            f"{unread[0][1]}"
+        )
 
 
-class ValidationPictures(Dataset[ShownPicture | None]):
-    """Pictures as the model is shown them in service; None where one cannot be decoded.
+def _changes(recipe: ImageRecipe) -> tuple[Callable[[Image.Image], Image.Image], Callable[[Image.Image], Tensor]]:
+    """Timm's changes of a cropped picture, and its normalisation and erasing."""
+    changes = recipe.augmentation
+    try:
+        _, change, finish = transforms_imagenet_train(
+            recipe.picture,
+            auto_augment=changes.auto_augment or None,
+            color_jitter=changes.color_jitter,
+            re_prob=changes.erasing,
+            re_mode=changes.erasing_mode,
+            interpolation="bicubic",
+            separate=True,
+        )
+    except (AssertionError, ValueError, KeyError, NotImplementedError) as error:
+        raise InputError(
+            f"augmentation.auto_augment: expected a string that timm knows, got {changes.auto_augment!r}; give one such "
+            "as rand-m9-mstd0.5-inc1, or '' for none"
+        ) from error
+    return change, finish
+
+
+@dataclass(frozen=True)
+class UnreadPicture:
+    """A picture that could not be decoded, and why."""
+
+    id: str
+    fault: str
+
+
+class ValidationPictures(Dataset[ShownPicture | UnreadPicture]):
+    """Pictures as the model is shown them in service.
 
     Args:
         pictures: The split; all of them have labels.
@@ -109,23 +134,23 @@ class ValidationPictures(Dataset[ShownPicture | None]):
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def __getitem__(self, index: int) -> ShownPicture | None:
+    def __getitem__(self, index: int) -> ShownPicture | UnreadPicture:
         """A picture of the split."""
         record = self.pictures[index]
-        try:
-            picture = self.pictures.decode(record)
-        except RecordError:
-            return None
         assert record.label is not None, "a validation split has labels"
-        return ShownPicture(self._input.prepare(picture), record.label)
+        try:
+            return ShownPicture(self._input.prepare(self.pictures.decode(record)), record.label)
+        except InputError as error:  # of the reader, or of a picture that is too long and narrow
+            return UnreadPicture(record.id, str(error))
 
 
-def collate(shown: Sequence[ShownPicture | None]) -> PictureBatch:
-    """Pictures side by side, without those that could not be decoded."""
-    known = [picture for picture in shown if picture is not None]
-    unread = tuple(fault for picture in known for fault in picture.unread)
+def collate(shown: Sequence[ShownPicture | UnreadPicture]) -> PictureBatch:
+    """Pictures side by side, without those that could not be decoded; there may be none."""
+    known = [picture for picture in shown if isinstance(picture, ShownPicture)]
+    unread = [fault for picture in known for fault in picture.unread]
+    unread += [(picture.id, picture.fault) for picture in shown if isinstance(picture, UnreadPicture)]
     images = torch.stack([picture.image for picture in known]) if known else torch.zeros(0, 3, 1, 1)
-    return PictureBatch(images, _labels(known), unread)
+    return PictureBatch(images, _labels(known), tuple(unread))
 
 
 def _labels(known: Sequence[ShownPicture]) -> Int64[Tensor, " batch"]:
@@ -160,15 +185,3 @@ def _seeded(seed: int) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
-
-
-def class_names(lines: Sequence[str], where: str) -> tuple[str, ...]:
-    """Names of classes from the lines of a text file; empty lines are left out.
-
-    Raises:
-        InputError: There are none.
-    """
-    names = tuple(name for line in lines if (name := line.strip()))
-    if not names:
-        raise InputError(f"{where}: expected the name of a class in each line, found none; give another file")
-    return names

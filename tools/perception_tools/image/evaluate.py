@@ -11,8 +11,7 @@ from typing import Annotated, get_args
 import torch
 import tyro
 
-from perception.errors import InputError
-from perception.files import whole_file
+from perception.errors import InputError, first_of
 from perception.frozen.trained_state import fingerprints
 from perception_tools.image.corruption_scores import CorruptionScores, compare_corruptions
 from perception_tools.image.model import TrainedClassifier, load_classifier
@@ -95,19 +94,25 @@ def evaluate_classifiers(
     Raises:
         InputError: A model or the data cannot be used.
     """
-    keep_apart([out], [data])
     further = [_further_set(word) for word in also]
+    _expect_each_once([suite or split, *(group for group, _, _ in further)])
+    for name, number, least in (("batch", batch, 1), ("workers", workers, 0)):
+        if number < least:
+            raise InputError(f"--{name} {number}: expected at least {least}; leave it out for the usual")
+    keep_apart([out], [data, *(folder for _, _, folder in further)])
     contestants, models = _load(runs, device)
     classes = models[0].trained.classes
     main = suite or split
-    out.mkdir(parents=True, exist_ok=True)
-    with whole_file(out / RECORDS_FILE) as temporary:
-        records = RecordsWriter(temporary)
+    shown = models[0].trained.model.input
+    side = shown.height if shown.crop_pct < 1 else None
+    with RecordsWriter(out / RECORDS_FILE) as records:
         for group, kind, folder in ((main, suite, data), *further):
-            sets = [open_split(folder, split, classes, limit)] if kind is None else None
-            for of in sets or open_suite(kind, folder, split, classes, limit, extra=extra_corruptions):
+            if kind is None:
+                sets = iter([open_split(folder, split, classes, limit)])
+            else:
+                sets = open_suite(kind, folder, split, classes, limit, extra=extra_corruptions, side=side)
+            for of in sets:
                 _score_all(models, group, of, records, batch, workers)
-        records.close()
     systems = group_seeds(contestants, [model.name for model in models])
     groups = {group: _group_json(models, systems, group) for group in models[0].scores}
     metrics = groups[main] | {
@@ -148,6 +153,13 @@ def _load(runs: Sequence[Path], device: str) -> tuple[list[Contestant], list[Sco
         for run, model in zip(runs, trained, strict=True)
     ]
     return contestants, [Scored(*pair) for pair in zip(names_apart(contestants), trained, strict=True)]
+
+
+def _expect_each_once(groups: Sequence[str]) -> None:
+    """Sets are told by their names in metrics.json."""
+    twice = first_of(sorted({name for name in groups if groups.count(name) > 1}))
+    if twice:
+        raise InputError(f"--also: expected each set once, found more than one {twice}; evaluate the other by itself")
 
 
 def _further_set(word: str) -> tuple[str, Suite, Path]:
@@ -248,6 +260,8 @@ def _print_table(groups: dict[str, dict]) -> None:
     for name, numbers in rows.items():
         print(f"{name:<{width}}  " + "    ".join(numbers))
     for group, table in groups.items():
+        if table.get("left_out"):
+            print(f"{group}: {table['left_out']:,} pictures of classes that the models lack are not counted")
         if table.get("unread"):
             print(f"{group}: {table['unread']} pictures could not be read and are not counted")
     print()

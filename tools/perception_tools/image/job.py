@@ -8,14 +8,15 @@ from torch.utils.data import DataLoader, Subset
 
 from perception.encoders.vit_weights import load_vit
 from perception.errors import InputError
-from perception.files import reading
 from perception.models.image_classifier import ImageClassifier
 from perception_datasets.images.open_pictures import open_pictures
 from perception_datasets.images.records import Pictures
-from perception_tools.image.data import TrainingPictures, ValidationPictures, class_names, collate, labelled
+from perception_tools.image.data import TrainingPictures, ValidationPictures, collate, labelled
+from perception_tools.image.held_out import hold_out
 from perception_tools.image.learning import ImageTask, unread_in_words
 from perception_tools.image.model import ImageTraining, build_classifier, save_classifier
 from perception_tools.image.run import ImageRun
+from perception_tools.image.sets import read_class_names
 from perception_tools.training.job import Job
 from perception_tools.training.loaders import make_loader
 from perception_tools.training.sampler import SegmentSampler, records_at_once
@@ -33,13 +34,11 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
     Raises:
         InputError: The pictures, the list of classes or the checkpoint to start from cannot be used.
     """
-    if run.split == run.val_split:
-        raise InputError(f"--split {run.split}: expected another split than that of --val-split; give train and val")
     recipe, (train, val) = run.recipe, open_splits(run)
     trained = model or build_classifier(recipe, len(train.classes))
     if run.start_from is not None:
         load_vit(run.start_from, trained.encoder, drop_head=True, resample=True)
-    task = ImageTask(recipe, trained, len(train.classes))
+    task, changed = ImageTask(recipe, trained, len(train.classes)), TrainingPictures(train, recipe)
     repeats = recipe.augmentation.repeats
     segments = SegmentSampler(len(train), recipe.batch, recipe.seed, repeats=repeats)
 
@@ -48,9 +47,7 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
         share = records_at_once(recipe.batch, processes, recipe.accumulate)
         shown = Subset(ValidationPictures(val, trained), range(rank, len(val), processes))
         return (
-            make_loader(
-                TrainingPictures(train, recipe), collate=collate, batch=share, sampler=sampler, workers=run.workers
-            ),
+            make_loader(changed, collate=collate, batch=share, sampler=sampler, workers=run.workers),
             make_loader(shown, collate=collate, batch=VALIDATION_BATCH, workers=run.workers),
         )
 
@@ -66,8 +63,8 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
         save=save,
         monitor="val/top1",
         mode="max",
-        closing_message=lambda: unread_in_words(task.unread),
-        next_command=f"perception evaluate {run.out} --data {run.data} --out …",
+        closing_message=lambda: unread_in_words(task.unread, task.unread_in_validation),
+        next_command=f"perception evaluate {run.out} --data {run.data} --split {run.val_split} --out …",
         records_of_step=lambda segment, step: [train.ids[index] for index in segments.indices_of(segment, step)],
     )
 
@@ -78,14 +75,14 @@ def open_splits(run: ImageRun) -> tuple[Pictures, Pictures]:
     Raises:
         InputError: One cannot be opened, has no labels, or too few pictures.
     """
-    classes = None
-    if run.classes is not None:
-        with reading(run.classes, "give a text file with a class in each line"):
-            classes = class_names(run.classes.read_text().splitlines(), str(run.classes))
-    train = labelled(open_pictures(run.data, run.split, classes=classes, limit=run.limit), run.split)
+    classes = None if run.classes is None else read_class_names(run.classes)
+    train = labelled(open_pictures(run.data, run.split, classes=classes), run.split)
     if len(train.classes) < 2:
         raise InputError(f"{run.data}: expected at least 2 classes in split {run.split!r}, found {len(train.classes)}")
-    val = labelled(open_pictures(run.data, run.val_split, classes=train.classes, limit=run.val_limit), run.val_split)
+    if run.held_out:
+        train, val = hold_out(train, run.held_out, run.recipe.seed)
+    else:
+        val = labelled(open_pictures(run.data, run.val_split, classes=train.classes), run.val_split)
     if not len(val):
         raise InputError(f"{run.data}: expected pictures in split {run.val_split!r}, found none; name another split")
-    return train, val
+    return train.limited(run.limit), val.limited(run.val_limit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jaxtyping import Float32, Int64
@@ -11,6 +11,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
 from perception.batches import TensorRecord
+from perception.errors import InputError
 from perception.losses.classification import classification_loss
 from perception.models.image_classifier import ImageClassifier
 from perception_tools.image.recipes import ImageRecipe
@@ -37,7 +38,8 @@ class ImageTask(LearningTask[ImageRecipe, ImageClassifier]):
     """A classifier and how it learns.
 
     Attributes:
-        unread: Name → fault of the pictures that this process could not decode.
+        unread: Name → fault of the training pictures that this process could not decode.
+        unread_in_validation: The same of the validation pictures.
 
     Args:
         recipe: All numbers.
@@ -48,6 +50,7 @@ class ImageTask(LearningTask[ImageRecipe, ImageClassifier]):
     def __init__(self, recipe: ImageRecipe, model: ImageClassifier, classes: int) -> None:
         super().__init__(recipe, model)
         self.unread: dict[str, str] = {}
+        self.unread_in_validation: dict[str, str] = {}
         self._mixup = BatchMixup(recipe.mixup, classes)
         self.top1 = MulticlassAccuracy(classes, average="micro")
         self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
@@ -64,6 +67,9 @@ class ImageTask(LearningTask[ImageRecipe, ImageClassifier]):
     @override
     def validation_step(self, batch: PictureBatch, batch_idx: int) -> None:
         """Share of the pictures whose class is the most likely one, or among the five most likely."""
+        self.unread_in_validation |= dict(batch.unread)
+        if not len(batch.labels):
+            return
         logits = self.model(batch.images).float()
         loss = classification_loss(logits, batch.labels)
         self.top1.update(logits, batch.labels)
@@ -72,11 +78,27 @@ class ImageTask(LearningTask[ImageRecipe, ImageClassifier]):
         self.log("val/top5", self.top5)
         self.log("val/loss", loss, batch_size=len(batch.labels), sync_dist=True)
 
+    @override
+    def on_validation_epoch_end(self) -> None:
+        """Raises InputError where not one picture could be read; training would go on without a judge."""
+        if self.unread_in_validation and not self.top1.update_called:
+            raise InputError(
+                f"validation: expected pictures that can be read, found {len(self.unread_in_validation)} that cannot; "
+                f"the first: {next(iter(self.unread_in_validation.values()))}"
+            )
 
-def unread_in_words(unread: Mapping[str, str], shown: int = 3) -> str:
+
+def unread_in_words(training: Mapping[str, str], validation: Mapping[str, str]) -> str:
     """What to say of pictures that could not be decoded; empty if all could."""
-    if not unread:
-        return ""
-    first: Iterable[str] = list(unread.values())[:shown]
+    parts = []
+    if training:
+        parts.append(_counted(training, "training", "others took their places"))
+    if validation:
+        parts.append(_counted(validation, "validation", "they are not counted"))
+    return "\n".join(parts)
+
+
+def _counted(unread: Mapping[str, str], kind: str, consequence: str, shown: int = 3) -> str:
+    first = "; ".join(list(unread.values())[:shown])
     more = f"; and {len(unread) - shown} more" if len(unread) > shown else ""
-    return f"{len(unread)} training pictures could not be read, others took their places: {'; '.join(first)}{more}"
+    return f"{len(unread)} {kind} pictures could not be read, {consequence}: {first}{more}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from typing_extensions import override
 
 from perception.errors import InputError
-from perception_tools.training.bounds import Count, Decay, Positive, Share, Size
+from perception_tools.training.bounds import Bounds, Count, Decay, Positive, Share, Size, Weight
 from perception_tools.training.recipes import (
     BLOCKS,
     BlockRecipe,
@@ -19,6 +19,8 @@ from perception_tools.training.recipes import (
     ScheduleRecipe,
 )
 
+Fraction = Annotated[float, Bounds(0, 1, above=True)]
+"""A part of something that must not be nothing."""
 PASSES = 300
 SHORT_PASSES = 100
 """Passes of the ablations in Pang et al., tables A, C and D."""
@@ -41,9 +43,9 @@ class AugmentationRecipe:
             reduced size, which is faster and changes values a little (`perception_datasets.images.cropping`).
     """
 
-    scale: Positive = 0.08
+    scale: Fraction = 0.08
     auto_augment: str = "rand-m9-mstd0.5-inc1"
-    color_jitter: Positive = 0.4
+    color_jitter: Weight = 0.4
     erasing: Share = 0.25
     erasing_mode: Literal["pixel", "rand", "const"] = "pixel"
     repeats: Count = 3
@@ -76,7 +78,7 @@ class ImageRecipe(LearningRecipe):
     size: Literal["micro", "tiny", "small", "base", "large"] = "small"
     patch: Size = 16
     picture: Size = 224
-    crop_pct: Share = 0.875
+    crop_pct: Fraction = 0.875
     position: Literal["tail", "middle", "head"] = "tail"
     pooling: Literal["cls", "mean"] = "cls"
     drop_path: Decay = 0.1
@@ -89,15 +91,15 @@ class ImageRecipe(LearningRecipe):
     learning_rate: Positive = 1e-3
     schedule: Schedule = "timm-cosine"
     timm_schedule: ScheduleRecipe = DEIT_SCHEDULE
-    weight_decay: float = 0.05
-    gradient_clip: float = 0.0
+    weight_decay: Weight = 0.05
+    gradient_clip: Weight = 0.0
     average_decay: Share = 0.99996
     validate_average: bool = False
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "16-mixed"
 
     @override
     def check(self) -> None:
-        """As in `LearningRecipe`; patches fill the picture, and mixed pictures come in pairs."""
+        """As in `LearningRecipe`; patches fill the picture, and pictures that are mixed come in pairs."""
         super().check()
         if self.picture % self.patch:
             near = max(self.picture // self.patch, 1) * self.patch
@@ -105,8 +107,11 @@ class ImageRecipe(LearningRecipe):
                 f"picture: expected a multiple of patch={self.patch}, got {self.picture}; give --picture {near}, or "
                 "another patch"
             )
-        if (self.mixup.mixup_alpha or self.mixup.cutmix_alpha) and self.batch % 2:
-            raise InputError(f"batch: expected an even number where pictures are mixed, got {self.batch}; give another")
+        if (self.mixup.mixup_alpha or self.mixup.cutmix_alpha) and self.batch % (2 * self.accumulate):
+            raise InputError(
+                f"batch: expected a multiple of {2 * self.accumulate}, because pictures are mixed in pairs, in each of "
+                f"accumulate={self.accumulate} parts of a step, got {self.batch}; give another"
+            )
 
 
 PAPER = BlockRecipe(kind="language", init="trunc_normal", matched=False, residual=False)

@@ -11,11 +11,10 @@ import tyro
 from perception.errors import InputError, first_of
 from perception_datasets.errors import Failures
 from perception_datasets.images.class_lists import read_class_list
-from perception_tools.image.data import class_names
 from perception_tools.image.prediction import Predictions
 from perception_tools.image.prediction_files import GivenPredictions, picture_key, read_predictions
 from perception_tools.image.scores import SetScores, compare, score
-from perception_tools.image.sets import EvaluationSet, Suite, open_split, open_suite
+from perception_tools.image.sets import EvaluationSet, Suite, open_split, open_suite, read_class_names
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
 from perception_tools.records_file import RECORDS_FILE, RecordsWriter
@@ -47,30 +46,29 @@ def score_imagenet(
     Raises:
         InputError: A file or the data cannot be used, or they are not about the same pictures.
     """
-    keep_apart([out], [data, *predictions])
+    keep_apart([out], [data, *predictions, *([classes] if classes else [])])
     if suite == "imagenet-c":
         raise InputError("--suite imagenet-c: expected one set of pictures; score each corruption's folder by itself")
-    names = read_class_list("imagenet1k")
-    if classes is not None:
-        names = class_names(classes.read_text().splitlines(), str(classes))
+    if not predictions:
+        raise InputError("score imagenet: expected at least one file of predictions, got none; give one")
+    names = read_class_list("imagenet1k") if classes is None else read_class_names(classes)
     of = open_split(data, split, names, None) if suite is None else next(open_suite(suite, data, split, names, None))
     found = {path.name: _score(path, names, of) for path in predictions}
     if len(found) < len(predictions):
         raise InputError("FILE: expected files with different names, found two that are called alike; rename one")
+    tables = {name: scores.as_json() for name, scores in found.items()}
     first, *others = found
-    metrics = found[first].as_json() | {
+    metrics = tables[first] | {
         "name": first,
-        "others": {name: found[name].as_json() for name in others},
+        "others": {name: tables[name] for name in others},
         "paired": {name: compare(found[first], found[name]) for name in others},
     }
-    out.mkdir(parents=True, exist_ok=True)
-    records = RecordsWriter(out / RECORDS_FILE)
-    for name, scores in found.items():
-        records.add(scores.columns(name, of))
-    records.close()
+    with RecordsWriter(out / RECORDS_FILE) as records:
+        for name, scores in found.items():
+            records.add(scores.columns(name, of))
     write_json(out / "metrics.json", metrics)
     for name, scores in found.items():
-        numbers = scores.as_json()
+        numbers = tables[name]
         print(f"{name}: top-1 {100 * numbers['top1']:.2f} %, top-5 {100 * numbers['top5']:.2f} %", end="")
         print(f" of {numbers['pictures']:,} pictures{_remark(scores)}")
     return metrics

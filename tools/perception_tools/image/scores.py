@@ -31,6 +31,8 @@ class SetScores:
         confidence: Its probability, among the classes that a prediction is chosen from.
         hits: Whether the label is the most likely class, and whether it is among the five most likely.
         unread: Name → fault of the pictures that could not be read; they are not counted.
+        choices: Number of classes that a prediction is chosen from.
+        left_out: Number of pictures that are not counted because the model lacks their class.
     """
 
     ids: tuple[str, ...]
@@ -39,6 +41,8 @@ class SetScores:
     confidence: Float[np.ndarray, " pictures"]
     hits: Bool[np.ndarray, "pictures 2"]
     unread: Mapping[str, str]
+    choices: int
+    left_out: int = 0
 
     def as_json(self) -> dict:
         """Returns numbers from 0 to 1, with their 95 % bootstrap intervals over pictures."""
@@ -46,6 +50,8 @@ class SetScores:
         return {
             "pictures": len(self.ids),
             "unread": len(self.unread),
+            "left_out": self.left_out,
+            "choices": self.choices,
             **dict(zip(METRICS, self.hits.mean(axis=0).tolist(), strict=True)),
             "interval": {name: [float(low[i]), float(high[i])] for i, name in enumerate(METRICS)},
             "calibration_error": calibration_error(self.confidence, self.hits[:, 0]),
@@ -81,7 +87,8 @@ def score(predictions: Predictions, model_classes: Sequence[str], of: Evaluation
     labels, best = predictions.labels, chances.argmax(axis=1)
     hits = np.stack([top_k_hits(chances, labels, k) for k in (1, 5)], axis=1)
     confidence = chances[np.arange(len(best)), best]
-    return SetScores(predictions.ids, labels, best, confidence, hits, dict(predictions.failures.reasons))
+    unread = dict(predictions.failures.reasons)
+    return SetScores(predictions.ids, labels, best, confidence, hits, unread, len(of.classes), of.left_out)
 
 
 def compare(first: SetScores, second: SetScores) -> dict[str, dict]:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,8 @@ from typing import Literal
 
 import numpy as np
 
-from perception.errors import InputError
+from perception.errors import InputError, first_of
+from perception.files import reading
 from perception.images.picture_input import PictureInput
 from perception_datasets.images.class_lists import read_class_list
 from perception_datasets.images.corrupted import CorruptedPictures
@@ -39,6 +41,7 @@ class EvaluationSet:
         is_cropped: Whether the pictures are cropped already, so that they are not resized before the centre is taken.
         corruption: Name of ImageNet-C's corruption; empty for others.
         severity: Severity of the corruption.
+        left_out: Number of pictures of the suite that the model has no class for.
     """
 
     name: str
@@ -47,6 +50,7 @@ class EvaluationSet:
     is_cropped: bool = False
     corruption: str = ""
     severity: int = 0
+    left_out: int = 0
 
     def shown(self, usual: PictureInput) -> PictureInput:
         """How a picture of the set is shown to a model.
@@ -73,7 +77,14 @@ def open_split(data: Path, split: str, classes: tuple[str, ...], limit: int | No
 
 
 def open_suite(
-    suite: Suite, data: Path, split: str, classes: tuple[str, ...], limit: int | None, *, extra: bool = False
+    suite: Suite,
+    data: Path,
+    split: str,
+    classes: tuple[str, ...],
+    limit: int | None,
+    *,
+    extra: bool = False,
+    side: int | None = None,
 ) -> Iterator[EvaluationSet]:
     """The sets of a suite; ImageNet-C's are 15 × 5 (with `extra` 19 × 5), one after the other.
 
@@ -85,21 +96,25 @@ def open_suite(
         classes: Names of the model's classes.
         limit: Maximum number of pictures in each set.
         extra: Whether ImageNet-C's four extra corruptions are among them.
+        side: Side of the square that is cut out of a picture before it is corrupted here, as ImageNet-C's pictures were
+            (224 of 256 pixels); pictures that are as small as the model's keep their size (None).
 
     Raises:
         InputError: The set cannot be opened, or has no class that the model has.
     """
     if suite == "imagenet-c":
-        return _corrupted_sets(data, split, classes, limit, extra)
-    pictures = open_pictures(data, split, limit=limit)
+        return _corrupted_sets(data, split, classes, limit, extra, side)
+    pictures = open_pictures(data, split)
     chosen = _subset(suite, pictures, classes)
-    return iter([EvaluationSet(suite, _labelled_by(pictures, chosen), chosen)])
+    known = _labelled_by(pictures, chosen)
+    return iter([EvaluationSet(suite, known.limited(limit), chosen, left_out=len(pictures) - len(known))])
 
 
 def _subset(suite: Suite, pictures: Pictures, classes: tuple[str, ...]) -> tuple[str, ...]:
     """Classes that a prediction is chosen from: the suite's, as far as the model has them."""
     names = read_class_list(_SUBSETS[suite]) if suite in _SUBSETS else classes
-    chosen = tuple(name for name in names if name in set(classes))
+    of_model = set(classes)
+    chosen = tuple(name for name in names if name in of_model)
     if not set(pictures.classes) & set(chosen):
         raise InputError(
             f"{pictures.path}: expected pictures of {suite}'s classes that the model has (WordNet ids such as "
@@ -118,7 +133,7 @@ def _labelled_by(pictures: Pictures, classes: Sequence[str]) -> Pictures:
 
 
 def _corrupted_sets(
-    data: Path, split: str, classes: tuple[str, ...], limit: int | None, extra: bool
+    data: Path, split: str, classes: tuple[str, ...], limit: int | None, extra: bool, side: int | None
 ) -> Iterator[EvaluationSet]:
     wanted = [one for one in corruptions() if extra or one.alexnet_error is not None]
     on_disk = any((data / name).is_dir() for one in wanted for name in (one.name, f"{one.group}/{one.name}"))
@@ -129,6 +144,22 @@ def _corrupted_sets(
             if clean is None:
                 source = open_imagenet_c(data, one.name, severity, classes=classes).limited(limit)
             else:
-                source = CorruptedPictures(clean, one.name, severity)
-            name = f"{one.name}/{severity}"
-            yield EvaluationSet(name, source, classes, clean is None, one.name, severity)
+                source = CorruptedPictures(clean, one.name, severity, size=side)
+            is_cropped = clean is None or side is not None
+            yield EvaluationSet(f"{one.name}/{severity}", source, classes, is_cropped, one.name, severity)
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Names of classes in the order of their labels, from a text file with one a line; empty lines are left out.
+
+    Raises:
+        InputError: It cannot be read, or names no class, or one twice.
+    """
+    with reading(path, "give a text file with a class in each line"):
+        names = tuple(name for line in path.read_text(encoding="utf-8-sig").splitlines() if (name := line.strip()))
+    if not names:
+        raise InputError(f"{path}: expected the name of a class in each line, found none; give another file")
+    if len(set(names)) < len(names):
+        twice = first_of(sorted(name for name, count in Counter(names).items() if count > 1))
+        raise InputError(f"{path}: expected each class once, found more than one {twice}; take the others out")
+    return names
