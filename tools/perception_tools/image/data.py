@@ -106,8 +106,8 @@ def _changes(recipe: ImageRecipe) -> tuple[Callable[[Image.Image], Image.Image],
         )
     except (AssertionError, ValueError, KeyError, NotImplementedError) as error:
         raise InputError(
-            f"augmentation.auto_augment: expected a string that timm knows, got {changes.auto_augment!r}; give one such "
-            "as rand-m9-mstd0.5-inc1, or '' for none"
+            f"augmentation.auto_augment: expected a string that timm knows, got {changes.auto_augment!r}; give "
+            "one such as rand-m9-mstd0.5-inc1, or '' for none"
         ) from error
     return change, finish
 

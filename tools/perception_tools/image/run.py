@@ -39,7 +39,7 @@ class ImageRun(TrainingRun):
 
     @override
     def check(self) -> None:
-        """As in `TrainingRun`; nor is anything written over what the model starts from, nor a split validated on itself."""
+        """As in `TrainingRun`; nothing is written over what the model starts from, no split is validated on itself."""
         super().check()
         keep_apart([self.out], [path for path in (self.classes, self.start_from) if path is not None])
         if self.split == self.val_split and not self.held_out:
