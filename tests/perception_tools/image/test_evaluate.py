@@ -175,7 +175,7 @@ def test_pictures_are_corrupted_on_the_fly(
     quick = tuple(one for one in corruptions() if one.name in ("brightness", "contrast"))
     monkeypatch.setattr(sets, "corruptions", lambda: quick)
     monkeypatch.setattr(corrupted, "is_installed", lambda: True)
-    monkeypatch.setattr(corrupted, "corrupt", lambda pixels, name, severity, seed: pixels // severity)
+    monkeypatch.setattr(corrupted, "corrupt", lambda pixels, *_: 255 - pixels)
     metrics = evaluate_classifiers((trained_classifier,), pictures, tmp_path, suite="imagenet-c", limit=3)
     assert set(metrics["corruptions"]) == {"contrast", "brightness"}
     assert (metrics["pictures"], "mce" in metrics) == (3, False)

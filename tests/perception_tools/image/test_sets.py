@@ -78,7 +78,7 @@ def test_pictures_that_no_class_of_the_model_is_in_are_refused(pictures: Path) -
         open_suite("imagenet-a", pictures, "val", ("cat", "dog"), None)
 
 
-def test_pictures_without_labels_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pictures: Path) -> None:
+def test_pictures_without_labels_are_refused(monkeypatch: pytest.MonkeyPatch, pictures: Path) -> None:
     from perception_datasets.images.open_pictures import open_pictures
     from perception_tools.image import sets
 

@@ -13,6 +13,7 @@ import tyro
 
 from perception.errors import InputError, first_of
 from perception.frozen.trained_state import fingerprints
+from perception_datasets.images.class_lists import read_class_list
 from perception_tools.image.corruption_scores import CorruptionScores, compare_corruptions
 from perception_tools.image.model import TrainedClassifier, load_classifier
 from perception_tools.image.prediction import predict
@@ -126,9 +127,11 @@ def evaluate_classifiers(
     }
     write_json(out / "metrics.json", metrics)
     name = data_name or f"{main} of {data.resolve().name}"
-    write_image_report(out / "report.html", groups, main=main, data_name=name, classes=len(classes))
+    is_imagenet = set(classes) == set(read_class_list("imagenet1k"))
+    page = out / "report.html"
+    write_image_report(page, groups, main=main, data_name=name, classes=len(classes), is_imagenet=is_imagenet)
     _print_table(groups)
-    print(f"{out / 'metrics.json'}\n{out / RECORDS_FILE}\n{out / 'report.html'}")
+    print(f"{out / 'metrics.json'}\n{out / RECORDS_FILE}\n{page}")
     return metrics
 
 

@@ -12,10 +12,10 @@ from perception_tools.image.report.charts import corruption_chart
 from perception_tools.report.page import Cell, Table, write_page
 from perception_tools.report.theme import LINES
 
-_IMAGENET_CLASSES = 1000
 
-
-def write_image_report(path: Path, groups: Mapping[str, dict], *, main: str, data_name: str, classes: int) -> None:
+def write_image_report(
+    path: Path, groups: Mapping[str, dict], *, main: str, data_name: str, classes: int, is_imagenet: bool
+) -> None:
     """Writes one self-contained page, for light and dark screens.
 
     Args:
@@ -24,6 +24,7 @@ def write_image_report(path: Path, groups: Mapping[str, dict], *, main: str, dat
         main: Name of the set that the page is about.
         data_name: What to call its pictures.
         classes: Number of the models' classes.
+        is_imagenet: Whether they are ImageNet's 1,000, so that published rows are of the same kind.
     """
     numbers = groups[main]
     models = {numbers["name"]: numbers} | numbers["others"]
@@ -43,7 +44,7 @@ def write_image_report(path: Path, groups: Mapping[str, dict], *, main: str, dat
             for group, of in groups.items()
             if "corruptions" in of
         ],
-        published=published_table(groups) if classes == _IMAGENET_CLASSES else None,
+        published=published_table(groups) if is_imagenet else None,
         unread={group: of["failures"] for group, of in groups.items() if of.get("failures")},
         percent=percent,
     )
@@ -58,6 +59,11 @@ def findings(numbers: dict) -> list[str]:
         f"{name} is right for {percent(numbers['top1'])}\u00a0% of {pictures:,} pictures (95\u00a0% interval over "
         f"pictures {low} to {high})."
     ]
+    if numbers.get("left_out"):
+        sentences.append(
+            f"A prediction is the most likely of {numbers['choices']} classes; {numbers['left_out']:,} pictures of classes "
+            "that the models lack are not counted."
+        )
     for other, found in numbers.get("paired", {}).items():
         hits = found["top1"]
         low, high = (100 * end for end in hits["interval"])
