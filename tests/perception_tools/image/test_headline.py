@@ -24,5 +24,5 @@ def test_they_are_the_evaluations_own(
 
 def test_a_split_that_is_not_there_is_refused(trained_classifier: Path, pictures: Path) -> None:
     trained = load_classifier(trained_classifier)
-    with pytest.raises(InputError, match="nowhere"):
+    with pytest.raises(InputError, match="give one of these as the split: train, val"):
         headline(trained.model, trained, pictures, "nowhere", None)

@@ -107,7 +107,7 @@ def test_every_recipe_has_its_line_of_help() -> None:
         ({"picture": 2}, r"give --picture 4"),
         ({"batch": 127}, "batch: expected a multiple of 2, because pictures are mixed in pairs"),
         ({"batch": 6, "accumulate": 2}, "in each of accumulate=2 parts of a step, got 6"),
-        ({"crop_pct": 0.0}, "crop_pct: expected a number above 0"),
+        ({"crop_pct": 0.0}, "crop_pct: expected a number above 0, up to 1, got 0.0"),
         ({"drop_path": 1.0}, "drop_path: expected"),
         ({"augmentation": replace(RECIPES["image/vit-micro"].augmentation, scale=1.5)}, "augmentation.scale: expected"),
         ({"augmentation": replace(RECIPES["image/vit-micro"].augmentation, repeats=0)}, "augmentation.repeats: expe"),
