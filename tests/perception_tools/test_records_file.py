@@ -77,13 +77,20 @@ def test_a_file_that_nothing_was_added_to_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def add_all(path: Path, *tables: dict, error: BaseException | None = None) -> None:
+    with RecordsWriter(path) as records:
+        for table in tables:
+            records.add(table)
+        if error is not None:
+            raise error
+
+
 @pytest.mark.parametrize("error", [InputError("a picture"), OSError(5, "of a picture"), KeyboardInterrupt()])
 def test_what_fails_between_tables_is_passed_on_and_keeps_the_former_file(error: BaseException, tmp_path: Path) -> None:
     path = tmp_path / "records.parquet"
     write_records(path, [{"id": 1}])
-    with pytest.raises(type(error)) as caught, RecordsWriter(path) as records:
-        records.add({"id": [2]})
-        raise error
+    with pytest.raises(type(error)) as caught:
+        add_all(path, {"id": [2]}, error=error)
     assert caught.value is error
     assert pq.read_table(path).to_pylist() == [{"id": 1}]
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
@@ -91,12 +98,8 @@ def test_what_fails_between_tables_is_passed_on_and_keeps_the_former_file(error:
 
 @pytest.mark.parametrize("columns", [{"id": ["text"]}, {"other": [1]}, {"id": [1], "more": [2]}])
 def test_tables_of_other_columns_are_refused(columns: dict, tmp_path: Path) -> None:
-    with (
-        pytest.raises(InputError, match=r"expected the columns of the tables before, .*int64"),
-        RecordsWriter(tmp_path / "records.parquet") as records,
-    ):
-        records.add({"id": [1]})
-        records.add(columns)
+    with pytest.raises(InputError, match=r"expected the columns of the tables before, .*int64"):
+        add_all(tmp_path / "records.parquet", {"id": [1]}, columns)
     assert list(tmp_path.iterdir()) == []
 
 

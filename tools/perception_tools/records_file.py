@@ -65,13 +65,16 @@ class RecordsWriter:
         """
         table = pa.table({name: _column(self._path, name, values) for name, values in columns.items()})
         with writing(self._path):
-            if self._writer is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._writer = pq.ParquetWriter(self._unfinished, table.schema, compression="zstd")
-            if table.schema != self._writer.schema:
-                before, now = (", ".join(map(str, of)) for of in (self._writer.schema, table.schema))
+            writer = self._writer or self._open(table.schema)
+            if table.schema != writer.schema:
+                before, now = (", ".join(map(str, of)) for of in (writer.schema, table.schema))
                 raise InputError(f"{self._path}: expected the columns of the tables before, {before}; got {now}")
-            self._writer.write_table(table)
+            writer.write_table(table)
+
+    def _open(self, schema: pa.Schema) -> pq.ParquetWriter:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(self._unfinished, schema, compression="zstd")
+        return self._writer
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

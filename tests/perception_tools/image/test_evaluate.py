@@ -125,7 +125,13 @@ def test_numbers_out_of_bounds_are_refused(
     option: str, least: int, trained_classifier: Path, pictures: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=f"--{option} {least - 1}: expected at least {least}"):
-        evaluate_classifiers((trained_classifier,), pictures, tmp_path / "out", **{option: least - 1})
+        evaluate_classifiers(
+            (trained_classifier,),
+            pictures,
+            tmp_path / "out",
+            batch=least - 1 if option == "batch" else 64,
+            workers=least - 1 if option == "workers" else 0,
+        )
     with pytest.raises(InputError, match="limit 0: expected at least 1 picture"):
         evaluate_classifiers((trained_classifier,), pictures, tmp_path / "out", limit=0)
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from perception.errors import InputError
 from perception_tools.image.job import image_job, open_splits
+from perception_tools.image.learning import ImageTask
 from perception_tools.image.model import load_classifier
 from perception_tools.image.run import ImageRun
 from perception_tools.model_files import MODEL_FILE
@@ -37,8 +38,6 @@ def test_a_run_that_was_broken_off_ends_as_an_unbroken_one(
     make_image_run: MakeRun, trained_classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pictures of a pass, how they are changed and mixed, and dropout are functions of the step."""
-    from perception_tools.image.learning import ImageTask
-
     steps = 0
     training_step = ImageTask.training_step
 
@@ -93,11 +92,12 @@ def test_an_empty_list_of_classes_is_refused(make_image_run: MakeRun, tmp_path: 
 
 def test_a_trained_vit_can_be_the_start(make_image_run: MakeRun, tmp_path: Path) -> None:
     job = image_job(make_image_run(tmp_path / "a"))
-    encoder = job.task.model.encoder  # pyright: ignore[reportAttributeAccessIssue]
-    start = {name: torch.full_like(value, 0.01) for name, value in encoder.state_dict().items()}
+    assert isinstance(job.task, ImageTask)
+    start = {name: torch.full_like(value, 0.01) for name, value in job.task.model.encoder.state_dict().items()}
     torch.save(start, tmp_path / "vit.pth")
     begun = image_job(make_image_run(tmp_path / "b", start_from=tmp_path / "vit.pth"))
-    weights = begun.task.model.encoder.state_dict()  # pyright: ignore[reportAttributeAccessIssue]
+    assert isinstance(begun.task, ImageTask)
+    weights = begun.task.model.encoder.state_dict()
     assert all(torch.equal(weights[name], start[name]) for name in start)
 
 
@@ -105,10 +105,10 @@ def test_a_part_of_the_training_pictures_can_stand_for_validation(make_image_run
     run = make_image_run(tmp_path / "run", held_out=0.25, val_split="nowhere")
     train, val = open_splits(run)
     assert (train.split, val.split, len(train), len(val)) == ("train", "train", 18, 6)
-    assert not {*train.ids} & {*val.ids}
+    assert not {r.id for r in train} & {r.id for r in val}
     few, same = open_splits(make_image_run(tmp_path / "run", held_out=0.25, limit=6))
     assert len(few) == 6
-    assert {*same.ids} == {*val.ids}, "what is kept apart does not depend on the limit"
+    assert [r.id for r in same] == [r.id for r in val], "what is kept apart does not depend on the limit"
 
 
 def test_broken_validation_pictures_are_named_and_not_counted(

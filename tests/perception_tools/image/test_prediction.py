@@ -20,7 +20,7 @@ from perception_tools.image.prediction import predict
 def test_they_are_the_models_own_whatever_the_batch(batch: int, trained_classifier: Path, pictures: Path) -> None:
     model, val = load_classifier(trained_classifier).model, open_pictures(pictures, "val")
     found = predict(model, val, batch=batch)
-    assert found.ids == tuple(val.ids)
+    assert found.ids == tuple(record.id for record in val)
     assert found.labels.tolist() == val.labels.tolist()
     np.testing.assert_allclose(found.probabilities, model.classify([val.decode(r) for r in val]), atol=1e-6)
     np.testing.assert_allclose(found.probabilities.sum(1), 1, atol=1e-6)

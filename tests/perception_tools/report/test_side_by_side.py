@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from perception_tools.training.recipes import BlockRecipe, LearningRecipe
 RECIPE = LearningRecipe()
 
 
-def contestant(name: str = "a", path: str = "runs/a", trained_on: object = "data", **change: object) -> Contestant:
+def contestant(name: str = "a", path: str = "runs/a", trained_on: object = "data", **change: Any) -> Contestant:
     return Contestant(name, replace(RECIPE, **change), Path(path), trained_on)
 
 
@@ -34,7 +35,8 @@ def test_runs_of_one_recipe_are_told_by_what_differs() -> None:
 def test_runs_that_differ_in_much_or_in_nothing_are_told_by_their_folders(tmp_path: Path) -> None:
     for name in ("x", "y"):
         (tmp_path / name).mkdir()
-    for changed in ({"seed": 1, "passes": 3, "accumulate": 2}, {}):
+    changes: tuple[dict[str, Any], ...] = ({"seed": 1, "passes": 3, "accumulate": 2}, {})
+    for changed in changes:
         models = [contestant(path=str(tmp_path / "x")), contestant(path=str(tmp_path / "y"), **changed)]
         assert names_apart(models) == ["a [x]", "a [y]"]
 
@@ -42,18 +44,14 @@ def test_runs_that_differ_in_much_or_in_nothing_are_told_by_their_folders(tmp_pa
 def test_the_same_run_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     twice = [contestant(path=str(tmp_path / "run")) for _ in range(2)]
-    with pytest.raises(
-        InputError, match=r"expected models of different runs, got a \[run\], a \[run\]; name each once"
-    ):
+    with pytest.raises(InputError, match=r"expected models of different runs, got a \[run\], a \[run\]"):
         names_apart(twice)
 
 
 def test_the_folder_of_a_model_file_names_it(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
-    found = names_apart(
-        [contestant(path=str(tmp_path / "one")), contestant(path=str(tmp_path / "two" / "m.safetensors"))]
-    )
-    assert found == ["a [one]", "a [two]"]
+    models = [contestant(path=str(path)) for path in (tmp_path / "one", tmp_path / "two" / "model.safetensors")]
+    assert names_apart(models) == ["a [one]", "a [two]"]
 
 
 def test_trainings_that_differ_in_the_seed_alone_are_one_system() -> None:

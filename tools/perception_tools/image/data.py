@@ -95,7 +95,7 @@ def _changes(recipe: ImageRecipe) -> tuple[Callable[[Image.Image], Image.Image],
     """Timm's changes of a cropped picture, and its normalisation and erasing."""
     changes = recipe.augmentation
     try:
-        _, change, finish = transforms_imagenet_train(
+        _, change, finish = transforms_imagenet_train(  # pyright: ignore[reportGeneralTypeIssues]  # three, if separate
             recipe.picture,
             auto_augment=changes.auto_augment or None,
             color_jitter=changes.color_jitter,

@@ -106,8 +106,9 @@ def evaluate_classifiers(
     main = suite or split
     shown = models[0].trained.model.input
     side = shown.height if shown.crop_pct < 1 else None
+    chosen: list[tuple[str, Suite | None, Path]] = [(main, suite, data), *further]
     with RecordsWriter(out / RECORDS_FILE) as records:
-        for group, kind, folder in ((main, suite, data), *further):
+        for group, kind, folder in chosen:
             if kind is None:
                 sets = iter([open_split(folder, split, classes, limit)])
             else:

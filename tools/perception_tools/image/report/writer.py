@@ -61,8 +61,8 @@ def findings(numbers: dict) -> list[str]:
     ]
     if numbers.get("left_out"):
         sentences.append(
-            f"A prediction is the most likely of {numbers['choices']} classes; {numbers['left_out']:,} pictures of classes "
-            "that the models lack are not counted."
+            f"A prediction is the most likely of {numbers['choices']} classes; {numbers['left_out']:,} pictures of "
+            "classes that the models lack are not counted."
         )
     for other, found in numbers.get("paired", {}).items():
         hits = found["top1"]
