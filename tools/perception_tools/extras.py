@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from perception.errors import InputError
 
 MODULES_OF = {
-    "train": ("lightning", "tensorboard", "timm", "numcodecs", "pyarrow", "zarr"),
+    "train": ("lightning", "tensorboard", "timm", "torchmetrics", "numcodecs", "pyarrow", "zarr"),
     "report": ("jinja2", "markupsafe", "matplotlib", "pyarrow", "scipy"),
     "nodes": (
         "cryptography",

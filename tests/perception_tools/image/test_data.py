@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,10 +47,10 @@ def test_a_picture_is_a_function_of_its_key_and_the_seed(pictures: Path, recipe:
 
 def test_the_global_generators_are_left_as_they_were(pictures: Path, recipe: ImageRecipe) -> None:
     shown = TrainingPictures(open_pictures(pictures, "train"), recipe)
-    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()
+    before = random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist(), torch.get_rng_state()
     shown[Key(0, 0)]
     assert random.getstate() == before[0]
-    assert np.random.get_state()[1].tolist() == before[1]
+    assert np.random.get_state(legacy=False)["state"]["key"].tolist() == before[1]
     assert torch.equal(torch.get_rng_state(), before[2])
 
 
@@ -58,7 +59,7 @@ def test_the_changes_of_a_crop_are_those_of_timms_transform(name: str, pictures:
     """Crop and mirror are ours, which test_cropping compares with torchvision's; all behind them is timm's."""
     recipe = RECIPES[name]
     changes = recipe.augmentation
-    *_, expected_change, expected_finish = create_transform(
+    made: Any = create_transform(
         recipe.picture,
         is_training=True,
         color_jitter=changes.color_jitter,
@@ -69,6 +70,7 @@ def test_the_changes_of_a_crop_are_those_of_timms_transform(name: str, pictures:
         re_count=1,
         separate=True,
     )
+    _, expected_change, expected_finish = made
     train, key = open_pictures(pictures, "train"), Key(4, 1, 2)
     rng = np.random.default_rng((recipe.seed, key.data_pass, key.index, key.repetition))
     crop = train.decode_crop(train[4], RandomResizedCrop(recipe.picture, scale=(changes.scale, 1.0)), rng)
