@@ -25,9 +25,12 @@ from perception_nodes.kinds import KINDS
 from perception_tools.extras import MODULES_OF
 from perception_tools.forecasting.model import Training, build_forecaster, save_model
 from perception_tools.forecasting.recipes import ForecastRecipe
+from perception_tools.image.model import ImageTraining, build_classifier, save_classifier
+from perception_tools.image.recipes import RECIPES as IMAGE_RECIPES
+from perception_tools.model_files import format_of
 from perception_tools.scene_qa.model import KnownWords, SceneQaTraining, build_answerer, save_answerer
 from perception_tools.scene_qa.recipes import ROOMS
-from perception_tools.tasks import TASKS, all_tasks
+from perception_tools.tasks import TASKS, Task, all_tasks
 from perception_tools.training.recipes import BlockRecipe
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -72,7 +75,7 @@ WITHOUT_A_TEST_FILE = {
     "perception_tools/training/job.py": "a type without behaviour; each task's job is tested with the task",
     "perception_tools/forecasting/run.py": "a type without behaviour; the tests of `perception train` parse it",
 }
-IMPORTED_IF_THERE = {"av2"}  # by `perception bench readers`; it comes with [test]
+IMPORTED_IF_THERE = {"av2", "torchvision"}  # by benches; the first comes with [dev], the second with timm
 COME_WITH_THE_CORE_TOO = {"yaml", "jinja2", "markupsafe"}  # gguf needs the first, torch the others
 DECLARED_FOR_ITS_VERSION = {"numcodecs"}
 LEFT_OUT_OF_ROBOTS = {"lightning", "perception_datasets", "matplotlib", "tensorboard"}
@@ -223,7 +226,7 @@ def test_a_task_is_named_in_its_own_folder_alone() -> None:
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A deployment with a node of each task, around tiny models."""
+    """A deployment with a node of each task that has one, around tiny models; beside it a model of every other task."""
     folder = tmp_path_factory.mktemp("deployment")
     block = BlockRecipe(source="random:32x48x4?seed=0")
     recipe = ForecastRecipe(block=block, dim=16, heads=2)
@@ -234,6 +237,10 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     answerer = build_answerer(answering, words, torch.ones(len(BOX_CLASSES), 3))
     trained = SceneQaTraining("scene-qa/rooms-llama", "synthetic", scenes=1, questions=1, steps=0)
     save_answerer(folder / "answerer.safetensors", answerer, answering, words, trained)
+    classifying = replace(IMAGE_RECIPES["image/vit-micro-llama"], block=block)
+    of_pictures = ImageTraining("image/vit-micro-llama", "colours", pictures=1, steps=0)
+    classifier = build_classifier(classifying, 2)
+    save_classifier(folder / "classifier.safetensors", classifier, classifying, ("cat", "dog"), of_pictures)
     config = folder / "deployment.yaml"
     config.write_text(
         "nodes:\n  ego: {kind: forecast, checkpoint: forecaster.safetensors}\n"
@@ -257,6 +264,23 @@ open_node = import_module(task_of_node({kind!r}).node.split(":")[0])
 (plan,) = read_deployment(Path({str(deployment)!r})).nodes_of({kind!r}).values()
 node = open_node.configured_node(plan, None, ExitStack())
 assert node.lifecycle.state.name == "INACTIVE", node.lifecycle.state
+print(sorted({{name.split(".")[0] for name in sys.modules}} & {LEFT_OUT_OF_ROBOTS!r}))
+"""
+    finished = run_python(code)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("task", all_tasks(), ids=lambda task: task.name)
+def test_loading_a_model_needs_no_trainer_no_reader_and_no_pictures(task: Task, deployment: Path) -> None:
+    (path,) = (path for path in deployment.parent.glob("*.safetensors") if format_of(path) == task.format)
+    code = f"""
+import sys
+from pathlib import Path
+from perception_tools.tasks import task_of_run
+
+path = Path({str(path)!r})
+assert not task_of_run(path).load_model(path).model.training
 print(sorted({{name.split(".")[0] for name in sys.modules}} & {LEFT_OUT_OF_ROBOTS!r}))
 """
     finished = run_python(code)
@@ -334,6 +358,7 @@ def test_nodes_import_with_their_own_extra_alone() -> None:
         ["--help"],
         ["train", "--help"],
         ["train", "forecast/vectornet-llama", "--help"],
+        ["train", "image/vit-micro", "--help"],
         ["sweep", "--help"],
         ["evaluate", "--help"],
     ],

@@ -38,6 +38,15 @@ def inference_linear(
     return F.linear(x, weight, bias)
 
 
+def inference_linear_gelu(
+    x: Float[Tensor, "*rows in_dim"], weight: Float[Tensor, "out_dim in_dim"], bias: Float[Tensor, " out_dim"]
+) -> Float[Tensor, "*rows out_dim"]:
+    """Computes `gelu(x·weightᵀ + bias)`, in one pass over the output if gradients are disabled."""
+    if not torch.is_grad_enabled() and not torch.compiler.is_compiling() and suits_onednn(x, weight):
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu", [], "none")
+    return F.gelu(F.linear(x, weight, bias))
+
+
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:
     """Returns whether oneDNN's kernel can compute `x·weightᵀ` and is faster; False for shapes that do not fit."""
     return (

@@ -18,6 +18,8 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from safetensors.torch import save_file
 from torch import Tensor
 
+from perception.encoders.vit import Vit, VitSize
+from perception.encoders.vit_weights import load_vit
 from perception.errors import InputError
 from perception.frozen.folded_file import load_folded
 from perception.frozen.weights import load_blocks, write_slice
@@ -101,6 +103,21 @@ def test_a_folder_of_metas(fuzz: Fuzz, tmp_path: Path) -> None:
 
 def _read_gguf(folder: Path) -> None:
     load_blocks(f"{folder / 'model.gguf'}#0,1")
+
+
+def _read_vit(folder: Path) -> None:
+    encoder = Vit(VitSize(8, 1, 2), 4, (8, 8))
+    for name in ("vit.pth", "vit.safetensors"):
+        load_vit(folder / name, encoder, drop_head=True, resample=True)
+
+
+def test_checkpoints_of_a_vision_transformer(fuzz: Fuzz, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    state = {**Vit(VitSize(8, 1, 2), 4, (12, 12)).state_dict(), "head.weight": torch.ones(3, 8)}
+    torch.save({"model": state}, folder / "vit.pth")
+    save_file(state, folder / "vit.safetensors")
+    fuzz(_read_vit, folder)
 
 
 def test_a_gguf_file(fuzz: Fuzz, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from perception.errors import InputError
-from perception_tools.records_file import write_records
+from perception_tools.records_file import RecordsWriter, write_records
 
 
 def test_every_row_and_every_value_is_read_back(tmp_path: Path) -> None:
@@ -58,3 +58,56 @@ def test_a_write_that_fails_keeps_the_former_file(tmp_path: Path, monkeypatch: p
             write_records(path, [{"id": 2}])
     assert pq.read_table(path).to_pylist() == [{"id": 1}]
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_tables_one_after_the_other_are_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "records.parquet"
+    with RecordsWriter(path) as records:
+        records.add({"id": ["a", "b"], "hit": np.array([True, False])})
+        records.add({"id": ("c",), "hit": np.array([True])})
+        assert not path.exists(), "it is not there before it is whole"
+    expected = [{"id": "a", "hit": True}, {"id": "b", "hit": False}, {"id": "c", "hit": True}]
+    assert pq.read_table(path).to_pylist() == expected
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_that_nothing_was_added_to_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected at least one record, got none"), RecordsWriter(tmp_path / "r"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def add_all(path: Path, *tables: dict, error: BaseException | None = None) -> None:
+    with RecordsWriter(path) as records:
+        for table in tables:
+            records.add(table)
+        if error is not None:
+            raise error
+
+
+@pytest.mark.parametrize("error", [InputError("a picture"), OSError(5, "of a picture"), KeyboardInterrupt()])
+def test_what_fails_between_tables_is_passed_on_and_keeps_the_former_file(error: BaseException, tmp_path: Path) -> None:
+    path = tmp_path / "records.parquet"
+    write_records(path, [{"id": 1}])
+    with pytest.raises(type(error)) as caught:
+        add_all(path, {"id": [2]}, error=error)
+    assert caught.value is error
+    assert pq.read_table(path).to_pylist() == [{"id": 1}]
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("columns", [{"id": ["text"]}, {"other": [1]}, {"id": [1], "more": [2]}])
+def test_tables_of_other_columns_are_refused(columns: dict, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected the columns of the tables before, .*int64"):
+        add_all(tmp_path / "records.parquet", {"id": [1]}, columns)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_is_full_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full_disk)
+    with pytest.raises(InputError, match="cannot be written"), RecordsWriter(tmp_path / "records.parquet") as records:
+        records.add({"id": [1]})
+    assert list(tmp_path.iterdir()) == []

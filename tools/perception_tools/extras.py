@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from perception.errors import InputError
 
 MODULES_OF = {
-    "train": ("lightning", "tensorboard", "timm", "numcodecs", "pyarrow", "zarr"),
+    "train": ("lightning", "tensorboard", "timm", "torchmetrics", "numcodecs", "pyarrow", "zarr"),
     "report": ("jinja2", "markupsafe", "matplotlib", "pyarrow", "scipy"),
     "nodes": (
         "cryptography",
@@ -22,9 +22,11 @@ MODULES_OF = {
         "zstandard",
     ),
     "oip": ("google.protobuf", "grpc", "grpc_health", "open_inference"),
+    "camera": ("PIL", "pyarrow", "scipy"),
     "lidar": ("open3d", "trimesh"),
     "maps": ("lanelet2",),
     "text": ("transformers",),
+    "corruptions": ("imagecorruptions",),
     "captions": ("pycocoevalcap",),
     "rerun": ("rerun",),
     "foxglove": ("foxglove",),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TASKS = (
     "perception_tools.forecasting.task:TASK",
     "perception_tools.scene_qa.task:TASK",
+    "perception_tools.image.task:TASK",
 )
 """Where each task's record is."""
 

@@ -22,6 +22,7 @@ from perception.frozen.weights.blocks import LoadedBlocks, WeightsError
 from perception.frozen.weights.loading import inspect, load_blocks, random_like, read_config
 from perception.frozen.weights.provenance import provenance
 from perception.frozen.weights.sliced import write_slice
+from perception.frozen.weights.tensor_file import open_tensors
 from perception.frozen.weights.writing import write_tensors
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "WeightsError",
     "inspect",
     "load_blocks",
+    "open_tensors",
     "provenance",
     "random_like",
     "read_config",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,8 +17,13 @@ from perception.frozen.weights.blocks import WeightsError
 _CURE = "if it was cut short, download it again; one from before PyTorch 1.6 must be saved anew"
 
 
-def open_pickled(path: Path) -> dict[str, Tensor]:
+def open_pickled(path: Path, within: Sequence[str] = ()) -> dict[str, Tensor]:
     """Maps the tensors of a file; each is read from disk when it is used.
+
+    Args:
+        path: The file.
+        within: Keys of a training script's checkpoint; where the file has one of them and a dict under it, the tensors
+            are those of the first such dict.
 
     Raises:
         WeightsError: The file is missing, truncated, of the old format, or holds anything but tensors.
@@ -34,6 +40,8 @@ def open_pickled(path: Path) -> dict[str, Tensor]:
             named = re.search(r".*\bGLOBAL\b.*|WeightsUnpickler error.*", str(error))
             reason = f" ({named[0][:200]})" if named else ""
             raise WeightsError(f"{path}: refused, it holds more than tensors{reason}") from error
+    if isinstance(tensors, dict):
+        tensors = next((tensors[key] for key in within if isinstance(tensors.get(key), dict)), tensors)
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise WeightsError(f"{path}: expected a flat dict of tensors, found something else")
     for name, value in tensors.items():

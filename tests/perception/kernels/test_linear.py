@@ -19,6 +19,7 @@ from perception.kernels.linear import (
     for_inference,
     frozen_linear,
     inference_linear,
+    inference_linear_gelu,
     suits_onednn,
     with_linears,
 )
@@ -171,3 +172,27 @@ def test_an_inference_module_shares_the_weights_of_an_unchanged_module() -> None
     x = torch.randn(5, 3)
     with torch.no_grad():
         torch.testing.assert_close(for_inference(module)(x), module(x))
+
+
+@few
+@given(lead=st.lists(st.integers(0, 40), min_size=0, max_size=2), sizes=st.tuples(*[st.integers(1, 70)] * 2))
+def test_linear_and_gelu_in_one_kernel_have_the_values_of_both(lead, sizes) -> None:
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(*lead, sizes[0]), torch.randn(sizes[1], sizes[0]), torch.randn(sizes[1])
+    expected = F.gelu(F.linear(x, weight, bias))
+    with torch.inference_mode():
+        torch.testing.assert_close(inference_linear_gelu(x, weight, bias), expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(inference_linear_gelu(x, weight, bias), expected, rtol=0, atol=0)
+
+
+def test_linear_and_gelu_keep_gradients_other_types_and_autocast() -> None:
+    x, weight, bias = torch.randn(3, 8, requires_grad=True), torch.randn(4, 8), torch.randn(4)
+    mine, theirs = (torch.autograd.grad(y.sum(), x)[0] for y in (
+        inference_linear_gelu(x, weight, bias), F.gelu(F.linear(x, weight, bias))
+    ))  # fmt: skip
+    assert torch.equal(mine, theirs)
+    with torch.inference_mode():
+        doubled = inference_linear_gelu(x.double(), weight.double(), bias.double())
+        torch.testing.assert_close(doubled, F.gelu(F.linear(x.double(), weight.double(), bias.double())))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert inference_linear_gelu(x, weight, bias).dtype == torch.bfloat16

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,10 +12,12 @@ from perception_tools.training import sampler as sampler_module
 from perception_tools.training.sampler import Key, SegmentSampler, records_at_once
 
 
-def keys_of_pass(scenarios: int, batch: int, seed: int, data_pass: int, processes: int = 1) -> list[list[Key]]:
+def keys_of_pass(
+    scenarios: int, batch: int, seed: int, data_pass: int, processes: int = 1, repeats: int = 1
+) -> list[list[Key]]:
     """What each step of a pass over the data sees, over all processes together."""
     steps: list[list[Key]] = []
-    samplers = [SegmentSampler(scenarios, batch, seed, rank, processes) for rank in range(processes)]
+    samplers = [SegmentSampler(scenarios, batch, seed, rank, processes, repeats) for rank in range(processes)]
     share = batch // processes
     for part in range(samplers[0].segments_per_pass):
         for sampler in samplers:
@@ -106,3 +109,67 @@ def test_the_records_of_a_step_can_be_named_afterwards(segment: int) -> None:
         sampler.set_epoch(segment)
         seen = [key.index for key in sampler]
         assert [index for step in range(sampler.batches) for index in sampler.indices_of(segment, step)] == seen
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    records=st.integers(12, 60),
+    share=st.integers(1, 4),
+    processes=st.sampled_from([1, 2, 3]),
+    repeats=st.integers(2, 4),
+    data_pass=st.integers(0, 3),
+)
+def test_repeated_records_stand_side_by_side_and_a_pass_is_as_long_as_without(
+    records: int, share: int, processes: int, repeats: int, data_pass: int
+) -> None:
+    batch = share * processes
+    steps = keys_of_pass(records, batch, 0, data_pass, processes, repeats)
+    assert [len(step) for step in steps] == [
+        len(step) for step in keys_of_pass(records, batch, 0, data_pass, processes)
+    ]
+    drawn = sorted((key for step in steps for key in step), key=lambda key: (key.index, key.repetition))
+    by_record = {index: [k.repetition for k in drawn if k.index == index] for index in {k.index for k in drawn}}
+    cut_off = [found for found in by_record.values() if found != list(range(repeats))]
+    assert len(cut_off) <= 1, "only the last record of a pass is cut off"
+    assert all(found == list(range(len(found))) for found in cut_off)
+    shuffled = np.random.default_rng((0, data_pass)).permutation(records)
+    assert set(by_record) == {int(index) for index in shuffled[: len(by_record)]}
+
+
+@pytest.mark.parametrize("processes", [2, 3, 4])
+def test_the_repetitions_of_a_record_go_to_different_processes(processes: int) -> None:
+    ranks: dict[int, list[int]] = {}
+    for rank in range(processes):
+        sampler = SegmentSampler(48, 12, 0, rank, processes, repeats=3)
+        sampler.set_epoch(0)
+        for key in sampler:
+            ranks.setdefault(key.index, []).append(rank)
+    assert all(len(of) == 3 for of in ranks.values())
+    assert all(len(set(of)) == min(3, processes) for of in ranks.values())
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_repeated_order_is_that_of_timms_sampler(processes: int) -> None:
+    """timm repeats each record of the shuffled order, gives ranks every n-th and cuts to the length of a pass."""
+    shuffled = np.random.default_rng((5, 2)).permutation(48)
+    expected = np.repeat(shuffled, 3)
+    for rank in range(processes):
+        sampler = SegmentSampler(48, 12, 5, rank, processes, repeats=3)
+        sampler.set_epoch(2)
+        assert [key.index for key in sampler] == expected[rank::processes][: 48 // processes].tolist()
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_the_records_of_a_repeated_step_can_be_named_afterwards(repeats: int) -> None:
+    for processes in (1, 2):
+        steps = keys_of_pass(30, 6, 3, 0, processes, repeats)
+        sampler = SegmentSampler(30, 6, 3, repeats=repeats)
+        for step, keys in enumerate(steps):
+            assert sorted(sampler.indices_of(0, step)) == sorted(key.index for key in keys)
+
+
+def test_without_repeats_the_order_is_the_shuffled_one() -> None:
+    for processes in (1, 2):
+        keys = [key for step in keys_of_pass(20, 4, 7, 1, processes) for key in step]
+        assert [key.index for key in keys] == np.random.default_rng((7, 1)).permutation(20).tolist()
+        assert {key.repetition for key in keys} == {0}

@@ -25,9 +25,9 @@ class Module(pl.LightningModule):
 class Training:
     """Goes through Lightning's hooks in their order."""
 
-    def __init__(self, decay: float, state: dict | None = None, step: int = 0) -> None:
+    def __init__(self, decay: float, state: dict | None = None, step: int = 0, validated: bool = True) -> None:
         torch.manual_seed(0)
-        self.module, self.callback, self.step = Module(), WeightAverage(decay), step
+        self.module, self.callback, self.step = Module(), WeightAverage(decay, validated), step
         if state is not None:
             self.callback.load_state_dict(state)
         self.callback.on_fit_start(self.trainer, self.module)
@@ -127,3 +127,16 @@ def test_an_average_goes_on_from_its_state_as_if_never_stopped() -> None:
     for training in (unbroken, resumed):
         training.set_weights(4.0)
     assert resumed.average == unbroken.average
+
+
+def test_an_average_that_is_not_validated_goes_into_checkpoints_alone() -> None:
+    training, validated = Training(0.5, validated=False), Training(0.5)
+    for each in (training, validated):
+        each.set_weights(8.0)
+    training.callback.on_validation_start(training.trainer, training.module)
+    assert bool((training.module.trained.weight == 8.0).all())
+    training.callback.on_validation_end(training.trainer, training.module)
+    training.callback.on_train_end(training.trainer, training.module)
+    assert bool((training.module.trained.weight == 8.0).all()), "the weights themselves are the result"
+    assert training.average == validated.average != 8.0
+    assert training.callback.state_dict()["average"].keys() == {"trained.weight"}

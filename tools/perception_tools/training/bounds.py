@@ -38,6 +38,8 @@ class Bounds:
         low = f"above {self.low:,}" if self.above else f"at least {self.low:,}"
         if math.isinf(self.high):
             return f"a number of {low}" if not self.above else f"a number {low}"
+        if self.above:
+            return f"a number {low}, {'below' if self.below else 'up to'} {self.high:,}"
         return f"a number from {self.low:,} to {'below ' if self.below else ''}{self.high:,}"
 
 

@@ -169,7 +169,7 @@ def _make_trainer(run: TrainingRun, job: Job, loggers: Sequence[Logger], callbac
 
 def _callbacks(run: TrainingRun, job: Job) -> list[Callback]:
     callbacks: list[Callback] = [
-        WeightAverage(run.recipe.average_decay),
+        WeightAverage(run.recipe.average_decay, run.recipe.validate_average),
         ModelCheckpoint(run.out, Path(RESUME_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
         StopOnSigterm(),
         ProgressBar(refresh_rate=10),

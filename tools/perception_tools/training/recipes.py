@@ -30,7 +30,7 @@ class BlockRecipe:
         post_norm: After the block: RMSNorm with unit weights as in the paper's released code, the language model's own
             final norm, or none.
         bias: Whether the two projections have biases; the released code has none.
-        init: Initialisation of the projections: truncated normal with std 0.02 (image code), or PyTorch's default
+        init: Initialisation of the projections: truncated normal with std 0.02 (code for pictures), or PyTorch's default
             (video, points).
         matched: Whether the block's input starts as large as what the block adds to it; the released code does not do
             that. Without it VectorNet learns far more slowly through SmolLM2's block.
@@ -147,7 +147,9 @@ class LearningRecipe:
         weight_decay: For matrices; none for biases, norms, position embeddings and class tokens.
         accumulate: Parts in which the records of a step are computed one after another, to save memory.
         gradient_clip: Largest norm of the gradient; 0 does not clip.
-        average_decay: Decay of the exponential moving average (EMA) of the weights; the EMA is validated and saved.
+        average_decay: Decay of the exponential moving average (EMA) of the weights.
+        validate_average: Whether the EMA is what is validated and saved. If not, it only goes into checkpoints, as in
+            Pang et al.'s code for pictures, which keeps an EMA and evaluates the weights themselves.
         validate_every: Training segments between validations; a segment is a pass over the data, or part of a long one.
         patience: Validations without improvement before training stops early, keeping the best; 0 never stops.
         precision: Lightning's name: `32-true`, `bf16-mixed`, `16-mixed`.
@@ -165,6 +167,7 @@ class LearningRecipe:
     accumulate: Count = 1
     gradient_clip: Weight = 1.0
     average_decay: Share = 0.999
+    validate_average: bool = True
     validate_every: Count = 1
     patience: Index = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

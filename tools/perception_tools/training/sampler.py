@@ -21,10 +21,11 @@ SEGMENT_BATCHES = 500
 
 @dataclass(frozen=True)
 class Key:
-    """Which record of the data, in which pass over the data."""
+    """Which record of the data, in which pass over the data, and which of its repetitions in that pass."""
 
     index: int
     data_pass: int
+    repetition: int = 0
 
 
 class SegmentSampler(Sampler[Key]):
@@ -36,9 +37,13 @@ class SegmentSampler(Sampler[Key]):
         seed: Seed of the order.
         rank: Rank of this process.
         processes: Number of processes that share each step.
+        repeats: Number of times that a record stands in the shuffled order, one after the other; a pass is as long as
+            without, so it holds only a part of the records (repeated augmentation, https://arxiv.org/abs/1901.09335).
     """
 
-    def __init__(self, records: int, batch: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+    def __init__(
+        self, records: int, batch: int, seed: int, rank: int = 0, processes: int = 1, repeats: int = 1
+    ) -> None:
         if batch % processes:
             raise InputError(
                 f"step of {batch}: expected a multiple of the {processes} processes; train on as many as divide it"
@@ -49,6 +54,7 @@ class SegmentSampler(Sampler[Key]):
                 "make steps smaller or give more data"
             )
         self.records, self.batch, self.seed, self.rank, self.processes = records, batch, seed, rank, processes
+        self.repeats = repeats
         batches = records // batch
         self.segments_per_pass = -(-batches // SEGMENT_BATCHES)
         self.batches = batches // self.segments_per_pass
@@ -65,8 +71,12 @@ class SegmentSampler(Sampler[Key]):
         data_pass, part = divmod(self.segment, self.segments_per_pass)
         order, share = self._order(data_pass), self.batch // self.processes
         for batch in range(part * self.batches, (part + 1) * self.batches):
-            first = batch * self.batch + self.rank * share
-            yield from (Key(int(index), data_pass) for index in order[first : first + share])
+            # Ranks take turns, so that the repetitions of a record go to different processes, as timm's sampler does.
+            first, step = batch * self.batch + self.rank * share, 1
+            if self.repeats > 1:
+                first, step = batch * self.batch + self.rank, self.processes
+            places = range(first, first + share * step, step)
+            yield from (Key(int(order[place]), data_pass, place % self.repeats) for place in places)
 
     def indices_of(self, segment: int, step: int) -> list[int]:
         """Indices of the records of one step of a segment, over all processes."""
@@ -75,7 +85,8 @@ class SegmentSampler(Sampler[Key]):
         return self._order(data_pass)[first : first + self.batch].tolist()
 
     def _order(self, data_pass: int) -> Int64[np.ndarray, " records"]:
-        return np.random.default_rng((self.seed, data_pass)).permutation(self.records)
+        order = np.random.default_rng((self.seed, data_pass)).permutation(self.records)
+        return np.repeat(order[: -(-self.records // self.repeats)], self.repeats)[: self.records]
 
 
 def records_at_once(batch: int, processes: int, parts: int) -> int:

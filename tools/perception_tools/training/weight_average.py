@@ -25,10 +25,11 @@ class WeightAverage(pl.Callback):
 
     Args:
         decay: Decay per optimiser step.
+        validated: Whether validation sees the average and training ends with it; otherwise only checkpoints hold it.
     """
 
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
+    def __init__(self, decay: float, validated: bool = True) -> None:
+        self.decay, self.validated = decay, validated
         self.average: dict[str, Tensor] = {}
         self._own: dict[str, Tensor] = {}
         self._step = 0
@@ -60,7 +61,7 @@ class WeightAverage(pl.Callback):
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Validation sees the average."""
-        if self.average:
+        if self.average and self.validated:
             self._own = {name: parameter.detach().clone() for name, parameter in _trainable(pl_module).items()}
             _assign(pl_module, self.average)
 
@@ -74,7 +75,8 @@ class WeightAverage(pl.Callback):
     @override
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The average is the result."""
-        _assign(pl_module, self.average)
+        if self.validated:
+            _assign(pl_module, self.average)
 
     @override
     def state_dict(self) -> dict[str, Any]:

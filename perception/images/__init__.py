@@ -1,0 +1,1 @@
+"""Pictures, and how a model reads them."""

@@ -1,0 +1,84 @@
+"""What a model sees of a picture in evaluation and service.
+
+These are the values of timm's `create_transform(is_training=False)`, by the same library: the shorter side is resized
+to size / crop_pct by Pillow's bicubic filter, which is antialiased, then the centre is cropped and normalised.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from perception.errors import InputError
+from perception.images.image import Picture
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Mean and standard deviation of ImageNet's red, green and blue, from 0 to 1."""
+MAX_SIDE = 2**15
+"""Maximum side of a resized picture in pixels; one that is much longer than wide would take gigabytes."""
+
+
+@dataclass(frozen=True)
+class PictureInput:
+    """How pictures become what an encoder reads: the centre, resized and normalised.
+
+    Attributes:
+        height: Number of rows in pixels.
+        width: Number of columns in pixels.
+        crop_pct: Side of the crop over that of the resized picture: 0.875 for ImageNet, 1 where pictures are small.
+        mean: Mean of each colour, from 0 to 1.
+        std: Standard deviation of each colour.
+    """
+
+    height: int
+    width: int
+    crop_pct: float = 0.875
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop_pct <= 1:
+            raise InputError(f"crop_pct: expected a number above 0, up to 1, got {self.crop_pct}")
+
+    def prepare(self, picture: Picture) -> Float32[Tensor, "3 height width"]:
+        """Returns the normalised centre.
+
+        Raises:
+            InputError: The picture is too long and narrow.
+        """
+        pixels = torch.from_numpy(self._cropped(picture)).permute(2, 0, 1)
+        scaled = pixels.to(torch.float32).div(255)
+        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
+        return scaled.sub_(mean).div_(std).contiguous()
+
+    def _cropped(self, picture: Picture) -> np.ndarray:
+        from PIL import Image
+
+        rows, columns = self._resized_size(*picture.pixels.shape[:2])
+        if max(rows, columns) > MAX_SIDE:
+            raise InputError(
+                f"picture {picture.id}: expected one that is at most {MAX_SIDE} pixels long after resizing, got "
+                f"{picture.pixels.shape[0]} × {picture.pixels.shape[1]} pixels, which become {rows} × {columns}; "
+                "crop it first"
+            )
+        top, left = round((rows - self.height) / 2.0), round((columns - self.width) / 2.0)
+        image = Image.fromarray(picture.pixels)
+        if (rows, columns) != picture.pixels.shape[:2]:
+            image = image.resize((columns, rows), Image.Resampling.BICUBIC)
+        return np.array(image.crop((left, top, left + self.width, top + self.height)))
+
+    def _resized_size(self, rows: int, columns: int) -> tuple[int, int]:
+        """Returns rows and columns after resizing, rounded as torchvision does for a square and timm for others."""
+        height, width = (math.floor(side / self.crop_pct) for side in (self.height, self.width))
+        if height == width:
+            shorter, longer = min(rows, columns), max(rows, columns)
+            resized = int(height * longer / shorter)
+            return (height, resized) if rows <= columns else (resized, height)
+        ratio = min(rows / height, columns / width)
+        return round(rows / ratio), round(columns / ratio)

@@ -1,0 +1,187 @@
+"""Training pictures as a model sees them: cropped, changed by timm's transforms, normalised."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from PIL import Image
+from timm.data.transforms_factory import transforms_imagenet_train
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from perception.errors import InputError
+from perception.models.image_classifier import ImageClassifier
+from perception_datasets.errors import RecordError
+from perception_datasets.images.cropping import RandomResizedCrop
+from perception_datasets.images.records import Pictures
+from perception_tools.image.learning import PictureBatch
+from perception_tools.image.recipes import ImageRecipe
+from perception_tools.training.sampler import Key
+
+_MAX_UNREAD = 20
+"""Number of pictures in a row that may be unreadable before training stops."""
+
+
+@dataclass(frozen=True)
+class ShownPicture:
+    """A picture as it enters a batch.
+
+    Attributes:
+        image: Normalised pixels.
+        label: Its class.
+        unread: Name and fault of the pictures that should have stood here and could not be decoded.
+    """
+
+    image: Float32[Tensor, "3 height width"]
+    label: int
+    unread: tuple[tuple[str, str], ...] = ()
+
+
+class TrainingPictures(Dataset[ShownPicture]):
+    """Pictures by the sampler's keys; what is random is a function of seed, pass, picture and repetition.
+
+    A picture that cannot be decoded is replaced by the next one, and named.
+
+    Args:
+        pictures: The training split; all of them have labels.
+        recipe: Augmentation and size.
+
+    Raises:
+        InputError: timm does not know such an augmentation.
+    """
+
+    def __init__(self, pictures: Pictures, recipe: ImageRecipe) -> None:
+        self.pictures, self.seed = pictures, recipe.seed
+        changes = recipe.augmentation
+        self._change, self._finish = _changes(recipe)
+        self._crop = RandomResizedCrop(recipe.picture, scale=(changes.scale, 1.0), reduce=not changes.exact)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, key: Key) -> ShownPicture:
+        """A picture, cropped and changed.
+
+        Raises:
+            InputError: It and those after it cannot be decoded.
+        """
+        unread: list[tuple[str, str]] = []
+        for offset in range(min(_MAX_UNREAD, len(self.pictures))):
+            record = self.pictures[(key.index + offset) % len(self.pictures)]
+            rng = np.random.default_rng((self.seed, key.data_pass, key.index, key.repetition))
+            try:
+                planes = self.pictures.decode_crop(record, self._crop, rng)
+            except RecordError as error:
+                unread.append((record.id, str(error)))
+                continue
+            assert record.label is not None, "a training split has labels"
+            with _seeded(int(rng.integers(2**32))):
+                changed = self._change(Image.fromarray(planes.transpose(1, 2, 0)))
+                return ShownPicture(self._finish(changed), record.label, tuple(unread))
+        raise InputError(
+            f"training pictures: expected some that can be read, found {len(unread)} in a row that cannot; the first: "
+            f"{unread[0][1]}"
+        )
+
+
+def _changes(recipe: ImageRecipe) -> tuple[Callable[[Image.Image], Image.Image], Callable[[Image.Image], Tensor]]:
+    """Timm's changes of a cropped picture, and its normalisation and erasing."""
+    changes = recipe.augmentation
+    try:
+        _, change, finish = transforms_imagenet_train(  # pyright: ignore[reportGeneralTypeIssues]  # three, if separate
+            recipe.picture,
+            auto_augment=changes.auto_augment or None,
+            color_jitter=changes.color_jitter,
+            re_prob=changes.erasing,
+            re_mode=changes.erasing_mode,
+            interpolation="bicubic",
+            separate=True,
+        )
+    except (AssertionError, ValueError, KeyError, NotImplementedError) as error:
+        raise InputError(
+            f"augmentation.auto_augment: expected a string that timm knows, got {changes.auto_augment!r}; give "
+            "one such as rand-m9-mstd0.5-inc1, or '' for none"
+        ) from error
+    return change, finish
+
+
+@dataclass(frozen=True)
+class UnreadPicture:
+    """A picture that could not be decoded, and why."""
+
+    id: str
+    fault: str
+
+
+class ValidationPictures(Dataset[ShownPicture | UnreadPicture]):
+    """Pictures as the model is shown them in service.
+
+    Args:
+        pictures: The split; all of them have labels.
+        model: Whose input prepares them.
+    """
+
+    def __init__(self, pictures: Pictures, model: ImageClassifier) -> None:
+        self.pictures, self._input = pictures, model.input
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> ShownPicture | UnreadPicture:
+        """A picture of the split."""
+        record = self.pictures[index]
+        assert record.label is not None, "a validation split has labels"
+        try:
+            return ShownPicture(self._input.prepare(self.pictures.decode(record)), record.label)
+        except InputError as error:  # of the reader, or of a picture that is too long and narrow
+            return UnreadPicture(record.id, str(error))
+
+
+def collate(shown: Sequence[ShownPicture | UnreadPicture]) -> PictureBatch:
+    """Pictures side by side, without those that could not be decoded; there may be none."""
+    known = [picture for picture in shown if isinstance(picture, ShownPicture)]
+    unread = [fault for picture in known for fault in picture.unread]
+    unread += [(picture.id, picture.fault) for picture in shown if isinstance(picture, UnreadPicture)]
+    images = torch.stack([picture.image for picture in known]) if known else torch.zeros(0, 3, 1, 1)
+    return PictureBatch(images, _labels(known), tuple(unread))
+
+
+def _labels(known: Sequence[ShownPicture]) -> Int64[Tensor, " batch"]:
+    return torch.tensor([picture.label for picture in known], dtype=torch.int64)
+
+
+def labelled(pictures: Pictures, split: str) -> Pictures:
+    """The split, which must have labels.
+
+    Raises:
+        InputError: It has pictures without a label.
+    """
+    unlabelled = int((pictures.labels < 0).sum())
+    if unlabelled:
+        raise InputError(
+            f"{pictures.path}: expected labels for all pictures of split {split!r}, found {unlabelled} without one; "
+            "give a labelled split"
+        )
+    return pictures
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeds the global generators that timm's transforms draw from, and puts them back afterwards."""
+    states: tuple[Any, ...] = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])

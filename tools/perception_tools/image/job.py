@@ -1,0 +1,88 @@
+"""Training a classifier of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch.utils.data import DataLoader, Subset
+
+from perception.encoders.vit_weights import load_vit
+from perception.errors import InputError
+from perception.models.image_classifier import ImageClassifier
+from perception_datasets.images.open_pictures import open_pictures
+from perception_datasets.images.records import Pictures
+from perception_tools.image.data import TrainingPictures, ValidationPictures, collate, labelled
+from perception_tools.image.held_out import hold_out
+from perception_tools.image.learning import ImageTask, unread_in_words
+from perception_tools.image.model import ImageTraining, build_classifier, save_classifier
+from perception_tools.image.run import ImageRun
+from perception_tools.image.sets import read_class_names
+from perception_tools.training.job import Job
+from perception_tools.training.loaders import make_loader
+from perception_tools.training.sampler import SegmentSampler, records_at_once
+
+VALIDATION_BATCH = 128
+
+
+def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
+    """Pictures of both splits, and the classifier of the recipe.
+
+    Args:
+        run: The run.
+        model: To train in place of the recipe's; it has as many classes as the data.
+
+    Raises:
+        InputError: The pictures, the list of classes or the checkpoint to start from cannot be used.
+    """
+    recipe, (train, val) = run.recipe, open_splits(run)
+    trained = model or build_classifier(recipe, len(train.classes))
+    if run.start_from is not None:
+        load_vit(run.start_from, trained.encoder, drop_head=True, resample=True)
+    task, changed = ImageTask(recipe, trained, len(train.classes)), TrainingPictures(train, recipe)
+    repeats = recipe.augmentation.repeats
+    segments = SegmentSampler(len(train), recipe.batch, recipe.seed, repeats=repeats)
+
+    def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
+        sampler = SegmentSampler(len(train), recipe.batch, recipe.seed, rank, processes, repeats)
+        share = records_at_once(recipe.batch, processes, recipe.accumulate)
+        shown = Subset(ValidationPictures(val, trained), range(rank, len(val), processes))
+        return (
+            make_loader(changed, collate=collate, batch=share, sampler=sampler, workers=run.workers),
+            make_loader(shown, collate=collate, batch=VALIDATION_BATCH, workers=run.workers),
+        )
+
+    def save(path: Path, steps: int) -> None:
+        training = ImageTraining(run.name, run.data.resolve().name, len(train), steps)
+        save_classifier(path, trained, recipe, train.classes, training)
+
+    return Job(
+        task=task,
+        epochs=recipe.passes * segments.segments_per_pass,
+        batches=segments.batches,
+        loaders=loaders,
+        save=save,
+        monitor="val/top1",
+        mode="max",
+        closing_message=lambda: unread_in_words(task.unread, task.unread_in_validation),
+        next_command=f"perception evaluate {run.out} --data {run.data} --split {run.val_split} --out …",
+        records_of_step=lambda segment, step: [train.ids[index] for index in segments.indices_of(segment, step)],
+    )
+
+
+def open_splits(run: ImageRun) -> tuple[Pictures, Pictures]:
+    """The pictures to train and to validate on, with the same classes.
+
+    Raises:
+        InputError: One cannot be opened, has no labels, or too few pictures.
+    """
+    classes = None if run.classes is None else read_class_names(run.classes)
+    train = labelled(open_pictures(run.data, run.split, classes=classes), run.split)
+    if len(train.classes) < 2:
+        raise InputError(f"{run.data}: expected at least 2 classes in split {run.split!r}, found {len(train.classes)}")
+    if run.held_out:
+        train, val = hold_out(train, run.held_out, run.recipe.seed)
+    else:
+        val = labelled(open_pictures(run.data, run.val_split, classes=train.classes), run.val_split)
+    if not len(val):
+        raise InputError(f"{run.data}: expected pictures in split {run.val_split!r}, found none; name another split")
+    return train.limited(run.limit), val.limited(run.val_limit)

@@ -1,0 +1,33 @@
+"""Classification of pictures, as shared code knows it."""
+
+from __future__ import annotations
+
+from perception_tools.image.recipes import DESCRIPTIONS, RECIPES
+from perception_tools.tasks import Command, Task
+
+TASK = Task(
+    name="image",
+    title="classification of pictures on ImageNet and its robustness sets",
+    format="frozen-perception image classifier 1",
+    recipes=RECIPES,
+    descriptions=DESCRIPTIONS,
+    run="perception_tools.image.run:ImageRun",
+    job="perception_tools.image.job:image_job",
+    load="perception_tools.image.model:load_classifier",
+    evaluate="perception_tools.image.evaluate:evaluate_classifiers",
+    headline="perception_tools.image.headline:headline",
+    monitored={"top1": "max", "top5": "max"},
+    commands={
+        "score imagenet": Command(
+            "perception_tools.image.score:score_imagenet", "score anybody's predictions of ImageNet's classes", "judge"
+        ),
+        "bench vit": Command(
+            "perception_tools.image.bench.vit:bench_vit", "time training and inference beside timm's ViT", "bench"
+        ),
+        "bench decoding": Command(
+            "perception_tools.image.bench.decoding:bench_decoding",
+            "time decoding and augmentation beside torchvision's and timm's",
+            "bench",
+        ),
+    },
+)
