@@ -45,16 +45,16 @@ def test_parts_lie_in_the_picture_and_have_the_size_that_is_asked_for(
 
 @pytest.mark.parametrize(("width", "height"), [(400, 20), (20, 400), (100, 99)])
 def test_a_part_that_never_fits_is_torchvisions_middle(width: int, height: int) -> None:
-    options = {"scale": (1.0, 1.0), "ratio": (0.9, 1.1)} if width != 100 else {"scale": (1.0, 1.0), "ratio": (2.0, 2.1)}
-    crop = RandomResizedCrop(8, **options)
+    ratio = (0.9, 1.1) if width != 100 else (2.0, 2.1)
+    crop = RandomResizedCrop(8, scale=(1.0, 1.0), ratio=ratio)
     top, left, down, across = transforms.RandomResizedCrop.get_params(
-        Image.new("RGB", (width, height)), list(options["scale"]), list(options["ratio"])
+        torch.zeros(3, height, width), [1.0, 1.0], list(ratio)
     )
     assert crop.draw(width, height, np.random.default_rng(0)) == Box(left, top, across, down)
 
 
 def test_parts_are_distributed_as_torchvisions_are() -> None:
-    crop, rng, picture = RandomResizedCrop(), np.random.default_rng(0), Image.new("RGB", (500, 375))
+    crop, rng, picture = RandomResizedCrop(), np.random.default_rng(0), torch.zeros(3, 375, 500)
     torch.manual_seed(0)
     theirs = transforms.RandomResizedCrop(224)
     ours = np.array([(b.left, b.top, b.width, b.height) for b in (crop.draw(500, 375, rng) for _ in range(3000))])
