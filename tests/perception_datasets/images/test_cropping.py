@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -46,20 +45,18 @@ def test_parts_lie_in_the_picture_and_have_the_size_that_is_asked_for(
 
 @pytest.mark.parametrize(("width", "height"), [(400, 20), (20, 400), (100, 99)])
 def test_a_part_that_never_fits_is_torchvisions_middle(width: int, height: int) -> None:
-    scale, ratio = (1.0, 1.0), (0.9, 1.1) if width != 100 else (2.0, 2.1)
-    crop, picture = RandomResizedCrop(8, scale, ratio), Image.new("RGB", (width, height))
+    ratio = (0.9, 1.1) if width != 100 else (2.0, 2.1)
+    crop = RandomResizedCrop(8, scale=(1.0, 1.0), ratio=ratio)
     top, left, down, across = transforms.RandomResizedCrop.get_params(
-        picture,  # pyright: ignore[reportArgumentType]  # its annotation leaves out Pillow's pictures
-        list(scale),
-        list(ratio),
+        torch.zeros(3, height, width), [1.0, 1.0], list(ratio)
     )
     assert crop.draw(width, height, np.random.default_rng(0)) == Box(left, top, across, down)
 
 
 def test_parts_are_distributed_as_torchvisions_are() -> None:
-    crop, rng, picture = RandomResizedCrop(), np.random.default_rng(0), Image.new("RGB", (500, 375))
+    crop, rng, picture = RandomResizedCrop(), np.random.default_rng(0), torch.zeros(3, 375, 500)
     torch.manual_seed(0)
-    theirs: Any = transforms.RandomResizedCrop(224)
+    theirs = transforms.RandomResizedCrop(224)
     ours = np.array([(b.left, b.top, b.width, b.height) for b in (crop.draw(500, 375, rng) for _ in range(3000))])
     params = [theirs.get_params(picture, list(theirs.scale), list(theirs.ratio)) for _ in range(3000)]
     expected = np.array([(left, top, width, height) for top, left, height, width in params])
