@@ -52,7 +52,7 @@ def write_robot(robot: Path) -> None:
     )
     plan = ForecastPlan(checkpoint=robot / "run")
     write_map_file(robot / "map.mcap", MapIndex(road), "road", topic=plan.map)
-    objects, ego, _ = plan.inputs
+    objects, ego = (next(topic for topic in plan.inputs if topic.name == name) for name in (plan.objects, plan.ego))
     with Recorder(robot / "drive.mcap", lossless=True) as recorder:
         for step in range(600):
             tick = Tick(

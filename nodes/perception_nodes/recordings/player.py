@@ -13,9 +13,10 @@ from pathlib import Path
 from perception.errors import InputError
 from perception_nodes.recordings.reader import read_recording, topics_in
 from perception_nodes.recordings.recorded_topic import RecordedTopic
-from perception_nodes.ros.messages import type_hash, typestore
+from perception_nodes.ros.clock import CLOCK_TOPIC
+from perception_nodes.ros.messages import CLOCK, header, make, serialize, topic_of, type_hash, typestore
 from perception_nodes.ros.topics import Publisher, RosNode
-from perception_nodes.ros.wire import Topic
+from perception_nodes.ros.wire import SENSOR_DATA, Topic
 
 MEET_S = 1.0
 """Seconds between announcing the topics and the first message, so that subscriptions find their publishers."""
@@ -86,18 +87,22 @@ class Player:
         recordings: What is played, one after the other.
         rate: Pace, as a multiple of the recorded one; infinity does not wait.
         wait: Waits between messages.
+        clock: Whether the recorded time is published on /clock, for nodes with `use_sim_time`.
 
     Attributes:
         played: Number of messages by topic, so far.
         latches: Whether a latched topic is among them, whose last messages last while the node does.
     """
 
-    def __init__(self, ros: RosNode, recordings: Sequence[Playable], *, rate: float, wait: Wait) -> None:
+    def __init__(
+        self, ros: RosNode, recordings: Sequence[Playable], *, rate: float, wait: Wait, clock: bool = False
+    ) -> None:
         if not rate > 0:
             raise InputError(f"--rate {rate:g}: expected a number above 0, such as 1; inf does not wait")
         self._recordings, self._rate, self._wait = recordings, rate, wait
         topics = {topic.name: topic for recording in recordings for topic in recording.topics}
         self._publishers: dict[str, Publisher] = {name: ros.publisher(topic) for name, topic in topics.items()}
+        self._clock = ros.publisher(topic_of(CLOCK_TOPIC, CLOCK, SENSOR_DATA)) if clock else None
         self._latched = {name for name, topic in topics.items() if topic.qos.latched}
         self.latches = bool(self._latched)
         self.played: Counter[str] = Counter()
@@ -121,6 +126,9 @@ class Player:
                 left_s = begun_s + (message.stamp_ns - first_ns) / 1e9 / self._rate - time.monotonic()
                 if left_s > 0 and self._wait(left_s):
                     return False
+            if self._clock is not None and begun_s is not None:  # the stamps of latched messages may be of any time
+                now = header(message.stamp_ns, "").stamp
+                self._clock.put(serialize(make(CLOCK, clock=now), CLOCK))
             self._publishers[message.topic].put(message.cdr)
             self.played[message.topic] += 1
         return True

@@ -15,9 +15,10 @@ from rosbags.typesys.store import Typestore
 from perception.errors import InputError
 from perception_nodes.recordings.player import MEET_S, Player, playable
 from perception_nodes.recordings.recording import Recorder
-from perception_nodes.ros.messages import make, serialize, type_hash, typestore
+from perception_nodes.ros.clock import CLOCK_TOPIC
+from perception_nodes.ros.messages import CLOCK, deserialize, make, serialize, topic_of, type_hash, typestore
 from perception_nodes.ros.topics import Received, RosNode
-from perception_nodes.ros.wire import LATCHED, Qos, RmwZenoh, Topic
+from perception_nodes.ros.wire import LATCHED, SENSOR_DATA, Qos, RmwZenoh, Topic
 
 TEXT = "std_msgs/msg/String"
 CHAT = Topic("/chat", TEXT, type_hash(TEXT), Qos(depth=None))
@@ -71,6 +72,21 @@ def test_messages_arrive_as_they_were_recorded_and_the_map_reaches_who_comes_lat
         assert listener.failures.counts == {}
     assert player.played == {"/latched": 1, "/chat": 5}
     assert player.latches
+
+
+def test_the_recorded_time_goes_out_before_the_messages_of_that_time(
+    sessions: tuple[zenoh.Session, zenoh.Session], ros: RosNode, log: Path
+) -> None:
+    heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
+    clock = topic_of(CLOCK_TOPIC, CLOCK, SENSOR_DATA)
+    with RosNode(sessions[1], RmwZenoh()) as listener:
+        for topic in (CHAT, clock):
+            listener.subscribe(topic, lambda received, name=topic.name: heard.put((name, received.cdr)))
+        pause = lambda seconds: bool(time.sleep(min(seconds, 0.5)))  # noqa: E731
+        assert Player(ros, [playable(log)], rate=20.0, wait=pause, clock=True).play()
+        arrived = [heard.get(timeout=5) for _ in range(10)]
+    times = [deserialize(cdr, CLOCK).clock for name, cdr in arrived if name == CLOCK_TOPIC]
+    assert [time.sec * 10**9 + time.nanosec for time in times] == [10**18 + number * 10**8 for number in range(5)]
 
 
 @pytest.mark.parametrize(("rate", "last_s"), [(1.0, 0.4), (2.0, 0.2), (float("inf"), None)])

@@ -42,6 +42,7 @@ def play_recordings(
     rate: float = 1.0,
     loop: bool = False,
     stay: bool = True,
+    clock: bool = False,
     domain: int = 0,
     connect: str | None = None,
     config: Path | None = None,
@@ -58,6 +59,7 @@ def play_recordings(
         rate: Pace as a multiple of the recorded one; `inf` does not wait.
         loop: Begin again at the end, until SIGTERM.
         stay: Where there is a latched topic, stay after the end until SIGTERM, so that it lasts.
+        clock: Publish the recorded time on /clock, for nodes with `use_sim_time`; others refuse old stamps.
         domain: ROS_DOMAIN_ID.
         connect: Endpoint of the router; by default that of the deployment, or tcp/127.0.0.1:7447.
         config: The deployment's file; needed where it has `security`.
@@ -81,7 +83,7 @@ def play_recordings(
         return stopped
 
     with joined(connect, config, name) as session, RosNode(session, RmwZenoh(node=name, domain=domain)) as ros:
-        player = Player(ros, chosen, rate=rate, wait=wait)
+        player = Player(ros, chosen, rate=rate, wait=wait, clock=clock)
         print(f"plays {', '.join(sorted({t.name for each in chosen for t in each.topics}))}", flush=True)
         whole = player.play()
         while whole and loop:
