@@ -114,7 +114,7 @@ def present_motion(tick: Tick, rows: Int[np.ndarray, " tracked"], tracks: AgentT
     share = np.where((told == 0).all(axis=1), 1.0, share)[:, None]
     velocity = share * seen_velocity + (1 - share) * told
 
-    whole, far = seen > REGRESSION_STEPS // 2 + 1, _moved(position, valid) > LEAST_MOVE_M
+    far = _moved(position, valid) > LEAST_MOVE_M
     resting = at_rest(position, valid) | (reported.at_rest[rows] & ~(whole & far))
     still = resting | (~far & (whole | (told == 0).all(axis=1)))
     kinds, motion_velocity, turn_rate, standing = (
