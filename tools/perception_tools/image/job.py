@@ -64,7 +64,7 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
         monitor="val/top1",
         mode="max",
         closing_message=lambda: unread_in_words(task.unread, task.unread_in_validation),
-        next_command=f"perception evaluate {run.out} --data {run.data} --split {run.val_split} --out …",
+        next_command=f"perception evaluate {run.out} --data {run.data} --split {'…' if run.held_out else run.val_split} --out …",
         records_of_step=lambda segment, step: [train.ids[index] for index in segments.indices_of(segment, step)],
     )
 
