@@ -22,8 +22,8 @@ def train(words: list[str]) -> dict:
     """Trains a recipe; run the same command again after a stop and it goes on where it was.
 
     RECIPE is a name, or a YAML file with `recipe: NAME` and the numbers that differ from it. Writes to OUT:
-    model.safetensors (the averaged weights, at every validation), run.json, last.ckpt (for resuming) and TensorBoard
-    events.
+    model.safetensors (at every validation; the averaged weights, with --no-validate-average the weights themselves),
+    run.json, last.ckpt (for resuming) and TensorBoard events.
     """
     if not words or words[0] in ("-h", "--help"):
         return _list_recipes(missing=not words)

@@ -42,6 +42,8 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
     repeats = recipe.augmentation.repeats
     segments = SegmentSampler(len(train), recipe.batch, recipe.seed, repeats=repeats)
 
+    split = "…" if run.held_out else run.val_split
+
     def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
         sampler = SegmentSampler(len(train), recipe.batch, recipe.seed, rank, processes, repeats)
         share = records_at_once(recipe.batch, processes, recipe.accumulate)
@@ -64,7 +66,7 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
         monitor="val/top1",
         mode="max",
         closing_message=lambda: unread_in_words(task.unread, task.unread_in_validation),
-        next_command=f"perception evaluate {run.out} --data {run.data} --split {run.val_split} --out …",
+        next_command=f"perception evaluate {run.out} --data {run.data} --split {split} --out …",
         records_of_step=lambda segment, step: [train.ids[index] for index in segments.indices_of(segment, step)],
     )
 

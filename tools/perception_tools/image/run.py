@@ -28,6 +28,8 @@ class ImageRun(TrainingRun):
         val_limit: Validate on this many pictures only, taken evenly from the classes.
         held_out: Part of the training split that is kept apart and validated on, in place of --val-split: evenly from
             every class, drawn by the recipe's seed. Recipes can then be chosen without the pictures of evaluation.
+        workers: Number of processes that decode and change pictures; with 0 the training process does it between steps.
+            About one for each core is usual.
         keep: Not used: pictures are decoded anew in every pass.
     """
 
