@@ -27,7 +27,7 @@ from perception_tools.forecasting.model import Training, build_forecaster, save_
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.image.model import ImageTraining, build_classifier, save_classifier
 from perception_tools.image.recipes import RECIPES as IMAGE_RECIPES
-from perception_tools.model_files import format_of
+from perception_tools.model_metadata import format_of
 from perception_tools.scene_qa.model import KnownWords, SceneQaTraining, build_answerer, save_answerer
 from perception_tools.scene_qa.recipes import ROOMS
 from perception_tools.tasks import TASKS, Task, all_tasks

@@ -15,7 +15,7 @@ from perception_tools.image.job import image_job, open_splits
 from perception_tools.image.learning import ImageTask
 from perception_tools.image.model import load_classifier
 from perception_tools.image.run import ImageRun
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import fit
 from perception_tools.training.run import RUN_FILE

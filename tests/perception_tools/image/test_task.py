@@ -6,7 +6,7 @@ from pathlib import Path
 
 from perception_tools.image.evaluate import evaluate_classifiers
 from perception_tools.image.task import TASK
-from perception_tools.model_files import format_of
+from perception_tools.model_metadata import format_of
 
 
 def test_files_have_the_format_that_those_of_later_versions_must_have(trained_classifier: Path) -> None:
