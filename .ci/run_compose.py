@@ -30,7 +30,7 @@ from perception_nodes.ros.cdr import write_tracked_objects
 from perception_nodes.ros.messages import ODOMETRY, serialize
 from perception_tools.forecasting.model import Training, build_forecaster, save_model
 from perception_tools.forecasting.recipes import ForecastRecipe
-from perception_tools.model_files import MODEL_FILE
+from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.training.recipes import BlockRecipe
 
 PATIENCE_S = 120.0

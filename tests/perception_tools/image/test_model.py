@@ -15,7 +15,8 @@ from perception.images.picture_input import PictureInput
 from perception_tools.image.model import ImageTraining, build_classifier, load_classifier, save_classifier
 from perception_tools.image.recipes import RECIPES, ImageRecipe
 from perception_tools.image.task import TASK
-from perception_tools.model_files import MODEL_FILE, write_model
+from perception_tools.model_files import write_model
+from perception_tools.model_metadata import MODEL_FILE
 
 TRAINING = ImageTraining("image/vit-micro-llama", "colours", pictures=24, steps=6)
 CLASSES = ("n01484850", "n01440764", "n01443537")
