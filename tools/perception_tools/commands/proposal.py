@@ -39,7 +39,9 @@ def propose(name: str, kind: str, checkpoint: str, domain: int, topics: Mapping[
         values[key] = _yaml(getattr(plan, key))
         notes[key] = "The robot has topics of this type, and none of the default's."
     for topic in plan.inputs:
-        key = next(field.name for field in fields(plan) if getattr(plan, field.name) == topic.name)
+        key = _key_of(plan, topic.name)
+        if key is None or topic in plan.outputs:  # such as /tf, and what a node hears of itself
+            continue
         fitting = sorted(other for other, type_ in topics.items() if type_ == topic.type)
         if not fitting:
             notes[key] = f"The robot has no topic of {topic.type}: the default stands here."
@@ -50,8 +52,7 @@ def propose(name: str, kind: str, checkpoint: str, domain: int, topics: Mapping[
         if others := [other for other in fitting if other != chosen]:
             notes[key] = f"The robot also has {first_of(others)} of this type: is it the right one?"
     for topic in plan.outputs:
-        if topic.name in topics:
-            key = next(field.name for field in fields(plan) if getattr(plan, field.name) == topic.name)
+        if topic.name in topics and (key := _key_of(plan, topic.name)):
             notes[key] = "The robot publishes this topic already: stop that, or give another name."
     return DescribedNode(name, kind, values, notes)
 
@@ -63,6 +64,11 @@ def _variants(plan: NodePlan) -> Iterator[NodePlan]:
     for key, hint in get_type_hints(type(plan)).items():
         if get_origin(hint) is Literal and getattr(plan, key, None) in types:
             yield from (replace(plan, **{key: word}) for word in get_args(hint) if word != getattr(plan, key))
+
+
+def _key_of(plan: NodePlan, topic: str) -> str | None:
+    """Returns the key that names a topic; None where no key does."""
+    return next((field.name for field in fields(plan) if getattr(plan, field.name) == topic), None)
 
 
 def _keys_that_differ(plan: NodePlan, default: NodePlan) -> list[str]:
