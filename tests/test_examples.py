@@ -228,7 +228,8 @@ def test_a_plain_client_hears_the_forecasts(
     from perception_tools.forecasting.model import load_model
 
     example("own_encoder")
-    plan, run = ForecastPlan(checkpoint=trained[0]), load_model(trained[0])
+    any_age = {"max_age_s": float("inf"), "max_ahead_s": float("inf")}  # made ticks have old stamps
+    plan, run = ForecastPlan(checkpoint=trained[0], **any_age), load_model(trained[0])
     node = ForecastingNode()
     node.configure(run.model, history_steps=run.training.history_steps, model_id="tiny")
     client = in_thread(lambda: example("subscribe_to_forecasts").main(connect=router, count=2))
@@ -247,7 +248,7 @@ def test_a_plain_client_hears_the_forecasts(
     client.join(PATIENCE_S)
     heard = [line for line in capsys.readouterr().out.splitlines() if "objects in map" in line]
     assert len(heard) == 2
-    assert all(" 3 objects in map" in line for line in heard)  # the cars; the cone is no road user
+    assert all(" 4 objects in map" in line for line in heard)  # the cars, and the cone, which stays where it is
 
 
 def sender(tracker: Any, plan: Any, lanes: Any) -> Callable[[Tick], None]:

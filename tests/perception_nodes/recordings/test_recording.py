@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
@@ -40,7 +41,10 @@ def status(number: int) -> bytes:
     stamp = make("builtin_interfaces/msg/Time", sec=0, nanosec=number)
     header = make("std_msgs/msg/Header", stamp=stamp, frame_id="map")
     fields = {"latency_ms": 1.5, "age_ms": 2.5, "dropped_since_last": number, "model_id": "m", "valid": True}
-    return serialize(make(FORECAST_STATUS, header=header, **fields), FORECAST_STATUS)
+    fields |= {"node": "ego", "source": "model", "reason": "", "objects_left_out": 0}
+    fields |= {"objects_forecast": 1, "objects_by_model": 1}
+    each = {"object_sources": np.zeros(1, np.uint8), "object_reasons": np.zeros(1, np.uint8)}
+    return serialize(make(FORECAST_STATUS, header=header, **fields, **each), FORECAST_STATUS)
 
 
 @pytest.fixture

@@ -55,4 +55,8 @@ def test_a_configured_node_forecasts_with_its_plans_precision_and_threads(
         assert result.valid
         assert result.model_id.startswith("forecast/vectornet-llama@")
         assert result.model_id.endswith(":int8")
-        np.testing.assert_allclose(result.trajectories, as_trained.trajectories, atol=0.5)
+        ours, theirs = result.by_model, as_trained.by_model
+        if len(ours):  # with a few ticks of history the model is asked
+            np.testing.assert_array_equal(ours, theirs)
+            np.testing.assert_allclose(result.trajectories[ours], as_trained.trajectories[theirs], atol=0.5)
+    assert len(results[-1].by_model)
