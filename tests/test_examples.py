@@ -228,8 +228,9 @@ def test_a_plain_client_hears_the_forecasts(
     from perception_tools.forecasting.model import load_model
 
     example("own_encoder")
-    any_age = {"max_age_s": float("inf"), "max_ahead_s": float("inf")}  # made ticks have old stamps
-    plan, run = ForecastPlan(checkpoint=trained[0], **any_age), load_model(trained[0])
+    any_age = float("inf")  # made ticks have old stamps
+    plan = ForecastPlan(checkpoint=trained[0], max_age_s=any_age, max_ahead_s=any_age)
+    run = load_model(trained[0])
     node = ForecastingNode()
     node.configure(run.model, history_steps=run.training.history_steps, model_id="tiny")
     client = in_thread(lambda: example("subscribe_to_forecasts").main(connect=router, count=2))
