@@ -29,7 +29,7 @@ def class_indices(name: ClassList) -> Int64[np.ndarray, " classes"]:
     return np.array([label_of[wnid] for wnid in read_class_list(name)])
 
 
-def class_mask(name: ClassList) -> Bool[np.ndarray, 1000]:
+def class_mask(name: ClassList) -> Bool[np.ndarray, " classes"]:
     """Returns whether each class of ImageNet-1k is in a set."""
     mask = np.zeros(len(read_class_list("imagenet1k")), dtype=bool)
     mask[class_indices(name)] = True
