@@ -65,6 +65,17 @@ def test_a_running_node_is_asked_and_its_answer_is_printed_and_written(
     assert f"{told['latency_ms']:.0f} ms in the node, {told['round_trip_ms']:.0f} ms in all" in others[-1]
 
 
+def complaint(words: list[str], part: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What is said in the end: on a busy machine a node is found late."""
+    told = ""
+    for seconds in ("1", "3", "10"):
+        assert main([*words, seconds]) == 2
+        told = capsys.readouterr().err
+        if part in told:
+            break
+    return told
+
+
 def test_where_there_is_no_node_that_is_said_and_where_there_is_another_its_name(
     session: zenoh.Session, router: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,8 +85,8 @@ def test_where_there_is_no_node_that_is_said_and_where_there_is_another_its_name
     assert capsys.readouterr().err == f"{said}start a node of kind scene-qa with `perception up`\n"
     with RosNode(session, RmwZenoh()) as ros:
         ros.serve(service_of("/hal/ask", ASK_SCENE), lambda *_: None)
-        assert main([*words[:-1], "1"]) == 2
-    assert "found none within 1 s; give --service /hal/ask" in capsys.readouterr().err
+        told = complaint(words[:-1], "give --service /hal/ask", capsys)
+    assert "s; give --service /hal/ask" in told
 
 
 def test_a_node_that_does_not_answer_in_time_is_told_from_none(
@@ -83,8 +94,8 @@ def test_a_node_that_does_not_answer_in_time_is_told_from_none(
 ) -> None:
     with RosNode(session, RmwZenoh()) as ros:
         ros.serve(service_of("/scene_qa/ask", ASK_SCENE), lambda *_: None)
-        assert main(["ask", "Is it red?", "--connect", router, "--timeout-s", "1"]) == 2
-    assert "the node did not answer within 1 s; give more --timeout-s" in capsys.readouterr().err
+        told = complaint(["ask", "Is it red?", "--connect", router, "--timeout-s"], "did not answer", capsys)
+    assert "s; give more --timeout-s" in told
 
 
 def test_without_a_router_and_with_no_time_there_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
