@@ -28,7 +28,7 @@ from perception_datasets.images.tar_pictures import find_archives
 
 CURE = "copy it again from the data set"
 MAX_GROUP_BYTES = 512 << 20
-"""Of the pictures in a group of rows; groups that Hugging Face writes have 100 to 1,000 pictures."""
+"""Maximum size of the pictures in a group of rows; groups that Hugging Face writes have 100 to 1,000 pictures."""
 MAX_ROWS = 100_000_000
 _LABELS = ("label", "labels", "fine_label")
 

@@ -1,7 +1,7 @@
 """Where the members of a tar archive lie in it, found in one pass over their headers, so that each can be read alone.
 
-Reads POSIX's format of 1988 and 2001 and GNU's. Python's `tarfile` takes a damaged header for the end of an archive and
-needs some 100 µs for each member; this reader refuses the one and takes a twentieth of the other.
+Reads POSIX's format of 1988 and 2001 and GNU's. Python's `tarfile` takes a damaged header for the end of an archive;
+this reader refuses it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CURE = "copy the archive again, or write it anew with tar"
 _BLOCK = 512
 _EMPTY = bytes(_BLOCK)
 _MAX_TEXT_BYTES = 1 << 20
-"""Of the names that do not fit into a header, and of attributes."""
+"""Maximum size of a name that does not fit into a header, and of attributes."""
 _FILES, _FOLDERS, _LINKS = b"0\x007", b"5", b"12"
 _LONG_NAME, _LONG_LINK, _ATTRIBUTES, _GLOBAL_ATTRIBUTES = b"L", b"K", b"x", b"g"
 

@@ -29,8 +29,8 @@ class Element:
 
     Attributes:
         id: As the file writes it.
-        attributes: Of its tag, such as lat and lon.
-        tags: Of its <tag> elements.
+        attributes: Attributes of its XML element, such as lat and lon.
+        tags: Values of its <tag> elements, by their keys.
         members: Type, role and id of a relation's members; of a way's nodes, node, an empty role and the id.
     """
 

@@ -28,7 +28,7 @@ _KINDS: dict[str, Kind | None] = {
 }
 """Autoware's `projector_type`; the map of a local one has local_x and local_y alone."""
 _AXIS_M, _FLATTENING = 6378137.0, 1 / 298.257223563
-"""Of WGS 84."""
+"""The ellipsoid of WGS 84."""
 _SCALE = 0.9996
 _FALSE_EASTING_M, _FALSE_NORTHING_M = 500_000.0, 10_000_000.0
 _MGRS_SQUARE_M = 100_000.0

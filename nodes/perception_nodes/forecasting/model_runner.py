@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from perception.traffic.scenario import Forecast
 from perception_nodes.forecasting.causes import BLOCK, CANNOT_LOAD, FAILED
 from perception_nodes.forecasting.node import NO_MODEL
-
-if TYPE_CHECKING:
-    pass
+from perception_nodes.forecasting.question import Question
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -166,7 +165,7 @@ class ModelRunner(Generic[Q, A]):
             self._changed.notify_all()
 
 
-ForecastRunner = ModelRunner["Question", "Forecast"]
+ForecastRunner = ModelRunner[Question, Forecast]
 
 
 def reason_of(error: BaseException) -> str:

@@ -41,11 +41,6 @@ def tiny(view: View = "scene", steps: int = 10) -> Forecaster:
     return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=steps)).eval()
 
 
-@pytest.fixture(scope="module")
-def lanes(make_scenario: Callable[..., Scenario]) -> MapIndex:
-    return MapIndex(make_scenario().map)
-
-
 def active(
     lanes: MapIndex | None, view: View = "scene", settings: ForecastingSettings = FEW, **options
 ) -> ForecastingNode:

@@ -17,7 +17,6 @@ from perception.geometry import SE2
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
 from perception.traffic.map_index import MapIndex
-from perception.traffic.scenario import Scenario
 from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
 from perception_nodes.forecasting.tick import Tick
@@ -32,11 +31,6 @@ def tiny(view: View = "scene", steps: int = 10) -> Forecaster:
     encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view=view, max_tokens=12)
     block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
     return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=steps)).eval()
-
-
-@pytest.fixture(scope="module")
-def lanes(make_scenario: Callable[..., Scenario]) -> MapIndex:
-    return MapIndex(make_scenario().map)
 
 
 def active(

@@ -1,6 +1,5 @@
 """Whole streams through the node: ticks at any rate, lost ticks, recorded logs, a clock that is set."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from perception.geometry import SE2
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
 from perception.traffic.map_index import MapIndex
-from perception.traffic.scenario import Scenario
 from perception_datasets.argoverse.argoverse2_sensor import SensorLog, read_log
 from perception_nodes.forecasting.answer import ForecastResult, Source
 from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
@@ -34,11 +32,6 @@ def model() -> Forecaster:
     encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view="pairwise", max_tokens=12)
     block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
     return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=AHEAD)).eval()
-
-
-@pytest.fixture(scope="module")
-def lanes(make_scenario: Callable[..., Scenario]) -> MapIndex:
-    return MapIndex(make_scenario().map)
 
 
 def node_with(model: Forecaster | None, lanes: MapIndex | None) -> ForecastingNode:

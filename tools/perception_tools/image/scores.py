@@ -76,7 +76,7 @@ def score(predictions: Predictions, model_classes: Sequence[str], of: Evaluation
     """Scores predictions by the rule of their set.
 
     Args:
-        predictions: Of the set's pictures.
+        predictions: Predictions for the set's pictures.
         model_classes: Names of the classes of the predictions.
         of: The set, with the classes that a prediction is chosen from.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LOOK_AGAIN_S = 0.1
 _STATUSES = ("ok", "no_answer", "stale_scene", "deadline", "overloaded", "error")
-"""Of scene_qa_msgs/SceneAnswer, by their numbers."""
+"""Statuses of scene_qa_msgs/SceneAnswer, by their numbers."""
 
 
 def ask(
