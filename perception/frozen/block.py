@@ -82,10 +82,19 @@ class LlamaBlock(nn.Module):
         readout: Readout = EVERY_ROW,
     ) -> Float[Tensor, "batch rows dim"]:
         """Returns the output of the rows that are read; keys and values come from every valid token."""
+        return self.finish(self.attention_sum(x, valid, readout))
+
+    def attention_sum(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        valid: Bool[Tensor, "batch tokens"] | None,
+        readout: Readout = EVERY_ROW,
+    ) -> Float[Tensor, "batch rows dim"]:
+        """Returns the first residual sum, input plus attention, of the rows that are read."""
         normed = self.attention_norm(x)
         queries = self.q(readout.gather(normed))
         attended = attend(queries, self.k(normed), self.v(normed), valid, self.heads, self.kv_heads)
-        return self.finish(readout.gather(x) + self.o(attended))
+        return readout.gather(x) + self.o(attended)
 
     def finish(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """Applies the feed-forward part, which follows the first residual sum, to each row."""
@@ -121,10 +130,19 @@ class OptBlock(nn.Module):
         readout: Readout = EVERY_ROW,
     ) -> Float[Tensor, "batch rows dim"]:
         """Returns the output of the rows that are read; keys and values come from every valid token."""
+        return self.finish(self.attention_sum(x, valid, readout))
+
+    def attention_sum(
+        self,
+        x: Float[Tensor, "batch tokens dim"],
+        valid: Bool[Tensor, "batch tokens"] | None,
+        readout: Readout = EVERY_ROW,
+    ) -> Float[Tensor, "batch rows dim"]:
+        """Returns the first residual sum, input plus attention, of the rows that are read."""
         attention_input = self.attention_norm(x) if self.pre_norm else x
         queries = self.q(readout.gather(attention_input))
         attended = attend(queries, self.k(attention_input), self.v(attention_input), valid, self.heads, self.heads)
-        return self.finish(readout.gather(x) + self.o(attended))
+        return readout.gather(x) + self.o(attended)
 
     def finish(self, hidden: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows dim"]:
         """Applies everything after the first residual sum to each row."""

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from perception.encoders.vit import Vit, VitSize
-from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
-from perception.frozen.block import LlamaBlock
+from perception.frozen.adapter import build_adapter
+from perception.frozen.stages import block_attention, block_stages, expect_adapter
 from perception.heads.classification import ClassificationHead
 from perception.models.image_classifier import ImageClassifier, Position
 from perception.models.image_stages import read_stages
+from perception.tokens import Readout
 
 IMAGES = torch.randn(2, 3, 16, 12, generator=torch.Generator().manual_seed(0))
 
@@ -22,68 +23,50 @@ def classifier(position: Position = "tail", **block: str) -> ImageClassifier:
 
 
 @pytest.mark.parametrize("position", get_args(Position))
-def test_stages_are_what_the_blocks_parts_compute(position: Position) -> None:
+def test_stages_are_those_of_the_tokens_that_reach_the_block(position: Position) -> None:
     model = classifier(position)
-    adapter = model.block
-    assert isinstance(adapter, FrozenBlockAdapter)
-    (block,) = adapter.blocks
-    assert isinstance(block, LlamaBlock)
     stages = read_stages(model, IMAGES)
     layers = {"tail": 2, "middle": 1, "head": 0}[position]
-    encoded = model.encoder.layers(model.encoder.embed(IMAGES), stop=layers).values
-    torch.testing.assert_close(stages.encoder, encoded)
-    torch.testing.assert_close(stages.project_in, adapter.project_in(encoded))
-    assert stages.attention is not None
-    torch.testing.assert_close(stages.feed_forward, block.finish(stages.attention))
-    torch.testing.assert_close(stages.project_out, adapter.project_out(adapter.post_norm(stages.feed_forward)))
-    # The class token's attention, applied to the values, is what attention adds to its row.
-    assert stages.project_in is not None
-    values = block.v(block.attention_norm(stages.project_in)).unflatten(-1, (2, 1, 8)).expand(-1, -1, 2, 2, -1)
-    gathered = torch.einsum("bht,bthe->bhe", stages.cls_attention, values.flatten(2, 3)).flatten(1)
-    torch.testing.assert_close(stages.attention[:, 0], stages.project_in[:, 0] + block.o(gathered))
+    encoded = model.encoder.layers(model.encoder.embed(IMAGES), stop=layers)
+    torch.testing.assert_close(stages.block.encoder, encoded.values)
+    adapter = expect_adapter(model.block)
+    for name, value in block_stages(adapter, encoded).named().items():
+        torch.testing.assert_close(stages.block.named()[name], value)
+    attention = block_attention(adapter, encoded, Readout.first(encoded))
+    assert attention is not None
+    torch.testing.assert_close(stages.cls_attention, attention[:, :, 0])
 
 
 def test_the_last_stage_is_what_the_head_reads() -> None:
     model = classifier()
     stages = read_stages(model, IMAGES)
-    torch.testing.assert_close(model.head(model.encoder.norm(stages.project_out)), model(IMAGES))
+    torch.testing.assert_close(model.head(model.encoder.norm(stages.block.output[:, :1])), model(IMAGES))
 
 
-def test_without_a_block_the_encoders_last_layer_says_where_the_class_token_looks() -> None:
-    model = classifier(kind="none")
-    layer = model.encoder.get_submodule("blocks.1")
+@pytest.mark.parametrize("kind", ["none", "mlp"])
+@pytest.mark.parametrize("position", get_args(Position))
+def test_without_a_language_block_the_last_layer_says_where_the_class_token_looks(
+    kind: str, position: Position
+) -> None:
+    model = classifier(position, kind=kind)
+    layer, before = model.encoder.get_submodule("blocks.1"), []
+    handle = layer.register_forward_pre_hook(lambda _, args: before.append(args[0]))
     stages = read_stages(model, IMAGES)
-    assert (stages.project_in, stages.attention, stages.feed_forward) == (None, None, None)
-    assert torch.equal(stages.encoder, stages.project_out)
-    before = model.encoder.layers(model.encoder.embed(IMAGES), stop=1).values
-    value = layer.attn.qkv(layer.norm1(before)).unflatten(-1, (3, 3, 8))[:, :, 2]  # pyright: ignore
+    handle.remove()
+    normed = layer.norm1(before[0])  # pyright: ignore
+    value = layer.attn.qkv(normed).unflatten(-1, (3, 3, 8))[:, :, 2]  # pyright: ignore
     gathered = torch.einsum("bht,bthe->bhe", stages.cls_attention, value).flatten(1)
-    expected = layer.attn(layer.norm1(before))[:, 0]  # pyright: ignore
-    torch.testing.assert_close(layer.attn.proj(gathered), expected)  # pyright: ignore
+    torch.testing.assert_close(layer.attn.proj(gathered), layer.attn(normed)[:, 0])  # pyright: ignore
 
 
-def test_of_several_blocks_the_last_one_has_the_stages() -> None:
+def test_reading_leaves_nothing_behind_even_if_it_fails() -> None:
     model = classifier()
-    adapter = model.block
-    assert isinstance(adapter, FrozenBlockAdapter)
-    adapter.blocks.append(build_adapter(24, source="random:32x48x4?seed=5").blocks[0])
-    stages = read_stages(model, IMAGES)
-    assert stages.project_in is not None
-    between = adapter.blocks[0](stages.project_in, None)
-    torch.testing.assert_close(stages.feed_forward, adapter.blocks[1](between, None))
-    torch.testing.assert_close(stages.cls_attention.sum(-1), torch.ones(2, 4))
-
-
-def test_nothing_is_left_behind_even_if_reading_fails() -> None:
-    model = classifier()
-    adapter = model.block
-    assert isinstance(adapter, FrozenBlockAdapter)
-    adapter.regime = "absorbed"
+    alone = model(IMAGES)
     read_stages(model, IMAGES)
     with pytest.raises(ValueError, match="multiples of the patch"):
         read_stages(model, IMAGES[..., :3])
-    assert adapter.regime == "absorbed"
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert torch.equal(model(IMAGES), alone)
 
 
 def test_a_folded_model_has_no_stages() -> None:
