@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from perception.errors import InputError
@@ -52,12 +52,17 @@ class PictureInput:
         Raises:
             InputError: The picture is too long and narrow.
         """
-        pixels = torch.from_numpy(self._cropped(picture)).permute(2, 0, 1)
+        pixels = torch.from_numpy(self.cropped(picture)).permute(2, 0, 1)
         scaled = pixels.to(torch.float32).div(255)
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return scaled.sub_(mean).div_(std).contiguous()
 
-    def _cropped(self, picture: Picture) -> np.ndarray:
+    def cropped(self, picture: Picture) -> UInt8[np.ndarray, "height width 3"]:
+        """Returns the resized centre, as it is before it is normalised.
+
+        Raises:
+            InputError: The picture is too long and narrow.
+        """
         from PIL import Image
 
         rows, columns = self._resized_size(*picture.pixels.shape[:2])
@@ -67,11 +72,23 @@ class PictureInput:
                 f"{picture.pixels.shape[0]} × {picture.pixels.shape[1]} pixels, which become {rows} × {columns}; "
                 "crop it first"
             )
-        top, left = round((rows - self.height) / 2.0), round((columns - self.width) / 2.0)
         image = Image.fromarray(picture.pixels)
         if (rows, columns) != picture.pixels.shape[:2]:
             image = image.resize((columns, rows), Image.Resampling.BICUBIC)
-        return np.array(image.crop((left, top, left + self.width, top + self.height)))
+        return np.array(image.crop(self._centre(rows, columns)))
+
+    def cropped_mask(self, mask: Bool[np.ndarray, "_ _"]) -> Bool[np.ndarray, "height width"]:
+        """Returns what is seen of a mask of a picture's pixels: resized to the nearest pixel, and cropped alike."""
+        from PIL import Image
+
+        rows, columns = self._resized_size(*mask.shape)
+        image = Image.fromarray(mask.astype(np.uint8)).resize((columns, rows), Image.Resampling.NEAREST)
+        return np.array(image.crop(self._centre(rows, columns))).astype(bool)
+
+    def _centre(self, rows: int, columns: int) -> tuple[int, int, int, int]:
+        """Returns left, top, right and bottom of what is seen of a resized picture."""
+        top, left = round((rows - self.height) / 2.0), round((columns - self.width) / 2.0)
+        return left, top, left + self.width, top + self.height
 
     def _resized_size(self, rows: int, columns: int) -> tuple[int, int]:
         """Returns rows and columns after resizing, rounded as torchvision does for a square and timm for others."""

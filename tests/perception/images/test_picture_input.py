@@ -78,3 +78,16 @@ def test_a_picture_that_would_become_huge_is_refused() -> None:
 def test_a_crop_that_is_no_part_of_the_picture_is_refused(crop_pct: float) -> None:
     with pytest.raises(InputError, match="crop_pct: expected a number above 0, up to 1"):
         PictureInput(32, 32, crop_pct)
+
+
+@pytest.mark.parametrize("size", [(40, 40), (37, 61), (90, 33)])
+@pytest.mark.parametrize("shown", [PictureInput(16, 16), PictureInput(16, 24, crop_pct=0.7), PictureInput(8, 8, 1.0)])
+def test_a_mask_is_cropped_as_its_picture_is(size: tuple[int, int], shown: PictureInput) -> None:
+    mask = np.zeros(size, bool)
+    mask[size[0] // 3 : 2 * size[0] // 3, size[1] // 4 : size[1] // 2] = True
+    seen = shown.cropped_mask(mask)
+    as_picture = shown.cropped(Picture("mask", np.repeat(255 * mask[..., None], 3, -1).astype(np.uint8)))[..., 0]
+    assert seen.shape == as_picture.shape
+    assert (seen == (as_picture > 127)).mean() > 0.9  # but for pixels at the edge
+    assert seen[as_picture == 255].all()
+    assert not seen[as_picture == 0].any()
