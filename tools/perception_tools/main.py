@@ -33,6 +33,9 @@ COMMANDS: dict[str, Command] = {
     "evaluate": Command(
         "perception_tools.commands.evaluate:evaluate", "score trained runs: metrics.json and an HTML report", "judge"
     ),
+    "analyse filtering": Command(
+        "perception_tools.commands.analyse:filtering", "show what the block looks at, stage by stage", "judge"
+    ),
     "replay": Command(
         "perception_tools.commands.replay:replay",
         "play a recorded log through a node, as if the robot drove now",

@@ -38,6 +38,11 @@ class TrainedModel(Protocol):
         """In evaluation mode; a `perception.models.with_block.WithBlock`."""
         ...
 
+    @property
+    def recipe(self) -> LearningRecipe:
+        """Its numbers."""
+        ...
+
 
 @dataclass(frozen=True)
 class Command:
@@ -75,6 +80,8 @@ class Task:
         node: Function from a deployment's plan, a session and an exit stack to a node's process; None without a node.
         node_kind: Kind of that node in a deployment's file; None without a node.
         replay: Function that plays a recorded log through the node; None without one.
+        token_views: Function from trained models and what is asked to the `TokenViews` that `perception analyse
+            filtering` looks at; None where it cannot.
         commands: Further commands, by their words.
     """
 
@@ -92,6 +99,7 @@ class Task:
     node: str | None = None
     node_kind: str | None = None
     replay: str | None = None
+    token_views: str | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def make_run(self, recipe_name: str, **options: Any) -> TrainingRun:

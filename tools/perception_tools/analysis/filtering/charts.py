@@ -79,13 +79,15 @@ def _stages(models: Mapping[str, dict]) -> list[str]:
 
 def _draw_baselines(axes: Axes, baselines: Mapping[str, dict]) -> None:
     """Lines with their names at the right end, the higher ones pushed up where they would touch."""
-    least, written = 0.028, -1.0
+    (low, high), written = axes.get_ylim(), -1.0
     for name, numbers in sorted(baselines.items(), key=lambda item: item[1]["miou"]):
         y = numbers["miou"]
-        axes.axhline(y, color=colour("muted"), linewidth=1.0, linestyle=BASELINE_DASHES.get(name, (0, (3, 1.5))), zorder=0)
-        written = max(y, written + least)
-        label = axes.annotate(name, (1.0, written), xycoords=("axes fraction", "data"), fontsize=8.5, va="bottom", ha="right")
-        label.set_color(colour("muted"))
+        dashes = BASELINE_DASHES.get(name, (0, (3, 1.5)))
+        axes.axhline(y, color=colour("muted"), linewidth=1.0, linestyle=dashes, zorder=0)
+        written = max(y, written + 0.05 * (high - low))
+        at, above = (1.0, written), (0, 2)
+        style = {"color": colour("muted"), "fontsize": 8.5, "va": "bottom", "ha": "right"}
+        axes.annotate(name, at, above, ("axes fraction", "data"), textcoords="offset points", **style)
 
 
 def _legend(figure: Figure, models: Mapping[str, dict], styles: Mapping[str, str]) -> None:

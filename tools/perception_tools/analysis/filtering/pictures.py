@@ -35,7 +35,7 @@ def heat_colours(activations: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n 
 
 
 def heat_over(
-    picture: UInt8[np.ndarray, "height width 3"], heat: Float[np.ndarray, "rows columns"], share: float = 0.68
+    picture: UInt8[np.ndarray, "height width 3"], heat: Float[np.ndarray, "rows columns"], share: float = 0.62
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A picture in grey under the colours of its patches.
 
