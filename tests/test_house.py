@@ -70,6 +70,7 @@ NODE_FLOORS = (
 """Files and folders of perception_nodes, from the bottom up: each imports only itself and those of floors below."""
 VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager", "misc"}
 WITHOUT_A_TEST_FILE = {
+    "perception_tools/analysis/filtering/views.py": "types without behaviour; each task's views are tested with it",
     "perception/traffic/augmentation.py": "a type without behaviour",
     "perception/encoders/forecasting.py": "protocols; every encoder's and input's tests check what they promise",
     "perception_tools/training/job.py": "a type without behaviour; each task's job is tested with the task",

@@ -153,5 +153,7 @@ def _before_last_block(adapter: FrozenBlockAdapter, tokens: Tokens) -> Float[Ten
     return x
 
 
-def _gained(adapter: FrozenBlockAdapter, values: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
+def _gained(
+    adapter: FrozenBlockAdapter, values: Float[Tensor, "batch tokens dim"]
+) -> Float[Tensor, "batch tokens dim"]:
     return values * adapter.input_gain.to(values.dtype)

@@ -142,7 +142,9 @@ class BoxMasks:
                 if not (np.isfinite([x0, y0, x1, y1]).all() and 0 <= x0 <= x1 and 0 <= y0 <= y1):
                     reason = f"{record.id}: expected a box with 0 ≤ x0 ≤ x1 and 0 ≤ y0 ≤ y1, found {written}"
                     raise bad_file(self.path, reason, "correct it")
-            target[int(min(y0, height)) : int(min(y1, height)) + 1, int(min(x0, width)) : int(min(x1, width)) + 1] = True
+            target[int(min(y0, height)) : int(min(y1, height)) + 1, int(min(x0, width)) : int(min(x1, width)) + 1] = (
+                True
+            )
         return PictureMask(target, np.ones_like(target))
 
 

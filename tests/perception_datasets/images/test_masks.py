@@ -43,7 +43,9 @@ def write_boxes(path: Path, *rows: str) -> Path:
 
 
 def test_boxes_hold_both_ends_and_are_cut_off_at_the_border(tmp_path: Path) -> None:
-    write_boxes(tmp_path / "test.csv", "test/n01/a.JPEG,5,1,0,2,1", "test/n01/a.JPEG,5,4,2,99,99", "n01/b.JPEG,0,0,0,0,0")
+    write_boxes(
+        tmp_path / "test.csv", "test/n01/a.JPEG,5,1,0,2,1", "test/n01/a.JPEG,5,4,2,99,99", "n01/b.JPEG,0,0,0,0,0"
+    )
     masks = open_masks(tmp_path, "test")
     mask = masks.read(record("n01/a.JPEG"), 4, 5)
     assert mask is not None

@@ -20,6 +20,7 @@ TASK = Task(
     node="perception_tools.forecasting.node:open_node",
     node_kind="forecast",
     replay="perception_tools.forecasting.replay:replay",
+    token_views="perception_tools.forecasting.token_views:forecast_views",
     commands={
         "prepare forecasting": Command(
             "perception_tools.forecasting.prepare:prepare_forecasting",

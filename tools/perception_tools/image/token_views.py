@@ -14,7 +14,6 @@ from PIL import Image
 
 from perception.analysis.filtering import centre_prior, grid_targets
 from perception.errors import InputError
-from perception.frozen.stages import expect_adapter
 from perception.images.image import Picture
 from perception.models.image_classifier import ImageClassifier
 from perception.models.image_stages import read_stages

@@ -16,6 +16,7 @@ TASK = Task(
     load="perception_tools.scene_qa.model:load_answerer",
     evaluate="perception_tools.scene_qa.evaluate:evaluate_answerers",
     headline="perception_tools.scene_qa.headline:headline",
+    token_views="perception_tools.scene_qa.token_views:scene_views",
     monitored={"em1": "max", "em10": "max", "em1_cleaned": "max"},
     node="perception_tools.scene_qa.node:open_node",
     node_kind="scene-qa",

@@ -98,7 +98,7 @@ def _records(found: Measured) -> list[dict[str, object]]:
 
 
 def _print_table(numbers: dict, views: TokenViews) -> None:
-    """mIoU of every stage and kind of every run, and of what knows nothing of the record."""
+    """Agreement of every stage and kind of every run, and of what knows nothing of the record."""
     for name, of in ({numbers["name"]: numbers} | numbers["others"]).items():
         print(f"\n{name}: mIoU at each record's best threshold; at one threshold for all")
         for stage, kinds in of["miou"].items():
@@ -107,7 +107,9 @@ def _print_table(numbers: dict, views: TokenViews) -> None:
                 fixed = of["fixed_threshold"][stage][kind]
                 print(f"  {stage:<13} {kind:<10} {value:.3f} [{low:.3f}, {high:.3f}]   {fixed['miou']:.3f}")
         for prior, value in of["baselines"].items():
-            print(f"  {'knows nothing:':<13} {prior:<9} {value['miou']:.3f}   {value['fixed_threshold']['miou']:>21.3f}")
+            print(
+                f"  {'knows nothing:':<13} {prior:<9} {value['miou']:.3f}   {value['fixed_threshold']['miou']:>21.3f}"
+            )
     counted = f"{numbers[views.noun]:,} {views.noun}" + ("" if numbers["miou"] else ", none of which has a target")
     print(f"\n{counted}{''.join(f'; {count:,} not measured: {why}' for why, count in views.left_out.items())}")
     if len(views.failures):

@@ -24,7 +24,7 @@ def line_of(model: int) -> str:
 
 
 def stage_chart(models: Mapping[str, dict]) -> str:
-    """mIoU of every stage and kind of each model with its interval, over lines for what knows nothing of the record.
+    """Agreement of every stage and kind of each model with its interval, over lines for what knows nothing of the record.
 
     Args:
         models: Name of a model → its numbers in filtering.json.
@@ -33,7 +33,7 @@ def stage_chart(models: Mapping[str, dict]) -> str:
     figure = Figure(figsize=(9.6, 3.6), layout="constrained")
     axes = figure.subplots()
     lanes = len(models) * len(MARKS)
-    for model, (name, numbers) in enumerate(models.items()):
+    for model, numbers in enumerate(models.values()):
         shade = colour(line_of(model))
         for number, (kind, mark) in enumerate(MARKS.items()):
             shift = ((model * len(MARKS) + number) - (lanes - 1) / 2) * 0.7 / lanes

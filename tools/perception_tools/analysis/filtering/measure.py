@@ -194,7 +194,9 @@ def claims_json(found: Measured) -> list[dict]:
         for prior in found.baselines[model]:
             if prior not in ("random", "everything"):
                 theirs = np.stack(found.baselines[model][prior]).max(axis=1)
-                claim(f"{name}: the best features ({_words(whole)}) beat {prior}", found.best_ious(model, whole), theirs)
+                claim(
+                    f"{name}: the best features ({_words(whole)}) beat {prior}", found.best_ious(model, whole), theirs
+                )
         looks = next((place for place in found.ious[model] if place[1] == "attention"), None)
         if last is not None and looks is not None:
             ours, theirs = (found.best_ious(model, place) for place in (last, looks))

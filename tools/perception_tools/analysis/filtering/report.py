@@ -65,7 +65,7 @@ def findings(numbers: dict) -> list[str]:
 
 
 def score_table(models: Mapping[str, dict], which: str) -> Table:
-    """mIoU of every stage and kind, a column a model.
+    """Agreement of every stage and kind, a column a model.
 
     Args:
         models: Name of a model → its numbers.

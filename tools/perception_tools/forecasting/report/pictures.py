@@ -90,7 +90,9 @@ def draw_forecast(axes: Axes, example: Example) -> None:
     draw_map(axes, scenario.map, picture_SE2_city, points_per_m)
     _draw_other_agents(axes, example, picture_SE2_city)
     axes.plot(*past.T, color=colour("focal"), linewidth=2.0, solid_capstyle="round", zorder=4)
-    axes.add_patch(Polygon(_box(np.zeros(2), np.pi / 2, int(tracks.kinds[focal])), color=colour("focal"), zorder=7))
+    axes.add_patch(
+        Polygon(agent_box(np.zeros(2), np.pi / 2, int(tracks.kinds[focal])), color=colour("focal"), zorder=7)
+    )
     _draw_truth(axes, truth)
     _draw_modes(axes, modes, probabilities, truth[-1])
     _draw_scale(axes)
@@ -145,7 +147,7 @@ def _set_view(axes: Axes, points: Float[np.ndarray, "points 2"]) -> float:
     return float(box.width / axes.figure.dpi * 72 / width)
 
 
-def _box(centre: Float[np.ndarray, " 2"], heading_rad: float, kind: int) -> Float[np.ndarray, "4 2"]:
+def agent_box(centre: Float[np.ndarray, " 2"], heading_rad: float, kind: int) -> Float[np.ndarray, "4 2"]:
     """Corners of an agent of a kind."""
     length, width = SIZE_M.get(kind, UNKNOWN_SIZE_M)
     corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * np.array([length, width]) / 2
@@ -164,7 +166,7 @@ def _draw_other_agents(axes: Axes, example: Example, picture_SE2_city: SE2) -> N
         fade = [to_rgba(colour("agent"), alpha) for alpha in np.linspace(0.0, 0.8, len(segments))]
         axes.add_collection(LineCollection(list(segments), colors=fade, linewidths=1.1, zorder=2), autolim=False)
         heading = float(tracks.heading[agent, present]) + picture_SE2_city.heading_rad
-        box = _box(path[-1], heading, int(tracks.kinds[agent]))
+        box = agent_box(path[-1], heading, int(tracks.kinds[agent]))
         is_ego = agent == example.scenario.ego
         face = colour("road") if is_ego else colour("agent")
         axes.add_patch(Polygon(box, facecolor=face, edgecolor=colour("muted"), linewidth=1.0, zorder=3))
