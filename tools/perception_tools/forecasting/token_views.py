@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.patches import Polygon
 
 from perception.encoders.vectornet.vectorize import VectorizedScenario
@@ -33,10 +35,12 @@ ON_THE_WAY_M = 2.0
 INCHES = (1.7, 2.1)
 WIDTH_M, BEHIND = 56.0, 0.3
 """Width of a drawing, and the part of its height that is behind the focal agent."""
+DARK_GROUND = "#2a2440"
+"""Under the colours of activations, of which the least are black."""
 RULE = (
-    f"A token is an agent or a lane. Of the target are the lanes within {ON_THE_WAY_M:g} m of where the focal agent "
-    "really drove afterwards; the focal agent's own token does not count. “Straight on” is what lies beside a drive at "
-    "the present velocity."
+    "A token is an agent or a lane. Agents are compared with agents and lanes with lanes. Of the target are the lanes, "
+    f"among those that the model sees, within {ON_THE_WAY_M:g} m of where the focal agent really drove afterwards; "
+    "agents do not count in the measure. “Straight on” is what lies beside a drive at the present velocity."
 )
 
 
@@ -97,6 +101,7 @@ def _view(model: Forecaster, scenario: Scenario, asked: Asked) -> TokenView:
         counted=counted,
         priors=_priors(scenario, seen),
         draw=partial(_draw, scenario, seen, target),
+        sorts=np.repeat([0, 1], [len(seen.agents), len(seen.lanes)]),
         inches=INCHES,
     )
 
@@ -113,7 +118,7 @@ def _seen(batch: VectorBatch, prepared: VectorizedScenario, valid: Bool[np.ndarr
 
 def _target(scenario: Scenario, seen: _Seen) -> tuple[Bool[np.ndarray, " tokens"] | None, Bool[np.ndarray, " tokens"]]:
     """Lanes that were driven along, and the tokens that count; no target without a known future."""
-    counted = np.concatenate([seen.agents != scenario.focal, np.ones(len(seen.lanes), bool)])
+    counted = np.repeat([False, True], [len(seen.agents), len(seen.lanes)])
     known = scenario.agents.valid[scenario.focal, scenario.history_steps :]
     if not known.any():
         return None, counted
@@ -154,27 +159,27 @@ def _draw(
     axes: Axes,
     values: Float[np.ndarray, " tokens"] | None,
 ) -> None:
-    """The map with the focal agent driving up: lanes and agents in the colours of their activation, or the way driven."""
+    """The map, the focal agent driving up: the way that was driven, or lanes and agents in their activations' colours."""
     tracks, present, focal = scenario.agents, scenario.present, scenario.focal
     picture_SE2_city = upright(tracks.position[focal, present], float(tracks.heading[focal, present]))
     height_m = WIDTH_M * INCHES[1] / INCHES[0]
     axes.set(xlim=(-WIDTH_M / 2, WIDTH_M / 2), ylim=(-BEHIND * height_m, (1 - BEHIND) * height_m))
-    axes.set_facecolor(colour("ground"))
     axes.set_rasterization_zorder(100)  # a page holds some hundred maps
     points_per_m = 72 * INCHES[0] / WIDTH_M
-    draw_map(axes, scenario.map, picture_SE2_city, points_per_m)
+    lines = picture_SE2_city.apply(scenario.map.points[seen.lanes])
     if values is None:
+        axes.set_facecolor(colour("ground"))
+        draw_map(axes, scenario.map, picture_SE2_city, points_per_m)
         on_the_way = np.zeros(len(seen.lanes), bool) if target is None else target[len(seen.agents) :]
-        shades = np.tile(_rgb("truth"), (int(on_the_way.sum()), 1))
-        _draw_lanes(axes, picture_SE2_city.apply(scenario.map.points[seen.lanes[on_the_way]]), shades, points_per_m)
+        _draw_lanes(axes, lines[on_the_way], to_rgba(colour("truth"), 0.55), points_per_m)
         known = tracks.valid[focal, present:]
-        axes.plot(*picture_SE2_city.apply(tracks.position[focal, present:][known]).T, color=colour("focal"), lw=1.2)
-        agent_shades = np.tile(_rgb("agent"), (len(seen.agents), 1))
+        way = picture_SE2_city.apply(tracks.position[focal, present:][known])
+        axes.plot(*way.T, color=colour("focal"), linewidth=1.2, linestyle=(0, (2, 1)), zorder=4)
+        agent_shades = np.tile(to_rgb(colour("agent")), (len(seen.agents), 1))
     else:
-        lane_shades = heat_colours(values[len(seen.agents) :])
+        axes.set_facecolor(DARK_GROUND)
         order = np.argsort(values[len(seen.agents) :], kind="stable")  # what stands out lies on top
-        lines = picture_SE2_city.apply(scenario.map.points[seen.lanes])
-        _draw_lanes(axes, lines[order], lane_shades[order], points_per_m)
+        _draw_lanes(axes, lines[order], heat_colours(values[len(seen.agents) :][order]), points_per_m)
         agent_shades = heat_colours(values[: len(seen.agents)])
     places = picture_SE2_city.apply(tracks.position[seen.agents, present])
     for agent, place, shade in zip(seen.agents, places, agent_shades, strict=True):
@@ -186,17 +191,7 @@ def _draw(
         )
 
 
-def _draw_lanes(
-    axes: Axes,
-    lines: Float[np.ndarray, "lanes points 2"],
-    shades: Float[np.ndarray, "lanes 3"],
-    points_per_m: float,
-) -> None:
-    drawn = LineCollection(list(lines), colors=list(shades), linewidths=0.5 * LANE_WIDTH_M * points_per_m, zorder=2)
+def _draw_lanes(axes: Axes, lines: Float[np.ndarray, "lanes points 2"], shades: Any, points_per_m: float) -> None:
+    drawn = LineCollection(list(lines), colors=shades, linewidths=0.6 * LANE_WIDTH_M * points_per_m, zorder=2)
     drawn.set_capstyle("round")
     axes.add_collection(drawn, autolim=False)
-
-
-def _rgb(name: str) -> Float[np.ndarray, " 3"]:
-    hexadecimal = colour(name)
-    return np.array([int(hexadecimal[at : at + 2], 16) / 255 for at in (1, 3, 5)])

@@ -35,7 +35,7 @@ def make_view() -> Callable[..., TokenView]:
             "target": is_target,
             "counted": np.ones(TOKENS, bool),
             "priors": {"the first": 1 - np.arange(TOKENS) / TOKENS},
-            "draw": lambda axes, values: axes.plot([0, 1], [0, 1]),
+            "draw": lambda axes, _values: axes.plot([0, 1], [0, 1]),
         }
         return TokenView(**values | changes)
 

@@ -41,6 +41,16 @@ def test_activations_are_magnitude_and_frequency_of_each_stage_and_attention_of_
     np.testing.assert_array_equal(found["attention", "attention"], scaled(view.attention))
 
 
+def test_each_sort_of_tokens_is_compared_with_its_own(make_view: MakeView) -> None:
+    features, sorts = np.random.default_rng(3).normal(size=(6, 4)), np.array([0, 0, 0, 1, 1, 1])
+    far = features + 100 * sorts[:, None]
+    for kind in ("magnitude", "frequency"):
+        (mixed,) = (activations_of(make_view(stages={"encoder": far}, sorts=sorts))[("encoder", kind)],)
+        for sort in (0, 1):
+            alone = activations_of(make_view(stages={"encoder": far[sorts == sort]}, attention=None))["encoder", kind]
+            np.testing.assert_allclose(mixed[sorts == sort], alone)
+
+
 def test_every_number_is_a_mean_over_the_same_records(make_view: MakeView) -> None:
     found = measure(views(make_view), NAMES, drawn=2)
     assert found.ids == ["r0", "r1", "r2", "r3", "r4"]

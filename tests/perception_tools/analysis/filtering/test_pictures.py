@@ -11,7 +11,7 @@ from perception_tools.analysis.filtering.views import TokenView, TokenViews
 
 def test_a_record_is_drawn_once_and_then_at_every_stage_of_every_model(make_view: Callable[..., TokenView]) -> None:
     drawn: list[np.ndarray | None] = []
-    draw = lambda axes, values: drawn.append(values)  # noqa: E731
+    draw = lambda _axes, values: drawn.append(values)  # noqa: E731
     pair = make_view(draw=draw), make_view(plain=True, draw=draw)
     found = measure(TokenViews("records", [pair]), ("x/llama", "x/plain"), 1)
     svg = example_svg(found.examples[0], found.names, "example0")

@@ -24,7 +24,7 @@ def line_of(model: int) -> str:
 
 
 def stage_chart(models: Mapping[str, dict]) -> str:
-    """Agreement of every stage and kind of each model with its interval, over lines for what knows nothing of the record.
+    """Agreement of every stage and kind with its interval, over lines for what knows nothing of the record.
 
     Args:
         models: Name of a model → its numbers in filtering.json.

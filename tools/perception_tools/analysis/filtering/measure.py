@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from perception.analysis.filtering import (
@@ -79,10 +79,24 @@ def activations_of(view: TokenView) -> dict[Place, Float[np.ndarray, " tokens"]]
     """Activations of a view, each from 0 to 1."""
     found: dict[Place, np.ndarray] = {}
     for stage, features in view.stages.items():
-        found[stage, "magnitude"] = scaled(magnitude(features))
-        found[stage, "frequency"] = scaled(frequency(features))
+        found[stage, "magnitude"] = _of_each_sort(magnitude, features, view.sorts)
+        found[stage, "frequency"] = _of_each_sort(frequency, features, view.sorts)
         if view.attention is not None and stage == view.attention_stage:
-            found[stage, "attention"] = scaled(view.attention)
+            found[stage, "attention"] = _of_each_sort(np.asarray, view.attention, view.sorts)
+    return found
+
+
+def _of_each_sort(
+    activation: Callable[[np.ndarray], np.ndarray],
+    features: Float[np.ndarray, tokens * width],
+    sorts: Int[np.ndarray, " tokens"] | None,
+) -> Float[np.ndarray, " tokens"]:
+    """Activations from 0 to 1 within each sort of tokens."""
+    if sorts is None:
+        return scaled(activation(features))
+    found = np.zeros(len(features))
+    for sort in np.unique(sorts):
+        found[sorts == sort] = scaled(activation(features[sorts == sort]))
     return found
 
 

@@ -10,8 +10,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from perception.analysis.filtering import THRESHOLDS, threshold_ious
-from perception_tools.analysis.filtering.measure import Example, Place
+from perception.analysis.filtering import threshold_ious
+from perception_tools.analysis.filtering.measure import Example, Place, threshold_of_best
 from perception_tools.report.theme import colour, figure_to_svg
 
 COLOURS = colormaps["inferno"]
@@ -26,6 +26,8 @@ STAGE_WORDS = {
 }
 KINDS = ("magnitude", "frequency")
 LOOKS = "where it looks"
+RASTER_DPI = 170
+"""Of what a task draws as pixels, such as maps with hundreds of lines."""
 _HEAD_INCHES, _FOOT_INCHES, _SIDE_INCHES, _GAP_INCHES = 0.28, 0.2, 1.2, 0.08
 
 
@@ -50,6 +52,18 @@ def heat_over(
     return np.round(255 * (share * colours + (1 - share) * (0.25 + 0.75 * grey))).astype(np.uint8)
 
 
+def example_inches(example: Example) -> float:
+    """Width of the drawing of a record, at which its text has the size of a caption."""
+    stages, looks = _columns(example)
+    return _SIDE_INCHES + (1 + len(stages) + looks) * (example.views[0].inches[0] + _GAP_INCHES)
+
+
+def _columns(example: Example) -> tuple[list[str], bool]:
+    """The stages that any model has, and whether it is known of any where it looks."""
+    stages = [stage for stage in STAGE_WORDS if any(stage in view.stages for view in example.views)]
+    return stages, any(view.attention is not None for view in example.views)
+
+
 def example_svg(example: Example, names: Sequence[str], name: str) -> str:
     """A record as inline SVG: the record itself with its target, then for each model and kind every stage.
 
@@ -58,13 +72,11 @@ def example_svg(example: Example, names: Sequence[str], name: str) -> str:
         names: Name of each model.
         name: Unique on the page.
     """
-    stages = [stage for stage in STAGE_WORDS if any(stage in view.stages for view in example.views)]
-    looks = any(view.attention is not None for view in example.views)
-    columns, rows = 1 + len(stages) + looks, len(names) * len(KINDS)
-    width, height = example.views[0].inches
-    total_width = _SIDE_INCHES + columns * (width + _GAP_INCHES)
+    stages, looks = _columns(example)
+    rows, (width, height) = len(names) * len(KINDS), example.views[0].inches
+    total_width = example_inches(example)
     total_height = _HEAD_INCHES + rows * (height + _FOOT_INCHES)
-    figure = Figure(figsize=(total_width, total_height))
+    figure = Figure(figsize=(total_width, total_height), dpi=RASTER_DPI)
 
     def panel(row: int, column: int) -> Axes:
         left = _SIDE_INCHES + column * (width + _GAP_INCHES)
@@ -81,8 +93,16 @@ def example_svg(example: Example, names: Sequence[str], name: str) -> str:
         at = inches[0] / total_width, 1 - inches[1] / total_height
         figure.text(*at, text, **{"color": colour("ink"), "fontsize": 8.5, "va": "center", **style})
 
-    axes = panel(0, 0)
-    example.views[0].draw(axes, None)
+    def draw(row: int, column: int, model: int, place: Place) -> None:
+        view, values = example.views[model], example.activations[model][place]
+        view.draw(panel(row, column), values)
+        if view.target is not None:
+            best, threshold = threshold_of_best(threshold_ious(values, view.target, view.counted))
+            x = _SIDE_INCHES + column * (width + _GAP_INCHES) + width / 2
+            y = _HEAD_INCHES + (row + 1) * (height + _FOOT_INCHES) - 0.6 * _FOOT_INCHES
+            write((x, y), f"IoU {best:.2f} at {threshold}", ha="center", fontsize=7, color=colour("muted"))
+
+    example.views[0].draw(panel(0, 0), None)
     titles = ["target" if example.views[0].target is not None else "", *(STAGE_WORDS[s] for s in stages)]
     for column, title in enumerate([*titles, LOOKS] if looks else titles):
         write((_SIDE_INCHES + column * (width + _GAP_INCHES) + width / 2, _HEAD_INCHES / 2), title, ha="center")
@@ -95,20 +115,11 @@ def example_svg(example: Example, names: Sequence[str], name: str) -> str:
             write((0.02, middle), kind, color=colour("muted"))
             for column, stage in enumerate(stages):
                 if (stage, kind) in activations:
-                    _draw(panel(row, 1 + column), example, model, (stage, kind))
+                    draw(row, 1 + column, model, (stage, kind))
         place: Place = (view.attention_stage, "attention")
         if place in activations:
-            _draw(panel(model * len(KINDS), 1 + len(stages)), example, model, place)
+            draw(model * len(KINDS), 1 + len(stages), model, place)
     return figure_to_svg(figure, name)
-
-
-def _draw(axes: Axes, example: Example, model: int, place: Place) -> None:
-    view, values = example.views[model], example.activations[model][place]
-    view.draw(axes, values)
-    if view.target is not None:
-        ious = threshold_ious(values, view.target, view.counted)
-        best = int(ious.argmax())
-        axes.set_xlabel(f"IoU {ious[best]:.2f} at {THRESHOLDS[best]}", fontsize=7, color=colour("muted"), labelpad=2)
 
 
 def _short(name: str) -> str:

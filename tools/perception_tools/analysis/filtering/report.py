@@ -9,8 +9,11 @@ from markupsafe import Markup
 
 from perception_tools.analysis.filtering.charts import stage_chart, sweep_chart
 from perception_tools.analysis.filtering.measure import Measured
-from perception_tools.analysis.filtering.pictures import STAGE_WORDS, colour_bar_svg, example_svg
+from perception_tools.analysis.filtering.pictures import STAGE_WORDS, colour_bar_svg, example_inches, example_svg
 from perception_tools.report.page import Cell, Table, write_page
+
+PIXELS_PER_INCH = 100
+"""Width of a drawing on the page, where there is room."""
 
 
 def write_filtering_page(path: Path, numbers: dict, found: Measured, rules: Sequence[str]) -> None:
@@ -32,7 +35,11 @@ def write_filtering_page(path: Path, numbers: dict, found: Measured, rules: Sequ
         findings=findings(numbers),
         bar=Markup(colour_bar_svg()),
         examples=[
-            (example.views[0].id, Markup(example_svg(example, found.names, f"example{number}")))
+            (
+                example.views[0].id,
+                Markup(example_svg(example, found.names, f"example{number}")),
+                round(PIXELS_PER_INCH * example_inches(example)),
+            )
             for number, example in enumerate(found.examples)
         ],
         miou=score_table(models, "miou") if measured else None,

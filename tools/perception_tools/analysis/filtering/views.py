@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from matplotlib.axes import Axes
 
 from perception.frozen.stages import Inside
@@ -67,6 +67,8 @@ class TokenView:
         counted: Which tokens count in the measure.
         priors: Name → activations that know nothing of the record, to be compared with.
         draw: Draws the record.
+        sorts: A number for each token where tokens are of several sorts, such as agents and lanes: what tells one sort
+            from another would drown what tells tokens of one sort apart, so each sort is compared with its own mean.
         inches: Width and height of a drawing.
     """
 
@@ -78,6 +80,7 @@ class TokenView:
     counted: Bool[np.ndarray, " tokens"]
     priors: Mapping[str, Float[np.ndarray, " tokens"]]
     draw: Draw
+    sorts: Int[np.ndarray, " tokens"] | None = None
     inches: tuple[float, float] = (1.25, 1.25)
 
 
