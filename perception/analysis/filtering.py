@@ -1,8 +1,8 @@
 """What an encoder's tokens single out, and how well that agrees with where the target is.
 
 Information filtering (Pang et al., ICLR 2024, §6 and §A.3, §A.5): the frozen block is said to find the informative
-tokens and to amplify them. A token's activation is how far it lies from the mean of all tokens of its record. Cut off at
-a threshold, the activations are a pseudo-mask of the record, which is compared with a mask by a person.
+tokens and to amplify them. A token's activation is how far it lies from the mean of all tokens of its record. Cut off
+at a threshold, the activations are a pseudo-mask of the record, which is compared with a mask by a person.
 
 Nothing here knows pictures: a record is a set of tokens, whatever they stand for.
 """

@@ -1,7 +1,7 @@
 """What a classifier of pictures computes on its way, at the stages that Pang et al. (ICLR 2024, §6) look at.
 
-The block is evaluated plainly, for every row to exist; see `perception.frozen.stages`, also for what rows are worth that
-no head has read.
+The block is evaluated plainly, for every row to exist; see `perception.frozen.stages`, also for what rows are worth
+that no head has read.
 """
 
 from __future__ import annotations

@@ -36,6 +36,9 @@ COMMANDS: dict[str, Command] = {
     "analyse filtering": Command(
         "perception_tools.commands.analyse:filtering", "show what the block looks at, stage by stage", "judge"
     ),
+    "analyse gradients": Command(
+        "perception_tools.commands.analyse:gradients", "compare records' gradients, with the block and without", "judge"
+    ),
     "replay": Command(
         "perception_tools.commands.replay:replay",
         "play a recorded log through a node, as if the robot drove now",

@@ -82,6 +82,8 @@ class Task:
         replay: Function that plays a recorded log through the node; None without one.
         token_views: Function from trained models and what is asked to the `TokenViews` that `perception analyse
             filtering` looks at; None where it cannot.
+        record_losses: Function from a `TrainedModel`, data, split and limit to the `RecordLosses` whose gradients
+            `perception analyse gradients` compares; None where it cannot.
         commands: Further commands, by their words.
     """
 
@@ -100,6 +102,7 @@ class Task:
     node_kind: str | None = None
     replay: str | None = None
     token_views: str | None = None
+    record_losses: str | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def make_run(self, recipe_name: str, **options: Any) -> TrainingRun:

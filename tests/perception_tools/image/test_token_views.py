@@ -110,7 +110,7 @@ def test_the_contracts_command_writes_numbers_and_a_page(
     assert "knows nothing: a box in the middle" in out
     assert "1 of " in out  # the mask of another size
     html = (tmp_path / "out" / "filtering.html").read_text()
-    assert html.count("class=\"chart scroll example\"") == 2
+    assert html.count('class="chart scroll example"') == 2
     assert "data:image/png;base64" in html
 
 
@@ -140,5 +140,3 @@ def test_targets_follow_the_crop_of_the_picture() -> None:
     shown = PictureInput(32, 32, crop_pct=0.5).cropped_mask(mask)
     target, _ = grid_targets(shown, np.ones_like(shown), (2, 2))
     assert target.tolist() == [False, True, False, True]
-
-

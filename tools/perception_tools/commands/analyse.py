@@ -55,6 +55,45 @@ def filtering(
     return analyse_filtering(task, [*runs, *beside], asked, out, pictures=pictures, device=device)
 
 
+def gradients(
+    runs: Runs,
+    data: Path,
+    out: Path,
+    split: str = "train",
+    batch: int = 16,
+    batches: int = 8,
+    seeds: tuple[int, ...] = (),
+    device: str = "cpu",
+) -> dict:
+    """Measures how much the gradients of single records agree, with the block and without.
+
+    A frozen block may help because gradients that reach the encoder through it are more coherent (Bai et al., AAAI
+    2025). Writes gradients.json: for each run the mean cosine of the angle between the gradients of two records with
+    respect to the encoder's parameters, and the mean inner product over the mean square of the norm, each with an
+    interval over batches; under `initial` the same of fresh models. Models are in evaluation mode, records are not
+    augmented, so that runs see the same.
+
+    Args:
+        runs: Run folders or model files of one task; several are put side by side.
+        data: Folder or archive of the records.
+        out: Folder for gradients.json.
+        split: Split of the data; what was trained on, by default.
+        batch: Number of records whose gradients are compared with each other.
+        batches: Number of such batches.
+        seeds: Seeds of fresh models of the same recipe, which are measured too.
+        device: Where models run: cpu, cuda.
+
+    Raises:
+        InputError: A model or the data cannot be used.
+    """
+    from perception_tools.analysis.gradients import analyse_gradients
+
+    task = _common_task(runs, "record_losses")
+    return analyse_gradients(
+        task, runs, data, out, split=split, batch=batch, batches=batches, seeds=seeds, device=device
+    )
+
+
 def _common_task(runs: Sequence[Path], reference: str) -> Task:
     """The task of all runs, which must have what the analysis needs.
 

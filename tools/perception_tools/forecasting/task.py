@@ -21,6 +21,7 @@ TASK = Task(
     node_kind="forecast",
     replay="perception_tools.forecasting.replay:replay",
     token_views="perception_tools.forecasting.token_views:forecast_views",
+    record_losses="perception_tools.forecasting.record_losses:record_losses",
     commands={
         "prepare forecasting": Command(
             "perception_tools.forecasting.prepare:prepare_forecasting",

@@ -33,7 +33,7 @@ from perception_tools.report.theme import colour
 ON_THE_WAY_M = 2.0
 """A lane is on a way that it comes this near to: about half its width."""
 INCHES = (1.7, 2.1)
-WIDTH_M, BEHIND = 56.0, 0.3
+WIDTH_M, BEHIND = 72.0, 0.3
 """Width of a drawing, and the part of its height that is behind the focal agent."""
 DARK_GROUND = "#2a2440"
 """Under the colours of activations, of which the least are black."""
@@ -159,7 +159,7 @@ def _draw(
     axes: Axes,
     values: Float[np.ndarray, " tokens"] | None,
 ) -> None:
-    """The map, the focal agent driving up: the way that was driven, or lanes and agents in their activations' colours."""
+    """The map, the focal agent driving up: the way that was driven, or the activations of lanes and agents."""
     tracks, present, focal = scenario.agents, scenario.present, scenario.focal
     picture_SE2_city = upright(tracks.position[focal, present], float(tracks.heading[focal, present]))
     height_m = WIDTH_M * INCHES[1] / INCHES[0]

@@ -18,6 +18,7 @@ TASK = Task(
     headline="perception_tools.image.headline:headline",
     monitored={"top1": "max", "top5": "max"},
     token_views="perception_tools.image.token_views:picture_views",
+    record_losses="perception_tools.image.record_losses:record_losses",
     commands={
         "score imagenet": Command(
             "perception_tools.image.score:score_imagenet", "score anybody's predictions of ImageNet's classes", "judge"

@@ -29,14 +29,14 @@ from perception_tools.scene_qa.model import TrainedAnswerer
 DRAWN_POINTS = 6_000
 INCHES = (1.9, 1.9)
 RULE = (
-    "A token is a proposal of the detector that is an object; a record is the first question about a scene. Of the "
+    "A token is a proposal of the detector that is an object; a record is the first question about a scene that names an object. Of the "
     "target are the proposals whose centre lies in the box of an annotated object that the situation or the question "
     "names by its class. “Where it looks” is how the answer weighs the objects behind the block, which reads all rows."
 )
 
 
 def scene_views(models: Sequence[TrainedAnswerer], asked: Asked) -> TokenViews:
-    """The first question about each scene of a split; `limit` counts scenes.
+    """A question about each scene of a split, the first that names an object; `limit` counts scenes.
 
     Raises:
         InputError: The store cannot be used, or a model sees no scene.
@@ -53,9 +53,10 @@ def scene_views(models: Sequence[TrainedAnswerer], asked: Asked) -> TokenViews:
 def _records(models: Sequence[TrainedAnswerer], asked: Asked, failures: Failures) -> Iterator[tuple[TokenView, ...]]:
     scans = open_scene_store(asked.data)
     questions = first_scenes(read_questions(asked.data, asked.split), asked.limit, asked.split)
-    for scene_id, (question, *_) in by_scene(questions).items():
+    for scene_id, about in by_scene(questions).items():
         try:
             scene = scans.read(scene_id).scene
+            question = next((one for one in about if _named_boxes(scene, one)), about[0])
             yield tuple(_view(one.model, scene, question, asked) for one in models)
         except InputError as error:
             failures.add(scene_id, RecordError(str(error)))
@@ -94,12 +95,15 @@ def _named(
     scene: Scene, question: SceneQuestion, boxes: Float[np.ndarray, "proposals 6"]
 ) -> Bool[np.ndarray, " proposals"]:
     """Proposals whose centre is in the box of an object whose class the texts name, in the singular or the plural."""
-    words = f"{question.situation} {question.question}".lower()
-    named = [
-        box for box, number in zip(scene.boxes, scene.box_classes.tolist(), strict=True) if _mentions(words, number)
-    ]
+    named = _named_boxes(scene, question)
     inside = [(np.abs(boxes[:, :3] - box[:3]) <= box[3:] / 2).all(axis=1) for box in named]
     return np.any(inside, axis=0) if inside else np.zeros(len(boxes), bool)
+
+
+def _named_boxes(scene: Scene, question: SceneQuestion) -> list[Float[np.ndarray, " 6"]]:
+    words = f"{question.situation} {question.question}".lower()
+    numbers = scene.box_classes.tolist()
+    return [box for box, number in zip(scene.boxes, numbers, strict=True) if _mentions(words, number)]
 
 
 def _mentions(words: str, number: int) -> bool:

@@ -88,7 +88,7 @@ def activations_of(view: TokenView) -> dict[Place, Float[np.ndarray, " tokens"]]
 
 def _of_each_sort(
     activation: Callable[[np.ndarray], np.ndarray],
-    features: Float[np.ndarray, tokens * width],
+    features: Float[np.ndarray, "tokens ..."],
     sorts: Int[np.ndarray, " tokens"] | None,
 ) -> Float[np.ndarray, " tokens"]:
     """Activations from 0 to 1 within each sort of tokens."""
