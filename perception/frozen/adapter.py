@@ -39,6 +39,10 @@ class FrozenBlockAdapter(nn.Module):
         residual: Whether the tokens are added to the output.
         regime: How the block behind `project_in` is evaluated, see `perception.frozen.readout`; None chooses the
             cheapest regime for each batch. All give the same values.
+        training_only: Whether the blocks are passed by in evaluation. In training every batch entry then takes the way
+            through the blocks or past them, by a coin: a head that reads either teaches the encoder both ways. This is
+            our plain form of a block that helps in training and costs nothing later (the idea is Bai et al.'s, AAAI
+            2025); the coin is drawn from PyTorch's global generator.
         input_gain: Factor of the tokens before `project_in`; 1 except after `match_residual`. Not trained.
     """
 
@@ -53,6 +57,7 @@ class FrozenBlockAdapter(nn.Module):
         source: str | None = None,
         fingerprint: str | None = None,
         residual: bool = False,
+        training_only: bool = False,
     ) -> None:
         super().__init__()
         self.project_in = project_in
@@ -62,6 +67,7 @@ class FrozenBlockAdapter(nn.Module):
         self.source = source
         self.fingerprint = fingerprint
         self.residual = residual
+        self.training_only = training_only
         self.regime: Regime | None = None
         self.register_buffer("input_gain", torch.ones(()), persistent=source is not None)
 
@@ -82,6 +88,15 @@ class FrozenBlockAdapter(nn.Module):
 
     def forward(self, tokens: Tokens, readout: Readout = EVERY_ROW) -> Float[Tensor, "batch rows dim"]:
         """Returns the rows that the head reads, in the type of the encoder's tokens."""
+        if not self.training_only:
+            return self._through_blocks(tokens, readout)
+        past = readout.gather(tokens.values)
+        if not self.training:
+            return past
+        goes_through = torch.rand(len(past), 1, 1, device=past.device) < 0.5
+        return torch.where(goes_through, self._through_blocks(tokens, readout), past)
+
+    def _through_blocks(self, tokens: Tokens, readout: Readout) -> Float[Tensor, "batch rows dim"]:
         *early, last = self.blocks
         x, project = tokens.replace(tokens.values * self.input_gain.to(tokens.values.dtype)), self.project_in
         for block in early:
@@ -136,6 +151,7 @@ def build_adapter(
     init: Init = "trunc_normal",
     matched: bool = False,
     residual: bool = False,
+    training_only: bool = False,
     seed: int = 0,
 ) -> FrozenBlockAdapter:
     """Builds an adapter for an encoder of width `dim`.
@@ -157,6 +173,7 @@ def build_adapter(
             `project_out` then starts at zero, so that training starts from the baseline. The released image, video and
             point-cloud code does not add them; for motion forecasting, whose code was not released, the paper does not
             say.
+        training_only: See `FrozenBlockAdapter`. Without a block (`none`) it changes nothing.
         seed: Seed of the random block; the projections use PyTorch's global generator.
 
     Raises:
@@ -167,7 +184,14 @@ def build_adapter(
     if kind == "mlp":
         width = read_config(source)[0].dim
         project_in, project_out = _projection(dim, width, bias, init), _projection(width, dim, bias, init)
-        adapter = FrozenBlockAdapter(project_in, [MlpControl(width)], nn.Identity(), project_out, residual=residual)
+        adapter = FrozenBlockAdapter(
+            project_in,
+            [MlpControl(width)],
+            nn.Identity(),
+            project_out,
+            residual=residual,
+            training_only=training_only,
+        )
         return _start_from_baseline(adapter)
     if kind == "language":
         loaded = load_blocks(source)
@@ -184,6 +208,7 @@ def build_adapter(
         loaded.source,
         loaded.fingerprint,
         residual,
+        training_only,
     )
     if matched:
         adapter.match_residual(dim)

@@ -213,7 +213,7 @@ def fold(adapter: nn.Module, precision: Precision = "float32", tail: BlockTail |
 
 def can_fold(block: object) -> TypeGuard[FrozenBlockAdapter]:
     """Returns whether a block is an adapter around one language block; others are served without folding."""
-    if not isinstance(block, FrozenBlockAdapter):
+    if not isinstance(block, FrozenBlockAdapter) or block.training_only:
         return False
     return len(block.blocks) == 1 and isinstance(block.blocks[0], LlamaBlock | OptBlock)
 

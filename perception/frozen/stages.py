@@ -38,8 +38,9 @@ class BlockStages:
         attention: The last block after attention, F^A_LM.
         feed_forward: The last block after its feed-forward part, F^F_LM.
         project_out: What `project_out` gives, F_L2.
-        output: What the adapter gives: `project_out`, and the tokens themselves where there is a residual connection
-            around the block, which the paper's models do not have.
+        output: What the adapter gives in evaluation: `project_out`, and the tokens themselves where there is a residual
+            connection around the block, which the paper's models do not have; the tokens alone where the block is for
+            training only.
     """
 
     encoder: Float[Tensor, "batch tokens dim"]
@@ -51,9 +52,8 @@ class BlockStages:
 
     def named(self) -> Mapping[str, Float[Tensor, "batch tokens _"]]:
         """The stages that are there, in their order; `output` only where it is not what another stage is."""
-        same = self.encoder if self.project_out is None else self.project_out
         found = {name: value for name, value in vars(self).items() if value is not None}
-        if self.output is same:
+        if self.output is self.encoder or self.output is self.project_out:
             del found["output"]
         return found
 
@@ -111,7 +111,7 @@ def block_stages(adapter: FrozenBlockAdapter, tokens: Tokens, inside: Inside = "
         attention=attention,
         feed_forward=feed_forward,
         project_out=out if is_projected else None,
-        output=values + out if adapter.residual else out if is_projected else values,
+        output=_output(adapter, values, out if is_projected else None),
     )
 
 
@@ -144,6 +144,16 @@ def attention_weights(
     keys = key.unflatten(-1, (kv_heads, 1, -1)).permute(0, 2, 3, 4, 1)
     scores = (queries @ keys).flatten(1, 2) / queries.shape[-1] ** 0.5
     return scores.masked_fill(~tokens.valid[:, None, None], -torch.inf).softmax(-1).nan_to_num(0.0)
+
+
+def _output(
+    adapter: FrozenBlockAdapter,
+    values: Float[Tensor, "batch tokens dim"],
+    projected: Float[Tensor, "batch tokens dim"] | None,
+) -> Float[Tensor, "batch tokens dim"]:
+    if projected is None or adapter.training_only:
+        return values
+    return values + projected if adapter.residual else projected
 
 
 def _before_last_block(adapter: FrozenBlockAdapter, tokens: Tokens) -> Float[Tensor, "batch tokens width"]:

@@ -18,5 +18,6 @@ def build_block(dim: int, block: BlockRecipe, seed: int) -> FrozenBlockAdapter:
         init=block.init,
         matched=block.matched,
         residual=block.residual,
+        training_only=block.training_only,
         seed=seed,
     )

@@ -10,6 +10,7 @@ from torch import nn
 
 from perception.frozen.adapter import FrozenBlockAdapter, Kind, build_adapter
 from perception.frozen.block import RMSNorm
+from perception.frozen.folded import can_fold
 from perception.frozen.trained_state import trainable_state_dict
 from perception.frozen.weights import WeightsError, load_blocks, write_slice
 from perception.tokens import Readout, Tokens
@@ -238,3 +239,28 @@ def test_with_a_residual_connection_training_starts_from_the_baseline(kind: Kind
 def test_the_default_block_has_smollm2s_shape() -> None:
     adapter = build_adapter(DIM, kind="random")
     assert (adapter.source, weight(adapter, "project_in").shape) == ("random:smollm2?seed=0#29", (576, DIM))
+
+
+def test_a_block_for_training_only_is_passed_by_in_evaluation_and_by_a_coin_in_training() -> None:
+    torch.manual_seed(0)
+    adapter = build_adapter(8, source="random:16x24x2?seed=0", init="default", training_only=True)
+    tokens = Tokens(torch.randn(40, 3, 8), torch.ones(40, 3, dtype=torch.bool))
+    readout = Readout.first(tokens)
+    assert torch.equal(adapter.eval()(tokens, readout), readout.gather(tokens.values))
+    adapter.train()
+    torch.manual_seed(1)
+    mixed = adapter(tokens, readout)
+    adapter.training_only = False
+    through = adapter(tokens, readout)
+    went_through = (mixed == through).all(-1).squeeze(1)
+    went_past = (mixed == readout.gather(tokens.values)).all(-1).squeeze(1)
+    assert (went_through ^ went_past).all()
+    assert 8 < int(went_through.sum()) < 32
+    adapter.training_only = True
+    torch.manual_seed(1)
+    assert torch.equal(adapter(tokens, readout), mixed)
+
+
+def test_a_block_for_training_only_is_not_folded() -> None:
+    adapter = build_adapter(8, source="random:16x24x2?seed=0", training_only=True)
+    assert not can_fold(adapter)

@@ -116,6 +116,14 @@ def test_controls_have_the_stages_that_they_have() -> None:
     assert block_attention(made, given, Readout.first(given)) is None
 
 
+def test_a_block_for_training_only_has_stages_and_gives_the_tokens() -> None:
+    made, given = adapter(training_only=True).eval(), tokens()
+    stages = block_stages(made, given)
+    assert stages.output is given.values
+    assert "output" not in stages.named()
+    torch.testing.assert_close(stages.project_out, block_stages(adapter(), given).project_out)
+
+
 def test_attention_is_what_the_block_weighs_values_by() -> None:
     made, given = adapter(), tokens()
     block = made.blocks[0]

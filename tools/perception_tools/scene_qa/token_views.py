@@ -29,9 +29,9 @@ from perception_tools.scene_qa.model import TrainedAnswerer
 DRAWN_POINTS = 6_000
 INCHES = (1.9, 1.9)
 RULE = (
-    "A token is a proposal of the detector that is an object; a record is the first question about a scene that names an "
-    "object. Of the target are the proposals whose centre lies in the box of an annotated object that the situation or "
-    "the question names by its class. “Where it looks” is how the answer weighs the objects behind the block, of which "
+    "A token is a proposal of the detector that is an object; a record is the first question about a scene that names "
+    "an object. Of the target are the proposals whose centre lies in the box of an annotated object whose class the "
+    "situation or the question names. “Where it looks” is how the answer weighs the objects behind the block, of which "
     "it reads all."
 )
 

@@ -35,6 +35,8 @@ class BlockRecipe:
         matched: Whether the block's input starts as large as what the block adds to it; the released code does not do
             that. Without it VectorNet learns far more slowly through SmolLM2's block.
         residual: Whether the tokens are added to what comes out of the block, which then starts from nothing.
+        training_only: Whether the block is there in training only: each record of a batch goes through it or past it,
+            by a coin, and in evaluation all go past it, at the cost of the model without a block.
         learning_rate_multiplier: Learning rate of the two projections as a multiple of the recipe's.
     """
 
@@ -46,6 +48,7 @@ class BlockRecipe:
     init: Literal["trunc_normal", "default"] = "default"
     matched: bool = True
     residual: bool = True
+    training_only: bool = False
     learning_rate_multiplier: Weight = 1.0
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 from markupsafe import Markup
 
+from perception.analysis.filtering import Kind
 from perception_tools.analysis.filtering.charts import stage_chart, sweep_chart
 from perception_tools.analysis.filtering.measure import Measured
 from perception_tools.analysis.filtering.pictures import STAGE_WORDS, colour_bar_svg, example_inches, example_svg
@@ -79,7 +81,9 @@ def score_table(models: Mapping[str, dict], which: str) -> Table:
         which: `miou` for the best threshold of each record, `fixed` for one threshold.
     """
     rows: list[tuple[str, list[Cell]]] = []
-    places = dict.fromkeys((s, k) for of in models.values() for s in STAGE_WORDS for k in of["miou"].get(s, {}))
+    kinds = get_args(Kind)
+    known = {(stage, kind) for of in models.values() for stage, by_kind in of["miou"].items() for kind in by_kind}
+    places = [(stage, kind) for stage in STAGE_WORDS for kind in kinds if (stage, kind) in known]
     best = {
         name: max(_value(of, which, stage, kind) for stage, kinds in of["miou"].items() for kind in kinds)
         for name, of in models.items()
