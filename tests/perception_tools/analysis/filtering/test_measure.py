@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from perception.analysis.filtering import frequency, magnitude, scaled, threshold_ious
+from perception.errors import InputError
 from perception_tools.analysis.filtering.measure import (
     NO_TARGET,
+    UNKNOWN_TARGET,
     activations_of,
     best_place,
     claims_json,
@@ -94,6 +96,18 @@ def test_records_of_unknown_target_are_drawn_and_not_measured(make_view: MakeVie
     assert not split.left_out
     assert filtering_json(found, 0)["miou"] == {}
     assert claims_json(found) == []
+
+
+def test_records_of_unknown_target_among_others_are_counted(make_view: MakeView) -> None:
+    split = TokenViews("records", [(make_view("a"),), (make_view("b", target=None),)])
+    assert measure(split, NAMES[:1], 0).ids == ["a"]
+    assert split.left_out == Counter({UNKNOWN_TARGET: 1})
+
+
+def test_a_model_that_has_diverged_is_not_silently_measured(make_view: MakeView) -> None:
+    broken = make_view(stages={"encoder": np.full((6, 2), np.nan)})
+    with pytest.raises(InputError, match="a: expected finite features at encoder"):
+        activations_of(broken)
 
 
 def test_chance_is_the_same_in_every_analysis(make_view: MakeView) -> None:

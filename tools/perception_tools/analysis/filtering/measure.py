@@ -19,12 +19,14 @@ from perception.analysis.filtering import (
     scaled,
     threshold_ious,
 )
+from perception.errors import InputError
 from perception.metrics.bootstrap import bootstrap_interval
 from perception_tools.analysis.filtering.views import TokenView, TokenViews
 
 Place = tuple[str, Kind]
 """A stage and a kind of activation."""
 NO_TARGET = "no token is of the target"
+UNKNOWN_TARGET = "the target is not known"
 Ious = Float[np.ndarray, "records thresholds"]
 
 
@@ -76,9 +78,18 @@ class Measured:
 
 
 def activations_of(view: TokenView) -> dict[Place, Float[np.ndarray, " tokens"]]:
-    """Activations of a view, each from 0 to 1."""
+    """Activations of a view, each from 0 to 1.
+
+    Raises:
+        InputError: The model gives what is not finite, of which nothing could be said.
+    """
     found: dict[Place, np.ndarray] = {}
     for stage, features in view.stages.items():
+        if not np.isfinite(features).all():
+            raise InputError(
+                f"{view.id}: expected finite features at {stage}, got some that are not; the model may have diverged "
+                "in training: look at an earlier one"
+            )
         found[stage, "magnitude"] = _of_each_sort(magnitude, features, view.sorts)
         found[stage, "frequency"] = _of_each_sort(frequency, features, view.sorts)
         if view.attention is not None and stage == view.attention_stage:
@@ -109,6 +120,7 @@ def measure(views: TokenViews, names: Sequence[str], drawn: int) -> Measured:
         drawn: Number of records to draw: the first ones that have a target, or the first ones where there are none.
     """
     found = Measured(names, [{} for _ in names], [{} for _ in names])
+    unknown = 0
     for seen in tqdm(views.records, desc=views.noun, leave=False):
         activations = tuple(map(activations_of, seen))
         found.records += 1
@@ -117,6 +129,7 @@ def measure(views: TokenViews, names: Sequence[str], drawn: int) -> Measured:
         if len(found.examples) < drawn and (all(has_target) or not knows_target):
             found.examples.append(Example(seen, activations))
         if not knows_target:
+            unknown += 1
             continue
         if not all(has_target):
             views.left_out[NO_TARGET] += 1
@@ -129,6 +142,8 @@ def measure(views: TokenViews, names: Sequence[str], drawn: int) -> Measured:
             for name, ious in _baselines(view, len(found.ids)):
                 found.baselines[model].setdefault(name, []).append(ious)
         found.ids.append(seen[0].id)
+    if found.ids and unknown:
+        views.left_out[UNKNOWN_TARGET] += unknown
     return found
 
 

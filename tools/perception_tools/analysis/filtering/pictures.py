@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 
 from perception.analysis.filtering import threshold_ious
 from perception_tools.analysis.filtering.measure import Example, Place, threshold_of_best
+from perception_tools.analysis.filtering.views import TokenView
 from perception_tools.report.theme import colour, figure_to_svg
 
 COLOURS = colormaps["inferno"]
@@ -73,53 +75,83 @@ def example_svg(example: Example, names: Sequence[str], name: str) -> str:
         name: Unique on the page.
     """
     stages, looks = _columns(example)
-    rows, (width, height) = len(names) * len(KINDS), example.views[0].inches
-    total_width = example_inches(example)
-    total_height = _HEAD_INCHES + rows * (height + _FOOT_INCHES)
-    figure = Figure(figsize=(total_width, total_height), dpi=RASTER_DPI)
+    sheet = _Sheet(example_inches(example), len(names) * len(KINDS), example.views[0].inches)
+    example.views[0].draw(sheet.panel(0, 0), None)
+    titles = ["target" if example.views[0].target is not None else "", *(STAGE_WORDS[s] for s in stages)]
+    for column, title in enumerate([*titles, LOOKS] if looks else titles):
+        sheet.write_above(column, title)
+    for model, (view, activations) in enumerate(zip(example.views, example.activations, strict=True)):
+        for number, kind in enumerate(KINDS):
+            row = model * len(KINDS) + number
+            sheet.write_beside(row, _short(names[model]) if number == 0 else "", kind)
+            for column, stage in enumerate(stages):
+                if (stage, kind) in activations:
+                    _draw(sheet, (row, 1 + column), view, activations[stage, kind])
+        place: Place = (view.attention_stage, "attention")
+        if place in activations:
+            _draw(sheet, (model * len(KINDS), 1 + len(stages)), view, activations[place])
+    return figure_to_svg(sheet.figure, name)
 
-    def panel(row: int, column: int) -> Axes:
-        left = _SIDE_INCHES + column * (width + _GAP_INCHES)
-        top = _HEAD_INCHES + row * (height + _FOOT_INCHES)
-        box = (left, total_height - top - height, width, height)
-        axes = figure.add_axes(tuple(v / (total_width, total_height)[i % 2] for i, v in enumerate(box)))
+
+class _Sheet:
+    """Rows and columns of panels of one size, with words above, beside and below them.
+
+    Args:
+        width: Of all, in inches.
+        rows: Number of rows.
+        panel: Width and height of a panel, in inches.
+    """
+
+    def __init__(self, width: float, rows: int, panel: tuple[float, float]) -> None:
+        self._panel = panel
+        self._size = width, _HEAD_INCHES + rows * (panel[1] + _FOOT_INCHES)
+        self.figure = Figure(figsize=self._size, dpi=RASTER_DPI)
+
+    def panel(self, row: int, column: int) -> Axes:
+        """Empty axes."""
+        left, top = self._corner(row, column)
+        (width, height), (whole_width, whole_height) = self._panel, self._size
+        bottom = whole_height - top - height
+        box = (left / whole_width, bottom / whole_height, width / whole_width, height / whole_height)
+        axes = self.figure.add_axes(box)
         axes.set_xticks([])
         axes.set_yticks([])
         for side in axes.spines.values():
             side.set_visible(False)
         return axes
 
-    def write(inches: tuple[float, float], text: str, **style: object) -> None:
-        at = inches[0] / total_width, 1 - inches[1] / total_height
-        figure.text(*at, text, **{"color": colour("ink"), "fontsize": 8.5, "va": "center", **style})
+    def write_above(self, column: int, text: str) -> None:
+        """Writes the title of a column."""
+        self._write(self._corner(0, column)[0] + self._panel[0] / 2, _HEAD_INCHES / 2, text, ha="center")
 
-    def draw(row: int, column: int, model: int, place: Place) -> None:
-        view, values = example.views[model], example.activations[model][place]
-        view.draw(panel(row, column), values)
-        if view.target is not None:
-            best, threshold = threshold_of_best(threshold_ious(values, view.target, view.counted))
-            x = _SIDE_INCHES + column * (width + _GAP_INCHES) + width / 2
-            y = _HEAD_INCHES + (row + 1) * (height + _FOOT_INCHES) - 0.6 * _FOOT_INCHES
-            write((x, y), f"IoU {best:.2f} at {threshold}", ha="center", fontsize=7, color=colour("muted"))
+    def write_beside(self, row: int, heading: str, text: str) -> None:
+        """Writes what a row is."""
+        middle = self._corner(row, 0)[1] + self._panel[1] / 2
+        self._write(0.02, middle - 0.16, heading, fontweight="bold")
+        self._write(0.02, middle, text, color=colour("muted"))
 
-    example.views[0].draw(panel(0, 0), None)
-    titles = ["target" if example.views[0].target is not None else "", *(STAGE_WORDS[s] for s in stages)]
-    for column, title in enumerate([*titles, LOOKS] if looks else titles):
-        write((_SIDE_INCHES + column * (width + _GAP_INCHES) + width / 2, _HEAD_INCHES / 2), title, ha="center")
-    for model, (view, activations) in enumerate(zip(example.views, example.activations, strict=True)):
-        for number, kind in enumerate(KINDS):
-            row = model * len(KINDS) + number
-            middle = _HEAD_INCHES + row * (height + _FOOT_INCHES) + height / 2
-            if number == 0:
-                write((0.02, middle - 0.16), _short(names[model]), fontweight="bold")
-            write((0.02, middle), kind, color=colour("muted"))
-            for column, stage in enumerate(stages):
-                if (stage, kind) in activations:
-                    draw(row, 1 + column, model, (stage, kind))
-        place: Place = (view.attention_stage, "attention")
-        if place in activations:
-            draw(model * len(KINDS), 1 + len(stages), model, place)
-    return figure_to_svg(figure, name)
+    def write_below(self, row: int, column: int, text: str) -> None:
+        """Writes small print below a panel."""
+        left, top = self._corner(row, column)
+        below = top + self._panel[1] + 0.4 * _FOOT_INCHES
+        self._write(left + self._panel[0] / 2, below, text, ha="center", fontsize=7, color=colour("muted"))
+
+    def _corner(self, row: int, column: int) -> tuple[float, float]:
+        """Left and top of a panel, in inches from the upper left."""
+        width, height = self._panel
+        return _SIDE_INCHES + column * (width + _GAP_INCHES), _HEAD_INCHES + row * (height + _FOOT_INCHES)
+
+    def _write(self, left: float, top: float, text: str, **style: Any) -> None:
+        at = left / self._size[0], 1 - top / self._size[1]
+        self.figure.text(*at, text, **{"color": colour("ink"), "fontsize": 8.5, "va": "center", **style})
+
+
+def _draw(sheet: _Sheet, at: tuple[int, int], view: TokenView, values: Float[np.ndarray, " tokens"]) -> None:
+    """A record in the colours of its activations, with their agreement below."""
+    view.draw(sheet.panel(*at), values)
+    if view.target is not None:
+        best, threshold = threshold_of_best(threshold_ious(values, view.target, view.counted))
+        sheet.write_below(*at, f"IoU {best:.2f} at {threshold}")
 
 
 def _short(name: str) -> str:

@@ -59,7 +59,7 @@ class TokenView:
 
     Attributes:
         id: Name of the record.
-        stages: Stage → features of each token, in the order in which they are computed.
+        stages: Stage → features of each token; names and order are those of `BlockStages.named`.
         attention: Where the rows that the head reads look, summed over heads: of the last language block, or of the
             encoder's last layer; None where neither is known.
         attention_stage: Stage that this attention belongs to.
