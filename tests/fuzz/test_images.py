@@ -14,11 +14,13 @@ import pyarrow.parquet as pq
 from PIL import Image
 from scipy.io import savemat
 
-from perception_datasets.errors import Failures
+from perception_datasets.errors import Failures, RecordError
 from perception_datasets.images.cropping import RandomResizedCrop
 from perception_datasets.images.flat_labels import GROUND_TRUTH, find_labels
 from perception_datasets.images.imagenet_s import decode_mask
+from perception_datasets.images.masks import open_masks
 from perception_datasets.images.open_pictures import open_pictures
+from perception_datasets.images.records import FilePlace, PictureRecord
 
 Fuzz = Callable[..., None]
 FORMATS = {
@@ -75,6 +77,17 @@ def _read_labels(folder: Path) -> None:
 def _read_masks(folder: Path) -> None:
     path = folder / "a.png"
     decode_mask(path.read_bytes() if path.exists() else b"", path, 50)
+
+
+def _read_targets(folder: Path) -> None:
+    for name in ("test.csv", "instances_val.json"):
+        if (folder / name).exists():
+            masks, failures = open_masks(folder / name, "test"), Failures()
+            for picture in ("a.jpg", "b.jpg"):
+                try:
+                    masks.read(PictureRecord(picture, None, None, FilePlace(folder / picture)), 12, 16)
+                except RecordError as error:
+                    failures.add(picture, error)
 
 
 def test_damaged_pictures_are_read_or_counted(fuzz: Fuzz, tmp_path: Path) -> None:
@@ -139,3 +152,17 @@ def test_damaged_masks_are_read_or_refused(fuzz: Fuzz, tmp_path: Path) -> None:
     seeds.mkdir()
     Image.fromarray(np.full((8, 8, 3), (7, 0, 0), np.uint8)).save(seeds / "a.png")
     fuzz(_read_masks, seeds)
+
+
+def test_damaged_boxes_and_polygons_are_read_or_refused(fuzz: Fuzz, tmp_path: Path) -> None:
+    seeds = tmp_path / "seeds"
+    seeds.mkdir()
+    (seeds / "test.csv").write_text("file,x0,y0,x1,y1\ntest/a.jpg,1,2,9,7\na.jpg,0,0,3,3\nb.jpg,4,4,15,11\n")
+    objects = [
+        {"image_id": 1, "iscrowd": 0, "segmentation": [[1, 1, 9, 1, 9, 8.5, 1, 8]]},
+        {"image_id": 1, "iscrowd": 1, "bbox": [0, 0, 4.5, 5], "segmentation": {"counts": [3, 5], "size": [12, 16]}},
+        {"image_id": 2, "iscrowd": 0, "segmentation": [[0, 0, 5, 5, 0, 5]]},
+    ]
+    images = [{"id": n, "file_name": f"{name}.jpg", "height": 12, "width": 16} for n, name in ((1, "a"), (2, "b"))]
+    (seeds / "instances_val.json").write_text(json.dumps({"images": images, "annotations": objects}))
+    fuzz(_read_targets, seeds)
