@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from perception.encoders.vectornet.views import View
+from perception.encoders.vectornet.views import VectorBatch, View
 from perception.errors import InputError
 from perception.models.forecaster import Forecaster
 from perception.traffic.scenario import Scenario
@@ -31,6 +31,7 @@ def test_tokens_are_told_to_be_the_agents_and_lanes_that_they_are(view: View, ma
     model = forecaster(view)
     prepared = model.prepare(scenario)
     batch = model.collate([prepared], [np.array([scenario.focal])])
+    assert isinstance(batch, VectorBatch)
     tokens = model.encoder(batch)
     seen = _seen(batch, prepared, tokens.valid[0].numpy())
     assert sorted(seen.agents.tolist()) == [0, 1, 2]
@@ -47,6 +48,7 @@ def test_the_target_is_the_lanes_that_were_driven_along(make_scenario) -> None:
     model = forecaster("scene")
     prepared = model.prepare(scenario)
     batch = model.collate([prepared], [np.array([scenario.focal])])
+    assert isinstance(batch, VectorBatch)
     seen = _seen(batch, prepared, batch.token_valid[0].numpy())
     target, counted = _target(scenario, seen)
     assert target is not None

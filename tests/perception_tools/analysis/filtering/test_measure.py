@@ -40,6 +40,7 @@ def test_activations_are_magnitude_and_frequency_of_each_stage_and_attention_of_
     for stage, features in view.stages.items():
         np.testing.assert_array_equal(found[stage, "magnitude"], scaled(magnitude(features)))
         np.testing.assert_array_equal(found[stage, "frequency"], scaled(frequency(features)))
+    assert view.attention is not None
     np.testing.assert_array_equal(found["attention", "attention"], scaled(view.attention))
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from perception.analysis.filtering import THRESHOLDS
+from perception.analysis.filtering import THRESHOLDS, Kind
 from perception_tools.analysis.filtering.pictures import KINDS, STAGE_WORDS
 from perception_tools.report.theme import LINES, colour, figure_to_svg, quiet
 
@@ -50,7 +51,7 @@ def stage_chart(models: Mapping[str, dict]) -> str:
     axes.set_ylabel("mIoU, best threshold of each record", color=colour("muted"), fontsize=9)
     quiet(axes)
     axes.grid(visible=True, axis="y", color=colour("grid"), linewidth=0.6)
-    _legend(figure, models, MARKS)
+    _legend(figure, models, lines=False)
     return figure_to_svg(figure, "stages")
 
 
@@ -69,7 +70,7 @@ def sweep_chart(models: Mapping[str, dict]) -> str:
         quiet(axes)
         axes.grid(visible=True, color=colour("grid"), linewidth=0.6)
     panels[0].set_ylabel("mean IoU", color=colour("muted"), fontsize=9)
-    _legend(figure, models, DASHES)
+    _legend(figure, models, lines=True)
     return figure_to_svg(figure, "sweep")
 
 
@@ -86,15 +87,20 @@ def _draw_baselines(axes: Axes, baselines: Mapping[str, dict]) -> None:
         axes.axhline(y, color=colour("muted"), linewidth=1.0, linestyle=dashes, zorder=0)
         written = max(y, written + 0.05 * (high - low))
         at, above = (1.0, written), (0, 2)
-        style = {"color": colour("muted"), "fontsize": 8.5, "va": "bottom", "ha": "right"}
+        style: dict[str, Any] = {"color": colour("muted"), "fontsize": 8.5, "va": "bottom", "ha": "right"}
         axes.annotate(name, at, above, ("axes fraction", "data"), textcoords="offset points", **style)
 
 
-def _legend(figure: Figure, models: Mapping[str, dict], styles: Mapping[str, str]) -> None:
-    handles: Sequence[Line2D] = [
-        *(Line2D([], [], color=colour(line_of(i)), linewidth=3, label=name) for i, name in enumerate(models)),
-        *(_style_handle(kind, style) for kind, style in styles.items()),
-    ]
+def _legend(figure: Figure, models: Mapping[str, dict], *, lines: bool) -> None:
+    """What colours and marks mean; the kinds are told apart by their lines or by their marks."""
+    handles = [Line2D([], [], color=colour(line_of(i)), linewidth=3, label=name) for i, name in enumerate(models)]
+    ink = colour("ink")
+    for kind in get_args(Kind):
+        face = ink if kind == KINDS[0] else "none"
+        style: dict[str, Any] = (
+            {"linestyle": DASHES[kind]} if lines else {"linestyle": "", "marker": MARKS[kind], "mfc": face}
+        )
+        handles.append(Line2D([], [], color=ink, label=kind, **style))
     figure.legend(
         handles=handles,
         loc="outside upper left",
@@ -103,11 +109,3 @@ def _legend(figure: Figure, models: Mapping[str, dict], styles: Mapping[str, str
         fontsize=9,
         labelcolor=colour("ink"),
     )
-
-
-def _style_handle(kind: str, style: str) -> Line2D:
-    ink = colour("ink")
-    if style in MARKS.values():
-        face = ink if kind == KINDS[0] else "none"
-        return Line2D([], [], color=ink, marker=style, markerfacecolor=face, linestyle="", label=kind)
-    return Line2D([], [], color=ink, linestyle=style, linewidth=1.6, label=kind)
