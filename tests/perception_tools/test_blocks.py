@@ -18,7 +18,7 @@ TINY = BlockRecipe(source="random:32x48x4?seed=0")
 def test_every_number_of_the_recipe_but_its_learning_rate_reaches_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
     monkeypatch.setattr(blocks, "build_adapter", lambda dim, **options: given.update(options, dim=dim))
-    recipe = BlockRecipe("random", "random:32x48x4", False, "llm_final", True, "trunc_normal", False, False, 0.1)
+    recipe = BlockRecipe("random", "random:32x48x4", False, "llm_final", True, "trunc_normal", False, False, True, 0.1)
     build_block(16, recipe, seed=7)
     wanted = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name != "learning_rate_multiplier"}
     assert given == {**wanted, "dim": 16, "seed": 7}
