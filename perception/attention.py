@@ -106,13 +106,21 @@ class RelativeAttention(nn.Module):
 
 
 def pack(values: Float[Tensor, "batch tokens dim"], valid: Bool[Tensor, "batch tokens"]) -> Float[Tensor, "packed dim"]:
-    """Concatenates the rows of the valid tokens of all entries."""
+    """Concatenates the rows of the valid tokens of all entries; in an exported graph, the rows of all tokens.
+
+    How many tokens are valid is known only when they are counted, which graphs of a runtime do badly. What lies between
+    `pack` and `unpack` treats each row by itself, so rows of padding do no harm but their time.
+    """
+    if torch.compiler.is_exporting():
+        return values.flatten(0, 1)
     return values.flatten(0, 1).index_select(0, valid.flatten().nonzero().squeeze(1))
 
 
 def unpack(
     packed: Float[Tensor, "packed dim"], valid: Bool[Tensor, "batch tokens"]
 ) -> Float[Tensor, "batch tokens dim"]:
-    """Puts packed rows back to the positions of the valid tokens; padding rows are 0."""
+    """Puts packed rows back to the positions of the valid tokens; padding rows are 0, or anything when exported."""
+    if torch.compiler.is_exporting():
+        return packed.unflatten(0, valid.shape)
     rows = packed.new_zeros(valid.numel(), packed.shape[-1])
     return rows.index_copy(0, valid.flatten().nonzero().squeeze(1), packed).unflatten(0, valid.shape)
