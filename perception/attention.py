@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 
@@ -105,7 +105,9 @@ class RelativeAttention(nn.Module):
         return self.out(pack(gathered.transpose(1, 2).flatten(2), valid))
 
 
-def pack(values: Float[Tensor, "batch tokens dim"], valid: Bool[Tensor, "batch tokens"]) -> Float[Tensor, "packed dim"]:
+def pack(
+    values: Shaped[Tensor, "batch tokens dim"], valid: Bool[Tensor, "batch tokens"]
+) -> Shaped[Tensor, "packed dim"]:
     """Concatenates the rows of the valid tokens of all entries; in an exported graph, the rows of all tokens.
 
     How many tokens are valid is known only when they are counted, which graphs of a runtime do badly. What lies between
