@@ -79,6 +79,9 @@ COMMANDS: dict[str, Command] = {
         "write a deployment's file for a model and a robot's topics, every key explained",
         "robot",
     ),
+    "export": Command(
+        "perception_tools.commands.export:export", "write a trained model as a checked ONNX file", "robot"
+    ),
     "block fetch": Command(
         "perception_tools.commands.block:fetch",
         "download the pretrained SmolLM2 block, check its hash, cache it",

@@ -75,6 +75,8 @@ class Task:
         node: Function from a deployment's plan, a session and an exit stack to a node's process; None without a node.
         node_kind: Kind of that node in a deployment's file; None without a node.
         replay: Function that plays a recorded log through the node; None without one.
+        export: Function from a `TrainedModel` to its `perception_tools.export.exportable.Exportable`; None where models
+            cannot be exported.
         commands: Further commands, by their words.
     """
 
@@ -92,6 +94,7 @@ class Task:
     node: str | None = None
     node_kind: str | None = None
     replay: str | None = None
+    export: str | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def make_run(self, recipe_name: str, **options: Any) -> TrainingRun:

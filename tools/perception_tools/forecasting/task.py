@@ -20,6 +20,7 @@ TASK = Task(
     node="perception_tools.forecasting.node:open_node",
     node_kind="forecast",
     replay="perception_tools.forecasting.replay:replay",
+    export="perception_tools.forecasting.export:exportable",
     commands={
         "prepare forecasting": Command(
             "perception_tools.forecasting.prepare:prepare_forecasting",

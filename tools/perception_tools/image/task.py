@@ -17,6 +17,7 @@ TASK = Task(
     evaluate="perception_tools.image.evaluate:evaluate_classifiers",
     headline="perception_tools.image.headline:headline",
     monitored={"top1": "max", "top5": "max"},
+    export="perception_tools.image.export:exportable",
     commands={
         "score imagenet": Command(
             "perception_tools.image.score:score_imagenet", "score anybody's predictions of ImageNet's classes", "judge"
