@@ -8,7 +8,6 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from jaxtyping import Shaped
-from typing_extensions import override
 
 from perception.errors import InputError, first_of
 from perception_nodes.exported.model_file import ExportedFile, expect_inputs, open_exported
@@ -141,4 +140,6 @@ class _opening:
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, InputError | ModuleNotFoundError):
             words = " ".join(str(error).split())[:300]
-            raise InputError(f"{self._file.path}: the runtime cannot open it: {words}; export the model again") from error
+            raise InputError(
+                f"{self._file.path}: the runtime cannot open it: {words}; export the model again"
+            ) from error

@@ -30,7 +30,9 @@ class ExportedForecaster:
     def __init__(self, runtime: Runtime, input: ForecastInput) -> None:
         steps = runtime.file.metadata.get("future_steps")
         if type(steps) is not int or steps < 1:
-            raise InputError(f"{runtime.file.path}: expected future_steps in its metadata, found {steps!r}; export again")
+            raise InputError(
+                f"{runtime.file.path}: expected future_steps in its metadata, found {steps!r}; export again"
+            )
         self.runtime, self.input, self.horizon_steps = runtime, input, steps
 
     def prepare(self, scenario: Scenario) -> Any:

@@ -16,14 +16,15 @@ class Exportable:
 
     Attributes:
         source: The model and how it is called.
-        cases: What a batch is like, in words → the batch; of several sizes, with the borders of what can come.
+        cases: Gives batches by what they are like, in words: of several sizes, with the borders of what can come. The
+            first one is traced; its open axes are longer than 1.
         metadata: What a user of the file must know, as JSON: recipe, units, frames, classes, normalisation.
         serve: A runtime as the task's `headline` takes a model.
         valid: Which of the leading rows of an answer count; None if all do.
     """
 
     source: GraphSource
-    cases: Mapping[str, Any]
+    cases: Callable[[], Mapping[str, Any]]
     metadata: Mapping[str, Any]
     serve: Callable[[Runtime], Any]
     valid: Callable[[Any], Any] = lambda _: None

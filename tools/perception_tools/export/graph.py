@@ -31,14 +31,12 @@ class GraphSource:
     Attributes:
         model: In evaluation mode, folded.
         call: What gives the answer for a batch: a tensor, or a dataclass of tensors.
-        batch: Any batch whose open axes are longer than 1; its values do not matter.
         input_name: Name of the input where the batch is a single tensor.
         output_name: Name of the output where the answer is a single tensor.
     """
 
     model: nn.Module
     call: Callable[[Any, Any], Any]
-    batch: Any
     input_name: str = "values"
     output_name: str = "logits"
 
@@ -50,30 +48,33 @@ class GraphSource:
 class _Graph(nn.Module):
     """A model that takes and gives tensors, not batches."""
 
-    def __init__(self, source: GraphSource) -> None:
+    def __init__(self, source: GraphSource, batch: Any) -> None:
         super().__init__()
-        self.model, self._source = source.model, source
-        self.inputs = tuple(named_tensors(source.batch, source.input_name))
+        self.model, self._source, self._batch = source.model, source, batch
+        self.inputs = tuple(named_tensors(batch, source.input_name))
 
     @override
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        batch: Any = self._source.batch
         given = dict(zip(self.inputs, tensors, strict=True))
-        batch = tensors[0] if isinstance(batch, Tensor) else with_named_tensors(batch, given)
+        batch = tensors[0] if isinstance(self._batch, Tensor) else with_named_tensors(self._batch, given)
         return tuple(self._source.answer(batch).values())
 
 
-def trace(source: GraphSource) -> onnx.ModelProto:
+def trace(source: GraphSource, batch: Any) -> onnx.ModelProto:
     """The graph of a model; only those tensors of the batch that it reads are inputs.
+
+    Args:
+        source: The model.
+        batch: Any batch whose open axes are longer than 1; its values do not matter.
 
     Raises:
         InputError: The model does something that cannot be traced.
     """
-    graph = _Graph(source).eval()
-    tensors = tuple(named_tensors(source.batch, source.input_name).values())
+    graph = _Graph(source, batch).eval()
+    tensors = tuple(named_tensors(batch, source.input_name).values())
     open_axes = tuple({axis: torch.export.Dim.AUTO for axis in range(tensor.ndim)} for tensor in tensors)
     with torch.no_grad(), quietly():
-        outputs = list(source.answer(source.batch))
+        outputs = list(source.answer(batch))
         try:
             program = torch.export.export(graph, tensors, dynamic_shapes=(open_axes,), strict=False)
             traced = torch.onnx.export(
@@ -93,7 +94,7 @@ def trace(source: GraphSource) -> onnx.ModelProto:
     assert traced is not None
     proto = traced.model_proto
     _drop_unread_inputs(proto)
-    _name_axes(proto, axis_names(source.batch, source.input_name))
+    _name_axes(proto, axis_names(batch, source.input_name))
     proto.graph.ClearField("value_info")  # its axes have the tracer's names
     return proto
 

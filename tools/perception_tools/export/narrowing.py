@@ -45,7 +45,9 @@ def name_tail(proto: onnx.ModelProto, weights: Mapping[str, np.ndarray]) -> tupl
     named: dict[str, str] = {}
     for name, weight in weights.items():
         alike = [tensor for tensor in proto.graph.initializer if tuple(tensor.dims) == weight.shape]
-        same = next((t for t in alike if t.name not in named and np.array_equal(numpy_helper.to_array(t), weight)), None)
+        same = next(
+            (t for t in alike if t.name not in named and np.array_equal(numpy_helper.to_array(t), weight)), None
+        )
         if same is None:
             raise InputError(f"export: expected the weight {name} of the block's tail in the graph, did not find it")
         named[same.name] = f"tail.{name}"

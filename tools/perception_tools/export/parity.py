@@ -35,10 +35,10 @@ class CaseParity:
     largest: float
 
 
-def compare_outputs(exportable: Exportable, runtime: Runtime) -> list[CaseParity]:
+def compare_outputs(exportable: Exportable, cases: Mapping[str, Any], runtime: Runtime) -> list[CaseParity]:
     """Every case through the model and through the runtime."""
     found = []
-    for case, batch in exportable.cases.items():
+    for case, batch in cases.items():
         with torch.inference_mode():
             truth = {name: value.numpy() for name, value in exportable.source.answer(batch).items()}
         arrays = {name: value.numpy() for name, value in named_tensors(batch, exportable.source.input_name).items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ def export_run(
         raise InputError(f"{run}: models of the task {task.name} cannot be exported yet; those of {able} can")
     trained = task.load_model(run)
     exportable: Exportable = resolve(task.export)(trained)
-    proto = trace(exportable.source)
+    cases = exportable.cases()
+    proto = trace(exportable.source, next(iter(cases.values())))
     structure = graph_hash(proto)
     proto = narrow(proto, name_tail(proto, tail_weights(exportable.source.model)), precision)
     metadata = {
@@ -70,7 +72,7 @@ def export_run(
             written = write_onnx(proto, Path(folder) / out.name, metadata)
             summary = {"run": str(run), "precision": precision, "graph": structure}
             if check:
-                summary |= _checked(exportable, written[-1], precision)
+                summary |= _checked(exportable, cases, written[-1], precision)
             if data is not None:
                 summary["metrics"] = _metrics(task, trained, exportable, written[-1], data, split, limit)
             for file in written:
@@ -104,8 +106,10 @@ def exported_beside(run: Path, precision: ExportPrecision = "float32") -> Path:
     return out
 
 
-def _checked(exportable: Exportable, file: Path, precision: ExportPrecision) -> dict[str, Any]:
-    parities = compare_outputs(exportable, open_runtime(file, "onnxruntime"))
+def _checked(
+    exportable: Exportable, cases: Mapping[str, Any], file: Path, precision: ExportPrecision
+) -> dict[str, Any]:
+    parities = compare_outputs(exportable, cases, open_runtime(file, "onnxruntime"))
     wrong = complaints(parities, precision)
     if wrong:
         raise InputError(

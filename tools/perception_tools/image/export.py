@@ -51,10 +51,10 @@ def exportable(trained: TrainedClassifier) -> Exportable:
         return torch.randn(count, 3, shown.height, shown.width, generator=generator)
 
     return Exportable(
-        source=GraphSource(model, lambda model, images: model(images), batch(2), input_name="images"),
-        cases={
-            "one picture": batch(1),
+        source=GraphSource(model, lambda model, images: model(images), input_name="images"),
+        cases=lambda: {
             "two pictures": batch(2),
+            "one picture": batch(1),
             f"{MANY} pictures": batch(MANY),
             "a black and a white picture": torch.stack([torch.full_like(batch(1)[0], value) for value in (-2.1, 2.6)]),
         },
