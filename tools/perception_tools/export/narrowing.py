@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -71,17 +71,21 @@ def narrow(proto: onnx.ModelProto, weights: Collection[str], precision: ExportPr
     """
     if precision == "float32":
         return proto
-    if not weights:
-        raise InputError(
-            f"--precision {precision}: it is about the weights of one language block, which this model does not have; "
-            "leave the precision out"
-        )
-    assert precision in get_args(ExportPrecision)
+    expect_narrowable(weights, precision)
     if precision in ("bf16", "fp16"):
         return _stored_as(proto, weights, precision)
     products = {node.name for node in proto.graph.node if not set(weights).isdisjoint(node.input)}
     with quietly():
         return _int8(proto, products) if precision == "int8" else _int4(proto, products)
+
+
+def expect_narrowable(weights: Collection[str], precision: ExportPrecision) -> None:
+    """Raises InputError if a narrower precision is asked for where there is no weight to narrow."""
+    if precision != "float32" and not weights:
+        raise InputError(
+            f"--precision {precision}: it is about the weights of one language block, which this model does not have; "
+            "leave the precision out"
+        )
 
 
 def _stored_as(proto: onnx.ModelProto, weights: Collection[str], precision: str) -> onnx.ModelProto:

@@ -16,7 +16,7 @@ from perception_nodes.exported.model_file import SUFFIX
 from perception_nodes.exported.runtimes import open_runtime
 from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import trace
-from perception_tools.export.narrowing import ExportPrecision, name_tail, narrow, tail_weights
+from perception_tools.export.narrowing import ExportPrecision, expect_narrowable, name_tail, narrow, tail_weights
 from perception_tools.export.onnx_file import graph_hash, write_onnx
 from perception_tools.export.parity import compare_outputs, complaints
 from perception_tools.extras import require
@@ -53,10 +53,12 @@ def export_run(
         raise InputError(f"{run}: models of the task {task.name} cannot be exported yet; those of {able} can")
     trained = task.load_model(run)
     exportable: Exportable = resolve(task.export)(trained)
+    tail = tail_weights(exportable.source.model)
+    expect_narrowable(tail, precision)
     cases = exportable.cases()
     proto = trace(exportable.source, next(iter(cases.values())))
     structure = graph_hash(proto)
-    proto = narrow(proto, name_tail(proto, tail_weights(exportable.source.model)), precision)
+    proto = narrow(proto, name_tail(proto, tail), precision)
     metadata = {
         "task": task.name,
         "name": trained.name,
