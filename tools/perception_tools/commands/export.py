@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,7 @@ def export(
     data: Path | None = None,
     split: str = "val",
     limit: int | None = 100,
-) -> dict:
+) -> dict | int:
     """Writes a trained model as an ONNX file, in standard operators, with its block in the folded form.
 
     The block's weights go into a second file beside it, block-HASH.weights, which is the same for all models around the
@@ -29,17 +30,22 @@ def export(
         precision: Precision of the block's weights. bf16 and fp16 halve the file; int8 also scales activations in
             every call; int4 has a scale for each 32 weights.
         check: Compare the file's answers with the model's, for batches of several sizes and the borders of what can
-            come; where they differ, nothing is written and the command fails.
+            come; where they differ, nothing is written and the exit status is 1.
         data: A data set folder, as for `perception evaluate`: compare the task's numbers too.
         split: Which split of it.
         limit: Measure on this many of the first records only.
     """
+    from perception_tools.export.parity import ParityError
     from perception_tools.export.run import export_run
     from perception_tools.model_metadata import MODEL_FILE
     from perception_tools.output_places import keep_apart
 
     keep_apart([out], [run / MODEL_FILE if run.is_dir() else run, *([] if data is None else [data])])
-    summary = export_run(run, out, precision, check=check, data=data, split=split, limit=limit)
+    try:
+        summary = export_run(run, out, precision, check=check, data=data, split=split, limit=limit)
+    except ParityError as error:
+        print(f"perception export: {error}", file=sys.stderr)
+        return 1
     for name, size in summary["files"].items():
         print(f"{out.parent / name}  {size / 1e6:.1f} MB")
     if check:

@@ -32,13 +32,19 @@ class GraphSource:
         model: In evaluation mode, folded.
         call: What gives the answer for a batch: a tensor, or a dataclass of tensors.
         input_name: Name of the input where the batch is a single tensor.
+        input_axes: Names of that tensor's axes; numbers where they are fixed.
         output_name: Name of the output where the answer is a single tensor.
     """
 
     model: nn.Module
     call: Callable[[Any, Any], Any]
     input_name: str = "values"
+    input_axes: tuple[str, ...] = ()
     output_name: str = "logits"
+
+    def axes(self, batch: Any) -> dict[str, tuple[str, ...]]:
+        """Names of the axes of each of a batch's tensors; numbers where they are fixed."""
+        return {self.input_name: self.input_axes} if self.input_axes else axis_names(batch, self.input_name)
 
     def answer(self, batch: Any) -> dict[str, Tensor]:
         """The model's answer for a batch, by name."""
@@ -71,8 +77,10 @@ def trace(source: GraphSource, batch: Any) -> onnx.ModelProto:
         InputError: The model does something that cannot be traced.
     """
     graph = _Graph(source, batch).eval()
-    tensors = tuple(named_tensors(batch, source.input_name).values())
-    open_axes = tuple({axis: torch.export.Dim.AUTO for axis in range(tensor.ndim)} for tensor in tensors)
+    tensors, names = tuple(named_tensors(batch, source.input_name).values()), source.axes(batch)
+    open_axes = tuple(
+        {axis: torch.export.Dim.AUTO for axis, name in enumerate(axes) if not name.isdigit()} for axes in names.values()
+    )
     with torch.no_grad(), quietly():
         outputs = list(source.answer(batch))
         try:
@@ -94,7 +102,7 @@ def trace(source: GraphSource, batch: Any) -> onnx.ModelProto:
     assert traced is not None
     proto = traced.model_proto
     _drop_unread_inputs(proto)
-    _name_axes(proto, axis_names(batch, source.input_name))
+    _name_axes(proto, names)
     proto.graph.ClearField("value_info")  # its axes have the tracer's names
     return proto
 

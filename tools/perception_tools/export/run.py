@@ -18,7 +18,7 @@ from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import trace
 from perception_tools.export.narrowing import ExportPrecision, expect_narrowable, name_tail, narrow, tail_weights
 from perception_tools.export.onnx_file import graph_hash, write_onnx
-from perception_tools.export.parity import compare_outputs, complaints
+from perception_tools.export.parity import ParityError, compare_outputs, complaints
 from perception_tools.extras import require
 from perception_tools.model_metadata import MODEL_FILE, model_id
 from perception_tools.references import resolve
@@ -41,7 +41,8 @@ def export_run(
         What the command prints: files, megabytes, parity by case and output, and with data the task's numbers.
 
     Raises:
-        InputError: The task has no export, the model cannot be traced, or the file's answers differ.
+        InputError: The task has no export, or the model cannot be traced.
+        ParityError: The file's answers differ from the model's.
     """
     require("onnx")
     require("onnxscript")
@@ -114,7 +115,7 @@ def _checked(
     parities = compare_outputs(exportable, cases, open_runtime(file, "onnxruntime"))
     wrong = complaints(parities, precision)
     if wrong:
-        raise InputError(
+        raise ParityError(
             f"{file.name}: its answers are not the model's: {'; '.join(wrong)}; nothing was written; take a wider "
             "precision, or report it with the recipe"
         )

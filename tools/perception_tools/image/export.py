@@ -51,7 +51,12 @@ def exportable(trained: TrainedClassifier) -> Exportable:
         return torch.randn(count, 3, shown.height, shown.width, generator=generator)
 
     return Exportable(
-        source=GraphSource(model, lambda model, images: model(images), input_name="images"),
+        source=GraphSource(
+            model,
+            lambda model, images: model(images),
+            input_name="images",
+            input_axes=("pictures", "3", str(shown.height), str(shown.width)),
+        ),
         cases=lambda: {
             "two pictures": batch(2),
             "one picture": batch(1),
