@@ -101,6 +101,9 @@ COMMANDS: dict[str, Command] = {
     "bench block": Command(
         "perception_tools.bench.block:bench_block", "time the block: readout, folded, shared, plain", "bench"
     ),
+    "bench onnx": Command(
+        "perception_tools.bench.onnx:bench_onnx", "time exported models in other runtimes beside PyTorch", "bench"
+    ),
     "bench model": Command(
         "perception_tools.bench.model:bench_model",
         "time a trained model: its parts, and its block in each form",

@@ -77,6 +77,7 @@ class Task:
         replay: Function that plays a recorded log through the node; None without one.
         export: Function from a `TrainedModel` to its `perception_tools.export.exportable.Exportable`; None where models
             cannot be exported.
+        untrained: Function from a block's URI to an untrained `TrainedModel`, for benchmarks; None where there is none.
         commands: Further commands, by their words.
     """
 
@@ -95,6 +96,7 @@ class Task:
     node_kind: str | None = None
     replay: str | None = None
     export: str | None = None
+    untrained: str | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def make_run(self, recipe_name: str, **options: Any) -> TrainingRun:

@@ -24,7 +24,7 @@ class Answers:
 
 def compare(error: np.ndarray, valid=None) -> CaseParity:
     source = GraphSource(nn.Identity(), lambda model, x: model(x), input_name="x")
-    exportable = Exportable(source, dict, {}, lambda _: None, lambda _: valid)
+    exportable = Exportable(source, dict, (), {}, lambda _: None, lambda _: valid)
     (found,) = compare_outputs(exportable, {"ones": torch.ones(2, 3)}, Answers(error))  # pyright: ignore[reportArgumentType]
     return found
 

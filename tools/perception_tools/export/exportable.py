@@ -18,6 +18,7 @@ class Exportable:
         source: The model and how it is called.
         cases: Gives batches by what they are like, in words: of several sizes, with the borders of what can come. The
             first one is traced; its open axes are longer than 1.
+        timed: Names of the batches that benchmarks compute.
         metadata: What a user of the file must know, as JSON: recipe, units, frames, classes, normalisation.
         serve: A runtime as the task's `headline` takes a model.
         valid: Which of the leading rows of an answer count; None if all do.
@@ -25,6 +26,7 @@ class Exportable:
 
     source: GraphSource
     cases: Callable[[], Mapping[str, Any]]
+    timed: tuple[str, ...]
     metadata: Mapping[str, Any]
     serve: Callable[[Runtime], Any]
     valid: Callable[[Any], Any] = lambda _: None

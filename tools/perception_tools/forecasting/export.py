@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from jaxtyping import Int
@@ -13,10 +13,15 @@ from perception_nodes.exported.runtimes import Runtime
 from perception_nodes.forecasting.exported_forecaster import ExportedForecaster
 from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import GraphSource
-from perception_tools.forecasting.model import TrainedForecaster
+from perception_tools.forecasting.model import TrainedForecaster, Training, build_forecaster
+from perception_tools.forecasting.recipes import RECIPES
 
+RECIPE = "forecast/vectornet-llama"
 _CROWD = 100
 _LANES = 40
+CROWD = f"{_CROWD} agents and {_LANES} lanes"
+HISTORY_STEPS, FUTURE_STEPS = 50, 60
+"""Steps of an untrained model: Argoverse 2's."""
 
 
 def exportable(trained: TrainedForecaster) -> Exportable:
@@ -38,9 +43,10 @@ def exportable(trained: TrainedForecaster) -> Exportable:
             "two scenes, with rows that only pad": batch((60, 60, 40), (30, 20, 20)),
             "one agent": batch((1, 1, 6)),
             "no lanes": batch((4, 4, 0)),
-            f"{_CROWD} agents and {_LANES} lanes": batch((_CROWD, _CROWD, _LANES)),
+            CROWD: batch((_CROWD, _CROWD, _LANES)),
             "a scene beside one with one agent": batch((12, 12, _LANES), (1, 1, 0)),
         },
+        timed=(CROWD, "one agent"),
         metadata={
             "recipe": trained.recipe.to_json(),
             "training": asdict(steps),
@@ -56,6 +62,14 @@ def exportable(trained: TrainedForecaster) -> Exportable:
         serve=lambda runtime: served(runtime, trained),
         valid=lambda batch: batch.rows_valid.numpy(),
     )
+
+
+def untrained(block: str) -> TrainedForecaster:
+    """The default recipe's model with a block, as it is before training."""
+    recipe = RECIPES[RECIPE]
+    recipe = replace(recipe, block=replace(recipe.block, source=block))
+    training = Training(RECIPE, "nothing", 0, HISTORY_STEPS, FUTURE_STEPS, 0)
+    return TrainedForecaster(build_forecaster(recipe, FUTURE_STEPS).eval(), recipe, training)
 
 
 def served(runtime: Runtime, trained: TrainedForecaster) -> ExportedForecaster:

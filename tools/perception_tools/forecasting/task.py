@@ -21,6 +21,7 @@ TASK = Task(
     node_kind="forecast",
     replay="perception_tools.forecasting.replay:replay",
     export="perception_tools.forecasting.export:exportable",
+    untrained="perception_tools.forecasting.export:untrained",
     commands={
         "prepare forecasting": Command(
             "perception_tools.forecasting.prepare:prepare_forecasting",

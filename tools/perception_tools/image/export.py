@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -14,9 +14,12 @@ from perception.models.image_classifier import ImageClassifier
 from perception_nodes.exported.runtimes import Runtime
 from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import GraphSource
-from perception_tools.image.model import TrainedClassifier
+from perception_tools.image.model import ImageTraining, TrainedClassifier, build_classifier
+from perception_tools.image.recipes import RECIPES
 
 MANY = 33
+RECIPE = "image/vit-s-llama"
+CLASSES = 1000
 
 
 class ExportedClassifier(torch.nn.Module):
@@ -42,6 +45,14 @@ class ExportedClassifier(torch.nn.Module):
         return self._collate(prepared)
 
 
+def untrained(block: str) -> TrainedClassifier:
+    """ViT-S with a block, as it is before training."""
+    recipe = RECIPES[RECIPE]
+    recipe = replace(recipe, block=replace(recipe.block, source=block))
+    classes = tuple(f"class{number}" for number in range(CLASSES))
+    return TrainedClassifier(build_classifier(recipe, CLASSES).eval(), recipe, classes, ImageTraining(RECIPE, "", 0, 0))
+
+
 def exportable(trained: TrainedClassifier) -> Exportable:
     """A trained classifier, folded, with random pictures: one, two, many, and pictures of one colour."""
     model, shown = trained.model.folded(), trained.model.input
@@ -63,6 +74,7 @@ def exportable(trained: TrainedClassifier) -> Exportable:
             f"{MANY} pictures": batch(MANY),
             "a black and a white picture": torch.stack([torch.full_like(batch(1)[0], value) for value in (-2.1, 2.6)]),
         },
+        timed=("one picture", f"{MANY} pictures"),
         metadata={
             "recipe": trained.recipe.to_json(),
             "training": asdict(trained.training),

@@ -18,6 +18,7 @@ TASK = Task(
     headline="perception_tools.image.headline:headline",
     monitored={"top1": "max", "top5": "max"},
     export="perception_tools.image.export:exportable",
+    untrained="perception_tools.image.export:untrained",
     commands={
         "score imagenet": Command(
             "perception_tools.image.score:score_imagenet", "score anybody's predictions of ImageNet's classes", "judge"
