@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 
@@ -105,14 +105,24 @@ class RelativeAttention(nn.Module):
         return self.out(pack(gathered.transpose(1, 2).flatten(2), valid))
 
 
-def pack(values: Float[Tensor, "batch tokens dim"], valid: Bool[Tensor, "batch tokens"]) -> Float[Tensor, "packed dim"]:
-    """Concatenates the rows of the valid tokens of all entries."""
+def pack(
+    values: Shaped[Tensor, "batch tokens dim"], valid: Bool[Tensor, "batch tokens"]
+) -> Shaped[Tensor, "packed dim"]:
+    """Concatenates the rows of the valid tokens of all entries; in an exported graph, the rows of all tokens.
+
+    How many tokens are valid is known only when they are counted, which graphs of a runtime do badly. What lies between
+    `pack` and `unpack` treats each row by itself, so rows of padding do no harm but their time.
+    """
+    if torch.compiler.is_exporting():
+        return values.flatten(0, 1)
     return values.flatten(0, 1).index_select(0, valid.flatten().nonzero().squeeze(1))
 
 
 def unpack(
     packed: Float[Tensor, "packed dim"], valid: Bool[Tensor, "batch tokens"]
 ) -> Float[Tensor, "batch tokens dim"]:
-    """Puts packed rows back to the positions of the valid tokens; padding rows are 0."""
+    """Puts packed rows back to the positions of the valid tokens; padding rows are 0, or anything when exported."""
+    if torch.compiler.is_exporting():
+        return packed.unflatten(0, valid.shape)
     rows = packed.new_zeros(valid.numel(), packed.shape[-1])
     return rows.index_copy(0, valid.flatten().nonzero().squeeze(1), packed).unflatten(0, valid.shape)

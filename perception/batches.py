@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import torch
 from torch import Tensor
@@ -30,3 +30,46 @@ def _with_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{f.name: _with_tensors(getattr(value, f.name), change) for f in fields(value)})
     return value
+
+
+def named_tensors(value: Any, name: str = "values") -> dict[str, Tensor]:
+    """The tensors of a batch or of an answer by name, as a graph in a runtime takes and gives them.
+
+    Args:
+        value: A tensor, or a dataclass whose fields are tensors, further dataclasses, or anything else. A tensor inside
+            a field that is a dataclass is called FIELD_NAME.
+        name: Name of a tensor that stands alone.
+    """
+    if isinstance(value, Tensor):
+        return {name: value}
+    found: dict[str, Tensor] = {}
+    for field in fields(value) if is_dataclass(value) else ():
+        inside = named_tensors(getattr(value, field.name), field.name)
+        is_nested = is_dataclass(getattr(value, field.name))
+        found |= {f"{field.name}_{key}": tensor for key, tensor in inside.items()} if is_nested else inside
+    return found
+
+
+def with_named_tensors(value: Record, tensors: Mapping[str, Tensor]) -> Record:
+    """The batch with other tensors; the inverse of `named_tensors`."""
+    left = iter([tensors[name] for name in named_tensors(value)])
+    return _with_tensors(value, lambda _: next(left))
+
+
+def axis_names(value: Any, name: str = "values") -> dict[str, tuple[str, ...]]:
+    """Names of the axes of each of `named_tensors`, as its dataclass declares them; numbers where they are fixed.
+
+    A tensor whose annotation does not name each of its axes has the names axis0, axis1 and so on.
+    """
+    if isinstance(value, Tensor):
+        return {name: tuple(f"axis{axis}" for axis in range(value.ndim))}
+    found: dict[str, tuple[str, ...]] = {}
+    hints = get_type_hints(type(value)) if is_dataclass(value) else {}
+    for field in fields(value) if is_dataclass(value) else ():
+        inner = getattr(value, field.name)
+        if isinstance(inner, Tensor):
+            names = tuple(getattr(hints[field.name], "dim_str", "").split())
+            found[field.name] = names if len(names) == inner.ndim else axis_names(inner, field.name)[field.name]
+        else:
+            found |= {f"{field.name}_{key}": names for key, names in axis_names(inner, field.name).items()}
+    return found

@@ -177,7 +177,7 @@ class Vit(nn.Module):
         """
         grid = self._grid_of(*images.shape[-2:])
         patches = self.patch_embed(images)
-        values = torch.cat([self.cls_token.expand(len(images), -1, -1), patches], 1)
+        values = torch.cat([self.cls_token.expand(images.shape[0], -1, -1), patches], 1)
         values = values + resample_pos_embed(self.pos_embed, self.grid, grid)
         return Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))
 

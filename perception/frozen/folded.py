@@ -30,6 +30,7 @@ from perception.frozen.block import EVERY_ROW, BlockConfig, LlamaBlock, OptBlock
 from perception.frozen.readout import LatentMap, attend_to_latents, homogeneous, latent_of
 from perception.kernels.linear import InferenceLinear, inference_linear
 from perception.kernels.precision import Precision, has_bfloat16_products, with_precision
+from perception.kernels.products import example_of
 from perception.tokens import Readout, Tokens
 
 TAIL_LINEARS = ("o", "gate", "up", "down")
@@ -83,7 +84,7 @@ class FoldedAttention(nn.Module):
         latent = self.to_latent(z)
         queries = inference_linear(readout.gather(latent), self.q)
         heads, kv_heads = self.config.heads, self.config.kv_heads
-        if self.absorbs(latent.shape[1], queries.shape[1]):
+        if self.absorbs(example_of(latent.shape[1]), example_of(queries.shape[1])):
             attended = attend_to_latents(
                 queries, latent, lambda Q: Q @ self.k, lambda C: C @ self.v.mT, tokens.valid, heads, kv_heads
             )

@@ -55,6 +55,7 @@ def suits_onednn(x: Tensor, weight: Tensor) -> bool:
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_exporting()
         and x.numel() > 0
         and x.shape[-1] == weight.shape[-1]
     )

@@ -30,14 +30,14 @@ def rows_times(
     is_trained = weight.requires_grad and torch.is_grad_enabled()
     if not is_trained and not torch.compiler.is_compiling() and suits_onednn(x, weight):
         out = frozen_linear(x, weight)
-    elif example_of(rows.shape[0]) > FEW_ROWS:
+    elif torch.compiler.is_exporting() or example_of(rows.shape[0]) > FEW_ROWS:  # runtimes order products themselves
         out = x @ weight.mT
     else:
         out = (weight @ rows.contiguous().mT).mT.unflatten(0, x.shape[:-1])
     return out if bias is None else out + bias
 
 
-def example_of(size: int) -> int:
+def example_of(size: int | torch.SymInt) -> int:
     """Returns a size, or its value in the example if `torch.export` leaves it open; for choices among equal methods."""
     if isinstance(size, torch.SymInt) and not torch.compiler.is_dynamo_compiling():
         return cast(int, size.node.hint)

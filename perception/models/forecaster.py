@@ -19,6 +19,7 @@ from perception.encoders.vectornet.input import VectorizedInput
 from perception.heads.trajectory import TrajectoryDecoder, TrajectoryModes
 from perception.kernels.precision import Precision
 from perception.models.with_block import exchange_block, fold_block
+from perception.traffic.agent_frames import forecasts_in_city
 from perception.traffic.augmentation import Augmentation
 from perception.traffic.scenario import Forecast, MapPolylines, Scenario
 
@@ -106,22 +107,4 @@ class Forecaster(nn.Module):
         valid = batch.rows_valid.cpu().numpy()
         trajectories = modes.trajectories.double().cpu().numpy()[valid]
         probabilities = modes.probabilities.double().cpu().numpy()[valid]
-        ends = np.cumsum([len(wanted) for wanted in agents])[:-1]
-        return [
-            Forecast(wanted, _to_city(scenario, wanted, local), probability)
-            for scenario, wanted, local, probability in zip(
-                scenarios, agents, np.split(trajectories, ends), np.split(probabilities, ends), strict=True
-            )
-        ]
-
-
-def _to_city(
-    scenario: Scenario, agents: Int[np.ndarray, " agents"], local: Float[np.ndarray, "agents modes steps 2"]
-) -> Float[np.ndarray, "agents modes steps 2"]:
-    """Trajectories from each agent's present frame to the city frame, in float64."""
-    x, y = scenario.agents.position[agents, scenario.present].T[:, :, None, None]
-    heading = scenario.agents.heading[agents, scenario.present][:, None, None]
-    cos, sin = np.cos(heading), np.sin(heading)
-    return np.stack(
-        [x + cos * local[..., 0] - sin * local[..., 1], y + sin * local[..., 0] + cos * local[..., 1]], axis=-1
-    )
+        return forecasts_in_city(scenarios, agents, trajectories, probabilities)

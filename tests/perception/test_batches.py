@@ -3,9 +3,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from perception.batches import TensorRecord
+from perception.batches import TensorRecord, axis_names, named_tensors, with_named_tensors
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,28 @@ def test_pinning_reaches_every_tensor(monkeypatch) -> None:
     pinned = Outer(torch.ones(2), Inner(torch.zeros(3), "a")).pin_memory()
     assert pinned.inner is not None
     assert (pinned.rows.tolist(), pinned.inner.values.tolist()) == ([2, 2], [1, 1, 1])
+
+
+@dataclass(frozen=True)
+class Declared(TensorRecord):
+    poses: Float[Tensor, "views tokens 4"]
+    inner: Inner
+
+
+def test_tensors_have_the_names_of_their_fields_and_go_back_to_them() -> None:
+    batch = Outer(torch.ones(2), Inner(torch.zeros(3), "a"))
+    assert {name: tuple(tensor.shape) for name, tensor in named_tensors(batch).items()} == {
+        "rows": (2,),
+        "inner_values": (3,),
+    }
+    other = with_named_tensors(batch, {"inner_values": torch.full((5,), 7.0), "rows": torch.zeros(1)})
+    assert (other.rows.tolist(), other.count) == ([0], 3)
+    assert other.inner is not None
+    assert (other.inner.values.tolist(), other.inner.name) == ([7] * 5, "a")
+    assert named_tensors(torch.ones(1), "images").keys() == {"images"}
+
+
+def test_axes_have_the_names_that_the_annotation_gives_them() -> None:
+    batch = Declared(torch.ones(1, 2, 4), Inner(torch.zeros(3, 2), "a"))
+    assert axis_names(batch) == {"poses": ("views", "tokens", "4"), "inner_values": ("axis0", "axis1")}
+    assert axis_names(torch.ones(1, 3), "images") == {"images": ("axis0", "axis1")}

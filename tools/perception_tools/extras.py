@@ -25,6 +25,8 @@ MODULES_OF = {
     "camera": ("PIL", "pyarrow", "scipy"),
     "lidar": ("open3d", "trimesh"),
     "maps": ("lanelet2",),
+    "export": ("onnx", "onnxruntime", "onnxscript"),
+    "openvino": ("openvino",),
     "text": ("transformers",),
     "corruptions": ("imagecorruptions",),
     "captions": ("pycocoevalcap",),

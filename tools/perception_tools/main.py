@@ -85,6 +85,9 @@ COMMANDS: dict[str, Command] = {
         "write a deployment's file for a model and a robot's topics, every key explained",
         "robot",
     ),
+    "export": Command(
+        "perception_tools.commands.export:export", "write a trained model as a checked ONNX file", "robot"
+    ),
     "block fetch": Command(
         "perception_tools.commands.block:fetch",
         "download the pretrained SmolLM2 block, check its hash, cache it",
@@ -103,6 +106,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "bench block": Command(
         "perception_tools.bench.block:bench_block", "time the block: readout, folded, shared, plain", "bench"
+    ),
+    "bench onnx": Command(
+        "perception_tools.bench.onnx:bench_onnx", "time exported models in other runtimes beside PyTorch", "bench"
     ),
     "bench model": Command(
         "perception_tools.bench.model:bench_model",

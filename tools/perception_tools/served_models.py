@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from torch import nn
 
@@ -32,6 +32,16 @@ class ServedPlan(Protocol):
         ...
 
     @property
+    def backend(self) -> Literal["torch", "onnxruntime", "openvino"]:
+        """What computes the model."""
+        ...
+
+    @property
+    def provider(self) -> str | None:
+        """Device of a backend other than torch, in its own words."""
+        ...
+
+    @property
     def block(self) -> str | None:
         """Name of the pipeline to ask the service for; None for the node's own block."""
         ...
@@ -55,11 +65,27 @@ def served_model(trained: TrainedModel, plan: ServedPlan) -> tuple[Any, str]:
     """
     compute_with(plan.threads)
     if plan.block is None:
-        model = trained.model.folded(plan.precision)
+        model = _own_block(trained, plan)
     else:
         assert isinstance(trained.model, nn.Module)
         model = for_inference(trained.model)
     return model, served_model_id(trained.name, plan)
+
+
+def _own_block(trained: TrainedModel, plan: ServedPlan) -> Any:
+    """The model with its block in this process."""
+    if plan.backend == "torch":
+        return trained.model.folded(plan.precision)
+    from perception_tools.export.serving import serve_exported
+
+    return serve_exported(
+        plan.checkpoint,
+        trained,
+        plan.backend,
+        precision=plan.precision,
+        threads=plan.threads,
+        provider=plan.provider,
+    )
 
 
 def use_remote_block(

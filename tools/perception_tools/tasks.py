@@ -84,6 +84,9 @@ class Task:
             filtering` looks at; None where it cannot.
         record_losses: Function from a `TrainedModel`, data, split and limit to the `RecordLosses` whose gradients
             `perception analyse gradients` compares; None where it cannot.
+        export: Function from a `TrainedModel` to its `perception_tools.export.exportable.Exportable`; None where models
+            cannot be exported.
+        untrained: Function from a block's URI to an untrained `TrainedModel`, for benchmarks; None where there is none.
         commands: Further commands, by their words.
     """
 
@@ -103,6 +106,8 @@ class Task:
     replay: str | None = None
     token_views: str | None = None
     record_losses: str | None = None
+    export: str | None = None
+    untrained: str | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def make_run(self, recipe_name: str, **options: Any) -> TrainingRun:

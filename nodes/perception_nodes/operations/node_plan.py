@@ -26,11 +26,15 @@ class NodePlan(ABC):
             node's process.
         precision: Precision of the checkpoint's own block; all but float32 change the answers a little. Leave it out
             where the node has a `block`: the service's folder has its own.
+        backend: What computes the model. All but torch read the file that `perception export` writes; it is made beside
+            the checkpoint where there is none.
+        provider: Device of that backend, in its own words, such as CUDAExecutionProvider or GPU; the processor unless
+            told.
         timeout_ms: Time limit of a request to the block service.
         tolerance_ms: An answer that takes longer is a warning in the diagnostics, five in a row are an error.
         domain: ROS_DOMAIN_ID.
         metrics: Port of /livez, /readyz and /metrics on loopback; 0 chooses a free one, null serves none.
-        threads: Number of PyTorch's threads.
+        threads: Number of threads that compute.
     """
 
     kind: ClassVar[str] = ""
@@ -39,6 +43,8 @@ class NodePlan(ABC):
     checkpoint: Path = field(metadata={EXAMPLE: "runs/NAME"})
     block: str | None = None
     precision: Literal["float32", "bfloat16", "int8", "int8_dynamic"] = "float32"
+    backend: Literal["torch", "onnxruntime", "openvino"] = "torch"
+    provider: str | None = None
     timeout_ms: float = 80.0
     tolerance_ms: float = 100.0
     domain: int = 0
@@ -77,6 +83,13 @@ class NodePlan(ABC):
             raise InputError(
                 f"node: expected either a block or a precision, got block {self.block} and precision {self.precision}; "
                 "the service's folder has its precision, so remove yours"
+            )
+        if self.backend == "torch" and self.provider is not None:
+            raise InputError(f"node: provider {self.provider}: torch has none; name a backend too, or remove it")
+        if self.backend != "torch" and self.block is not None:
+            raise InputError(
+                f"node: expected either a block or a backend, got block {self.block} and backend {self.backend}; an "
+                "exported model holds its own block, so remove one"
             )
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from perception.attention import Neighbours, RelativeAttention, SelfAttention, unpack
+from perception.attention import Neighbours, RelativeAttention, SelfAttention, pack, unpack
 from perception.encoders.vectornet.input import POLYLINE_STEP, VectorizedInput
 from perception.encoders.vectornet.vectorize import AGENT_FEATURES, LANE_FEATURES, vectorize_lanes
 from perception.encoders.vectornet.views import VectorBatch, View
@@ -61,8 +61,8 @@ class PolylineSubgraph(nn.Module):
         valid: Bool[Tensor, "polylines vectors"] | None = None,
     ) -> Float[Tensor, "polylines dim"]:
         """One feature a polyline, the same in whatever order its vectors come. Without valid vectors it is constant."""
-        count = len(vectors)
-        if not torch.is_grad_enabled():
+        count = vectors.shape[0]
+        if not torch.is_grad_enabled() and not torch.compiler.is_exporting():
             missing = -count % POLYLINE_STEP
             vectors = F.pad(vectors, (0, 0, 0, 0, 0, missing))
             valid = None if valid is None else F.pad(valid, (0, 0, 0, missing))
@@ -122,8 +122,7 @@ class NewestVectors(nn.Module):
 
     def forward(self, vectors: Float[Tensor, "agents vectors features"]) -> Float[Tensor, "agents dim"]:
         """One feature an agent."""
-        newest = vectors[:, -self.count :]
-        return self.mlp(F.pad(newest, (0, 0, self.count - newest.shape[1], 0)).flatten(1))
+        return self.mlp(F.pad(vectors, (0, 0, self.count, 0))[:, -self.count :].flatten(1))
 
 
 class PoseEmbedding(nn.Module):
@@ -275,9 +274,9 @@ class VectorNet(nn.Module):
     def contextualize(self, polylines: Float[Tensor, "polylines dim"], batch: VectorBatch) -> Tokens:
         """Polyline features to tokens: poses join, and the polylines attend to each other."""
         valid = batch.token_valid
-        x = polylines[batch.token_index[valid]]
+        x = polylines[pack(batch.token_index.unsqueeze(-1), valid).squeeze(-1)]
         if not self.pairwise:
-            x = x + self.pose(batch.token_poses[valid])
+            x = x + self.pose(pack(batch.token_poses, valid))
         x = x + self.fuse(x)
         seen = (
             (batch.neighbours, self.pose(relative_poses(batch.token_poses, batch.neighbours))) if self.pairwise else ()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
@@ -19,11 +19,14 @@ from perception_tools.output_places import keep_apart
 
 if TYPE_CHECKING:
     from perception.kernels.precision import Precision
+    from perception_nodes.exported.runtimes import Backend
     from perception_nodes.forecasting.answer import ForecastResult
     from perception_tools.forecasting.model import TrainedForecaster
     from perception_tools.forecasting.streaming.baseline import Baseline
     from perception_tools.forecasting.streaming.baseline_comparison import Bounds, Comparison
     from perception_tools.forecasting.streaming.drive import Drive
+
+ReplayBackend = Literal["torch", "onnxruntime", "openvino"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ def replay(
     checkpoint: Path,
     node: Literal["forecast"] = "forecast",
     precision: Literal["float32", "bfloat16", "int8", "int8_dynamic"] = "float32",
+    backend: ReplayBackend = "torch",
     lockstep: bool = False,
     real_time: bool = False,
     out: Path | None = None,
@@ -91,6 +95,7 @@ def replay(
         node: Kind of the node to play it through.
         precision: Precision of the block's weights, in its deployment form; offline it stays as it was trained.
             `int8_dynamic` scales activations to 8 bits too.
+        backend: What computes the model in the node. All but torch export the run first, into its folder, once.
         lockstep: Every frame as soon as the one before is answered. The default.
         real_time: At the pace of the recording; frames that come while the node is busy are dropped and counted.
         out: MCAP file to record PredictedObjects to, beside the inputs.
@@ -121,7 +126,7 @@ def replay(
     read = [log, checkpoint / MODEL_FILE if checkpoint.is_dir() else checkpoint, *([compare] if compare else [])]
     keep_apart(written, read)
     compute_with(threads)
-    played = play(log, checkpoint, precision=precision, real_time=real_time, out=out)
+    played = play(log, checkpoint, precision=precision, backend=backend, threads=threads, real_time=real_time, out=out)
     summary = {"node": node, "pace": "real time" if real_time else "lockstep", **played.summary()}
     comparison = None if then is None else compare_baselines(then, played.baseline())
     if comparison is not None:
@@ -189,6 +194,8 @@ def play(
     run: Path | TrainedForecaster,
     *,
     precision: Precision = "float32",
+    backend: ReplayBackend = "torch",
+    threads: int = 1,
     real_time: bool = False,
     out: Path | None = None,
 ) -> Played:
@@ -198,12 +205,16 @@ def play(
         log: As for `replay`.
         run: A run's folder or model file, or a model that is loaded already.
         precision: Precision of the block's weights.
+        backend: What computes the model in the node.
+        threads: Number of threads of a backend other than torch.
         real_time: Whether frames come at the pace of the recording, not as soon as the one before is answered.
         out: MCAP file to record to.
     """
     from perception_tools.forecasting.streaming.drive import open_drive
 
-    return play_drive(open_drive(log), run, precision=precision, real_time=real_time, out=out)
+    return play_drive(
+        open_drive(log), run, precision=precision, backend=backend, threads=threads, real_time=real_time, out=out
+    )
 
 
 def play_drive(
@@ -211,6 +222,8 @@ def play_drive(
     run: Path | TrainedForecaster,
     *,
     precision: Precision = "float32",
+    backend: ReplayBackend = "torch",
+    threads: int = 1,
     real_time: bool = False,
     out: Path | None = None,
 ) -> Played:
@@ -225,7 +238,11 @@ def play_drive(
     trained = load_model(run) if isinstance(run, Path) else run
     name = model_id(trained.name, run, precision) if isinstance(run, Path) else f"{trained.name}@memory:{precision}"
     node = ForecastingNode(clock=clock)
-    node.configure(trained.model.folded(precision), history_steps=trained.training.history_steps, model_id=name)
+    if backend == "torch":
+        model: Any = trained.model.folded(precision)
+    else:
+        model, name = _exported(run, trained, precision, backend, threads), f"{name}/{backend}"
+    node.configure(model, history_steps=trained.training.history_steps, model_id=name)
     node.set_map(drive.lanes, drive.city)
     node.activate()
     playback = play_in_real_time if real_time else play_lockstep
@@ -237,6 +254,16 @@ def play_drive(
     node.shutdown()
     sha256 = digest(results) if out is None else digest_of_recording(out)
     return Played(drive, trained, precision, name, results, sha256)
+
+
+def _exported(
+    run: Path | TrainedForecaster, trained: TrainedForecaster, precision: Precision, backend: Backend, threads: int
+) -> Any:
+    from perception_tools.export.serving import serve_exported
+
+    if not isinstance(run, Path):
+        raise InputError(f"backend {backend}: expected a run's folder or model file to export, got a model; save it")
+    return serve_exported(run, trained, backend, precision=precision, threads=threads)
 
 
 def _summary(played: Played) -> dict:

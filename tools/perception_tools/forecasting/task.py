@@ -22,6 +22,8 @@ TASK = Task(
     replay="perception_tools.forecasting.replay:replay",
     token_views="perception_tools.forecasting.token_views:forecast_views",
     record_losses="perception_tools.forecasting.record_losses:record_losses",
+    export="perception_tools.forecasting.export:exportable",
+    untrained="perception_tools.forecasting.export:untrained",
     commands={
         "prepare forecasting": Command(
             "perception_tools.forecasting.prepare:prepare_forecasting",

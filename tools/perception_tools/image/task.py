@@ -19,6 +19,8 @@ TASK = Task(
     monitored={"top1": "max", "top5": "max"},
     token_views="perception_tools.image.token_views:picture_views",
     record_losses="perception_tools.image.record_losses:record_losses",
+    export="perception_tools.image.export:exportable",
+    untrained="perception_tools.image.export:untrained",
     commands={
         "score imagenet": Command(
             "perception_tools.image.score:score_imagenet", "score anybody's predictions of ImageNet's classes", "judge"

@@ -1,0 +1,1 @@
+"""Models that `perception export` wrote, run by ONNX Runtime or OpenVINO."""

@@ -1,0 +1,34 @@
+"""Exported models beside PyTorch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from perception.errors import InputError
+from perception_tools.bench.onnx import FIRST, bench_onnx
+
+
+def test_every_way_is_timed_on_the_same_batch_and_compared(
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = bench_onnx((trained_run,), json=tmp_path / "onnx.json", repeat=2, quick=True)
+    assert json.loads((tmp_path / "onnx.json").read_text()) == result
+    timings = {timing["way"]: timing for timing in result["timings"]}
+    assert list(timings)[:3] == [FIRST, "torch int8_dynamic", "torch, not folded"]
+    assert {"onnxruntime float32", "onnxruntime int8"} <= timings.keys()
+    assert timings[FIRST]["speed"] == 1
+    assert timings["onnxruntime float32"]["error"] < 1e-5
+    assert 0 < timings["onnxruntime int8"]["error"] < 0.1
+    for timing in timings.values():
+        assert 0 < timing["p50_ms"] <= timing["p99_ms"] <= timing["max_ms"]
+        assert timing["case"] == "100 agents and 40 lanes"
+    assert "onnxruntime int8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [{"repeat": 0}, {"threads": 0}])
+def test_nothing_is_timed_without_a_round_or_a_thread(options: dict) -> None:
+    with pytest.raises(InputError, match="expected at least 1"):
+        bench_onnx((), **options)

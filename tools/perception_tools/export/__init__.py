@@ -1,0 +1,1 @@
+"""Trained models as checked ONNX files, for runtimes without a training framework."""
