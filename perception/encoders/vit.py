@@ -68,12 +68,12 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention among all tokens of a picture."""
+    """Attention among all tokens of a sample."""
 
-    def __init__(self, dim: int, heads: int) -> None:
+    def __init__(self, dim: int, heads: int, qkv_bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
@@ -102,13 +102,14 @@ class Layer(nn.Module):
         size: Size of the transformer.
         drop_path: Probability that a sample skips attention, and that it skips the MLP, in training.
         eps: Epsilon of the norms.
+        qkv_bias: Whether query, key and value have biases.
     """
 
-    def __init__(self, size: VitSize, drop_path: float, eps: float) -> None:
+    def __init__(self, size: VitSize, drop_path: float, eps: float, qkv_bias: bool = True) -> None:
         super().__init__()
         self.drop_path = drop_path
         self.norm1 = nn.LayerNorm(size.dim, eps)
-        self.attn = Attention(size.dim, size.heads)
+        self.attn = Attention(size.dim, size.heads, qkv_bias)
         self.norm2 = nn.LayerNorm(size.dim, eps)
         self.mlp = Mlp(size.dim, MLP_RATIO * size.dim)
 
