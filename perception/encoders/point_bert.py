@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from perception.clouds.grouping import farthest_points, nearest_neighbors, take
-from perception.encoders.vit import Layer, VitSize
+from perception.encoders.vit import Attention, VitSize, make_layers
 from perception.tokens import Tokens
 
 EPS = 1e-5
@@ -135,13 +135,19 @@ def _through(layers: nn.Sequential, x: Float[Tensor, "*points before"]) -> Float
     return F.linear(hidden.relu(), second.weight.squeeze(-1), second.bias).unflatten(0, x.shape[:-1])
 
 
+class _Attention(Attention):
+    """Attention without biases of query, key and value."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__(dim, heads, bias=False)
+
+
 class _Layers(nn.Module):
     """The layers, under the published code's name `blocks.blocks`."""
 
     def __init__(self, size: VitSize, drop_path: float) -> None:
         super().__init__()
-        rates = torch.linspace(0, drop_path, size.depth, device="cpu").tolist()
-        self.blocks = nn.ModuleList([Layer(size, rate, EPS, qkv_bias=False) for rate in rates])
+        self.blocks = make_layers(size, drop_path, EPS, _Attention)
 
 
 class PointBert(nn.Module):
