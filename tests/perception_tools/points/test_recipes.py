@@ -23,7 +23,8 @@ def test_every_cell_of_table_2_has_a_recipe() -> None:
     names = {f"points/{name}{block}" for name in SETS for block in ("", "-llama", "-mlp", "-random", "-random-ft")}
     codes = {f"points/{name}{block}-code" for name in SETS for block in ("", "-llama")}
     micro = {f"points/micro{block}" for block in ("", "-llama", "-mlp", "-random")}
-    assert RECIPES.keys() == names | codes | micro == DESCRIPTIONS.keys()
+    pretraining = {"points/pretrain-shapenet55", "points/pretrain-micro"}
+    assert RECIPES.keys() == names | codes | micro | pretraining == DESCRIPTIONS.keys()
 
 
 @pytest.mark.parametrize("name", RECIPES)

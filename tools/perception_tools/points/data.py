@@ -12,7 +12,6 @@ from torch.utils.data import Dataset
 
 from perception.clouds.cloud import CloudInput
 from perception.errors import InputError
-from perception.models.point_classifier import PointClassifier
 from perception_datasets.clouds.records import Clouds
 from perception_tools.classification.learning import LabelledBatch
 from perception_tools.classification.predictions import Prepared, prepare
@@ -115,13 +114,13 @@ class ShownClouds(Dataset[Prepared]):
 
     Args:
         clouds: The split.
-        model: Whose input prepares them.
+        input: How the model is shown them.
         keep: Number of clouds that stay in memory.
     """
 
-    def __init__(self, clouds: Clouds, model: PointClassifier, keep: int = 0) -> None:
+    def __init__(self, clouds: Clouds, input: CloudInput, keep: int = 0) -> None:
         self.clouds = clouds
-        self._sampled = SampledClouds(clouds, model.input, model.input.points, keep)
+        self._sampled = SampledClouds(clouds, input, input.points, keep)
 
     def __len__(self) -> int:
         return len(self.clouds)

@@ -15,6 +15,7 @@ from perception_tools.classification.held_out import hold_out
 from perception_tools.points.data import ShownClouds, TrainingClouds, collate_training, collate_validation
 from perception_tools.points.learning import EPOCHS_FILE, EpochRecord, PointTask
 from perception_tools.points.model import BEST_FILE, PointTraining, build_classifier, save_classifier
+from perception_tools.points.pretraining import load_encoder_of, pretraining_job
 from perception_tools.points.run import PointRun
 from perception_tools.training.job import Job
 from perception_tools.training.loaders import make_loader
@@ -24,22 +25,26 @@ VALIDATION_BATCH = 64
 
 
 def point_job(run: PointRun, model: PointClassifier | None = None) -> Job:
-    """Clouds of both splits, and the classifier of the recipe.
+    """Clouds of both splits, and the classifier of the recipe, or an encoder that learns without labels.
 
     Args:
         run: The run.
-        model: To train in place of the recipe's; it has as many classes as the data.
+        model: To train in place of the recipe's; it has as many classes as the data. None for pre-training.
 
     Raises:
         InputError: The clouds or the checkpoint to start from cannot be used.
     """
     recipe, (train, val) = run.recipe, open_splits(run)
+    if recipe.mask_ratio:
+        return pretraining_job(run, train, val)
     trained = model or build_classifier(recipe, len(train.classes))
     if run.start_from is not None:
         load_point_bert(run.start_from, trained.encoder)
+    if run.encoder_run is not None:
+        load_encoder_of(run.encoder_run, trained.encoder, recipe)
     segments = SegmentSampler(len(train), recipe.batch, recipe.seed)
     changed = TrainingClouds(train, trained.input, recipe, run.keep)
-    seen = ShownClouds(val, trained, run.keep)
+    seen = ShownClouds(val, trained.input, run.keep)
 
     def save(path: Path, steps: int) -> None:
         training = PointTraining(run.name, run.data.resolve().name, len(train), steps, run.best_on)

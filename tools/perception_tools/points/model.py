@@ -103,6 +103,10 @@ def load_classifier(path: Path) -> TrainedClassifier:
         expect_types(recipe)
         expect_types(training)
         recipe.check()
+        if recipe.mask_ratio:
+            raise InputError(
+                "expected a classifier, got an encoder that was pre-trained; train one from it with --encoder-run"
+            )
         classes = stored.metadata["classes"]["names"]
         if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
             raise InputError("expected the names of the classes as texts")

@@ -68,6 +68,8 @@ class PointRecipe(LearningRecipe):
         batch: Number of clouds in a step, over all processes.
         augmentation: How training clouds are changed.
         mixup: Label smoothing, spread over all classes; clouds are not mixed.
+        mask_ratio: Part of the groups that are hidden in pre-training, whose points are to be predicted; with 0 a
+            classifier is trained.
     """
 
     size: Literal["micro", "small"] = "small"
@@ -82,6 +84,7 @@ class PointRecipe(LearningRecipe):
     batch: Count = 32
     augmentation: AugmentationRecipe = AugmentationRecipe()
     mixup: MixupRecipe = UNMIXED
+    mask_ratio: Decay = 0.0
 
     passes: Count = PASSES
     learning_rate: Positive = 5e-4
@@ -101,6 +104,10 @@ class PointRecipe(LearningRecipe):
             raise InputError(
                 f"augmentation.oversample: expected at least points={self.points}, got {self.augmentation.oversample}; "
                 f"give --augmentation.oversample {round(1.2 * self.points)}"
+            )
+        if self.mask_ratio and self.block.kind != "none":
+            raise InputError(
+                f"block.kind: expected none in pre-training, got {self.block.kind}; the block comes with the classifier"
             )
         if self.mixup.mixup_alpha or self.mixup.cutmix_alpha:
             raise InputError(
@@ -191,6 +198,19 @@ _NAMED: Mapping[str, tuple[PointRecipe, str]] = {
     f"points/micro{suffix}": (replace(MICRO, block=block), f"a small Point-BERT, 192 points, {text}")
     for suffix, (block, text) in BLOCKS.items()
 }
+
+_PRETRAINING: Mapping[str, tuple[PointRecipe, str]] = {
+    "points/pretrain-shapenet55": (
+        PointRecipe(block=BLOCKS[""][0], mask_ratio=0.35, batch=128),
+        "Point-BERT without labels, 1,024 points: hidden groups are predicted point by point",
+    ),
+    "points/pretrain-micro": (
+        replace(MICRO, block=BLOCKS[""][0], mask_ratio=0.35, mixup=UNMIXED, passes=10),
+        "the small Point-BERT without labels",
+    ),
+}
+"""Point-BERT hides 25 to 45 % and predicts the codes of a discrete VAE; see `PointMaskedAutoencoder`."""
+_NAMED = {**_NAMED, **_PRETRAINING}
 
 RECIPES: dict[str, PointRecipe] = {name: recipe for name, (recipe, _) in _NAMED.items()}
 """Word on the command line → recipe. Pang et al., Table 2 and table B."""

@@ -23,6 +23,7 @@ class PointRun(TrainingRun):
     Attributes:
         data: Folder or archive of the clouds: ModelNet, ScanObjectNN, ShapeNet-55, folders of classes, and others.
         start_from: A published Point-BERT to start from (.pth, .safetensors); its heads are left out.
+        encoder_run: A run of points/pretrain-… whose encoder to start from; of the same size.
         limit: Train on this many clouds only, taken evenly from the classes.
         val_limit: Validate on this many clouds only, taken evenly from the classes.
         best_on: What the best epoch is told by. `held-out` keeps a part of the training clouds apart. `val-split` is
@@ -33,6 +34,7 @@ class PointRun(TrainingRun):
 
     recipe: tyro.conf.OmitArgPrefixes[PointRecipe]
     start_from: Path | None = None
+    encoder_run: Path | None = None
     best_on: Literal["held-out", "val-split", "test"] = "held-out"
     held_out: Decay = 0.1
 
@@ -40,7 +42,11 @@ class PointRun(TrainingRun):
     def check(self) -> None:
         """As in `TrainingRun`; nothing is written over what the model starts from, no split is validated on itself."""
         super().check()
-        keep_apart([self.out], [path for path in (self.start_from,) if path is not None])
+        keep_apart([self.out], [path for path in (self.start_from, self.encoder_run) if path is not None])
+        if self.start_from and self.encoder_run:
+            raise InputError(
+                f"--encoder-run {self.encoder_run}: expected one place to start from; leave out --start-from"
+            )
         if self.best_on == "held-out" and not self.held_out:
             raise InputError("--held-out 0: expected a part of the training clouds; give 0.1, or --best-on val-split")
         if self.best_on != "held-out" and self.split == self.validated_split:
@@ -57,6 +63,7 @@ class PointRun(TrainingRun):
     @override
     def describe(self) -> dict:
         """What makes it this run and no other, as run.json holds it."""
-        start = str(self.start_from.resolve()) if self.start_from else None
-        described = {"split": self.split, "best_on": self.best_on, "start_from": start}
+        starts = {"start_from": self.start_from, "encoder_run": self.encoder_run}
+        described = {name: str(path.resolve()) if path else None for name, path in starts.items()}
+        described |= {"split": self.split, "best_on": self.best_on}
         return super().describe() | described | ({"held_out": self.held_out} if self.best_on == "held-out" else {})

@@ -18,6 +18,11 @@ TASK = Task(
     headline="perception_tools.points.headline:headline",
     monitored={"top1": "max", "top5": "max"},
     commands={
+        "analyse reconstruction": Command(
+            "perception_tools.points.reconstruction:analyse_reconstruction",
+            "score and draw what a pre-trained encoder of clouds makes of hidden parts",
+            "judge",
+        ),
         "bench points": Command(
             "perception_tools.points.bench.points:bench_points",
             "time sampling, training steps and reading of clouds beside other ways",
