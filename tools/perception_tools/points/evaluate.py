@@ -23,7 +23,7 @@ from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
 from perception_tools.points.model import BEST_FILE, TrainedClassifier, load_classifier
 from perception_tools.points.prediction import predict, predict_by_vote, predict_shuffled
-from perception_tools.points.published import PUBLISHED, SETS
+from perception_tools.points.published import PUBLISHED, SETS, TABLE_2
 from perception_tools.records_file import RECORDS_FILE, RecordsWriter
 from perception_tools.report.page import Cell, Table
 from perception_tools.report.side_by_side import Contestant, group_seeds, names_apart
@@ -202,5 +202,5 @@ def published_table(numbers: dict, column: str | None) -> Table | None:
     for name, of in ({numbers["name"]: numbers} | numbers["others"]).items():
         cells = [Cell(percent(of["top1"]) if c == column else "–") for c in SETS]
         rows.append((f"{name}, last epoch, measured here", cells))
-    caption = "Top-1 accuracy, %, single pass. Published numbers are of the epoch that was best on these clouds"
+    caption = f"Top-1 accuracy, %, single pass. {TABLE_2}: of the epoch that was best on the test clouds"
     return Table("published", caption, ("model", *SETS.values()), rows)

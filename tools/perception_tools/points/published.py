@@ -15,6 +15,7 @@ SETS = {
 }
 """Name of a set → heading."""
 TABLE_2 = "Pang et al., ICLR 2024, Tables 2 and B"
+"""Where the rows are from; the first is what Point-BERT's authors released."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,6 @@ class PublishedTop1:
 
     method: str
     top1: Mapping[str, float]
-    source: str = TABLE_2
 
 
 def _row(method: str, *numbers: float) -> PublishedTop1:
