@@ -54,6 +54,9 @@ def augment(
 ) -> Float32[Tensor, "{count} 3"]:
     """A random part of the points, each axis stretched and shifted by factors of its own, as in Point-BERT's code.
 
+    The part stays in farthest-point order, so that the first centre of the groups is near where it is in evaluation;
+    that code shuffles it.
+
     Args:
         points: In farthest-point order.
         count: Number of points of the part.
