@@ -18,6 +18,9 @@ TASK = Task(
     headline="perception_tools.points.headline:headline",
     monitored={"top1": "max", "top5": "max"},
     commands={
+        "sample objects": Command(
+            "perception_tools.points.sample:sample_objects", "make labelled point clouds of furniture", "data"
+        ),
         "analyse reconstruction": Command(
             "perception_tools.points.reconstruction:analyse_reconstruction",
             "score and draw what a pre-trained encoder of clouds makes of hidden parts",

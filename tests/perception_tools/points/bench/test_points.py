@@ -28,6 +28,7 @@ def test_every_way_is_timed_against_the_first_of_its_kind(tmp_path: Path, capsys
         ("training", "usual PyTorch, bare"),
         ("training", "ours, bare"),
         ("training", "ours, with the block"),
+        ("inference", "ours, with the block in bfloat16"),
         ("reading", "text"),
         ("reading", "arrays, and 1,024 of them sampled"),
     }

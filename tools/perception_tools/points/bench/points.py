@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perception.errors import InputError
-from perception_tools.bench.taking_turns import Timing, Work, compare, make_step, peak_megabytes
+from perception_tools.bench.taking_turns import Timing, Work, compare, make_inference, make_step, peak_megabytes
 from perception_tools.json_files import write_json
 from perception_tools.machine import describe_machine
 
@@ -69,6 +69,8 @@ def bench_points(
     steps = training_ways(size, block, batch, points)
     peaks = {way: peak_megabytes(step) for way, step in steps.items()}
     timings += compare("training", steps, batch, repeat, peaks)
+    del steps
+    timings += compare("inference", inference_ways(size, block, batch, points), batch, repeat)
     with tempfile.TemporaryDirectory() as folder:
         timings += compare("reading", reading_ways(Path(folder)), READ, repeat)
     if json:
@@ -112,6 +114,21 @@ def training_ways(size: str, block: str, batch: int, points: int) -> dict[str, W
         "usual PyTorch, bare": make_step(make_classifier(NaivePointBert, size, points, None), clouds, labels),
         "ours, bare": make_step(make_classifier(PointBert, size, points, None), clouds, labels),
         "ours, with the block": make_step(make_classifier(PointBert, size, points, block), clouds, labels),
+    }
+
+
+def inference_ways(size: str, block: str, batch: int, points: int) -> dict[str, Work]:
+    """Forward passes of models for serving; the first has no block."""
+    import torch
+
+    from perception.encoders.point_bert import PointBert
+
+    clouds = torch.randn(batch, points, 3)
+    behind = make_classifier(PointBert, size, points, block)
+    return {
+        "ours, bare": make_inference(make_classifier(PointBert, size, points, None).folded(), clouds),
+        "ours, with the block": make_inference(behind.folded(), clouds),
+        "ours, with the block in bfloat16": make_inference(behind.folded("bfloat16"), clouds),
     }
 
 
