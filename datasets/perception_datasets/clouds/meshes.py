@@ -47,8 +47,7 @@ def draw_points(name: Path, data: bytes, rng: np.random.Generator) -> Float32[np
         areas = mesh.area_faces
         if not np.isfinite(areas).all() or not areas.sum() > 0:
             raise bad_file(name, f"expected a surface of finite area, found {len(areas)} faces without one", CURE)
-        points, _ = sample_surface(mesh, DRAWN_POINTS, face_weight=areas, seed=rng)
-        return np.asarray(points, np.float32)
+        return np.asarray(sample_surface(mesh, DRAWN_POINTS, face_weight=areas, seed=rng)[0], np.float32)
 
 
 def _check_counts(name: Path, data: bytes) -> None:

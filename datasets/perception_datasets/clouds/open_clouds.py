@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from perception.errors import InputError, first_of
@@ -53,10 +54,9 @@ def open_clouds(
     check_split(split)
     if not path.exists():
         raise InputError(f"{path}: expected point clouds, found no such file or folder; check the path")
-    found = find_voxels(path, split, classes)
-    for find in (find_modelnet_text, find_shapenet55, find_argoverse2_objects):
-        found = found or find(path, split, classes)
-    found = found or find_hdf5(path, split, classes, variant) or find_folder(path, split, classes)
+    in_hdf5 = partial(find_hdf5, variant=variant)
+    finders = (find_voxels, find_modelnet_text, find_shapenet55, find_argoverse2_objects, in_hdf5, find_folder)
+    found = next((clouds for find in finders if (clouds := find(path, split, classes)) is not None), None)
     if found is None:
         shown = first_of(sorted(entry.name for entry in path.iterdir())) if path.is_dir() else "a file of another kind"
         raise InputError(

@@ -15,7 +15,6 @@ from perception.models.point_classifier import PointClassifier
 from perception_tools.classification.learning import ClassificationTask
 from perception_tools.json_files import write_json
 from perception_tools.points.recipes import PointRecipe
-from perception_tools.training.optim import NamedGroups
 
 EPOCHS_FILE = "epochs.json"
 """Validation of every epoch, the best and the last among them."""
@@ -40,9 +39,9 @@ class PointTask(ClassificationTask[PointRecipe, PointClassifier]):
         self.epochs = epochs
 
     @override
-    def parameter_groups(self) -> NamedGroups:
+    def parameter_groups(self) -> dict[str, Sequence[nn.Parameter]]:
         """`block`, and `no_decay`: what does not decay in the authors' code, where that learns at another rate."""
-        groups: dict[str, Sequence[nn.Parameter]] = dict(super().parameter_groups())
+        groups = super().parameter_groups()
         in_block = {id(parameter) for parameter in groups.get("block", ())}
         named = [(name, p) for name, p in self.model.named_parameters() if id(p) not in in_block]
         groups["no_decay"] = [p for name, p in named if p.ndim <= 1 or name.endswith("bias") or "token" in name]
