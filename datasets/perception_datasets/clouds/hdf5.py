@@ -123,7 +123,8 @@ def _of_files(path: Path, split: str, layout: str, files: tuple[Path, ...], clas
     labels, ids, starts = [], [], []
     for file in files:
         with reading(file, CURE), h5py.File(file, "r") as opened:
-            of_file = np.asarray(opened["label"][()]).reshape(-1)
+            stored: Any = opened["label"]
+            of_file = np.asarray(stored[()]).reshape(-1)
             data = _data(file, opened)
             if of_file.dtype.kind not in "iu" or len(of_file) != len(data) or not len(data):
                 found = f"{len(of_file)} of type {of_file.dtype} for {len(data)}"

@@ -6,7 +6,7 @@ that roughly face away are rarer. The same seed and number always give the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ HIDDEN = 0.85
 """Part of the points that is missing where a surface faces away."""
 
 
-def make_objects(out: Path, *, count: int, seed: int) -> Iterator[str]:
+def make_objects(out: Path, *, count: int, seed: int) -> Generator[str, None, None]:
     """Writes clouds 0 to `count` - 1 to `out/<split>/<class>/<number>.npy`, the classes by turns; yields their names.
 
     Existing clouds are kept, so the same call continues an interrupted run.

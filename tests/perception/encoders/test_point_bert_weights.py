@@ -53,7 +53,7 @@ def test_a_fine_tuned_head_is_loaded_with_the_encoder(tmp_path: Path) -> None:
     torch.save({"base_model": state}, tmp_path / "a.pth")
     head = ClsMaxHead(24, 5, 8).mlp
     load_point_bert(tmp_path / "a.pth", encoder(2), head)
-    assert torch.equal(head[3].weight, state["module.cls_head_finetune.3.weight"])
+    assert torch.equal(head.state_dict()["3.weight"], state["module.cls_head_finetune.3.weight"])
     with pytest.raises(WeightsError, match="its head is of other classes"):
         load_point_bert(tmp_path / "a.pth", encoder(2), ClsMaxHead(24, 6, 8).mlp)
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from perception.losses.reconstruction import chamfer_distance
 
@@ -14,7 +14,7 @@ def test_distances_are_those_of_a_search_tree(seed: int, points: int, others: in
     rng = np.random.default_rng(seed)
     one, other = rng.normal(size=(3, points, 3)), rng.normal(size=(3, others, 3))
     expected = [
-        (cKDTree(b).query(a)[0] ** 2).mean() + (cKDTree(a).query(b)[0] ** 2).mean()
+        (KDTree(b).query(a)[0] ** 2).mean() + (KDTree(a).query(b)[0] ** 2).mean()
         for a, b in zip(one, other, strict=True)
     ]
     found = chamfer_distance(torch.from_numpy(one), torch.from_numpy(other))

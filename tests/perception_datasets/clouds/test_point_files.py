@@ -31,7 +31,7 @@ def as_open3d_writes(suffix: str, folder: Path) -> bytes:
     import open3d as o3d
 
     path = folder / f"a{suffix}"
-    o3d.io.write_point_cloud(str(path), o3d.geometry.PointCloud(o3d.utility.Vector3dVector(POINTS.astype(np.float64))))
+    o3d.io.write_point_cloud(path, o3d.geometry.PointCloud(o3d.utility.Vector3dVector(POINTS.astype(np.float64))))
     return path.read_bytes()
 
 

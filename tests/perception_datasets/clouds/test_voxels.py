@@ -14,7 +14,7 @@ def write(folder: Path, **changed: np.ndarray) -> Path:
     grids[0, 5:9, 5:9, 5:9] = grids[1, 0:2, 0, 0] = 1
     bits = np.packbits(grids.reshape(3, -1), axis=1)
     arrays = {"train_bits": bits, "train_label": np.array([1, 0, 0], np.uint8), "classes": np.array(["bed", "sofa"])}
-    np.savez(folder / FILE, **(arrays | changed))
+    np.savez(folder / FILE, **(arrays | changed))  # pyright: ignore[reportArgumentType]
     return folder
 
 

@@ -56,7 +56,7 @@ class _Drawn:
     is_drawn = True
     reads = 0
 
-    def read(self, _row: int, rng: np.random.Generator) -> np.ndarray:
+    def read(self, row: int, rng: np.random.Generator) -> np.ndarray:  # noqa: ARG002
         type(self).reads += 1
         return rng.normal(size=(50, 3)).astype(np.float32)
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -68,8 +69,9 @@ def test_a_broken_cloud_is_counted_and_named(
 
 @pytest.mark.parametrize(("option", "least"), [("batch", 1), ("workers", 0), ("votes", 0)])
 def test_numbers_out_of_bounds_are_refused(option: str, least: int, trained_points: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {option: least - 1}
     with pytest.raises(InputError, match=f"--{option} {least - 1}: expected at least {least}"):
-        evaluate_classifiers((trained_points,), tmp_path / "data", tmp_path / "out", **{option: least - 1})
+        evaluate_classifiers((trained_points,), tmp_path / "data", tmp_path / "out", **options)
 
 
 def test_published_rows_stand_beside_a_model_of_their_data_alone() -> None:

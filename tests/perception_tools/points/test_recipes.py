@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -59,7 +60,7 @@ def test_sizes_are_point_berts(name: str, points: int, groups: int, oversample: 
     assert recipe.scaling == ("none" if "scan" in name else "unit-sphere")
 
 
-def rates(name: str) -> dict[str, tuple[float, float]]:
+def rates(name: str) -> dict[str, tuple[Any, float]]:
     """Name of a group → rate and decay, of a small model under the recipe's optimiser."""
     block = replace(RECIPES[name].block, source="random:32x48x4?seed=0")
     recipe = replace(RECIPES[name], size="micro", groups=4, block=block)

@@ -149,6 +149,7 @@ MICRO = PointRecipe(
 )
 """For a few thousand clouds on a CPU; its numbers are ours, nothing of it is in the paper."""
 
+_VARIANTS: Mapping[Literal["bg", "only", "t50"], str] = {"bg": "OBJ_BG", "only": "OBJ_ONLY", "t50": "PB_T50_RS"}
 _SETS: Mapping[str, tuple[PointRecipe, str]] = {
     "modelnet40-1k": (PointRecipe(), "Point-BERT on ModelNet40, 1,024 points,"),
     "modelnet40-4k": (
@@ -170,7 +171,7 @@ _SETS: Mapping[str, tuple[PointRecipe, str]] = {
             ),
             f"Point-BERT on ScanObjectNN's {name},",
         )
-        for variant, name in (("bg", "OBJ_BG"), ("only", "OBJ_ONLY"), ("t50", "PB_T50_RS"))
+        for variant, name in _VARIANTS.items()
     },
 }
 """Data sets of Table 2. With 2,048 points there are 128 groups, as in Point-BERT's configurations."""
