@@ -28,6 +28,10 @@ from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.image.model import ImageTraining, build_classifier, save_classifier
 from perception_tools.image.recipes import RECIPES as IMAGE_RECIPES
 from perception_tools.model_metadata import format_of
+from perception_tools.points.model import PointTraining
+from perception_tools.points.model import build_classifier as build_points
+from perception_tools.points.model import save_classifier as save_points
+from perception_tools.points.recipes import RECIPES as POINT_RECIPES
 from perception_tools.scene_qa.model import KnownWords, SceneQaTraining, build_answerer, save_answerer
 from perception_tools.scene_qa.recipes import ROOMS
 from perception_tools.tasks import TASKS, Task, all_tasks
@@ -77,7 +81,9 @@ WITHOUT_A_TEST_FILE = {
     "perception_tools/forecasting/bench/outages.py": "kills processes for minutes; its account is tested",
     "perception_tools/forecasting/run.py": "a type without behaviour; the tests of `perception train` parse it",
 }
-IMPORTED_IF_THERE = {"av2", "torchvision"}  # by benches; the first comes with [dev], the second with timm
+ORDINARY_WORDS = {"points"}
+"""Folders of tasks that other folders may mention as words, of a chart or a difference, but not import or quote."""
+IMPORTED_IF_THERE = {"av2", "fpsample", "torchvision"}  # by benches; the first comes with [dev], the last with timm
 COME_WITH_THE_CORE_TOO = {"yaml", "jinja2", "markupsafe"}  # gguf needs the first, torch the others
 DECLARED_FOR_ITS_VERSION = {"numcodecs"}
 LEFT_OUT_OF_ROBOTS = {"lightning", "perception_datasets", "matplotlib", "tensorboard"}
@@ -224,7 +230,8 @@ def test_a_task_is_named_in_its_own_folder_alone() -> None:
         ]
         for folder, task in folders.items():
             names = {folder, task.name, task.node_kind}
-            if re.search(rf"\b{folder}\b", text) or any(q in names or q.startswith(f"{task.name}/") for q in quoted):
+            path_or_word = rf"perception_tools[./]{folder}\b" if folder in ORDINARY_WORDS else rf"\b{folder}\b"
+            if re.search(path_or_word, text) or any(q in names or q.startswith(f"{task.name}/") for q in quoted):
                 named.append(f"{path.relative_to(CHECKOUT)} names {task.name}")
     assert named == []
 
@@ -246,6 +253,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     of_pictures = ImageTraining("image/vit-micro-llama", "colours", pictures=1, steps=0)
     classifier = build_classifier(classifying, 2)
     save_classifier(folder / "classifier.safetensors", classifier, classifying, ("cat", "dog"), of_pictures)
+    pointing = replace(POINT_RECIPES["points/micro-llama"], block=block)
+    of_clouds = PointTraining("points/micro-llama", "shapes", clouds=1, steps=0)
+    save_points(folder / "points.safetensors", build_points(pointing, 2), pointing, ("cat", "dog"), of_clouds)
     config = folder / "deployment.yaml"
     config.write_text(
         "nodes:\n  ego: {kind: forecast, checkpoint: forecaster.safetensors}\n"
@@ -364,6 +374,7 @@ def test_nodes_import_with_their_own_extra_alone() -> None:
         ["train", "--help"],
         ["train", "forecast/vectornet-llama", "--help"],
         ["train", "image/vit-micro", "--help"],
+        ["train", "points/micro", "--help"],
         ["sweep", "--help"],
         ["evaluate", "--help"],
     ],

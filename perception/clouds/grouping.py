@@ -15,6 +15,10 @@ from perception.clouds.farthest import farthest_among
 
 ORIGIN_RADIUS_SQUARED = 1e-3
 """The CUDA kernel never chooses points this near the origin, since its authors pad clouds with zeros; m²."""
+FEW_POINTS, BATCH = 512, 16
+"""On a CPU, sampling step by step is faster for up to this many points times the number of clouds, which counts up to
+`BATCH`. On a core of an AMD EPYC, 64 of 1,024 points take 0.2 ms a cloud in batches of 32 in place of 2 ms, and 1.5 ms
+in place of 2 ms alone; from 8,192 points on, boxes win in batches too."""
 PAIRS_AT_ONCE = 2**22
 """Maximum number of distances in memory at once, whatever the size of the clouds."""
 
@@ -25,8 +29,9 @@ def farthest_points(
     valid: Bool[Tensor, "batch points"] | None = None,
     *,
     skip_origin: bool = False,
+    start: Int[Tensor, " batch"] | None = None,
 ) -> Int[Tensor, "batch {count}"]:
-    """Farthest point sampling: starts at the first valid point and always adds the point farthest from those chosen.
+    """Farthest point sampling: starts at one point and always adds the point farthest from those chosen.
 
     Every prefix is itself such a sample, and sampling a sample gives its prefix. Indices repeat if there are fewer
     distinct points than `count`.
@@ -37,12 +42,13 @@ def farthest_points(
         valid: False for padding.
         skip_origin: Whether to skip points within 3.2 cm of the origin, except the first, as the CUDA kernel of
             PointNet++ and VoteNet does.
+        start: Index of the point that each cloud's sample starts at; by default the first valid one.
     """
     eligible = torch.ones_like(points[..., 0], dtype=torch.bool) if valid is None else valid
-    first = eligible.int().argmax(1)
+    first = eligible.int().argmax(1) if start is None else start
     if skip_origin:
         eligible = eligible & (_square(points) > ORIGIN_RADIUS_SQUARED)
-    if points.device.type == "cpu":
+    if points.device.type == "cpu" and points.shape[1] > FEW_POINTS * min(len(points), BATCH):
         detached = points.detach()
         return torch.stack([farthest_among(*cloud, count) for cloud in zip(detached, eligible, first, strict=True)])
     return farthest_points_step_by_step(points, count, eligible, first)
@@ -54,7 +60,7 @@ def farthest_points_step_by_step(
     eligible: Bool[Tensor, "batch points"],
     first: Int[Tensor, " batch"],
 ) -> Int[Tensor, "batch {count}"]:
-    """The definition of `farthest_points` with one pass over all points per choice, which is fast except on a CPU."""
+    """The definition of `farthest_points` with one pass over all points per choice, for GPUs and small clouds."""
     x, y, z = (axis.contiguous() for axis in points.detach().unbind(-1))
     nearest = torch.where(eligible, torch.inf, -1.0).to(points.dtype)
     squared, term = torch.empty_like(nearest), torch.empty_like(nearest)

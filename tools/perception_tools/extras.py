@@ -23,7 +23,7 @@ MODULES_OF = {
     ),
     "oip": ("google.protobuf", "grpc", "grpc_health", "open_inference"),
     "camera": ("PIL", "pyarrow", "scipy"),
-    "lidar": ("open3d", "trimesh"),
+    "lidar": ("h5py", "laspy", "open3d", "trimesh"),
     "maps": ("lanelet2",),
     "export": ("onnx", "onnxruntime", "onnxscript"),
     "openvino": ("openvino",),

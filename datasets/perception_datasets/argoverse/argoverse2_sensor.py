@@ -47,7 +47,7 @@ _POSE_COLUMNS = {
     **dict.fromkeys(_TRANSLATION, METRES),
     **dict.fromkeys(_ROTATION, Column(pa.float64(), -1.01, 1.01)),
 }
-_BOX_COLUMNS = {"track_uuid": TEXT, "category": TEXT, **_POSE_COLUMNS, **dict.fromkeys(_SIZE, SIZE_M)}
+BOX_COLUMNS = {"track_uuid": TEXT, "category": TEXT, **_POSE_COLUMNS, **dict.fromkeys(_SIZE, SIZE_M)}
 
 _KIND_CATEGORIES = {
     AgentKind.VEHICLE: "REGULAR_VEHICLE LARGE_VEHICLE BOX_TRUCK TRUCK TRUCK_CAB VEHICULAR_TRAILER RAILED_VEHICLE",
@@ -201,7 +201,7 @@ def read_log(log: Path) -> SensorLog:
     """Reads the tracks and the map of a log; caches the last few logs, since each holds about fifty scenarios."""
     path = _annotations(log)
     with reading(path, CURE):
-        boxes = read_feather(path, _BOX_COLUMNS, CURE)
+        boxes = read_feather(path, BOX_COLUMNS, CURE)
         sweeps_ns = np.unique(boxes["timestamp_ns"].to_numpy())
         steps = _steps_of(path, sweeps_ns)
         # Only some releases list the ego among the boxes, so its track always comes from the poses.
@@ -209,7 +209,7 @@ def read_log(log: Path) -> SensorLog:
         sweep = np.searchsorted(sweeps_ns, boxes["timestamp_ns"].to_numpy())
         names, agent = encode(boxes["track_uuid"])
         valid = observed(path, names, agent, steps[sweep], int(steps[-1]) + 1)
-        ego_SE3_box = _Poses.of(path, boxes)
+        ego_SE3_box = Poses.of(path, boxes)
     poses = _read_poses(log / _POSES, sweeps_ns)
     grid = spread(_planar(_compose(poses.take(sweep), ego_SE3_box)), agent, steps[sweep], valid)
 
@@ -234,14 +234,14 @@ def read_log(log: Path) -> SensorLog:
 
 
 @dataclass(frozen=True)
-class _Poses:
+class Poses:
     """3-D poses `a_SE3_b` as translations and rotation matrices."""
 
     translation: Float[np.ndarray, "poses 3"]
     rotation: Float[np.ndarray, "poses 3 3"]
 
     @classmethod
-    def of(cls, path: Path, table: pa.Table) -> _Poses:
+    def of(cls, path: Path, table: pa.Table) -> Poses:
         """Returns the poses of a table's rows; raises RecordError if a rotation is no unit quaternion."""
         x, y, z, qw, qx, qy, qz = (table[name].to_numpy() for name in (*_TRANSLATION, *_ROTATION))
         norm = np.sqrt(qw**2 + qx**2 + qy**2 + qz**2)
@@ -261,23 +261,24 @@ class _Poses:
         )
         return cls(np.stack([x, y, z], axis=1), rotation.transpose(2, 0, 1))
 
-    def take(self, rows: Int[np.ndarray, " chosen"]) -> _Poses:
-        return _Poses(self.translation[rows], self.rotation[rows])
+    def take(self, rows: Int[np.ndarray, " chosen"]) -> Poses:
+        """Returns some of the poses."""
+        return Poses(self.translation[rows], self.rotation[rows])
 
 
-def _compose(outer: _Poses, inner: _Poses) -> _Poses:
+def _compose(outer: Poses, inner: Poses) -> Poses:
     """Returns `a_SE3_c` for each pair of `a_SE3_b` and `b_SE3_c`."""
     moved = np.einsum("nij,nj->ni", outer.rotation, inner.translation)
-    return _Poses(moved + outer.translation, outer.rotation @ inner.rotation)
+    return Poses(moved + outer.translation, outer.rotation @ inner.rotation)
 
 
-def _planar(poses: _Poses) -> list[Float[np.ndarray, " poses"]]:
+def _planar(poses: Poses) -> list[Float[np.ndarray, " poses"]]:
     """Returns x, y and heading; the heading is the direction of the pose's x axis in the ground plane."""
     heading = np.arctan2(poses.rotation[:, 1, 0], poses.rotation[:, 0, 0])
     return [poses.translation[:, 0], poses.translation[:, 1], heading]
 
 
-def _read_poses(path: Path, sweeps_ns: Int[np.ndarray, " sweeps"]) -> _Poses:
+def _read_poses(path: Path, sweeps_ns: Int[np.ndarray, " sweeps"]) -> Poses:
     """Reads `city_SE3_ego` at each annotated sweep."""
     with reading(path, CURE):
         table = read_feather(path, _POSE_COLUMNS, CURE)
@@ -288,7 +289,7 @@ def _read_poses(path: Path, sweeps_ns: Int[np.ndarray, " sweeps"]) -> _Poses:
         if missing.size:
             reason = "expected a pose for each annotated sweep, found none for "
             raise bad_file(path, f"{reason}{missing.size}, the first at {missing[0]} ns", CURE)
-        return _Poses.of(path, table).take(first[np.searchsorted(times, sweeps_ns)])
+        return Poses.of(path, table).take(first[np.searchsorted(times, sweeps_ns)])
 
 
 def _kinds(boxes: pa.Table, agent: Int[np.ndarray, " rows"]) -> Int[np.ndarray, " agents"]:

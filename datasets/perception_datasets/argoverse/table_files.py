@@ -170,6 +170,7 @@ class _Cells:
         self._refuse_empty(cells)
         values = cells.to_numpy()
         if values.dtype.kind == "f":
+            values = values.astype(np.float64)  # bounds overflow the half precision of LiDAR sweeps
             self._check(values, np.isfinite(values), "a finite number")
             self._check(values, (values == np.rint(values)) | (not whole), "a whole number")
         low, high = self.column.low, self.column.high

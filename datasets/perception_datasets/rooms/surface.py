@@ -54,7 +54,7 @@ FIRST_ITEM = 6
 
 def scan_room(room: Room, rng: np.random.Generator) -> SurfacePoints:
     """Samples points on all surfaces in a room."""
-    faces = _join([_structure(room), *(_item(item, FIRST_ITEM + i) for i, item in enumerate(room.items))])
+    faces = _join([_structure(room), *(item_faces(item, FIRST_ITEM + i) for i, item in enumerate(room.items))])
     weight = faces.weight * rng.lognormal(0.0, 0.4, len(faces.density))
     count = rng.multinomial(int(rng.integers(POINTS[0], POINTS[1] + 1)), weight / weight.sum())
     face = np.repeat(np.arange(len(count)), count)
@@ -100,7 +100,7 @@ def _structure(room: Room) -> Faces:
     return Faces(corner, u, v, rgb, np.full(5, STRUCTURE_DENSITY), classes, np.arange(1, FIRST_ITEM))
 
 
-def _item(item: Item, instance: int) -> Faces:
+def item_faces(item: Item, instance: int) -> Faces:
     """Returns the faces of an item's parts, without those that lie on the floor."""
     parts = item.kind.build(*item.size)
     rgb = [np.array(COLORS[item.color]) * part.brightness for part in parts]

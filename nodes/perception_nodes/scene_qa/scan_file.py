@@ -1,29 +1,17 @@
-"""Reads a scan, a file of coloured points, as PLY or PCD.
-
-Open3D is not used here: its reader of PLY overruns a buffer where a word is long, which ends the process, and it
-returns uninitialised memory for what a truncated file lacks.
-"""
+"""Reads a scan, a file of coloured points, as PLY or PCD."""
 
 from __future__ import annotations
 
-import io
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
 
+from perception.clouds.scan_formats import read_pcd, read_ply
 from perception.errors import InputError
 from perception.files import reading
 from perception_nodes.scene_qa.scene_map import SceneSnapshot
 
-MAX_HEADER_BYTES = 65_536
-_PCD_TYPES = {"F": "f", "U": "u", "I": "i"}
 _CURE = "give the path of a whole .ply or .pcd file with coloured points"
-
-Points = Float[np.ndarray, "points 3"]
-Colors = UInt8[np.ndarray, "points 3"]
 
 
 def read_scan(path: Path, *, stamp_ns: int) -> SceneSnapshot:
@@ -38,9 +26,9 @@ def read_scan(path: Path, *, stamp_ns: int) -> SceneSnapshot:
     """
     with reading(path, _CURE):
         if path.suffix.lower() == ".pcd":
-            points, colors = _read_pcd(path)
+            points, colors = read_pcd(path, path.read_bytes(), _CURE)
         elif path.suffix.lower() == ".ply":
-            points, colors = _read_ply(path)
+            points, colors = read_ply(path, path.read_bytes(), _CURE)
         else:
             path.stat()  # a missing file is the better reason
             raise InputError(f"{path}: expected a name that ends in .ply or .pcd; {_CURE}")
@@ -51,66 +39,3 @@ def read_scan(path: Path, *, stamp_ns: int) -> SceneSnapshot:
         )
         raise InputError(f"{path}: expected coloured points, found {found}; give a coloured scan")
     return SceneSnapshot(1, stamp_ns, points[finite].astype(np.float32), colors[finite])
-
-
-def _read_ply(path: Path) -> tuple[Points, Colors | None]:
-    try:
-        from trimesh.exchange.ply import load_ply
-    except ImportError as error:
-        raise InputError("trimesh: expected it to be installed; pip install 'frozen-perception[lidar]'") from error
-    data = path.read_bytes()
-    announced = re.search(rb"^element vertex (\d+)\s*$", data[:MAX_HEADER_BYTES], re.MULTILINE)
-    if announced is None:
-        raise InputError(f"{path}: expected the header of a PLY file with vertices, found none; {_CURE}")
-    with np.errstate(all="ignore"):  # a number that does not fit its type is refused below
-        mesh = load_ply(io.BytesIO(data))
-    points, colors = mesh["vertices"], mesh.get("vertex_colors")
-    if len(points) != int(announced[1]):
-        raise InputError(
-            f"{path}: expected {int(announced[1])} vertices as its header says, found {len(points)}; {_CURE}"
-        )
-    missing = {"red", "green", "blue"} - mesh["metadata"]["_ply_raw"]["vertex"]["properties"].keys()
-    if colors is not None and missing:  # trimesh takes alpha for the missing colour
-        raise InputError(f"{path}: expected red, green and blue of each vertex, found no {min(missing)}; {_CURE}")
-    return points.astype(np.float64), None if colors is None else _colors(path, colors[:, :3])
-
-
-def _read_pcd(path: Path) -> tuple[Points, Colors | None]:
-    """Reads PCL's format, ascii or binary; colours are a field rgb or rgba of four bytes, 0x00RRGGBB."""
-    data = path.read_bytes()
-    head = re.search(rb"^DATA (\w+)\r?\n", data[:MAX_HEADER_BYTES], re.MULTILINE)
-    if head is None:
-        raise InputError(f"{path}: expected the header of a PCD file, found none; {_CURE}")
-    lines = [line.split() for line in data[: head.start()].decode().splitlines() if line and line[0] != "#"]
-    header = {name: values for name, *values in lines}
-    names, count = header["FIELDS"], int(header["POINTS"][0])
-    kinds = [f"<{_PCD_TYPES[kind]}{int(size)}" for kind, size in zip(header["TYPE"], header["SIZE"], strict=True)]
-    counts = [int(number) for number in header.get("COUNT", ["1"] * len(names))]
-    point = np.dtype([(name, kind, number) for name, kind, number in zip(names, kinds, counts, strict=True)])
-    match head[1]:
-        case b"binary":
-            found = np.frombuffer(data, point, count, head.end())
-        case b"ascii":
-            rows = [tuple(line.split()) for line in data[head.end() :].decode().splitlines() if line.strip()]
-            found = np.array(rows, point)
-        case other:
-            raise InputError(
-                f"{path}: expected DATA ascii or binary, found {other.decode()}; convert it with "
-                "`pcl_convert_pcd_ascii_binary IN OUT 1`"
-            )
-    if len(found) != count:
-        raise InputError(f"{path}: expected {count} points as its header says, found {len(found)}; {_CURE}")
-    points = np.stack([found[name].reshape(count) for name in "xyz"], axis=-1).astype(np.float64)
-    packed = next((name for name in ("rgb", "rgba") if name in names), None)
-    return points, None if packed is None else _unpacked(found[packed].reshape(count))
-
-
-def _unpacked(packed: np.ndarray) -> Colors:
-    words = np.ascontiguousarray(packed).view("<u4")
-    return np.stack([words >> shift & 0xFF for shift in (16, 8, 0)], axis=-1).astype(np.uint8)
-
-
-def _colors(path: Path, colors: Any) -> Colors:
-    if colors.dtype != np.uint8:
-        raise InputError(f"{path}: expected colours of 0 to 255 (uchar), found {colors.dtype}; {_CURE}")
-    return colors

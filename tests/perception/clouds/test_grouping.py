@@ -70,6 +70,22 @@ def test_modelnets_files_are_in_farthest_point_order(real_data: Path, name: str,
 
 
 @few
+@given(seeds, st.integers(0, 699), st.sampled_from([1, 3]))
+def test_a_sample_starts_where_it_is_told_to(seed: int, start: int, batch: int) -> None:
+    clouds, _ = random_clouds(seed, batch=batch, points=700)
+    first = torch.full((batch,), start)
+    chosen = farthest_points(clouds, 20, start=first)
+    distances = [
+        torch.cdist(cloud[index].double(), cloud[index].double()) for cloud, index in zip(clouds, chosen, strict=True)
+    ]
+    assert torch.equal(chosen[:, 0], first)
+    for gaps, cloud, index in zip(distances, clouds, chosen, strict=True):
+        reached = [gaps[i, :i].min() for i in range(1, 20)]
+        assert reached == sorted(reached, reverse=True)  # every choice is as far from the earlier ones as can be
+        assert torch.cdist(cloud.double(), cloud[index[:-1]].double()).min(1).values.max() <= reached[-1] + 1e-12
+
+
+@few
 @given(seeds, st.sampled_from([90, 700]), st.booleans())
 def test_both_ways_of_sampling_choose_the_same_points(seed: int, points: int, skip_origin: bool) -> None:
     lattice, valid = random_clouds(seed, points=points)

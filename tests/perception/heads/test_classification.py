@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from perception.heads.classification import ClassificationHead
+from perception.heads.classification import ClassificationHead, ClsMaxHead
 from perception.tokens import Tokens
 
 
@@ -32,3 +32,13 @@ def test_initial_weights_are_small_and_biases_zero() -> None:
     head = ClassificationHead(384, 1000)
     assert 0.018 < head.fc.weight.std() < 0.021
     assert not head.fc.bias.any()
+
+
+def test_the_head_of_point_bert_reads_the_class_token_and_the_largest_of_the_others() -> None:
+    head, rows = ClsMaxHead(4, 3, hidden=5).eval(), torch.randn(2, 6, 4)
+    tokens = Tokens(rows, torch.ones(2, 6, dtype=torch.bool))
+    assert head.readout(tokens).rows is None
+    read = torch.cat([rows[:, 0], rows[:, 1:].max(1).values], 1)
+    expected = head.mlp[3](head.mlp[0](read).relu())
+    assert torch.equal(head(rows), expected)
+    assert not torch.equal(head.train()(rows), expected)  # dropout

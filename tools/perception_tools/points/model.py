@@ -1,0 +1,115 @@
+"""A classifier of point clouds from its recipe, and its model file. Imports no trainer and no reader."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from perception.clouds.cloud import CloudInput
+from perception.encoders.point_bert import POINT_BERT_SIZES, PointBert
+from perception.errors import InputError
+from perception.heads.classification import ClsMaxHead
+from perception.models.point_classifier import PointClassifier
+from perception_tools.blocks import build_block
+from perception_tools.model_files import expect_types, read_model, write_model
+from perception_tools.points.recipes import PointRecipe
+from perception_tools.points.task import TASK
+
+BEST_FILE = "best.safetensors"
+"""Model of the best epoch, beside that of the last one."""
+
+
+def build_encoder(recipe: PointRecipe) -> PointBert:
+    """The encoder of a recipe, from PyTorch's global generator."""
+    return PointBert(POINT_BERT_SIZES[recipe.size], recipe.groups, recipe.group_size, drop_path=recipe.drop_path)
+
+
+def build_classifier(recipe: PointRecipe, classes: int) -> PointClassifier:
+    """The model of a recipe, initialised from its seed.
+
+    Args:
+        recipe: Its numbers.
+        classes: Number of classes.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        encoder, dim = build_encoder(recipe), POINT_BERT_SIZES[recipe.size].transformer.dim
+        head = ClsMaxHead(dim, classes, recipe.head_width, recipe.dropout)
+        block = build_block(dim, recipe.block, recipe.seed)
+        return PointClassifier(encoder, block, head, CloudInput(recipe.points, recipe.scaling))
+
+
+@dataclass(frozen=True)
+class PointTraining:
+    """What a model was trained on.
+
+    Attributes:
+        name: Recipe's word on the command line.
+        source: Name of the data set's folder or archive.
+        clouds: Number of training clouds.
+        steps: Number of optimiser steps so far.
+        best_on: What the best epoch is told by; see `PointRun`.
+    """
+
+    name: str
+    source: str
+    clouds: int
+    steps: int
+    best_on: str = "held-out"
+
+
+@dataclass(frozen=True)
+class TrainedClassifier:
+    """A model file, loaded.
+
+    Attributes:
+        model: The classifier, in evaluation mode.
+        recipe: The recipe that it was built by.
+        classes: Names of its classes, by label.
+        training: What it was trained on.
+    """
+
+    model: PointClassifier
+    recipe: PointRecipe
+    classes: tuple[str, ...]
+    training: PointTraining
+
+    @property
+    def name(self) -> str:
+        """Name of the recipe."""
+        return self.training.name
+
+
+def save_classifier(
+    path: Path, model: PointClassifier, recipe: PointRecipe, classes: tuple[str, ...], training: PointTraining
+) -> None:
+    """Writes under a temporary name and renames, so that the file is whole or the former one."""
+    metadata = {"recipe": recipe.to_json(), "training": asdict(training), "classes": {"names": classes}}
+    write_model(path, model, TASK.format, metadata)
+
+
+def load_classifier(path: Path) -> TrainedClassifier:
+    """A model from its file or from the folder of its run, where it is that of the last epoch.
+
+    Raises:
+        InputError: There is no such file, it is none of ours, or its block cannot be found as it was.
+    """
+    stored = read_model(path, TASK.format)
+    with stored.building():
+        recipe = PointRecipe.from_json(stored.metadata["recipe"])
+        training = PointTraining(**stored.metadata["training"])
+        expect_types(recipe)
+        expect_types(training)
+        recipe.check()
+        if recipe.mask_ratio:
+            raise InputError(
+                "expected a classifier, got an encoder that was pre-trained; train one from it with --encoder-run"
+            )
+        classes = stored.metadata["classes"]["names"]
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise InputError("expected the names of the classes as texts")
+        model = build_classifier(recipe, len(classes))
+        stored.load_into(model)
+    return TrainedClassifier(model.eval(), recipe, tuple(classes), training)
