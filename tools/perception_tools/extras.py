@@ -25,7 +25,7 @@ MODULES_OF = {
     "camera": ("PIL", "pyarrow", "scipy"),
     "lidar": ("open3d", "trimesh"),
     "maps": ("lanelet2",),
-    "text": ("transformers",),
+    "text": ("tokenizers", "transformers"),
     "corruptions": ("imagecorruptions",),
     "captions": ("pycocoevalcap",),
     "rerun": ("rerun",),
