@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from perception.errors import InputError
-from perception_tools.scene_qa.answer_files.formats import FieldChoice
-from perception_tools.scene_qa.named_answers import read_named_answers
+from perception_tools.answer_files.formats import FieldChoice
+from perception_tools.answer_files.named_answers import read_named_answers
 
 IDS = {"val-0": 0, "val-1": 1}
 SAME = {0: ("a chair",), 1: ("two",)}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from perception.errors import InputError
-from perception_tools.scene_qa.answer_files.values import ranked_answers, viewpoint, whole_number
+from perception_tools.answer_files.values import ranked_answers, viewpoint, whole_number
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 from perception.errors import InputError
 from perception_datasets.sqa3d.questions import Sqa3dQuestion
-from perception_tools.scene_qa.answer_files.content import Record
-from perception_tools.scene_qa.answer_files.formats import ReadingPlan
-from perception_tools.scene_qa.answer_files.matching import match_questions
+from perception_tools.answer_files.content import Record
+from perception_tools.answer_files.formats import ReadingPlan
+from perception_tools.scene_qa.matching import match_questions
 
 TEXT = ReadingPlan(None, "pred", "text", None)
 PLACE = ReadingPlan("lmms-eval", "pred", "place", "doc_id")

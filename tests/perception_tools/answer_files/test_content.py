@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from perception.errors import InputError
-from perception_tools.scene_qa.answer_files import content
-from perception_tools.scene_qa.answer_files.content import read_content, read_text
+from perception_tools.answer_files import content
+from perception_tools.answer_files.content import read_content, read_text
 
 ROWS = [{"question_id": 7, "answer": "yes"}, {"question_id": 8, "answer": "a, b\nc"}]
 LINES = "\n".join(json.dumps(row) for row in ROWS)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from perception.errors import InputError
-from perception_tools.scene_qa.answer_files.content import Record, read_content
-from perception_tools.scene_qa.answer_files.formats import (
+from perception_tools.answer_files.content import Record, read_content
+from perception_tools.answer_files.formats import (
     FORMATS,
     FieldChoice,
     ReadingPlan,

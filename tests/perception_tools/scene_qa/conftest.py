@@ -8,7 +8,7 @@ import pytest
 
 from perception_datasets.sqa3d.questions import Sqa3dQuestion, read_questions
 
-WRITTEN = Path(__file__).with_name("written")
+WRITTEN = Path(__file__).parents[1] / "answer_files" / "written"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from perception.errors import InputError, first_of
-from perception_tools.scene_qa.answer_files.content import Record, brief
+from perception_tools.answer_files.content import Record, brief
 
 Ids = Literal["question", "place", "text"]
 """What tells the question: its id, its place in the question file from 0, or its text and scene."""

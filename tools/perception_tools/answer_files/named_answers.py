@@ -7,9 +7,9 @@ from pathlib import Path
 
 from perception.errors import InputError
 from perception.metrics.answer_matching import clean_answer
-from perception_tools.scene_qa.answer_files.content import Record, brief, read_content
-from perception_tools.scene_qa.answer_files.formats import FieldChoice, field_value, plan_reading, shown_fields
-from perception_tools.scene_qa.answer_files.values import ranked_answers
+from perception_tools.answer_files.content import Record, brief, read_content
+from perception_tools.answer_files.formats import FieldChoice, field_value, plan_reading, shown_fields
+from perception_tools.answer_files.values import ranked_answers
 
 ID_FIELDS = ("question_id", "index", "sample_id")
 """Fields under which ScanQA's, MSQA's and Video-3D LLM's files name a question."""

@@ -10,14 +10,14 @@ from typing import Any
 
 from perception.errors import InputError, first_of
 from perception_datasets.sqa3d.questions import Sqa3dQuestion
-from perception_tools.scene_qa.answer_files.content import Record, brief
-from perception_tools.scene_qa.answer_files.formats import (
+from perception_tools.answer_files.content import Record, brief
+from perception_tools.answer_files.formats import (
     SCENE_FIELDS,
     ReadingPlan,
     field_value,
     shown_fields,
 )
-from perception_tools.scene_qa.answer_files.values import whole_number
+from perception_tools.answer_files.values import whole_number
 
 
 def match_questions(

@@ -11,7 +11,7 @@ import numpy as np
 
 from perception.errors import InputError
 from perception.scenes.scene import Viewpoint
-from perception_tools.scene_qa.answer_files.content import brief
+from perception_tools.answer_files.content import brief
 
 _WHOLE_NUMBER = re.compile(r"\s*(-?\d{1,18})(\.0*)?\s*")
 
