@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from perception.scenes.classes import BOX_CLASSES
 from perception.texts.answers import AnswerVocabulary
+from perception.texts.tokenizer import WordTokenizer
 from perception.texts.vocabulary import Vocabulary
 from perception_nodes.kinds import KINDS
 from perception_tools.extras import MODULES_OF
@@ -27,6 +28,8 @@ from perception_tools.forecasting.model import Training, build_forecaster, save_
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.image.model import ImageTraining, build_classifier, save_classifier
 from perception_tools.image.recipes import RECIPES as IMAGE_RECIPES
+from perception_tools.image_text.model import ImageTextTraining, build_image_text, save_image_text
+from perception_tools.image_text.recipes import RECIPES as IMAGE_TEXT_RECIPES
 from perception_tools.model_metadata import format_of
 from perception_tools.scene_qa.model import KnownWords, SceneQaTraining, build_answerer, save_answerer
 from perception_tools.scene_qa.recipes import ROOMS
@@ -245,6 +248,10 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     of_pictures = ImageTraining("image/vit-micro-llama", "colours", pictures=1, steps=0)
     classifier = build_classifier(classifying, 2)
     save_classifier(folder / "classifier.safetensors", classifier, classifying, ("cat", "dog"), of_pictures)
+    pairing = replace(IMAGE_TEXT_RECIPES["image-text/vqa-micro-llama"], block=block)
+    of_pairs = ImageTextTraining("image-text/vqa-micro-llama", "made", texts=1, steps=0)
+    model = build_image_text(pairing, WordTokenizer(["is", "it"]), 2)
+    save_image_text(folder / "pairs.safetensors", model, pairing, ("yes", "no"), of_pairs)
     config = folder / "deployment.yaml"
     config.write_text(
         "nodes:\n  ego: {kind: forecast, checkpoint: forecaster.safetensors}\n"

@@ -97,7 +97,7 @@ def make_run(
         data = questions_folder if goal == "vqa" else captions_folder
         given = {"data": data, "out": out, "recipe": tiny_recipe(goal, **(recipe or {}))}
         name = f"image-text/{goal}-micro-llama"
-        return ImageTextRun(**{**given, "name": name, "accelerator": "cpu", "logger": ("csv",), **options})
+        return ImageTextRun(**{**given, "name": name, "accelerator": "cpu", **options})
 
     return make
 
