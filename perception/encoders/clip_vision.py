@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from perception.encoders.vit import MLP_RATIO, VitSize
-from perception.errors import InputError
+from perception.errors import InputError, first_of
 from perception.tokens import Tokens
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -56,7 +56,7 @@ class ClipVision(nn.Module):
             patch_size=patch,
         )
         model = CLIPVisionModel(config)
-        model = getattr(model, "vision_model", model)  # before transformers 5.10 the parts are one module deeper
+        model = getattr(model, "vision_model", model)  # one module deeper in some versions
         self.embeddings, self.pre_layrnorm = model.embeddings, model.pre_layrnorm
         self.encoder, self.post_layernorm = model.encoder, model.post_layernorm
 
@@ -85,11 +85,15 @@ def load_clip_vision(folder: Path, picture: int | None = None, skip_last: int = 
     try:
         from transformers import CLIPVisionModel
 
-        model = CLIPVisionModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        model, found = CLIPVisionModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
     except ImportError as error:
         raise InputError("transformers: expected it to be installed; pip install 'frozen-perception[text]'") from error
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: expected CLIP's picture tower, got: {error}") from error
+    if missing := sorted(found["missing_keys"]):  # the library fills them with random numbers
+        raise InputError(f"{folder}: expected CLIP's picture tower, it lacks {first_of(missing)}; give another folder")
     config = model.config
     if config.hidden_act != "quick_gelu" or config.intermediate_size != MLP_RATIO * config.hidden_size:
         raise InputError(
@@ -106,7 +110,7 @@ def load_clip_vision(folder: Path, picture: int | None = None, skip_last: int = 
     weights = {name.removeprefix("vision_model."): value for name, value in model.state_dict().items()}
     table = "embeddings.position_embedding.weight"
     weights[table] = resize_positions(weights[table], side // config.patch_size)
-    tower.load_state_dict({name: weights[name] for name in tower.state_dict() if name in weights}, strict=False)
+    tower.load_state_dict({name: weights[name] for name in tower.state_dict()})
     return tower
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from perception.encoders.vit import MLP_RATIO, VitSize
-from perception.errors import InputError
+from perception.errors import InputError, first_of
 from perception.texts.tokenizer import PAD, HubTokenizer, Tokenizer
 from perception.texts.vocabulary import TextBatch
 from perception.tokens import Tokens
@@ -99,11 +99,13 @@ def load_roberta(folder: Path, longest: int, dropout: float = 0.1) -> RobertaTex
     try:
         from transformers import RobertaModel
 
-        model = RobertaModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False
+        model, found = RobertaModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: expected RoBERTa, got: {error}") from error
+    if missing := sorted(found["missing_keys"]):  # the library fills them with random numbers
+        raise InputError(f"{folder}: expected RoBERTa, it lacks {first_of(missing)}; give another folder")
     config = model.config
     size = VitSize(config.hidden_size, config.num_hidden_layers, config.num_attention_heads)
     if (
@@ -117,5 +119,6 @@ def load_roberta(folder: Path, longest: int, dropout: float = 0.1) -> RobertaTex
             f"its {config.vocab_size} tokens, got another model or a tokenizer of {len(tokenizer)}; give its own"
         )
     tower = RobertaText(tokenizer, size, longest=longest, positions=config.max_position_embeddings, dropout=dropout)
-    tower.load_state_dict({name: value for name, value in model.state_dict().items() if name in tower.state_dict()})
+    weights = model.state_dict()
+    tower.load_state_dict({name: weights[name] for name in tower.state_dict()})
     return tower

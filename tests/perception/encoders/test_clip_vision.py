@@ -64,3 +64,10 @@ def test_what_cannot_be_used_is_refused(folder: Path, tmp_path: Path) -> None:
     transformers.CLIPVisionModel(other).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="with quick_gelu"):
         load_clip_vision(tmp_path)
+
+
+def test_a_folder_of_another_model_is_refused_instead_of_filled_with_random_numbers(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
+    transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=16, patch_size=8)).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="expected CLIP's picture tower"):
+        load_clip_vision(tmp_path)

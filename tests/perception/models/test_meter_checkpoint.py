@@ -96,7 +96,7 @@ def clip_of_meter(stored: dict[str, Tensor], images: Tensor) -> Tensor:
 def test_a_checkpoint_with_meters_names_fills_the_whole_model(make_image_text: MakeModel, tmp_path: Path) -> None:
     model, path = make_image_text(), tmp_path / "meter.ckpt"
     stored, before = meter_names(model), {name: value.clone() for name, value in model.state_dict().items()}
-    torch.save({"state_dict": stored}, path)
+    torch.save({"state_dict": stored, "epoch": 9, "hyper_parameters": {"config": {"vit": "ViT-B/32"}}}, path)
     load_meter(path, model)
     for name, value in model.state_dict().items():
         assert name.startswith("block.") == value.equal(before[name]), name

@@ -23,12 +23,14 @@ from perception_datasets.image_text.vqa import VqaQuestion, question_files, read
 from perception_tools.training.loaders import KeptRecords
 from perception_tools.training.sampler import Key
 
+KEPT_BYTES = 1 << 30
+"""Maximum size of the prepared pictures that a reading process keeps, together."""
 _MAX_UNREAD = 20
 """Number of records in a row whose pictures may be unreadable before training stops."""
 
 
 @dataclass(frozen=True)
-class TextBatchWithPictures(TensorRecord):
+class ImageTextBatch(TensorRecord):
     """Pictures and their texts.
 
     Attributes:
@@ -130,7 +132,6 @@ class ShownTexts(Dataset[Shown]):
         answers: Known answers.
         false_captions: Number of captions of other pictures beside a true one.
         seed: Seed of the choice of captions.
-        keep: Number of prepared pictures to keep in memory.
     """
 
     def __init__(
@@ -141,12 +142,11 @@ class ShownTexts(Dataset[Shown]):
         answers: Sequence[str] = (),
         false_captions: int = 15,
         seed: int = 0,
-        keep: int = 0,
     ) -> None:
         self._split, self._false_captions, self._seed = split, false_captions, seed
         self._class_of = {answer: number for number, answer in enumerate(answers)}
         files, input = split.files, model.input
-        self._images = KeptRecords(lambda name: input.prepare(files.decode(name)), keep)
+        self._images = KeptRecords(lambda name: input.prepare(files.decode(name)), KEPT_BYTES, lambda of: of.nbytes)
 
     def __len__(self) -> int:
         return len(self._split.records)
@@ -205,7 +205,7 @@ class Collator:
         self._tokenizer, self._longest, self._side = model.text.tokenizer, model.text.longest, model.input.height
         self._answers = answers
 
-    def __call__(self, shown: Sequence[Shown]) -> TextBatchWithPictures:
+    def __call__(self, shown: Sequence[Shown]) -> ImageTextBatch:
         """A batch."""
         known = [one for one in shown if one.image is not None]
         images = [one.image for one in known if one.image is not None]
@@ -215,7 +215,7 @@ class Collator:
                 scores[row, number] = worth
         texts = self._tokenizer.encode([text for one in known for text in one.texts], self._longest)
         stacked = torch.stack(images) if images else torch.zeros(0, 3, self._side, self._side)
-        return TextBatchWithPictures(stacked, texts, scores, tuple(fault for one in shown for fault in one.unread))
+        return ImageTextBatch(stacked, texts, scores, tuple(fault for one in shown for fault in one.unread))
 
 
 def answerable(split: Split, answers: Sequence[str]) -> Split:

@@ -52,7 +52,7 @@ def image_text_job(run: ImageTextRun, model: ImageText | None = None) -> Job:
     if run.start_from is not None:
         load_meter(run.start_from, trained, drop_heads=True)
     task, collate = ImageTextTask(recipe, trained), Collator(trained, len(answers))
-    options = {"answers": answers, "false_captions": recipe.false_captions, "seed": recipe.seed, "keep": run.keep}
+    options = {"answers": answers, "false_captions": recipe.false_captions, "seed": recipe.seed}
     shown, judged = ShownTexts(train, trained, **options), ShownTexts(val, trained, **options)
     segments = SegmentSampler(len(train.records), recipe.batch, recipe.seed)
 

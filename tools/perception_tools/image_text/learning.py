@@ -15,7 +15,7 @@ from perception.losses.matching import caption_loss
 from perception.models.image_text import ImageText
 from perception.tokens import Tokens
 from perception_tools.classification.learning import unread_in_words
-from perception_tools.image_text.data import TextBatchWithPictures
+from perception_tools.image_text.data import ImageTextBatch
 from perception_tools.image_text.recipes import ImageTextRecipe
 from perception_tools.training.lightning_task import LearningTask
 
@@ -54,7 +54,7 @@ class ImageTextTask(LearningTask[ImageTextRecipe, ImageText]):
         return "val/accuracy" if self.recipe.goal == "vqa" else "val/rank1"
 
     @override
-    def training_step(self, batch: TextBatchWithPictures, batch_idx: int) -> Float[Tensor, ""]:
+    def training_step(self, batch: ImageTextBatch, batch_idx: int) -> Float[Tensor, ""]:
         """The loss of answers, or of ranking and matching captions."""
         self.unread |= dict(batch.unread)
         if self.recipe.goal == "vqa":
@@ -67,7 +67,7 @@ class ImageTextTask(LearningTask[ImageTextRecipe, ImageText]):
         return loss
 
     @override
-    def validation_step(self, batch: TextBatchWithPictures, batch_idx: int) -> None:
+    def validation_step(self, batch: ImageTextBatch, batch_idx: int) -> None:
         """What the most likely answers are worth, or the share of captions that win against false ones."""
         self.unread_in_validation |= dict(batch.unread)
         if not len(batch.images):
@@ -98,7 +98,7 @@ class ImageTextTask(LearningTask[ImageTextRecipe, ImageText]):
         return unread_in_words(self.unread, self.unread_in_validation, "picture")
 
     def _captions(
-        self, batch: TextBatchWithPictures
+        self, batch: ImageTextBatch
     ) -> tuple[Float[Tensor, "batch captions"], Float[Tensor, "batch captions 2"]]:
         """Scores of each picture with its captions; the towers see every picture once."""
         assert self.model.itm_score is not None

@@ -29,7 +29,7 @@ class ImageTextRun(TrainingRun):
         answers: JSON list of answers, or {answer: class}, in place of those that the training questions give.
         limit: Train on this many of the first questions or pictures only.
         val_limit: Validate on this many of the first questions or pictures only.
-        keep: Number of prepared pictures that each reading process keeps in memory.
+        keep: Not used: each reading process keeps prepared pictures up to a GiB.
     """
 
     recipe: tyro.conf.OmitArgPrefixes[ImageTextRecipe]
@@ -38,6 +38,7 @@ class ImageTextRun(TrainingRun):
     text_tower: Path | None = None
     start_from: Path | None = None
     answers: Path | None = None
+    keep: tyro.conf.Suppress[int] = 0
 
     @override
     def check(self) -> None:
