@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,9 @@ def test_a_question_comes_with_its_picture_and_soft_scores(questions_folder: Pat
     first = shown[Key(0, 0)]
     assert first.texts == ("what color is it?",)
     assert first.scores == {0: 1.0, 1: pytest.approx(0.3)}
+    again = pickle.loads(pickle.dumps(shown))[Key(0, 0)]  # our own; workers get it so
+    assert again.image is not None
+    assert again.image.equal(first.image)
     batch = Collator(model, 3)([first, shown[Key(2, 0)]])
     assert batch.images.shape == (2, 3, 16, 16)
     assert batch.scores.tolist() == [[1.0, pytest.approx(0.3), 0.0], [0.0, pytest.approx(0.3), 0.0]]
@@ -37,7 +41,7 @@ def test_a_question_comes_with_its_picture_and_soft_scores(questions_folder: Pat
 def test_false_captions_are_of_other_pictures_and_change_with_the_pass(captions_folder: Path, model: ImageText) -> None:
     split = open_captions(captions_folder, "train", None, None)
     shown = ShownTexts(split, model, false_captions=5, seed=3)
-    own = [set(of.captions) for of in split.records]  # pyright: ignore[reportAttributeAccessIssue]
+    own = [set(of.captions) for of in split.records]
     passes = [shown[Key(4, number)].texts for number in range(6)]
     assert all(len(texts) == 6 and texts[0] in own[4] for texts in passes)
     numbered = {text for texts in passes for text in texts[1:] if "number" in text}
@@ -54,7 +58,7 @@ def test_a_broken_picture_is_replaced_in_training_and_named_in_validation(
 ) -> None:
     split = open_questions(questions_folder, "val", None, None)
     places = dict(split.files.places)
-    broken = split.records[0].image_file  # pyright: ignore[reportAttributeAccessIssue]
+    broken = split.records[0].image_file
     del places[broken]
     hole = replace(split, files=replace(split.files, places=places))
     shown = ShownTexts(hole, model, answers=("red",))

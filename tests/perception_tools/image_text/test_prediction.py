@@ -25,15 +25,15 @@ def test_nothing_is_at_its_own_place_after_shuffling(count: int) -> None:
 def test_without_pictures_answers_depend_on_the_question_alone(trained_answers: Path, questions_folder: Path) -> None:
     trained, split = load_image_text(trained_answers), open_questions(questions_folder, "val", None, None)
     questions = split.records
-    pictures = encode_pictures(trained, split.files, [of.image_file for of in questions], 4, "val")  # pyright: ignore
+    pictures = encode_pictures(trained, split.files, [of.image_file for of in questions], 4, "val")
     assert len(pictures.tokens) == 9
-    answers = predict_answers(trained, questions, pictures, shown="without_picture", batch=5)  # pyright: ignore
+    answers = predict_answers(trained, questions, pictures, shown="without_picture", batch=5)
     by_question: dict[str, set[str]] = {}
     for of in questions:
-        by_question.setdefault(of.question, set()).add(answers[of.id])  # pyright: ignore
+        by_question.setdefault(of.question, set()).add(answers[of.id])
     assert all(len(given) == 1 for given in by_question.values())
-    small = predict_answers(trained, questions, pictures, batch=1)  # pyright: ignore
-    assert small == predict_answers(trained, questions, pictures, batch=100)  # pyright: ignore
+    small = predict_answers(trained, questions, pictures, batch=1)
+    assert small == predict_answers(trained, questions, pictures, batch=100)
 
 
 def test_a_split_without_a_readable_picture_is_refused(trained_answers: Path, questions_folder: Path) -> None:

@@ -25,11 +25,11 @@ def test_questions_keep_their_pictures_and_answers(tmp_path: Path) -> None:
     assert prepare_easy_vqa(source, tmp_path / "out") == {"train": 2, "val": 2}, "again, over it"
     split = open_questions(tmp_path / "out", "val", None, None)
     first, second = split.records
-    assert (first.id, first.answers, first.answer_type, first.question_type) == (  # pyright: ignore
+    assert (first.id, first.answers, first.answer_type, first.question_type) == (
         5000, ("circle",) * 10, "other", "what shape"
     )  # fmt: skip
-    assert (second.id, second.answer_type) == (5001, "yes/no")  # pyright: ignore
-    assert split.files.decode(first.image_file).pixels.shape == (8, 8, 3)  # pyright: ignore
+    assert (second.id, second.answer_type) == (5001, "yes/no")
+    assert split.files.decode(first.image_file).pixels.shape == (8, 8, 3)
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from perception_tools.training.sampler import Key
 
 KEPT_BYTES = 1 << 30
 """Maximum size of the prepared pictures that a reading process keeps, together."""
+Record = TypeVar("Record", VqaQuestion, CaptionedPicture)
 _MAX_UNREAD = 20
 """Number of records in a row whose pictures may be unreadable before training stops."""
 
@@ -64,7 +66,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(Generic[Record]):
     """Records of a split whose pictures are there.
 
     Attributes:
@@ -74,10 +76,14 @@ class Split:
         note: What to say of them; empty if all are there.
     """
 
-    records: tuple[VqaQuestion, ...] | tuple[CaptionedPicture, ...]
+    records: tuple[Record, ...]
     files: PictureFiles
     missing: tuple[str, ...]
     note: str
+
+
+AnySplit = Split[VqaQuestion] | Split[CaptionedPicture]
+"""Of questions, or of captions."""
 
 
 def picture_of(record: VqaQuestion | CaptionedPicture) -> str:
@@ -85,7 +91,7 @@ def picture_of(record: VqaQuestion | CaptionedPicture) -> str:
     return record.image_file if isinstance(record, VqaQuestion) else record.file
 
 
-def open_questions(data: Path, split: str, pictures: Path | None, limit: int | None) -> Split:
+def open_questions(data: Path, split: str, pictures: Path | None, limit: int | None) -> Split[VqaQuestion]:
     """The annotated questions of a split.
 
     Raises:
@@ -94,7 +100,7 @@ def open_questions(data: Path, split: str, pictures: Path | None, limit: int | N
     return _with_pictures(tuple(read_questions(*question_files(data, split))), data, pictures, limit)
 
 
-def open_captions(data: Path, split: str, pictures: Path | None, limit: int | None) -> Split:
+def open_captions(data: Path, split: str, pictures: Path | None, limit: int | None) -> Split[CaptionedPicture]:
     """The captioned pictures of a split.
 
     Raises:
@@ -103,12 +109,7 @@ def open_captions(data: Path, split: str, pictures: Path | None, limit: int | No
     return _with_pictures(tuple(read_captions(caption_file(data), split)), data, pictures, limit)
 
 
-def _with_pictures(
-    records: tuple[VqaQuestion, ...] | tuple[CaptionedPicture, ...],
-    data: Path,
-    pictures: Path | None,
-    limit: int | None,
-) -> Split:
+def _with_pictures(records: tuple[Record, ...], data: Path, pictures: Path | None, limit: int | None) -> Split[Record]:
     files = open_picture_files(pictures or data)
     names = [picture_of(record) for record in records]
     missing = files.missing(names)
@@ -118,7 +119,7 @@ def _with_pictures(
         raise InputError(
             f"{pictures or data}: expected the pictures of the records, found none; {note}; give --pictures"
         )
-    return Split(known, files, tuple(missing), note)  # pyright: ignore[reportArgumentType]  # of one kind
+    return Split(known, files, tuple(missing), note)
 
 
 class ShownTexts(Dataset[Shown]):
@@ -136,7 +137,7 @@ class ShownTexts(Dataset[Shown]):
 
     def __init__(
         self,
-        split: Split,
+        split: AnySplit,
         model: ImageText,
         *,
         answers: Sequence[str] = (),
@@ -145,8 +146,8 @@ class ShownTexts(Dataset[Shown]):
     ) -> None:
         self._split, self._false_captions, self._seed = split, false_captions, seed
         self._class_of = {answer: number for number, answer in enumerate(answers)}
-        files, input = split.files, model.input
-        self._images = KeptRecords(lambda name: input.prepare(files.decode(name)), KEPT_BYTES, lambda of: of.nbytes)
+        self._input = model.input
+        self._images = KeptRecords(self._prepared, KEPT_BYTES, _bytes_of)
 
     def __len__(self) -> int:
         return len(self._split.records)
@@ -176,6 +177,9 @@ class ShownTexts(Dataset[Shown]):
             )
         return Shown(None, (), {}, tuple(unread))
 
+    def _prepared(self, name: str) -> Float32[Tensor, "3 height width"]:
+        return self._input.prepare(self._split.files.decode(name))
+
     def _shown(
         self, record: VqaQuestion | CaptionedPicture, index: int, data_pass: int, image: Tensor, unread: tuple
     ) -> Shown:
@@ -191,6 +195,10 @@ class ShownTexts(Dataset[Shown]):
             captions = self._split.records[other].captions  # pyright: ignore[reportAttributeAccessIssue]
             false.append(captions[rng.integers(len(captions))])
         return Shown(image, (true, *false), {}, unread)
+
+
+def _bytes_of(image: Tensor) -> int:
+    return image.nbytes
 
 
 class Collator:
@@ -218,14 +226,14 @@ class Collator:
         return ImageTextBatch(stacked, texts, scores, tuple(fault for one in shown for fault in one.unread))
 
 
-def answerable(split: Split, answers: Sequence[str]) -> Split:
+def answerable(split: Split[VqaQuestion], answers: Sequence[str]) -> Split[VqaQuestion]:
     """The questions to which an annotator gave a known answer; METER drops the others from training.
 
     Raises:
         InputError: There is none.
     """
     known = set(answers)
-    kept = tuple(of for of in split.records if isinstance(of, VqaQuestion) and known & set(of.answers))
+    kept = tuple(of for of in split.records if known & set(of.answers))
     if not kept:
         raise InputError("training questions: expected some with a known answer, found none; lower --answers-at-least")
     return replace(split, records=kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -93,11 +93,15 @@ def evaluate_image_text(
         for run, model in zip(runs, models, strict=True)
     ]
     names = names_apart(contestants)
-    open_split, judge = (open_questions, _answers) if goals == {"vqa"} else (open_captions, _retrieval)
-    records = open_split(data, split, pictures, limit)
+    named = dict(zip(names, models, strict=True))
+    if goals == {"vqa"}:
+        records = open_questions(data, split, pictures, limit)
+        judged = _answers(named, records, out, batch)
+    else:
+        records = open_captions(data, split, pictures, limit)
+        judged = _retrieval(named, records, out, batch, pairs)
     if records.note:
         print(records.note)
-    judged = judge(dict(zip(names, models, strict=True)), records, out, batch, pairs)
     first, *others = names
     metrics = judged.tables[first] | {
         "name": first,
@@ -139,9 +143,9 @@ class _Judged:
     show: Callable[[dict], None]
 
 
-def _answers(models: dict[str, TrainedImageText], records: Split, out: Path, batch: int, _pairs: int) -> _Judged:
+def _answers(models: dict[str, TrainedImageText], records: Split[VqaQuestion], out: Path, batch: int) -> _Judged:
     """Every model's answers, with and without the pictures."""
-    questions = cast(Sequence[VqaQuestion], records.records)
+    questions = records.records
     blind = blind_of(questions)
     tables, scores, own, remarks, unread = {}, {}, {}, [], {}
     for name, trained in models.items():
@@ -167,9 +171,11 @@ def _answers(models: dict[str, TrainedImageText], records: Split, out: Path, bat
     return _Judged(tables, scores, further, tuple(unread.values()), write_answer_report, print_accuracy)
 
 
-def _retrieval(models: dict[str, TrainedImageText], records: Split, out: Path, batch: int, pairs: int) -> _Judged:
+def _retrieval(
+    models: dict[str, TrainedImageText], records: Split[CaptionedPicture], out: Path, batch: int, pairs: int
+) -> _Judged:
     """Every model's scores of every pair."""
-    split = cast(Sequence[CaptionedPicture], records.records)
+    split = records.records
     tables, scores, ranked = {}, {}, {}
     encoded = {
         name: encode_pictures(trained, records.files, [of.file for of in split], batch, name)

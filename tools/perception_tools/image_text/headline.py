@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from perception.metrics.retrieval import rank_pairs
 from perception.models.image_text import ImageText
-from perception_datasets.image_text.karpathy import CaptionedPicture
-from perception_datasets.image_text.vqa import VqaQuestion
 from perception_tools.image_text.data import open_captions, open_questions
 from perception_tools.image_text.model import TrainedImageText
 from perception_tools.image_text.prediction import encode_pictures, predict_answers
@@ -33,11 +29,11 @@ def headline(
     changed = replace(trained, model=model)
     if trained.recipe.goal == "vqa":
         of = open_questions(data, split, None, limit)
-        questions = cast(Sequence[VqaQuestion], of.records)
+        questions = of.records
         pictures = encode_pictures(changed, of.files, [question.image_file for question in questions], _BATCH, split)
         return {"accuracy": float(score_vqa(questions, predict_answers(changed, questions, pictures)).accuracy.mean())}
     of = open_captions(data, split, None, limit)
-    captioned = cast(Sequence[CaptionedPicture], of.records)
+    captioned = of.records
     pictures = encode_pictures(changed, of.files, [one.file for one in captioned], _BATCH, split)
     read = [one for one in captioned if one.file in pictures.tokens]
     captions = encode_captions(model, [text for one in read for text in one.captions], _BATCH)

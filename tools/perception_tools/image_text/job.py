@@ -18,7 +18,15 @@ from perception.texts.answers import frequent_answers
 from perception.texts.tokenizer import Tokenizer, WordTokenizer
 from perception.texts.vqa_normalization import normalize_vqa
 from perception_datasets.image_text.vqa import VqaQuestion
-from perception_tools.image_text.data import Collator, ShownTexts, Split, answerable, open_captions, open_questions
+from perception_tools.image_text.data import (
+    AnySplit,
+    Collator,
+    ShownTexts,
+    Split,
+    answerable,
+    open_captions,
+    open_questions,
+)
 from perception_tools.image_text.learning import ImageTextTask
 from perception_tools.image_text.model import ImageTextTraining, build_image_text, save_image_text
 from perception_tools.image_text.recipes import ImageTextRecipe
@@ -40,12 +48,15 @@ def image_text_job(run: ImageTextRun, model: ImageText | None = None) -> Job:
     Raises:
         InputError: The data, a tower or the checkpoint to start from cannot be used.
     """
-    open_split = open_questions if run.recipe.goal == "vqa" else open_captions
-    train = open_split(run.data, run.split, run.pictures, run.limit)
-    val = open_split(run.data, run.val_split, run.pictures, run.val_limit)
-    answers = known_answers(run, train) if run.recipe.goal == "vqa" else ()
-    if answers:
+    answers: tuple[str, ...] = ()
+    if run.recipe.goal == "vqa":
+        train = open_questions(run.data, run.split, run.pictures, run.limit)
+        answers = known_answers(run, train)
         train = answerable(train, answers)
+        val = open_questions(run.data, run.val_split, run.pictures, run.val_limit)
+    else:
+        train = open_captions(run.data, run.split, run.pictures, run.limit)
+        val = open_captions(run.data, run.val_split, run.pictures, run.val_limit)
     towers = _Towers.of(run, train)
     recipe = towers.recipe
     trained = model or towers.build(len(answers))
@@ -86,12 +97,12 @@ def image_text_job(run: ImageTextRun, model: ImageText | None = None) -> Job:
     )
 
 
-def _name(split: Split, index: int) -> str:
+def _name(split: AnySplit, index: int) -> str:
     record = split.records[index]
     return str(record.id) if isinstance(record, VqaQuestion) else record.file
 
 
-def known_answers(run: ImageTextRun, train: Split) -> tuple[str, ...]:
+def known_answers(run: ImageTextRun, train: Split[VqaQuestion]) -> tuple[str, ...]:
     """Answers that a model chooses among: those of a file, or the frequent ones of the training questions.
 
     METER's rule: the normalised most frequent answer of at least nine questions. METER counts train and val together,
@@ -110,7 +121,7 @@ def known_answers(run: ImageTextRun, train: Split) -> tuple[str, ...]:
                 raise ValueError(f"expected at least two answers, each once, found {len(found)}")
             return found
     least = run.recipe.answers_at_least
-    given = (normalize_vqa(of.frequent_answer) for of in train.records if isinstance(of, VqaQuestion))
+    given = (normalize_vqa(of.frequent_answer) for of in train.records)
     answers = frequent_answers(given, least)
     if len(answers) < 2:
         raise InputError(
@@ -130,7 +141,7 @@ class _Towers:
     text: RobertaText | None
 
     @classmethod
-    def of(cls, run: ImageTextRun, train: Split) -> _Towers:
+    def of(cls, run: ImageTextRun, train: AnySplit) -> _Towers:
         recipe = run.recipe
         image = None if run.image_tower is None else load_clip_vision(run.image_tower, recipe.picture)
         text = None if run.text_tower is None else load_roberta(run.text_tower, recipe.longest, recipe.dropout)
@@ -155,7 +166,7 @@ class _Towers:
         return model
 
 
-def _texts(split: Split) -> list[str]:
+def _texts(split: AnySplit) -> list[str]:
     return [
         text
         for record in split.records
