@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from perception.scenes.classes import BOX_CLASSES
 from perception.texts.answers import AnswerVocabulary
+from perception.texts.tokenizer import WordTokenizer
 from perception.texts.vocabulary import Vocabulary
 from perception_nodes.kinds import KINDS
 from perception_tools.extras import MODULES_OF
@@ -27,6 +28,8 @@ from perception_tools.forecasting.model import Training, build_forecaster, save_
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.image.model import ImageTraining, build_classifier, save_classifier
 from perception_tools.image.recipes import RECIPES as IMAGE_RECIPES
+from perception_tools.image_text.model import ImageTextTraining, build_image_text, save_image_text
+from perception_tools.image_text.recipes import RECIPES as IMAGE_TEXT_RECIPES
 from perception_tools.model_metadata import format_of
 from perception_tools.points.model import PointTraining
 from perception_tools.points.model import build_classifier as build_points
@@ -256,6 +259,10 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pointing = replace(POINT_RECIPES["points/micro-llama"], block=block)
     of_clouds = PointTraining("points/micro-llama", "shapes", clouds=1, steps=0)
     save_points(folder / "points.safetensors", build_points(pointing, 2), pointing, ("cat", "dog"), of_clouds)
+    pairing = replace(IMAGE_TEXT_RECIPES["image-text/vqa-micro-llama"], block=block)
+    of_pairs = ImageTextTraining("image-text/vqa-micro-llama", "made", texts=1, steps=0)
+    model = build_image_text(pairing, WordTokenizer(["is", "it"]), 2)
+    save_image_text(folder / "pairs.safetensors", model, pairing, ("yes", "no"), of_pairs)
     config = folder / "deployment.yaml"
     config.write_text(
         "nodes:\n  ego: {kind: forecast, checkpoint: forecaster.safetensors}\n"

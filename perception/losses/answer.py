@@ -1,4 +1,4 @@
-"""Training loss for questions about scenes, weighted as in SQA3D (https://arxiv.org/abs/2210.07474)."""
+"""Training losses of answers; for questions about scenes as in SQA3D (https://arxiv.org/abs/2210.07474)."""
 
 from __future__ import annotations
 
@@ -55,6 +55,20 @@ class SceneAnswerLoss:
         return total if self.detection is None else total + 10 * self.detection.total
 
 
+def answer_loss(
+    logits: Float[Tensor, "questions answers"], scores: Float[Tensor, "questions answers"]
+) -> Float[Tensor, ""]:
+    """Returns the cross-entropy of independent answers, summed over answers and averaged over questions.
+
+    That is what SQA3D's code, and METER's (their mean times the number of answers), minimise.
+
+    Args:
+        logits: Logit of each answer.
+        scores: What each answer is worth, 0 to 1.
+    """
+    return F.binary_cross_entropy_with_logits(logits, scores, reduction="sum") / len(scores)
+
+
 def scene_answer_loss(
     answers: SceneAnswers,
     targets: AnswerTargets,
@@ -71,10 +85,11 @@ def scene_answer_loss(
     if answers.one_answer:
         distribution = targets.scores / targets.scores.sum(-1, keepdim=True)
         cross_entropy = F.cross_entropy(answers.logits, distribution, reduction="sum")
+        answer = cross_entropy / len(targets.scores)
     else:
-        cross_entropy = F.binary_cross_entropy_with_logits(answers.logits, targets.scores, reduction="sum")
+        answer = answer_loss(answers.logits, targets.scores)
     viewpoint = None if answers.viewpoint is None else _viewpoint_loss(answers.viewpoint, targets)
-    return SceneAnswerLoss(cross_entropy / len(targets.scores), viewpoint, detection)
+    return SceneAnswerLoss(answer, viewpoint, detection)
 
 
 def _viewpoint_loss(estimate: ViewpointEstimate, targets: AnswerTargets) -> Float[Tensor, ""]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,3 +54,9 @@ class AnswerVocabulary:
     @cached_property
     def _classes(self) -> dict[str, int]:
         return {answer: index for index, answer in enumerate(self.answers)}
+
+
+def frequent_answers(answers: Iterable[str], at_least: int = 2) -> tuple[str, ...]:
+    """Returns the answers given at least `at_least` times: the most frequent first, equal ones by the alphabet."""
+    counts = sorted(Counter(answers).items(), key=lambda item: (-item[1], item[0]))
+    return tuple(answer for answer, count in counts if count >= at_least)

@@ -16,7 +16,7 @@ from perception_datasets.sqa3d.questions import read_questions
 from perception_tools.scene_qa.predictions import read_predictions
 from perception_tools.scene_qa.subset import select_questions
 
-WRITTEN = Path(__file__).parents[1] / "perception_tools" / "scene_qa" / "answer_files" / "written"
+WRITTEN = Path(__file__).parents[1] / "perception_tools" / "answer_files" / "written"
 
 
 def _read_answers(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from perception_datasets.sqa3d import msqa, real3dqa, scanqa
-from perception_tools.scene_qa.named_answers import read_named_answers
+from perception_tools.answer_files.named_answers import read_named_answers
 
 SCANQA = [
     {"scene_id": "s", "object_ids": [1], "question_id": "val-0", "question": "What is it?", "answers": ["a", "b"]},

@@ -1,10 +1,11 @@
-"""Random scenarios, and scenarios in another city frame."""
+"""Random scenarios, scenarios in another city frame, and a tiny tokenizer in the hub's layout."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,3 +79,15 @@ def moved() -> Callable[[Scenario, SE2], Scenario]:
         )
 
     return move
+
+
+@pytest.fixture(scope="session")
+def bpe_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer in the hub's layout. Tests must not change the folder."""
+    transformers = pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("bpe")
+    tokens = ["<s>", "<pad>", "</s>", "<unk>", *"abdeirst?Ġ", "re", "red", "Ġi", "<mask>"]
+    merges = [("r", "e"), ("re", "d"), ("Ġ", "i")]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    transformers.RobertaTokenizer(vocab=vocabulary, merges=merges).save_pretrained(folder)
+    return folder

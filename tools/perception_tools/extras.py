@@ -28,6 +28,7 @@ MODULES_OF = {
     "export": ("onnx", "onnxruntime", "onnxscript"),
     "openvino": ("openvino",),
     "text": ("transformers",),
+    "text": ("tokenizers", "transformers"),
     "corruptions": ("imagecorruptions",),
     "captions": ("pycocoevalcap",),
     "rerun": ("rerun",),

@@ -22,6 +22,7 @@ TASKS = (
     "perception_tools.scene_qa.task:TASK",
     "perception_tools.image.task:TASK",
     "perception_tools.points.task:TASK",
+    "perception_tools.image_text.task:TASK",
 )
 """Where each task's record is."""
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 from perception.files import whole_file
@@ -34,9 +32,3 @@ def write_answer_dict(path: Path, vocabulary: AnswerVocabulary) -> None:
     classes = {answer: index for index, answer in enumerate(vocabulary.answers)}
     with whole_file(path) as file:
         file.write_text(json.dumps([classes, {str(index): answer for answer, index in classes.items()}]), "utf-8")
-
-
-def frequent_answers(answers: Iterable[str], at_least: int = 2) -> AnswerVocabulary:
-    """Returns the vocabulary of the answers given at least `at_least` times, the most frequent first."""
-    counts = sorted(Counter(answers).items(), key=lambda item: (-item[1], item[0]))
-    return AnswerVocabulary(tuple(answer for answer, count in counts if count >= at_least))

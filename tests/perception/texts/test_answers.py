@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from perception.errors import InputError
-from perception.texts.answers import UNKNOWN, AnswerVocabulary
+from perception.texts.answers import UNKNOWN, AnswerVocabulary, frequent_answers
 
 
 def test_class_of_and_answer_of_are_inverses() -> None:
@@ -30,3 +30,9 @@ def test_an_ambiguous_vocabulary_is_refused(answers: tuple[str, ...], message: s
 def test_a_class_beyond_the_last_is_an_error() -> None:
     with pytest.raises(IndexError):
         AnswerVocabulary(("yes",)).answer_of(2)
+
+
+def test_answers_given_once_are_left_out_and_frequent_ones_come_first() -> None:
+    answers = ["d", "b", "a", "c", "b", "b", "a", "d"]
+    assert frequent_answers(answers) == ("b", "a", "d"), "equally frequent ones in alphabetical order"
+    assert frequent_answers(answers, at_least=3) == ("b",)

@@ -6,7 +6,7 @@ import pytest
 
 from perception.texts.answers import AnswerVocabulary
 from perception_datasets.errors import RecordError
-from perception_datasets.sqa3d.answer_dict import frequent_answers, read_answer_dict, write_answer_dict
+from perception_datasets.sqa3d.answer_dict import read_answer_dict, write_answer_dict
 
 
 def test_a_written_dictionary_is_read_back(tmp_path: Path) -> None:
@@ -39,12 +39,6 @@ def test_mappings_that_disagree_are_named_as_such(tmp_path: Path) -> None:
     (tmp_path / "answer_dict.json").write_text('[{"a": 0, "b": 1}, {"0": "a"}]')
     with pytest.raises(RecordError, match=r"answer_dict\.json: its two mappings disagree; expected \[\{answer"):
         read_answer_dict(tmp_path / "answer_dict.json")
-
-
-def test_answers_given_once_are_left_out_and_frequent_ones_come_first() -> None:
-    answers = ["d", "b", "a", "c", "b", "b", "a", "d"]
-    assert frequent_answers(answers).answers == ("b", "a", "d"), "equally frequent ones in alphabetical order"
-    assert frequent_answers(answers, at_least=3).answers == ("b",)
 
 
 def test_the_released_dictionary_has_706_answers(real_data: Path) -> None:

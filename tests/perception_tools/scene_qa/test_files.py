@@ -11,10 +11,10 @@ from perception.errors import InputError
 from perception.texts.answers import AnswerVocabulary
 from perception_datasets.sqa3d.answer_dict import write_answer_dict
 from perception_datasets.sqa3d.questions import question_files, read_questions
-from perception_tools.scene_qa.answer_files.formats import FieldChoice
+from perception_tools.answer_files.formats import FieldChoice
 from perception_tools.scene_qa.files import evaluate_files, find_answer_dict
 
-WRITTEN = Path(__file__).with_name("answer_files") / "written"
+WRITTEN = Path(__file__).parents[1] / "answer_files" / "written"
 
 PLACE = {"position": {"x": 1.0, "y": 2.0, "z": 0}, "rotation": {"_x": 0, "_y": 0, "_z": 0, "_w": 1}}
 

@@ -12,10 +12,10 @@ import torch
 
 from perception.errors import InputError
 from perception_datasets.sqa3d.questions import Sqa3dQuestion, question_files, read_questions
-from perception_tools.scene_qa.answer_files.formats import FieldChoice
+from perception_tools.answer_files.formats import FieldChoice
 from perception_tools.scene_qa.predictions import AnswerPredictions, read_predictions
 
-WRITTEN = Path(__file__).with_name("answer_files") / "written"
+WRITTEN = Path(__file__).parents[1] / "answer_files" / "written"
 ANSWERS = {11: ("lamp",), 12: ("a chair",), 13: ("two",), 14: ("3",), 15: ("no",)}
 
 

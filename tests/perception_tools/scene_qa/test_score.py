@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from perception_tools.answer_files.formats import FORMATS, FieldChoice
 from perception_tools.main import main
-from perception_tools.scene_qa.answer_files.formats import FORMATS, FieldChoice
 
 FILES = "--questions q.json --annotations a.json --out out".split()
 

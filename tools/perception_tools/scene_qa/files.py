@@ -11,7 +11,7 @@ from perception.errors import InputError
 from perception.scenes.scene import SceneQuestion, Viewpoint
 from perception_datasets.sqa3d.answer_dict import FILE_NAME, read_answer_dict
 from perception_datasets.sqa3d.questions import Sqa3dQuestion, read_questions
-from perception_tools.scene_qa.answer_files.formats import FieldChoice
+from perception_tools.answer_files.formats import FieldChoice
 from perception_tools.scene_qa.predictions import read_predictions
 from perception_tools.scene_qa.remarks import remarks_on_answers, remarks_on_viewpoints
 from perception_tools.scene_qa.scoring import BASELINES, AnsweringSystem, evaluate_answers

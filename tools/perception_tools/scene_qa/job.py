@@ -17,9 +17,10 @@ from perception.models.scene_answerer import SceneAnswerer, SceneInput
 from perception.scenes.classes import BOX_CLASSES
 from perception.scenes.sample import box_classes
 from perception.scenes.scene import SceneQuestion
+from perception.texts.answers import AnswerVocabulary, frequent_answers
 from perception.texts.vocabulary import Vocabulary
 from perception.texts.word_vectors import read_word_vectors
-from perception_datasets.sqa3d.answer_dict import frequent_answers, read_answer_dict
+from perception_datasets.sqa3d.answer_dict import read_answer_dict
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import StoredScans, open_scene_store
 from perception_tools.scene_qa.data import Collator, TrainingGroups, ValidationGroups, by_scene, first_scenes
@@ -102,7 +103,7 @@ def known_words(questions: Sequence[SceneQuestion], answers: Path | None, word_v
     """
     vocabulary = Vocabulary.of_texts(text for q in questions for text in (q.situation, q.question))
     frequent = frequent_answers(answer for q in questions for answer in q.answers)
-    known = frequent if answers is None else read_answer_dict(answers)
+    known = AnswerVocabulary(frequent) if answers is None else read_answer_dict(answers)
     if word_vectors is None:
         return KnownWords(vocabulary, known)
     return KnownWords(vocabulary, known, read_word_vectors(word_vectors, vocabulary.words).table(vocabulary))

@@ -10,8 +10,8 @@ from perception.errors import InputError
 from perception.metrics.answer_matching import clean_answer
 from perception.scenes.scene import Viewpoint
 from perception_datasets.sqa3d.questions import Sqa3dQuestion
-from perception_tools.scene_qa.answer_files.content import CURE, Record, brief, read_content
-from perception_tools.scene_qa.answer_files.formats import (
+from perception_tools.answer_files.content import CURE, Record, brief, read_content
+from perception_tools.answer_files.formats import (
     SCENE_FIELDS,
     FieldChoice,
     Ids,
@@ -20,8 +20,8 @@ from perception_tools.scene_qa.answer_files.formats import (
     plan_reading,
     shown_fields,
 )
-from perception_tools.scene_qa.answer_files.matching import match_questions
-from perception_tools.scene_qa.answer_files.values import ranked_answers, viewpoint
+from perception_tools.answer_files.values import ranked_answers, viewpoint
+from perception_tools.scene_qa.matching import match_questions
 
 _READ_BESIDE = {"position", "rotation"}
 _READ_TO_MATCH: dict[Ids, set[str]] = {

@@ -12,10 +12,10 @@ from perception.errors import InputError
 from perception.metrics.answer_matching import matches_cleaned, matches_refined
 from perception.metrics.rotation_consistency import RotationConsistency
 from perception_datasets.sqa3d.real3dqa import ROTATIONS_DEG, Real3dqaQuestion, read_questions, same_questions
+from perception_tools.answer_files.formats import FieldChoice
+from perception_tools.answer_files.named_answers import read_named_answers
 from perception_tools.json_files import write_json
 from perception_tools.records_file import RECORDS_FILE, write_records
-from perception_tools.scene_qa.answer_files.formats import FieldChoice
-from perception_tools.scene_qa.named_answers import read_named_answers
 
 SCORES = {"em1_cleaned": matches_cleaned, "refined": matches_refined}
 """Real-3DQA's script counts by the refined rule."""

@@ -60,9 +60,9 @@ def score_sqa3d(
             that no blind one answers.
         clean: Removes what language models write around an answer, such as "Answer:", end tokens and explanations.
     """
+    from perception_tools.answer_files.formats import FieldChoice
     from perception_tools.output_places import keep_apart
     from perception_tools.records_file import RECORDS_FILE
-    from perception_tools.scene_qa.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.files import evaluate_files
 
     if viewer is not None and not predictions:

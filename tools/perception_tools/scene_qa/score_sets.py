@@ -12,7 +12,7 @@ from perception.errors import InputError
 
 if TYPE_CHECKING:
     from perception.scenes.scene import SceneQuestion
-    from perception_tools.scene_qa.answer_files.formats import FieldChoice
+    from perception_tools.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.scoring import QuestionDetails
 
 Files = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE...")]
@@ -42,7 +42,7 @@ def score_scanqa(
     """
     from perception.scenes.scene import SceneQuestion
     from perception_datasets.sqa3d.scanqa import question_type, read_questions
-    from perception_tools.scene_qa.answer_files.formats import FieldChoice
+    from perception_tools.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.scoring import QuestionDetails
 
     read = read_questions(questions)
@@ -82,7 +82,7 @@ def score_msqa(
     """
     from perception.scenes.scene import SceneQuestion
     from perception_datasets.sqa3d.msqa import question_type, read_questions
-    from perception_tools.scene_qa.answer_files.formats import FieldChoice
+    from perception_tools.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.scoring import QuestionDetails
 
     read = read_questions(questions)
@@ -120,7 +120,7 @@ def score_real3dqa(
     """
     from perception.scenes.scene import SceneQuestion
     from perception_datasets.sqa3d.real3dqa import ROTATIONS_DEG, read_questions
-    from perception_tools.scene_qa.answer_files.formats import FieldChoice
+    from perception_tools.answer_files.formats import FieldChoice
     from perception_tools.scene_qa.rotations import evaluate_rotations
     from perception_tools.scene_qa.scoring import QuestionDetails
 
@@ -147,7 +147,7 @@ def _evaluate(
     choice: FieldChoice,
     data_name: str,
 ) -> dict:
-    from perception_tools.scene_qa.named_answers import read_named_answers
+    from perception_tools.answer_files.named_answers import read_named_answers
     from perception_tools.scene_qa.scoring import AnsweringSystem, evaluate_answers
 
     if not predictions:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from perception.errors import InputError, first_of
 from perception_datasets.sqa3d.questions import Sqa3dQuestion
-from perception_tools.scene_qa.answer_files.content import brief, read_text
+from perception_tools.answer_files.content import brief, read_text
 
 _BETWEEN = re.compile(r"[\s,;\[\]\"]+")
 

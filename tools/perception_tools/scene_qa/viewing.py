@@ -16,7 +16,7 @@ from perception_datasets.sqa3d.questions import read_questions as read_sqa3d_que
 from perception_datasets.sqa3d.scenes import join_questions, to_viewpoint
 from perception_datasets.stores.questions import read_questions
 from perception_datasets.stores.scenes import open_scene_store
-from perception_tools.scene_qa.answer_files.formats import FieldChoice
+from perception_tools.answer_files.formats import FieldChoice
 from perception_tools.scene_qa.data import by_scene, first_scenes
 from perception_tools.scene_qa.model import TrainedAnswerer, load_answerer
 from perception_tools.scene_qa.predictions import read_predictions

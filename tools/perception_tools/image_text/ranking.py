@@ -1,0 +1,132 @@
+"""Scores of every pair of a picture and a caption: towers once, the fusion for each pair, in parts, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from tqdm import tqdm
+
+from perception.errors import InputError
+from perception.files import whole_file, writing
+from perception.frozen.trained_state import trainable_state_dict
+from perception.models.image_text import ImageText
+from perception.tokens import Tokens
+
+_PROJECT_AFTER_S = 5.0
+"""Seconds of work after which the time for all pairs is said."""
+
+
+@torch.inference_mode()
+def encode_captions(model: ImageText, captions: Sequence[str], batch: int) -> list[torch.Tensor]:
+    """Tokens of each caption without padding; on the CPU."""
+    found = []
+    for start in range(0, len(captions), batch):
+        tokens = model.encode_text(model.text.batch(captions[start : start + batch]))
+        found += [row[valid].cpu() for row, valid in zip(tokens.values, tokens.valid, strict=True)]
+    return found
+
+
+@torch.inference_mode()
+def score_row(
+    model: ImageText, picture: torch.Tensor, captions: Sequence[torch.Tensor], pairs: int
+) -> Float32[np.ndarray, " captions"]:
+    """How well a picture and each caption match.
+
+    Captions of similar length are scored together, so that little padding is computed.
+
+    Args:
+        model: It ranks.
+        picture: Its tokens.
+        captions: Tokens of each caption.
+        pairs: Maximum number of pairs in one call of the fusion, which bounds its memory.
+    """
+    device = next(model.parameters()).device
+    row = np.empty(len(captions), dtype=np.float32)
+    order = sorted(range(len(captions)), key=lambda number: len(captions[number]))
+    image = picture.to(device)
+    for start in range(0, len(order), pairs):
+        chosen = order[start : start + pairs]
+        values = torch.nn.utils.rnn.pad_sequence([captions[number] for number in chosen], batch_first=True)
+        lengths = torch.tensor([len(captions[number]) for number in chosen])
+        valid = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
+        seen = image.expand(len(chosen), -1, -1)
+        tokens = Tokens(seen, torch.ones(seen.shape[:2], dtype=torch.bool, device=device))
+        fused = model.fuse(tokens, Tokens(values.to(device), valid.to(device)))
+        row[chosen] = model.rank(fused).float().cpu().numpy()
+    return row
+
+
+def score_pairs(
+    model: ImageText,
+    pictures: Sequence[torch.Tensor],
+    captions: Sequence[torch.Tensor],
+    path: Path,
+    *,
+    pairs: int = 256,
+    title: str = "pairs",
+    say: Callable[[str], None] = print,
+) -> Float32[np.ndarray, "pictures captions"]:
+    """Scores every pair. What was scored before a stop is in the file and is not scored again.
+
+    Args:
+        model: It ranks.
+        pictures: Tokens of each picture.
+        captions: Tokens of each caption.
+        path: File (.npy) that holds the scores so far, a picture after the other.
+        pairs: Maximum number of pairs in one call of the fusion.
+        title: What the progress bar says.
+        say: Where to say how long it will take.
+
+    Raises:
+        InputError: The file is of another model or other data, or cannot be written.
+    """
+    table = _open_table(path, (len(pictures), len(captions)), _fingerprint(model, pictures, captions))
+    left = np.flatnonzero(np.isnan(table).any(axis=1))
+    begin_s, is_said = time.perf_counter(), False
+    for done, number in enumerate(tqdm(left, desc=title, leave=False), start=1):
+        table[number] = score_row(model, pictures[number], captions, pairs)
+        passed_s = time.perf_counter() - begin_s
+        if not is_said and done < len(left) and passed_s > _PROJECT_AFTER_S:
+            rate = done * len(captions) / passed_s
+            rest_s = passed_s / done * (len(left) - done)
+            say(
+                f"{title}: {rate:,.0f} pairs/s, about {rest_s / 60:,.1f} minutes for {len(left) - done:,} more pictures"
+            )
+            is_said = True
+        table.flush()
+    return np.array(table)
+
+
+def _open_table(path: Path, shape: tuple[int, int], fingerprint: str) -> np.memmap:
+    """The table as it was left, or a new one whose rows are not numbers yet."""
+    told = path.with_suffix(".json")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and told.exists():
+            if json.loads(told.read_text()) != {"shape": list(shape), "fingerprint": fingerprint}:
+                raise InputError(
+                    f"{path}: expected scores of this model on these pictures and captions, found others; remove the "
+                    "file, or choose another --out"
+                )
+            return np.lib.format.open_memmap(path, mode="r+")
+        table = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        table[:] = np.nan
+        table.flush()
+    with whole_file(told) as temporary:
+        temporary.write_text(json.dumps({"shape": list(shape), "fingerprint": fingerprint}))
+    return table
+
+
+def _fingerprint(model: ImageText, pictures: Sequence[torch.Tensor], captions: Sequence[torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    tensors = [*(value for _, value in sorted(trainable_state_dict(model).items())), *pictures, *captions]
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

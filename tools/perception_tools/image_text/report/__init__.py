@@ -1,0 +1,1 @@
+"""The report on answers to questions about pictures, and on retrieval."""

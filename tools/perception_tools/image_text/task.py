@@ -1,0 +1,30 @@
+"""Pictures with texts, as shared code knows them."""
+
+from __future__ import annotations
+
+from perception_tools.image_text.recipes import DESCRIPTIONS, RECIPES
+from perception_tools.tasks import Command, Task
+
+TASK = Task(
+    name="image-text",
+    title="questions about pictures (VQAv2), pictures and captions found by each other (Flickr30k)",
+    format="frozen-perception image-text model 1",
+    recipes=RECIPES,
+    descriptions=DESCRIPTIONS,
+    run="perception_tools.image_text.run:ImageTextRun",
+    job="perception_tools.image_text.job:image_text_job",
+    load="perception_tools.image_text.model:load_image_text",
+    evaluate="perception_tools.image_text.evaluate:evaluate_image_text",
+    headline="perception_tools.image_text.headline:headline",
+    monitored={"accuracy/overall": "max", "recall/image_retrieval/1": "max", "recall/text_retrieval/1": "max"},
+    commands={
+        "score vqav2": Command(
+            "perception_tools.image_text.score:score_vqav2", "score anybody's answers to VQAv2's questions", "judge"
+        ),
+        "prepare easy-vqa": Command(
+            "perception_tools.image_text.prepare:prepare_easy_vqa",
+            "write the questions of the package easy-vqa in VQAv2's format",
+            "data",
+        ),
+    },
+)
