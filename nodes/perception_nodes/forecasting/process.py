@@ -16,9 +16,8 @@ from prometheus_client import Gauge
 from typing_extensions import override
 
 from perception.traffic.map_index import MapIndex
-from perception_nodes.forecasting.account import TickAccount
 from perception_nodes.forecasting.answer import ForecastResult
-from perception_nodes.forecasting.causes import CONTENT, LATE, NO_OBJECTS, SILENT
+from perception_nodes.forecasting.causes import LATE, NO_OBJECTS, SILENT, WORDS
 from perception_nodes.forecasting.frames import MapFrame
 from perception_nodes.forecasting.messages import READERS, SensedObjects, predicted_objects_of, status_of
 from perception_nodes.forecasting.model_runner import ForecastRunner
@@ -27,8 +26,10 @@ from perception_nodes.forecasting.node import ForecastingNode, PendingTick
 from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.forecasting.self_score import SelfScore
 from perception_nodes.forecasting.standby import PeerWatch
+from perception_nodes.operations.account import TickAccount
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor, Level, Status
 from perception_nodes.operations.inputs import Input
+from perception_nodes.operations.reasons import CONTENT
 from perception_nodes.operations.topic_process import STUCK_S, TopicProcess
 from perception_nodes.recordings.map_file import read_map_file
 from perception_nodes.ros.cdr import write_predicted_objects
@@ -105,7 +106,7 @@ class ForecastingProcess(TopicProcess):
         self._read, self._complaint, self._map_complaint = READERS[plan.objects_type], "", ""
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
-        self._account = TickAccount(self.registry, self.failures)
+        self._account = TickAccount(self.registry, self.failures, WORDS)
         self._score = SelfScore(registry=self.registry)
         self._tick_s = self._status_s = time.monotonic()
         self._make_gauges()

@@ -17,6 +17,9 @@ TASK = Task(
     evaluate="perception_tools.image.evaluate:evaluate_classifiers",
     headline="perception_tools.image.headline:headline",
     monitored={"top1": "max", "top5": "max"},
+    node="perception_tools.image.node:open_node",
+    node_kind="image",
+    replay="perception_tools.image.replay:replay",
     commands={
         "score imagenet": Command(
             "perception_tools.image.score:score_imagenet", "score anybody's predictions of ImageNet's classes", "judge"
