@@ -312,3 +312,47 @@ def _write_map(maps: Path) -> Path:
     path = maps / _MAP_NAME
     path.write_text(f'<?xml version="1.0"?><ArgoverseVectorMap>{"".join(nodes + ways)}</ArgoverseVectorMap>')
     return path
+
+
+@pytest.fixture(scope="session")
+def image_message() -> Callable[..., bytes]:
+    """Makes the CDR of a sensor_msgs/Image from rows of bytes; each row may be padded."""
+    from perception_nodes.ros.messages import IMAGE, header, make, serialize
+
+    def message(
+        rows: np.ndarray,
+        encoding: str,
+        *,
+        padding: int = 0,
+        stamp_ns: int = START_NS,
+        frame_id: str = "camera",
+        **other,
+    ) -> bytes:
+        """Rows have shape (rows, row bytes), or (height, width, channels)."""
+        flat = np.ascontiguousarray(rows).reshape(len(rows), -1).view(np.uint8)
+        width = rows.shape[1]
+        padded = np.concatenate([flat, np.full((len(flat), padding), 77, np.uint8)], axis=1)
+        fields = {
+            "header": header(stamp_ns, frame_id),
+            "height": len(rows),
+            "width": width,
+            "encoding": encoding,
+            "is_bigendian": 0,
+            "step": padded.shape[1],
+            "data": padded.reshape(-1),
+        }
+        return serialize(make(IMAGE, **{**fields, **other}), IMAGE)
+
+    return message
+
+
+@pytest.fixture(scope="session")
+def compressed_image_message() -> Callable[..., bytes]:
+    """Makes the CDR of a sensor_msgs/CompressedImage."""
+    from perception_nodes.ros.messages import COMPRESSED_IMAGE, header, make, serialize
+
+    def message(data: bytes, format: str, *, stamp_ns: int = START_NS, frame_id: str = "camera") -> bytes:
+        fields = {"header": header(stamp_ns, frame_id), "format": format, "data": np.frombuffer(data, np.uint8)}
+        return serialize(make(COMPRESSED_IMAGE, **fields), COMPRESSED_IMAGE)
+
+    return message

@@ -28,9 +28,10 @@ class ImageProcess(SensorProcess):
 
     @override
     def close(self) -> None:
-        """Answers the picture that has come, and ends."""
-        super().close()
-        self._node.shutdown()
+        """Answers the picture that has come, and ends; a second call does nothing."""
+        if not self._closing:
+            super().close()
+            self._node.shutdown()
 
     @override
     def _answer(self, message: SensorMessage) -> bytes:

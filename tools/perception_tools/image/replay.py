@@ -131,7 +131,7 @@ def picture_topic(log: Path, wanted: str | None = None) -> RecordedTopic:
     found = {name: topic for name, topic in sorted(topics_in(log).items()) if topic.type in READERS}
     if wanted is not None and wanted not in found:
         raise InputError(
-            f"--topic {wanted}: expected a topic of pictures of {log}; {', '.join(found) or 'it has none'}"
+            f"--topic {wanted}: expected a topic of pictures of {log}, it has {', '.join(found) or 'none'}; name one"
         )
     if len(found) != 1 and wanted is None:
         cure = "name one of them with --topic" if found else "give another recording"
