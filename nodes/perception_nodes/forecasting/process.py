@@ -276,7 +276,10 @@ class ForecastingProcess(TopicProcess):
         if result.valid:
             self._forecasts.put(cdr)
         self._send_status(result, kept.frame_id, kept.at_s)
-        self._score.observe(result)  # after both, since nobody waits for it
+        try:
+            self._score.observe(result)  # after both, since nobody waits for it
+        except Exception as error:  # the tick is answered: what its score fails at must not refuse it
+            self.failures.add("forecast: self-score", error)
 
     def _refuse(self, stamp_ns: int, reason: str, at_s: float) -> None:
         """Says why a tick has no answer."""

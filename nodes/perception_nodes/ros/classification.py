@@ -33,7 +33,7 @@ def ranked(probabilities: Float[np.ndarray, " classes"], names: Sequence[str], c
     """
     if not np.isfinite(probabilities).all():
         raise ValueError("the probabilities are not finite")
-    best = np.argsort(-probabilities, kind="stable")[:count].tolist()
+    best: list[int] = np.argsort(-probabilities, kind="stable")[:count].tolist()
     return RankedClasses(tuple(names[i] for i in best), tuple(float(probabilities[i]) for i in best))
 
 

@@ -122,7 +122,7 @@ def _demosaic(raw: Raw, red_row: int, red_column: int) -> Pixels:
 
     def mean(row: int, column: int, *offsets: tuple[int, int]) -> np.ndarray:
         """Returns the mean of the samples at offsets from every second pixel of every second row."""
-        total = np.uint16(len(offsets) // 2)
+        total: np.ndarray = np.full((1, 1), len(offsets) // 2, np.uint16)
         for down, right in offsets:
             total = total + padded[1 + row + down : height + 1 + down : 2, 1 + column + right : width + 1 + right : 2]
         return total // len(offsets)

@@ -23,7 +23,7 @@ from perception_nodes.forecasting.tick import Tick
 from perception_nodes.operations.diagnostics import Level
 from perception_nodes.ros.cdr import read_predicted_objects
 from perception_nodes.ros.map_message import MAX_POLYLINES, map_message
-from perception_nodes.ros.messages import DETECTIONS, ODOMETRY, POLYLINE_MAP, serialize
+from perception_nodes.ros.messages import DETECTIONS, ODOMETRY, POLYLINE_MAP, serialize, stamp_ns_of
 from perception_nodes.ros.odometry import ODOMETRY_TOPIC
 
 Running = Callable[..., Any]
@@ -99,6 +99,27 @@ def test_a_model_that_fails_costs_no_tick_and_is_asked_again(
         tracker.send(make_tick(2))
         assert tracker.state_of(make_tick(2)).source == "model"
         assert process.works()
+
+
+def test_a_score_that_fails_does_not_refuse_the_tick_that_was_answered(
+    running: Running, configured: Configured, make_tick: MakeTick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(configured()) as (process, tracker):
+        tracker.meet(make_tick(0))
+
+        def fail(_: object) -> None:
+            raise RuntimeError("no score")
+
+        monkeypatch.setattr(process._score, "observe", fail)
+        tracker.send(make_tick(1))
+        assert tracker.state_of(make_tick(1)).valid
+        tracker.send(make_tick(2))
+        following = [tracker.state()]
+        while stamp_ns_of(following[-1].header) != make_tick(2).stamp_ns:
+            following.append(tracker.state())
+        assert make_tick(1).stamp_ns not in {stamp_ns_of(state.header) for state in following}
+        assert following[-1].valid
+        assert process.failures.counts["forecast: self-score"] >= 2
 
 
 def test_a_node_answers_while_its_model_is_loaded_and_says_so(
