@@ -39,12 +39,17 @@ from perception_nodes.ros.messages import FORECAST_STATUS, POLYLINE_MAP, deseria
 from perception_nodes.ros.topics import Received, RosNode
 from perception_nodes.ros.transforms import NoTransform
 
-WAITING_TICKS = 8
-"""Maximum number of ticks that wait; each is answered by its own deadline, so more come only in a flood."""
+WAITING_TICKS = 32
+"""Maximum number of ticks that wait. Each is answered by its own deadline, so more than one waits only in a flood, or
+after the process was held up: with 8, ticks of a machine that was busy for a second were lost without a word."""
+MOST_TICK_BYTES = 8 * 2**20
+"""Of a larger message only this is kept while it waits, and then refused; 4,096 objects take 5 MB."""
 STATUS_EVERY_S = 0.2
 """While no objects come, a status says so this often; the rest until 0.25 s is for a busy machine."""
 PREPARED_S = 0.01
 """So long before its deadline an answer without the model is written, to be sent if the model does not answer."""
+SENT_S = 0.002
+"""So long before its deadline it is sent: that takes 1 ms, and more while the model computes."""
 SILENCE_S = 0.15
 """Ticks that are so far apart are not missed yet."""
 
@@ -53,10 +58,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Arrived:
-    """A message, and when it came, on the monotonic clock."""
+    """A message, and when it came, on the monotonic clock and on that of the stamps."""
 
     cdr: bytes
     at_s: float
+    now_ns: int
 
 
 @dataclass(frozen=True)
@@ -170,7 +176,7 @@ class ForecastingProcess(TopicProcess):
     def _subscribe(self, ros: RosNode) -> None:
         plan = self._plan
         takers: dict[str, Callable[[bytes], None]] = {
-            plan.objects: lambda cdr: self._ticks.put(_Arrived(cdr, time.monotonic())),
+            plan.objects: self._take_objects,
             plan.ego: self._frames.take_odometry,
             plan.map: lambda cdr: self._runner.do(lambda: self._take_map(cdr)),
             "/tf": self._frames.take_tf,
@@ -184,6 +190,9 @@ class ForecastingProcess(TopicProcess):
                 takers[name](received.cdr)
 
             ros.subscribe(topic, take)
+
+    def _take_objects(self, cdr: bytes) -> None:
+        self._ticks.put(_Arrived(cdr[:MOST_TICK_BYTES], time.monotonic(), self._clock.now_ns()))
 
     @override
     def _round(self) -> None:
@@ -210,7 +219,7 @@ class ForecastingProcess(TopicProcess):
             sensed = self._read(arrived.cdr)
             stamp_ns = sensed.stamp_ns
             self._complain(sensed.complaint)
-            refusal = self._limits.refusal(stamp_ns, self._clock.now_ns())
+            refusal = self._limits.refusal(stamp_ns, arrived.now_ns)  # what waited here is not old for it
             if not refusal and sensed.complaint and not len(sensed.unposed):
                 refusal = f"{CONTENT}: {sensed.complaint}"
             if refusal:
@@ -253,7 +262,7 @@ class ForecastingProcess(TopicProcess):
         if asked is not None and not self._runner.wait(asked, until_s - PREPARED_S):
             prepared = self._node.finish(pending, None, f"{LATE} {self._plan.deadline_ms:g} ms")
             cdr = self._encoded(prepared, kept.frame_id)
-            self._runner.wait(asked, until_s)
+            self._runner.wait(asked, until_s - SENT_S)
         if asked is None:
             result = self._node.finish(pending)
         elif prepared is not None and not self._runner.give_up(asked):

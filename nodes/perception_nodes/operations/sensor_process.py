@@ -36,11 +36,13 @@ class SensorMessage:
     Attributes:
         cdr: Its bytes.
         at_s: When it came, on the monotonic clock.
+        now_ns: When it came, on the clock of the stamps.
         header: Its header, once that was read.
     """
 
     cdr: bytes
     at_s: float
+    now_ns: int
     header: MessageHeader = NO_HEADER
 
 
@@ -116,7 +118,7 @@ class SensorProcess(TopicProcess):
     def _take(self, received: Received) -> None:
         self._heard_s = time.monotonic()
         self._rate.observe(self._heard_s)
-        self._inbox.put(SensorMessage(received.cdr, self._heard_s))
+        self._inbox.put(SensorMessage(received.cdr, self._heard_s, self._clock.now_ns()))
 
     @override
     def _round(self) -> None:
@@ -137,7 +139,7 @@ class SensorProcess(TopicProcess):
         answer, reason = b"", ""
         try:
             message = replace(message, header=read_header(message.cdr))
-            reason = self._limits.refusal(message.header.stamp_ns, self._clock.now_ns())
+            reason = self._limits.refusal(message.header.stamp_ns, message.now_ns)
             answer = b"" if reason else self._answer(message)
         except Exception as error:  # whatever it is, the next message may be better
             reason = reason_of_message(error)

@@ -76,7 +76,7 @@ def test_a_model_that_is_late_is_not_waited_for_and_its_answer_is_discarded(
     assert {(state.source, state.reason, state.valid) for state in late} == {
         ("fallback", "the model took longer than 80 ms", True)
     }
-    assert all(80 <= state.latency_ms < 2000 for state in late)
+    assert all(78 <= state.latency_ms < 2000 for state in late)  # sent 2 ms before the deadline
     assert (discarded or 0) >= 1
     late_ticks = process.registry.get_sample_value("perception_ticks_without_model_total", {"reason": "model_late"})
     assert (late_ticks or 0) >= 3

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from perception_nodes.image.node import ImageNode
 from perception_nodes.image.process import ImageProcess
+from perception_nodes.operations.torch_loading import without_collections
 from perception_tools.extras import require
 from perception_tools.image.model import load_classifier
 from perception_tools.served_models import served_model, use_remote_block
@@ -30,9 +31,10 @@ def open_node(plan: ImagePlan, session: zenoh.Session, ros: RosNode, open_: Exit
 def configured_node(plan: ImagePlan, session: zenoh.Session, open_: ExitStack) -> ImageNode:
     """Returns a node with its model; the trained block leaves memory with this function where it is not used."""
     require("PIL")
-    trained = load_classifier(plan.checkpoint)
-    node = ImageNode(plan.top)
-    model, model_id = served_model(trained, plan)
-    node.configure(model, trained.classes, model_id=model_id)
+    with without_collections():
+        trained = load_classifier(plan.checkpoint)
+        node = ImageNode(plan.top)
+        model, model_id = served_model(trained, plan)
+        node.configure(model, trained.classes, model_id=model_id)
     use_remote_block(model, plan, session, open_, patient=False)  # a picture that waits for a worker is old
     return node

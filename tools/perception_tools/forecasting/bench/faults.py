@@ -156,7 +156,7 @@ def summary(fates: Mapping[int, TickFate], deadline_ms: float, struck: Sequence[
         "ticks": len(ticks),
         "without_output": sum(not tick.answered_s for tick in ticks),
         "by_source": dict(best),
-        "refusals": dict(Counter(r for t in ticks if not t.answered_s for r in t.refusals or ["no status"])),
+        "refusals": dict(Counter(reason for tick in ticks if not tick.answered_s for reason in _reasons(tick))),
         "unanswered": [_unanswered(tick, struck) for tick in ticks if not tick.answered_s],
         "answered_twice": sum(len(tick.answered_s) > 1 for tick in ticks),
         "output_ms": {
@@ -178,8 +178,14 @@ def _unanswered(tick: TickFate, struck: Sequence[tuple[float, str]]) -> dict:
     before = [(tick.sent_s - at_s, kind) for at_s, kind in struck if at_s < tick.sent_s + SHORTLY_S]
     return {
         "faults": [f"{kind} {seconds:.2f} s before" for seconds, kind in before[:-4:-1]],
-        "refusals": tick.refusals,
+        "reasons": _reasons(tick),
     }
+
+
+def _reasons(tick: TickFate) -> list[str]:
+    """Returns what is known of why a tick has no output."""
+    lost = [f"{node}: its {source} was lost on the way" for source, node in tick.sources]
+    return [*tick.refusals, *lost] or ["no status"]
 
 
 def outage(fates: Mapping[int, TickFate], begin_s: float) -> dict:
