@@ -147,10 +147,10 @@ class SensorProcess(TopicProcess):
         latency_ms = (time.monotonic() - message.at_s) * 1e3
         self._time.observe(latency_ms)
         self._account.observe(NONE if reason else MODEL, reason, None if reason else latency_ms)
-        self._refused += bool(reason)
         if not reason:
             self._answers.put(answer)
         self._send_status(message.header, reason, message.at_s)
+        self._refused += bool(reason)
 
     def _say_silence(self) -> None:
         """Says that no messages come, so that nobody takes silence for a node that has ended."""
@@ -164,7 +164,7 @@ class SensorProcess(TopicProcess):
     def _send_status(self, sensed: MessageHeader, reason: str, at_s: float) -> None:
         now_s = self._status_s = time.monotonic()
         dropped = self._inbox.dropped
-        missed = dropped - self._dropped_before + self._refused - bool(reason)
+        missed = dropped - self._dropped_before + self._refused
         if not reason:
             self._dropped_before, self._refused = dropped, 0
         status = make(
@@ -177,6 +177,6 @@ class SensorProcess(TopicProcess):
             reason=reason[:_LONGEST_REASON],
             latency_ms=(now_s - at_s) * 1e3,
             age_ms=(self._clock.now_ns() - sensed.stamp_ns) / 1e6 if sensed.stamp_ns else 0.0,
-            dropped_since_last=max(0, missed),
+            dropped_since_last=missed,
         )
         self._statuses.put(serialize(status, ANSWER_STATUS))

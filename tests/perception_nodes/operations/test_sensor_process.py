@@ -222,9 +222,12 @@ def test_silence_is_told_and_after_a_while_fails_the_diagnostics(start: Start, m
     process, camera = start(replace(PLAN, max_silence_s=0.3))
     camera.images.put(message())
     assert camera.status().valid
+    camera.images.put(message(0))
+    assert camera.status().dropped_since_last == 0
     told = [deserialize(camera.statuses.get(timeout=PATIENCE_S), ANSWER_STATUS) for _ in range(4)]
     assert all(status.reason.startswith("no messages for ") for status in told)
     assert all(not status.valid and status.header.frame_id == "" for status in told)
+    assert {status.dropped_since_last for status in told} == {1}
     assert process.ready().startswith("no messages for ")
     assert process.statuses()[2].message == "Timeout"
 
