@@ -101,6 +101,34 @@ def test_a_model_that_fails_costs_no_tick_and_is_asked_again(
         assert process.works()
 
 
+def test_ticks_that_came_while_a_process_was_held_up_are_all_answered(
+    running: Running, configured: Configured, make_tick: MakeTick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a machine that was busy for two seconds: no tick is dropped, or refused for the time that it waited."""
+    now_ns = make_tick(0).stamp_ns
+    with running(configured(), max_age_s=1.0, max_ahead_s=1.0) as (process, tracker):
+        monkeypatch.setattr(process._clock, "now_ns", lambda: now_ns)
+        tracker.meet(make_tick(0))
+        held_up, read = threading.Event(), process._read
+
+        def read_later(cdr: bytes) -> Any:
+            assert held_up.wait(20)
+            return read(cdr)
+
+        monkeypatch.setattr(process, "_read", read_later)
+        for step in range(1, 21):
+            now_ns, before = make_tick(step).stamp_ns, len(process._ticks._waiting)
+            tracker.send(make_tick(step))
+            end = time.monotonic() + 20
+            while step > 1 and len(process._ticks._waiting) == before:
+                assert time.monotonic() < end, "the tick did not come"
+        now_ns += 10 * 10**9
+        held_up.set()
+        states = [tracker.state_of(make_tick(step)) for step in range(1, 21)]
+    assert [state.valid for state in states] == [True] * 20, {state.reason for state in states}
+    assert process.registry.get_sample_value("perception_frames_dropped") == 0
+
+
 def test_a_score_that_fails_does_not_refuse_the_tick_that_was_answered(
     running: Running, configured: Configured, make_tick: MakeTick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
