@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    import zenoh
+
     from perception.models.scene_answerer import SceneAnswerer
     from perception.scenes.scene import Scene
     from perception.traffic.scenario import MapPolylines, Scenario
@@ -356,3 +360,41 @@ def compressed_image_message() -> Callable[..., bytes]:
         return serialize(make(COMPRESSED_IMAGE, **fields), COMPRESSED_IMAGE)
 
     return message
+
+
+@pytest.fixture
+def router() -> Iterator[str]:
+    """Where a deployment's router listens."""
+    from perception_nodes.operations.router import open_router
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    with open_router(place):
+        yield place
+
+
+@pytest.fixture
+def session(router: str) -> Iterator[zenoh.Session]:
+    """That of a node."""
+    from perception_nodes.ros.topics import open_session
+
+    with open_session([router]) as session:
+        yield session
+
+
+@pytest.fixture
+def scene_node(session: zenoh.Session, scene_answerer: SceneAnswerer, scan: Scene) -> Iterator[None]:
+    """A node that answers questions about the scan at the router."""
+    from perception.texts.answers import AnswerVocabulary
+    from perception_nodes.ros.topics import RosNode
+    from perception_nodes.ros.wire import RmwZenoh
+    from perception_nodes.scene_qa.node import SceneQaNode
+    from perception_nodes.scene_qa.plan import SceneQaPlan
+    from perception_nodes.scene_qa.process import SceneQaProcess
+    from perception_nodes.scene_qa.scene_map import SceneSnapshot
+
+    node, plan = SceneQaNode(), SceneQaPlan(checkpoint=Path("unused"))
+    node.configure(scene_answerer, AnswerVocabulary(("bed", "yes", "chair", "no")), model_id="tiny")
+    snapshot = SceneSnapshot.of_scene(scan, time.time_ns())
+    with RosNode(session, RmwZenoh()) as ros, SceneQaProcess(node, ros, plan, snapshot):
+        yield

@@ -36,5 +36,5 @@ def configured_node(plan: ImagePlan, session: zenoh.Session, open_: ExitStack) -
         node = ImageNode(plan.top)
         model, model_id = served_model(trained, plan)
         node.configure(model, trained.classes, model_id=model_id)
-    use_remote_block(model, plan, session, open_, patient=False)  # a picture that waits for a worker is old
+    use_remote_block(model, plan, session, open_)
     return node
