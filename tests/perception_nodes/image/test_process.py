@@ -35,8 +35,9 @@ from perception_nodes.ros.topics import Publisher, RosNode
 from perception_nodes.ros.wire import RmwZenoh
 
 CLASSES = ("tench", "goldfish", "shark")
-PLAN = ImagePlan(Path("unused"))
 PATIENCE_S = 30
+PLAN = ImagePlan(Path("unused"), max_age_s=PATIENCE_S, max_silence_s=PATIENCE_S)
+"""A busy machine keeps its limits."""
 
 
 def picture(seed: int) -> np.ndarray:
