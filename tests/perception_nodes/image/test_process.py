@@ -30,7 +30,17 @@ from perception_nodes.image.process import ImageProcess
 from perception_nodes.operations.lifecycle import State
 from perception_nodes.recordings.player import MEET_S, Player, playable
 from perception_nodes.recordings.recording import Recorder
-from perception_nodes.ros.messages import ANSWER_STATUS, CLASSIFICATION, COMPRESSED_IMAGE, deserialize, stamp_ns_of
+from perception_nodes.ros.messages import (
+    ANSWER_STATUS,
+    CLASSIFICATION,
+    CLOCK,
+    COMPRESSED_IMAGE,
+    deserialize,
+    header,
+    make,
+    serialize,
+    stamp_ns_of,
+)
 from perception_nodes.ros.topics import Publisher, RosNode
 from perception_nodes.ros.wire import RmwZenoh
 
@@ -195,7 +205,11 @@ def test_a_log_that_is_played_is_answered_as_offline(
     with Recorder(tmp_path / "drive.mcap", lossless=True) as recorder:
         for seed, stamp_ns in enumerate(stamps):
             recorder.record(plan.sensor, stamp_ns, image_message(picture(seed), "rgb8", stamp_ns=stamp_ns))
-    _, camera = start(configured(image_classifier), plan)
+    process, camera = start(configured(image_classifier), plan)
+    clock, end = camera.ros.publisher(plan.inputs[1]), time.monotonic() + PATIENCE_S
+    while not process._clock.now_ns():  # a picture may overtake the first time
+        clock.put(serialize(make(CLOCK, clock=header(stamps[0], "").stamp), CLOCK))
+        assert time.monotonic() < end, "no time came"
     answered: dict[int, dict[str, float]] = {}
 
     def wait(seconds: float) -> bool:
