@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    import zenoh
+
     from perception.models.scene_answerer import SceneAnswerer
     from perception.scenes.scene import Scene
     from perception.traffic.scenario import MapPolylines, Scenario
@@ -312,3 +316,85 @@ def _write_map(maps: Path) -> Path:
     path = maps / _MAP_NAME
     path.write_text(f'<?xml version="1.0"?><ArgoverseVectorMap>{"".join(nodes + ways)}</ArgoverseVectorMap>')
     return path
+
+
+@pytest.fixture(scope="session")
+def image_message() -> Callable[..., bytes]:
+    """Makes the CDR of a sensor_msgs/Image from rows of bytes; each row may be padded."""
+    from perception_nodes.ros.messages import IMAGE, header, make, serialize
+
+    def message(
+        rows: np.ndarray,
+        encoding: str,
+        *,
+        padding: int = 0,
+        stamp_ns: int = START_NS,
+        frame_id: str = "camera",
+        **other,
+    ) -> bytes:
+        """Rows have shape (rows, row bytes), or (height, width, channels)."""
+        flat = np.ascontiguousarray(rows).reshape(len(rows), -1).view(np.uint8)
+        width = rows.shape[1]
+        padded = np.concatenate([flat, np.full((len(flat), padding), 77, np.uint8)], axis=1)
+        fields = {
+            "header": header(stamp_ns, frame_id),
+            "height": len(rows),
+            "width": width,
+            "encoding": encoding,
+            "is_bigendian": 0,
+            "step": padded.shape[1],
+            "data": padded.reshape(-1),
+        }
+        return serialize(make(IMAGE, **{**fields, **other}), IMAGE)
+
+    return message
+
+
+@pytest.fixture(scope="session")
+def compressed_image_message() -> Callable[..., bytes]:
+    """Makes the CDR of a sensor_msgs/CompressedImage."""
+    from perception_nodes.ros.messages import COMPRESSED_IMAGE, header, make, serialize
+
+    def message(data: bytes, format: str, *, stamp_ns: int = START_NS, frame_id: str = "camera") -> bytes:
+        fields = {"header": header(stamp_ns, frame_id), "format": format, "data": np.frombuffer(data, np.uint8)}
+        return serialize(make(COMPRESSED_IMAGE, **fields), COMPRESSED_IMAGE)
+
+    return message
+
+
+@pytest.fixture
+def router() -> Iterator[str]:
+    """Where a deployment's router listens."""
+    from perception_nodes.operations.router import open_router
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    with open_router(place):
+        yield place
+
+
+@pytest.fixture
+def session(router: str) -> Iterator[zenoh.Session]:
+    """That of a node."""
+    from perception_nodes.ros.topics import open_session
+
+    with open_session([router]) as session:
+        yield session
+
+
+@pytest.fixture
+def scene_node(session: zenoh.Session, scene_answerer: SceneAnswerer, scan: Scene) -> Iterator[None]:
+    """A node that answers questions about the scan at the router."""
+    from perception.texts.answers import AnswerVocabulary
+    from perception_nodes.ros.topics import RosNode
+    from perception_nodes.ros.wire import RmwZenoh
+    from perception_nodes.scene_qa.node import SceneQaNode
+    from perception_nodes.scene_qa.plan import SceneQaPlan
+    from perception_nodes.scene_qa.process import SceneQaProcess
+    from perception_nodes.scene_qa.scene_map import SceneSnapshot
+
+    node, plan = SceneQaNode(), SceneQaPlan(checkpoint=Path("unused"))
+    node.configure(scene_answerer, AnswerVocabulary(("bed", "yes", "chair", "no")), model_id="tiny")
+    snapshot = SceneSnapshot.of_scene(scan, time.time_ns())
+    with RosNode(session, RmwZenoh()) as ros, SceneQaProcess(node, ros, plan, snapshot):
+        yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import runpy
-import socket
 import subprocess
 import sys
 import threading
@@ -25,8 +24,6 @@ from perception_tools.training.recipes import BlockRecipe
 if TYPE_CHECKING:
     import zenoh
 
-    from perception.models.scene_answerer import SceneAnswerer
-    from perception.scenes.scene import Scene
     from perception_nodes.forecasting.tick import Tick
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -155,49 +152,13 @@ def test_the_notebook_opens_a_report(trained: tuple[Path, dict], monkeypatch: py
     plt.close(cells["figure"])
 
 
-@pytest.fixture
-def router() -> Iterator[str]:
-    """Where a deployment's router listens."""
-    from perception_nodes.operations.router import open_router
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
-    with open_router(place):
-        yield place
-
-
-@pytest.fixture
-def session(router: str) -> Iterator[zenoh.Session]:
-    """That of a node."""
-    from perception_nodes.ros.topics import open_session
-
-    with open_session([router]) as session:
-        yield session
-
-
+@pytest.mark.usefixtures("scene_node")
 def test_a_plain_client_asks_the_scene_node(
-    example: Callable[[str], ModuleType],
-    session: zenoh.Session,
-    router: str,
-    scene_answerer: SceneAnswerer,
-    scan: Scene,
-    capsys: pytest.CaptureFixture[str],
+    example: Callable[[str], ModuleType], router: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from perception.texts.answers import AnswerVocabulary
-    from perception_nodes.ros.topics import RosNode
-    from perception_nodes.ros.wire import RmwZenoh
-    from perception_nodes.scene_qa.node import SceneQaNode
-    from perception_nodes.scene_qa.plan import SceneQaPlan
-    from perception_nodes.scene_qa.process import SceneQaProcess
-    from perception_nodes.scene_qa.scene_map import SceneSnapshot
-
-    node = SceneQaNode()
-    node.configure(scene_answerer, AnswerVocabulary(("bed", "yes", "chair", "no")), model_id="tiny")
-    snapshot, plan = SceneSnapshot.of_scene(scan, time.time_ns()), SceneQaPlan(checkpoint=Path("unused"))
     program = example("ask_the_scene_node")
-    with RosNode(session, RmwZenoh()) as ros, SceneQaProcess(node, ros, plan, snapshot):
-        answer = eventually(lambda: program.main("Is it red?", "I face the bed.", router, timeout_s=PATIENCE_S))
-        printed = capsys.readouterr().out
+    answer = eventually(lambda: program.main("Is it red?", "I face the bed.", router, timeout_s=PATIENCE_S))
+    printed = capsys.readouterr().out
     assert answer.model_id == "tiny"
     assert answer.status == program.OK
     assert printed.splitlines()[0] == f"{answer.answer} ({answer.confidence:.2f})"

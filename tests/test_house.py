@@ -267,6 +267,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.write_text(
         "nodes:\n  ego: {kind: forecast, checkpoint: forecaster.safetensors}\n"
         "  hal: {kind: scene-qa, checkpoint: answerer.safetensors}\n"
+        "  eye: {kind: image, checkpoint: classifier.safetensors}\n"
     )
     return config
 

@@ -147,7 +147,8 @@ source, share = map(Path, json.load(sys.stdin))
 out = Path(tempfile.mkdtemp())
 include = [f"{p.name}:{p}" for p in share.iterdir() if (p / "msg").is_dir()]
 hashes = {}
-for package in ("autoware_perception_msgs", "autoware_map_msgs", "vision_msgs", "scene_qa_msgs", "forecast_msgs"):
+packages = ["autoware_perception_msgs", "autoware_map_msgs", "vision_msgs", "scene_qa_msgs", "forecast_msgs"]
+for package in [*packages, "perception_node_msgs"]:
     idl = []
     with contextlib.redirect_stdout(sys.stderr):
         for kind, convert in (("msg", convert_msg_to_idl), ("srv", convert_srv_to_idl)):

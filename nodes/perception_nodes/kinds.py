@@ -7,6 +7,7 @@ from collections.abc import Mapping
 KINDS: Mapping[str, str] = {
     "forecast": "perception_nodes.forecasting.plan:ForecastPlan",
     "scene-qa": "perception_nodes.scene_qa.plan:SceneQaPlan",
+    "image": "perception_nodes.image.plan:ImagePlan",
 }
 """`module:class` by kind; each class is a `perception_nodes.operations.node_plan.NodePlan`.
 

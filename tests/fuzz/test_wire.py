@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGUFWriter
+from PIL import Image
 from rosbags.interfaces import Nodetype
 from rosbags.rosbag2 import StoragePlugin, Writer
 from safetensors.torch import save_file
@@ -37,6 +39,7 @@ from perception_nodes.recordings.recording import Recorder
 from perception_nodes.recordings.recovery import recover
 from perception_nodes.ros import messages as ros
 from perception_nodes.ros.cdr import read_predicted_objects
+from perception_nodes.ros.image import read_compressed_image, read_image
 from perception_nodes.ros.map_message import map_message, map_of
 from perception_nodes.ros.odometry import ego_pose_of
 from perception_nodes.ros.point_cloud import read_point_cloud
@@ -208,7 +211,13 @@ def _write_messages(folder: Path) -> None:
             for index, (name, kind) in enumerate({"x": 7, "y": 7, "z": 7, "rgb": 6}.items())
         ],
     )
+    camera = {"encoding": "yuv422", "height": 2, "width": 2, "step": 4, "data": np.ones(8, np.uint8)}
+    file = io.BytesIO()
+    Image.new("RGB", (4, 3), (9, 8, 7)).save(file, "PNG")
+    packed = {"format": "png", "data": np.frombuffer(file.getvalue(), np.uint8)}
     made = {
+        ros.IMAGE: replace(_message(ros.IMAGE), **camera),
+        ros.COMPRESSED_IMAGE: replace(_message(ros.COMPRESSED_IMAGE), **packed),
         ros.POINT_CLOUD: cloud,
         ros.POLYLINE_MAP: map_message(MapIndex(polylines), "PIT"),
         **{kind: _message(kind) for kind in (ros.TRACKED_OBJECTS, ros.PREDICTED_OBJECTS, ros.DETECTIONS)},
@@ -222,6 +231,8 @@ def _decode_messages(folder: Path) -> None:
     """Decodes every message; the first that is malformed must not hide what a later one does."""
     decoders: dict[str, Callable[[bytes], object]] = {
         ros.POINT_CLOUD: read_point_cloud,
+        ros.IMAGE: read_image,
+        ros.COMPRESSED_IMAGE: read_compressed_image,
         ros.POLYLINE_MAP: lambda cdr: map_of(ros.deserialize(cdr, ros.POLYLINE_MAP)),
         ros.TRACKED_OBJECTS: READERS[ros.TRACKED_OBJECTS],
         ros.DETECTIONS: READERS[ros.DETECTIONS],

@@ -85,5 +85,6 @@ def test_a_file_of_no_task_is_answered_with_the_formats(tmp_path: Path) -> None:
 
 
 def test_an_unknown_node_is_answered_with_the_known_kinds() -> None:
-    with pytest.raises(InputError, match="there is no node of kind 'forecasting'; expected one of forecast, scene-qa"):
+    kinds = "forecast, scene-qa, image"
+    with pytest.raises(InputError, match=f"there is no node of kind 'forecasting'; expected one of {kinds}"):
         task_of_node("forecasting")

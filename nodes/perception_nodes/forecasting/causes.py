@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from perception_nodes.forecasting.history import Arrival
 from perception_nodes.forecasting.node import NO_MODEL
+from perception_nodes.operations.account import MODEL, NONE, AccountWords
+from perception_nodes.operations.reasons import BLOCK, CONTENT, FAILED, NO_CLOCK, STAMP, word_of
 
 
 class Cause(StrEnum):
@@ -29,15 +31,10 @@ class Cause(StrEnum):
 
 NO_MAP = "no map yet"
 LATE = "the model took longer than"
-BLOCK = "block service"
-FAILED = "the model failed"
 NOT_FINITE = "the model's futures are not finite"
 NO_POSE = "no pose of"
 NO_TRANSFORM = "no transform"
-STAMP = "the stamp is"
-NO_CLOCK = "no time on"
 SILENT = "the other node has not answered"
-CONTENT = "message"
 NO_OBJECTS = "no objects"
 CANNOT_LOAD = "the model cannot be loaded"
 
@@ -64,11 +61,18 @@ _BY_BEGINNING: dict[str, Cause] = {
 
 def cause_of(reason: str) -> Cause:
     """Returns the word for a reason; NONE for none."""
-    if not reason:
-        return Cause.NONE
-    return next((cause for beginning, cause in _BY_BEGINNING.items() if reason.startswith(beginning)), Cause.OTHER)
+    return Cause(word_of(reason, _BY_BEGINNING))
 
 
 def has_no_model(reason: str) -> bool:
     """Whether a reason is that a node has no model, so that another one may answer better."""
     return reason.startswith((NO_MODEL, CANNOT_LOAD))
+
+
+WORDS = AccountWords(
+    name="forecast",
+    causes=tuple(cause for cause in Cause if cause not in (Cause.NONE, Cause.NO_OBJECTS)),  # without objects no tick
+    cause_of=cause_of,
+    waiting="no objects yet",
+    sources=(MODEL, "fallback", NONE),
+)

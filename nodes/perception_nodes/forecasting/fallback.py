@@ -98,21 +98,14 @@ def present_motion(tick: Tick, rows: Int[np.ndarray, " tracked"], tracks: AgentT
     position, heading, valid = tracks.position[1:], tracks.heading[1:], tracks.valid[1:]
     seen_velocity, age_s, seen = regressed_velocity(position, valid)
     told, told_rate = reported.velocity[rows], reported.turn_rate[rows]
-    speed = np.linalg.norm(seen_velocity, axis=1)
+    whole = seen > REGRESSION_STEPS // 2 + 1
 
     along = np.abs(np.sin(heading[:, -1] - np.arctan2(seen_velocity[:, 1], seen_velocity[:, 0]))) < 0.5
     turned_rate, turned_steps = regressed_turn_rate(heading, valid)
     rate = np.where(told_rate != 0, told_rate, np.where(along & (turned_steps > 2), turned_rate, 0.0))
-    rate = _limited(rate, np.maximum(speed, np.linalg.norm(told, axis=1)))
-    seen_velocity = _turned(seen_velocity, rate * age_s)
+    rate = _limited(rate, np.maximum(np.linalg.norm(seen_velocity, axis=1), np.linalg.norm(told, axis=1)))
+    velocity = _blended(_turned(seen_velocity, rate * age_s), told, seen, whole)
     rate = np.where((told_rate != 0) | (turned_steps > TURN_STEPS // 2), rate, 0.0)
-
-    apart = np.linalg.norm(seen_velocity - told, axis=1)
-    agree = apart <= np.maximum(DISAGREEMENT_M_S, DISAGREEMENT * np.linalg.norm(told, axis=1))
-    whole = seen > REGRESSION_STEPS // 2 + 1
-    share = np.where(agree, np.minimum((seen - 1) / (2 * REGRESSION_STEPS), 0.5), np.where(whole, 1.0, 0.0))
-    share = np.where((told == 0).all(axis=1), 1.0, share)[:, None]
-    velocity = share * seen_velocity + (1 - share) * told
 
     far = _moved(position, valid) > LEAST_MOVE_M
     resting = at_rest(position, valid) | (reported.at_rest[rows] & ~(whole & far))
@@ -125,6 +118,27 @@ def present_motion(tick: Tick, rows: Int[np.ndarray, " tracked"], tracks: AgentT
     motion_velocity[rows], turn_rate[rows] = np.where(still[:, None], 0.0, velocity), rate
     standing[rows] = resting
     return PresentMotion(kinds, motion_velocity, turn_rate, standing)
+
+
+def _blended(
+    seen_velocity: Float[np.ndarray, "objects 2"],
+    told: Float[np.ndarray, "objects 2"],
+    seen: Int[np.ndarray, " objects"],
+    whole: Bool[np.ndarray, " objects"],
+) -> Float[np.ndarray, "objects 2"]:
+    """Returns the velocity by history and tracker together.
+
+    Args:
+        seen_velocity: What the history says.
+        told: What the tracker says; 0 where it says nothing.
+        seen: Number of steps that the history is of.
+        whole: Whether these are enough for it to count alone where the two disagree.
+    """
+    apart = np.linalg.norm(seen_velocity - told, axis=1)
+    agree = apart <= np.maximum(DISAGREEMENT_M_S, DISAGREEMENT * np.linalg.norm(told, axis=1))
+    share = np.where(agree, np.minimum((seen - 1) / (2 * REGRESSION_STEPS), 0.5), np.where(whole, 1.0, 0.0))
+    share = np.where((told == 0).all(axis=1), 1.0, share)[:, None]
+    return share * seen_velocity + (1 - share) * told
 
 
 def carried_on(

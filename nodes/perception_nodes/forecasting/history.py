@@ -76,7 +76,7 @@ class TrackHistory:
     they are kept.
 
     Where a tracker does not know an object's front, its heading is one of two; it is taken to point in the direction of
-    travel, and kept so while the object stands.
+    travel, and kept so while the object stands. Where it knows nothing of the heading, that is the direction of travel.
 
     Args:
         steps: Number of observed steps of a track, the present one included.
@@ -145,13 +145,8 @@ class TrackHistory:
         return self._tracks_of(self._strays), self.tracks()
 
     def _tracks_of(self, ticks: list[_KeptTick]) -> AgentTracks:
-        newest, counts = ticks[-1], [len(kept.slots) for kept in ticks]
-        row_of = np.full((len(ticks), len(self._slots) + 1), -1)  # the last column is that of an ego without a pose
-        row_of[np.repeat(np.arange(len(ticks)), counts), np.concatenate([t.slots for t in ticks])] = np.arange(
-            sum(counts)
-        )
-        row_of[:, -1] = -1
-        rows = row_of[:, newest.slots].T
+        newest = ticks[-1]
+        rows = self._rows_of(newest.slots, ticks)
         poses = np.concatenate([kept.poses for kept in ticks])[rows]
         stamps_ns = np.array([kept.stamp_ns for kept in ticks])
         grid, valid = resample(stamps_ns, poses, rows >= 0, self.steps)
@@ -179,15 +174,20 @@ class TrackHistory:
             [replace(kept, slots=self._kept(kept.tick).slots) for kept in part] for part in old
         )
 
-    def _rows_of(self, slots: Int[np.ndarray, " agents"], kept: _KeptTick) -> Int[np.ndarray, " agents"]:
-        """Returns the rows of some tracks in a tick; -1 where it lacks them."""
-        row_of = np.full(len(self._slots) + 1, -1)
-        row_of[kept.slots] = np.arange(len(kept.slots))
-        row_of[-1] = -1
-        return row_of[slots]
+    def _rows_of(self, slots: Int[np.ndarray, " agents"], ticks: list[_KeptTick]) -> Int[np.ndarray, "agents ticks"]:
+        """Returns the rows of some tracks in ticks whose rows stand one after the other; -1 where a tick lacks them."""
+        counts = [len(kept.slots) for kept in ticks]
+        row_of = np.full((len(ticks), len(self._slots) + 1), -1)  # the last column is that of an ego without a pose
+        row_of[np.repeat(np.arange(len(ticks)), counts), np.concatenate([t.slots for t in ticks])] = np.arange(
+            sum(counts)
+        )
+        row_of[:, -1] = -1
+        return row_of[:, slots].T
 
     def _with_fronts(self, kept: _KeptTick, before: list[_KeptTick]) -> _KeptTick:
         """Returns a tick with the headings turned by half a turn where that is the object's front.
+
+        Headings of which not even the axis is known are replaced by the direction of travel or the one that is held.
 
         Args:
             kept: The tick.
@@ -200,10 +200,10 @@ class TrackHistory:
         reference = heading.copy()
         velocity = motion.velocity
         if before:
-            rows = self._rows_of(kept.slots, before[-1])[1:]
+            rows = self._rows_of(kept.slots, before[-1:])[1:, 0]
             reference = np.where(rows >= 0, before[-1].poses[rows, 2], reference)
             earlier = next((b for b in before[::-1] if kept.stamp_ns - b.stamp_ns >= _HEADING_NS), before[0])
-            rows = self._rows_of(kept.slots, earlier)[1:]
+            rows = self._rows_of(kept.slots, [earlier])[1:, 0]
             elapsed_s = (kept.stamp_ns - earlier.stamp_ns) / 1e9
             moved = (kept.poses[1:, :2] - earlier.poses[rows, :2]) / elapsed_s
             seen = (rows >= 0) & (elapsed_s > 0)
@@ -213,6 +213,8 @@ class TrackHistory:
         backwards = ~motion.front_known & (np.cos(heading - reference) < 0)
         poses = kept.poses.copy()
         poses[1:, 2] += np.pi * backwards
+        if motion.axis_known is not None:
+            poses[1:, 2] = np.where(motion.axis_known, poses[1:, 2], reference)
         return replace(kept, poses=poses)
 
     def _follows(self, tick: _KeptTick, other: _KeptTick) -> bool:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from perception.traffic.scenario import Forecast
-from perception_nodes.forecasting.causes import BLOCK, CANNOT_LOAD, FAILED
+from perception_nodes.forecasting.causes import CANNOT_LOAD
 from perception_nodes.forecasting.node import NO_MODEL
 from perception_nodes.forecasting.question import Question
+from perception_nodes.operations.reasons import named, reason_of
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -25,7 +26,6 @@ STUCK_S = 10.0
 """A question that takes longer will have no answer: the process must be started again."""
 LONGEST_LOAD_S = 300.0
 """Loading that takes longer will not end."""
-_LONGEST_REASON = 300
 
 
 @dataclass
@@ -130,7 +130,7 @@ class ModelRunner(Generic[Q, A]):
                 self._load()
             self._missing = ""
         except BaseException as error:  # whatever it is, the answers without the model go on
-            self._missing = f"{CANNOT_LOAD}: {_named(error)}"
+            self._missing = f"{CANNOT_LOAD}: {named(error)}"
         with _inference() if not self._missing else nullcontext():
             while self._next():
                 pass
@@ -166,17 +166,6 @@ class ModelRunner(Generic[Q, A]):
 
 
 ForecastRunner = ModelRunner[Question, Forecast]
-
-
-def reason_of(error: BaseException) -> str:
-    """Returns why the model has no answer: its block's service, or itself."""
-    of_service = type(error).__module__.startswith("perception_nodes.block")
-    return f"{BLOCK if of_service else FAILED}: {_named(error)}"
-
-
-def _named(error: BaseException) -> str:
-    words = " ".join(str(error).split())[:_LONGEST_REASON]
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _inference() -> AbstractContextManager[object]:

@@ -16,9 +16,8 @@ from prometheus_client import Gauge
 from typing_extensions import override
 
 from perception.traffic.map_index import MapIndex
-from perception_nodes.forecasting.account import TickAccount
 from perception_nodes.forecasting.answer import ForecastResult
-from perception_nodes.forecasting.causes import CONTENT, LATE, NO_OBJECTS, SILENT
+from perception_nodes.forecasting.causes import LATE, NO_OBJECTS, SILENT, WORDS
 from perception_nodes.forecasting.frames import MapFrame
 from perception_nodes.forecasting.messages import READERS, SensedObjects, predicted_objects_of, status_of
 from perception_nodes.forecasting.model_runner import ForecastRunner
@@ -27,8 +26,10 @@ from perception_nodes.forecasting.node import ForecastingNode, PendingTick
 from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.forecasting.self_score import SelfScore
 from perception_nodes.forecasting.standby import PeerWatch
+from perception_nodes.operations.account import TickAccount
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor, Level, Status
 from perception_nodes.operations.inputs import Input
+from perception_nodes.operations.reasons import CONTENT
 from perception_nodes.operations.topic_process import STUCK_S, TopicProcess
 from perception_nodes.recordings.map_file import read_map_file
 from perception_nodes.ros.cdr import write_predicted_objects
@@ -38,12 +39,17 @@ from perception_nodes.ros.messages import FORECAST_STATUS, POLYLINE_MAP, deseria
 from perception_nodes.ros.topics import Received, RosNode
 from perception_nodes.ros.transforms import NoTransform
 
-WAITING_TICKS = 8
-"""Maximum number of ticks that wait; each is answered by its own deadline, so more come only in a flood."""
+WAITING_TICKS = 32
+"""Maximum number of ticks that wait. Each is answered by its own deadline, so more than one waits only in a flood, or
+after the process was held up: with 8, ticks of a machine that was busy for a second were lost without a word."""
+MOST_TICK_BYTES = 8 * 2**20
+"""Of a larger message only this is kept while it waits, and then refused; 4,096 objects take 5 MB."""
 STATUS_EVERY_S = 0.2
 """While no objects come, a status says so this often; the rest until 0.25 s is for a busy machine."""
 PREPARED_S = 0.01
 """So long before its deadline an answer without the model is written, to be sent if the model does not answer."""
+SENT_S = 0.002
+"""So long before its deadline it is sent: that takes 1 ms, and more while the model computes."""
 SILENCE_S = 0.15
 """Ticks that are so far apart are not missed yet."""
 
@@ -52,10 +58,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Arrived:
-    """A message, and when it came, on the monotonic clock."""
+    """A message, and when it came, on the monotonic clock and on that of the stamps."""
 
     cdr: bytes
     at_s: float
+    now_ns: int
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class ForecastingProcess(TopicProcess):
         self._read, self._complaint, self._map_complaint = READERS[plan.objects_type], "", ""
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
-        self._account = TickAccount(self.registry, self.failures)
+        self._account = TickAccount(self.registry, self.failures, WORDS)
         self._score = SelfScore(registry=self.registry)
         self._tick_s = self._status_s = time.monotonic()
         self._make_gauges()
@@ -169,7 +176,7 @@ class ForecastingProcess(TopicProcess):
     def _subscribe(self, ros: RosNode) -> None:
         plan = self._plan
         takers: dict[str, Callable[[bytes], None]] = {
-            plan.objects: lambda cdr: self._ticks.put(_Arrived(cdr, time.monotonic())),
+            plan.objects: self._take_objects,
             plan.ego: self._frames.take_odometry,
             plan.map: lambda cdr: self._runner.do(lambda: self._take_map(cdr)),
             "/tf": self._frames.take_tf,
@@ -183,6 +190,9 @@ class ForecastingProcess(TopicProcess):
                 takers[name](received.cdr)
 
             ros.subscribe(topic, take)
+
+    def _take_objects(self, cdr: bytes) -> None:
+        self._ticks.put(_Arrived(cdr[:MOST_TICK_BYTES], time.monotonic(), self._clock.now_ns()))
 
     @override
     def _round(self) -> None:
@@ -209,7 +219,7 @@ class ForecastingProcess(TopicProcess):
             sensed = self._read(arrived.cdr)
             stamp_ns = sensed.stamp_ns
             self._complain(sensed.complaint)
-            refusal = self._limits.refusal(stamp_ns, self._clock.now_ns())
+            refusal = self._limits.refusal(stamp_ns, arrived.now_ns)  # what waited here is not old for it
             if not refusal and sensed.complaint and not len(sensed.unposed):
                 refusal = f"{CONTENT}: {sensed.complaint}"
             if refusal:
@@ -252,7 +262,7 @@ class ForecastingProcess(TopicProcess):
         if asked is not None and not self._runner.wait(asked, until_s - PREPARED_S):
             prepared = self._node.finish(pending, None, f"{LATE} {self._plan.deadline_ms:g} ms")
             cdr = self._encoded(prepared, kept.frame_id)
-            self._runner.wait(asked, until_s)
+            self._runner.wait(asked, until_s - SENT_S)
         if asked is None:
             result = self._node.finish(pending)
         elif prepared is not None and not self._runner.give_up(asked):
@@ -275,7 +285,10 @@ class ForecastingProcess(TopicProcess):
         if result.valid:
             self._forecasts.put(cdr)
         self._send_status(result, kept.frame_id, kept.at_s)
-        self._score.observe(result)  # after both, since nobody waits for it
+        try:
+            self._score.observe(result)  # after both, since nobody waits for it
+        except Exception as error:  # the tick is answered: what its score fails at must not refuse it
+            self.failures.add("forecast: self-score", error)
 
     def _refuse(self, stamp_ns: int, reason: str, at_s: float) -> None:
         """Says why a tick has no answer."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from perception.geometry import SE2, SE3, rotation_matrix, yaw
+from perception.geometry import SE2, yaw
 from perception_nodes.ros.transforms import Transform
 
 ODOMETRY_TOPIC = "/localization/kinematic_state"
@@ -17,17 +17,6 @@ def ego_pose_of(odometry: Any) -> SE2:
     """Returns the planar pose of an odometry's child frame (`base_link`) in its frame (`map`)."""
     at, q = odometry.pose.pose.position, odometry.pose.pose.orientation
     return SE2(at.x, at.y, float(yaw(np.array([q.x, q.y, q.z, q.w]))))
-
-
-def sensor_pose_of(odometry: Any) -> SE3:
-    """Returns the pose of an odometry's child frame in its frame.
-
-    Where the message has no orientation the pose is not a rigid transform, which `SE3.from_matrix` refuses.
-    """
-    at, q = odometry.pose.pose.position, odometry.pose.pose.orientation
-    quaternion = np.array([q.x, q.y, q.z, q.w])
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return SE3(rotation_matrix(quaternion / np.linalg.norm(quaternion)), np.array([at.x, at.y, at.z]))
 
 
 def transform_of(odometry: Any) -> Transform:

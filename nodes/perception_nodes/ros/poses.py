@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -60,18 +59,6 @@ class PoseHistory(Generic[Pose]):
             begin = bisect_left(self._poses, self._poses[-1].stamp_ns - KEPT_NS, key=_time_of)
             del self._poses[: max(begin, len(self._poses) - _MOST)]
             self._posed.notify_all()
-
-    def near(self, stamp_ns: int, suits: Callable[[Pose], bool] = lambda _: True) -> Pose | None:
-        """Returns the pose nearest in time among those that suit; None if none is within `WITHIN_NS`.
-
-        Waits `WAIT_S` for a pose that has not arrived yet.
-        """
-        with self._posed:
-            self._wait_for(stamp_ns, time.monotonic() + WAIT_S)
-            poses = list(self._poses)
-        apart = [(abs(one.stamp_ns - stamp_ns), one.pose) for one in poses if suits(one.pose)]
-        apart_ns, pose = min(apart, key=lambda one: one[0], default=(WITHIN_NS + 1, None))
-        return pose if apart_ns <= WITHIN_NS else None
 
     def around(self, stamp_ns: int, until_s: float) -> tuple[Stamped[Pose] | None, Stamped[Pose] | None]:
         """Returns the last pose at or before a time, and the first one after; None where there is none.

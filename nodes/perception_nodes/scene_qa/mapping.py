@@ -14,13 +14,11 @@ from perception_nodes.failure_log import FailureLog
 from perception_nodes.operations.diagnostics import InputMonitor, Status
 from perception_nodes.operations.inputs import Input
 from perception_nodes.ros.messages import ODOMETRY, deserialize, stamp_ns_of
-from perception_nodes.ros.odometry import sensor_pose_of
+from perception_nodes.ros.odometry import transform_of
 from perception_nodes.ros.point_cloud import SensedCloud, read_point_cloud
-from perception_nodes.ros.poses import PoseHistory
+from perception_nodes.ros.transforms import NoTransform, TransformBuffer
 from perception_nodes.scene_qa.plan import SceneQaPlan
 from perception_nodes.scene_qa.scene_map import PosedCloud, SceneMap, SceneMapSettings
-
-NO_MOTION = SE3(np.eye(3), np.zeros(3))
 
 
 class _LeftOut(InputError):
@@ -44,7 +42,7 @@ class CloudMapper:
         self.map = SceneMap(SceneMapSettings(voxel_m=plan.voxel_m))
         self._plan = plan
         self._clouds: Input[bytes] = Input("latest", size=4)
-        self._poses: PoseHistory[tuple[str, SE3]] = PoseHistory()
+        self._frames = TransformBuffer()
         self._reason, self._newest_ns = "", 0
         self._rate = InputMonitor(f"scene question: {plan.clouds}", warn_rate_hz=1, error_rate_hz=0.2, timeout_s=5)
         name = "perception_scene_qa"
@@ -56,9 +54,10 @@ class CloudMapper:
             Gauge(f"{name}_{gauge}", text, registry=registry).set_function(value)
 
     def take_pose(self, cdr: bytes) -> None:
-        """Takes an odometry; runs on zenoh's thread."""
+        """Takes an odometry, whose frame is taken for the map's; runs on zenoh's thread."""
         odometry = deserialize(cdr, ODOMETRY)
-        self._poses.put(stamp_ns_of(odometry.header), (odometry.child_frame_id, sensor_pose_of(odometry)))
+        stamp_ns, transform = stamp_ns_of(odometry.header), transform_of(odometry)
+        self._frames.put(self._plan.frame, odometry.child_frame_id, stamp_ns, transform)
 
     def take_cloud(self, cdr: bytes) -> None:
         """Queues a cloud; runs on zenoh's thread."""
@@ -115,8 +114,8 @@ class CloudMapper:
         return "" if arrival.is_added else arrival.value
 
     def _pose_of(self, cloud: SensedCloud) -> SE3 | None:
-        """Returns the transform from the cloud's frame to the map's."""
-        if cloud.frame_id == self._plan.frame:
-            return NO_MOTION
-        near = self._poses.near(cloud.stamp_ns, lambda pose: pose[0] == cloud.frame_id)
-        return None if near is None else near[1]
+        """Returns the transform from the cloud's frame to the map's at the cloud's time; None if it is not known."""
+        try:
+            return self._frames.lookup(self._plan.frame, cloud.frame_id, cloud.stamp_ns)
+        except NoTransform:
+            return None

@@ -17,9 +17,11 @@ import pytest
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
     import zenoh
 
+    from perception.encoders.vectornet.views import View
     from perception.models.forecaster import Forecaster
     from perception.traffic.map_index import MapIndex
     from perception.traffic.scenario import Scenario
+    from perception_nodes.forecasting.answer import ForecastResult
     from perception_nodes.forecasting.node import ForecastingNode
     from perception_nodes.forecasting.plan import ForecastPlan
     from perception_nodes.forecasting.process import ForecastingProcess
@@ -195,7 +197,7 @@ def lanes(make_scenario: Callable[..., Scenario]) -> MapIndex:
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Callable[[], Forecaster]:
+def tiny() -> Callable[..., Forecaster]:
     """Makes a tiny model, the same every time."""
     import torch
 
@@ -204,17 +206,57 @@ def tiny() -> Callable[[], Forecaster]:
     from perception.heads.trajectory import TrajectoryDecoder
     from perception.models.forecaster import Forecaster
 
-    def make() -> Forecaster:
+    def make(view: View = "scene", steps: int = 10) -> Forecaster:
         torch.manual_seed(0)
-        encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view="scene", max_tokens=12)
+        encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view=view, max_tokens=12)
         block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
-        return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10)).eval()
+        return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=steps)).eval()
 
     return make
 
 
+@pytest.fixture(scope="session")
+def active(tiny: Callable[..., Forecaster]) -> Callable[..., ForecastingNode]:
+    """Makes an active node with the tiny model of a view, and a map if there is one; it warms up for few objects."""
+    from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
+
+    def make(lanes: MapIndex | None, view: View = "scene", settings: Any = None, **options: Any) -> ForecastingNode:
+        node = ForecastingNode(settings or ForecastingSettings(max_forecasts=8, min_history_steps=1), **options)
+        node.configure(tiny(view), history_steps=STEPS, model_id="tiny")
+        if lanes is not None:
+            node.set_map(lanes)
+        node.activate()
+        return node
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def answer_of_a_fresh_node(active: Callable[..., ForecastingNode]) -> Callable[..., ForecastResult]:
+    """Answers the last tick of a stream by a node that has seen these ticks and no others."""
+
+    def answer(ticks: list[Tick], lanes: MapIndex, view: View = "scene") -> ForecastResult:
+        node = active(lanes, view)
+        return [node.step(tick) for tick in ticks][-1]
+
+    return answer
+
+
+@pytest.fixture(scope="session")
+def assert_equal() -> Callable[[ForecastResult, ForecastResult], None]:
+    """Asserts that two answers are valid and have the same futures of the same objects."""
+
+    def compare(result: ForecastResult, expected: ForecastResult) -> None:
+        assert (result.valid, expected.valid) == (True, True), result.reason
+        assert (result.stamp_ns, result.objects.ids) == (expected.stamp_ns, expected.objects.ids)
+        np.testing.assert_array_equal(result.trajectories, expected.trajectories)
+        np.testing.assert_array_equal(result.probabilities, expected.probabilities)
+
+    return compare
+
+
 @pytest.fixture
-def configured(tiny: Callable[[], Forecaster], lanes: MapIndex) -> Callable[..., ForecastingNode]:
+def configured(tiny: Callable[..., Forecaster], lanes: MapIndex) -> Callable[..., ForecastingNode]:
     """Makes a node with the tiny model; with a map, unless it is to come by message."""
     from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
 

@@ -169,12 +169,13 @@ def test_an_object_is_of_the_last_kind_that_the_tracker_knew(make_tick: MakeTick
     assert later.tracks().kinds.tolist() == [0, unknown, unknown, unknown, 7]  # their kinds are beyond the history
 
 
-def facing(tick: Tick, headings: list[float], velocity: float | None = None) -> Tick:
-    """The tick with headings of which the tracker does not know whether they are fronts or backs."""
+def facing(tick: Tick, headings: list[float], velocity: float | None = None, *, axis: bool = True) -> Tick:
+    """The tick with headings of which the tracker does not know whether they are fronts or backs, or not even that."""
     count = len(tick)
     told = np.full((count, 2), np.nan) if velocity is None else np.tile([velocity, 0.0], (count, 1))
     unsure, no = np.zeros(count, bool), np.zeros(count, bool)
-    motion = TrackedMotion(told, np.full(count, np.nan), front_known=unsure, stationary=no)
+    axes = np.full(count, axis)
+    motion = TrackedMotion(told, np.full(count, np.nan), front_known=unsure, stationary=no, axis_known=axes)
     return replace(tick, heading=np.array(headings), motion=motion)
 
 
@@ -198,6 +199,23 @@ def test_while_an_object_stands_its_front_is_where_it_was(make_tick: MakeTick) -
         history.add(usable(tick))
         headings = history.tracks().heading[1:, -1]
         np.testing.assert_allclose(np.cos(headings), np.cos([0, 0, 0, 0.3]))
+
+
+@pytest.mark.parametrize("velocity", [None, 9.0])
+def test_a_heading_that_says_nothing_is_the_direction_of_travel_and_held_at_rest(
+    make_tick: MakeTick, velocity: float | None
+) -> None:
+    """Trackers fill the field with anything: here with a heading that turns by a radian a tick."""
+    ticks = [facing(make_tick(step), [2.0 + step] * 4, velocity if step else None, axis=False) for step in range(6)]
+    history, stand = play(ticks), make_tick(5)
+    tracks = history.tracks()
+    np.testing.assert_allclose(tracks.heading[1:4, -4:], 0.0, atol=1e-6)  # the cars drive east
+    if velocity is None:
+        np.testing.assert_allclose(tracks.heading[4, -4:], 2.0)  # the cone has none: it keeps the first
+    for step in range(6, 12):
+        at_rest = replace(make_tick(step), position=stand.position)
+        history.add(usable(facing(at_rest, [2.0 + step] * 4, 0.0, axis=False)))
+    np.testing.assert_allclose(history.tracks().heading[1:4, -1], 0.0, atol=1e-6)
 
 
 def test_a_tick_that_is_held_back_has_its_own_past_and_that_of_the_stream(make_tick: MakeTick) -> None:

@@ -8,14 +8,11 @@ from typing import get_args
 
 import numpy as np
 import pytest
-import torch
 
 from perception.encoders.vectornet.network import VectorNet
 from perception.encoders.vectornet.views import View
 from perception.errors import InputError
-from perception.frozen.adapter import build_adapter
 from perception.geometry import SE2
-from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
 from perception.traffic.map_index import MapIndex
 from perception.traffic.scenario import Scenario
@@ -27,6 +24,10 @@ from perception_nodes.forecasting.tick import Reason, Tick
 from perception_nodes.operations.lifecycle import LifecycleError
 
 MakeTick = Callable[..., Tick]
+MakeModel = Callable[..., Forecaster]
+MakeNode = Callable[..., ForecastingNode]
+Answer = Callable[..., ForecastResult]
+Compare = Callable[[ForecastResult, ForecastResult], None]
 STEPS = 6
 OF_A_LANE = ("ids", "points", "kinds", "turns", "is_intersection", "has_traffic_control")
 every_view = pytest.mark.parametrize("view", get_args(View))
@@ -34,38 +35,9 @@ FEW = ForecastingSettings(max_forecasts=8, min_history_steps=1)
 """Nodes warm up for every size, so tests in which the number does not matter ask for few; and for answers at once."""
 
 
-def tiny(view: View = "scene", steps: int = 10) -> Forecaster:
-    torch.manual_seed(0)
-    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view=view, max_tokens=12)
-    block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
-    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=steps)).eval()
-
-
-def active(
-    lanes: MapIndex | None, view: View = "scene", settings: ForecastingSettings = FEW, **options
-) -> ForecastingNode:
-    node = ForecastingNode(settings, **options)
-    node.configure(tiny(view), history_steps=STEPS, model_id="tiny")
-    if lanes is not None:
-        node.set_map(lanes)
-    node.activate()
-    return node
-
-
-def answer_of_a_fresh_node(ticks: list[Tick], lanes: MapIndex, view: View = "scene") -> ForecastResult:
-    """The answer to the last tick of a node that has seen these ticks and no others."""
-    node = active(lanes, view)
-    return [node.step(tick) for tick in ticks][-1]
-
-
-def assert_equal(result: ForecastResult, expected: ForecastResult) -> None:
-    assert (result.valid, expected.valid) == (True, True), result.reason
-    assert (result.stamp_ns, result.objects.ids) == (expected.stamp_ns, expected.objects.ids)
-    np.testing.assert_array_equal(result.trajectories, expected.trajectories)
-    np.testing.assert_array_equal(result.probabilities, expected.probabilities)
-
-
-def test_a_tick_is_answered_with_the_futures_of_its_objects(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_a_tick_is_answered_with_the_futures_of_its_objects(
+    active: MakeNode, make_tick: MakeTick, lanes: MapIndex
+) -> None:
     node = active(lanes, clock=lambda: make_tick(0).stamp_ns + 7_000_000)
     result = node.step(make_tick(0))
     assert (result.valid, result.reason, result.model_id, result.dropped_since_last) == (True, "", "tiny", 0)
@@ -82,13 +54,15 @@ def test_a_tick_is_answered_with_the_futures_of_its_objects(make_tick: MakeTick,
     assert np.abs(starts - result.objects.position).max() < 20  # in the city frame
 
 
-def test_velocity_is_that_of_the_last_steps(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_velocity_is_that_of_the_last_steps(
+    answer_of_a_fresh_node: Answer, make_tick: MakeTick, lanes: MapIndex
+) -> None:
     result = answer_of_a_fresh_node([make_tick(0), make_tick(1)], lanes)
     np.testing.assert_allclose(result.velocity, [[8, 0], [9, 0], [10, 0], [0, 0]], atol=1e-9)
 
 
 @every_view
-def test_a_recorded_log_is_forecast_as_offline(real_data: Path, view: View) -> None:
+def test_a_recorded_log_is_forecast_as_offline(tiny: MakeModel, real_data: Path, view: View) -> None:
     """Compares with the reader's scenario of the window that ends at a tick, with and without its future."""
     folder = sorted((real_data / "argoverse2" / "sensor_logs").iterdir())[0]
     log, model = read_log(folder), tiny(view)
@@ -124,7 +98,9 @@ def test_a_recorded_log_is_forecast_as_offline(real_data: Path, view: View) -> N
 
 
 @every_view
-def test_kept_lanes_change_no_forecast(make_tick: MakeTick, lanes: MapIndex, view: View) -> None:
+def test_kept_lanes_change_no_forecast(
+    tiny: MakeModel, answer_of_a_fresh_node: Answer, make_tick: MakeTick, lanes: MapIndex, view: View
+) -> None:
     """The node computes the lanes' features once for a map; a network that computes them anew answers the same."""
     ticks, history = [make_tick(step) for step in range(STEPS)], TrackHistory(STEPS)
     for tick in ticks:
@@ -138,7 +114,14 @@ def test_kept_lanes_change_no_forecast(make_tick: MakeTick, lanes: MapIndex, vie
     np.testing.assert_allclose(result.probabilities[:3], fresh.probabilities, rtol=0, atol=1e-6)
 
 
-def test_another_map_or_another_model_makes_new_lanes(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_another_map_or_another_model_makes_new_lanes(
+    tiny: MakeModel,
+    active: MakeNode,
+    answer_of_a_fresh_node: Answer,
+    assert_equal: Compare,
+    make_tick: MakeTick,
+    lanes: MapIndex,
+) -> None:
     ticks = [make_tick(step) for step in range(STEPS)]
     moved = MapIndex(replace(lanes.polylines, points=lanes.polylines.points[:, ::-1] + 1.0))
     node = active(lanes)
@@ -171,7 +154,9 @@ def test_another_map_or_another_model_makes_new_lanes(make_tick: MakeTick, lanes
         (lambda tick: replace(tick, stamp_ns=tick.stamp_ns - 350_000_000), "older than the newest tick"),
     ],
 )
-def test_a_tick_that_cannot_be_answered_says_why(make_tick: MakeTick, lanes: MapIndex, spoil, reason: str) -> None:
+def test_a_tick_that_cannot_be_answered_says_why(
+    active: MakeNode, make_tick: MakeTick, lanes: MapIndex, spoil, reason: str
+) -> None:
     node = active(lanes)
     for step in (0, 0.5, 1):
         node.step(make_tick(step))
@@ -201,7 +186,7 @@ def assert_goes_on(result: ForecastResult, tick: Tick, reason: str) -> None:
     ],
 )
 def test_a_tick_that_the_model_cannot_be_asked_about_is_extrapolated(
-    make_tick: MakeTick, lanes: MapIndex, spoil, reason: str
+    active: MakeNode, make_tick: MakeTick, lanes: MapIndex, spoil, reason: str
 ) -> None:
     node = active(lanes)
     for step in range(STEPS):
@@ -210,7 +195,9 @@ def test_a_tick_that_the_model_cannot_be_asked_about_is_extrapolated(
         assert_goes_on(node.step(spoil(make_tick(step))), make_tick(step), reason)
 
 
-def test_before_there_is_a_map_or_a_model_objects_are_extrapolated(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_before_there_is_a_map_or_a_model_objects_are_extrapolated(
+    tiny: MakeModel, answer_of_a_fresh_node: Answer, assert_equal: Compare, make_tick: MakeTick, lanes: MapIndex
+) -> None:
     ticks = [make_tick(step) for step in range(STEPS)]
     node = ForecastingNode(FEW)
     node.configure(None, history_steps=STEPS, model_id="tiny", horizon_steps=10)
@@ -225,7 +212,7 @@ def test_before_there_is_a_map_or_a_model_objects_are_extrapolated(make_tick: Ma
 
 
 def test_a_model_that_raises_is_replaced_by_the_extrapolation(
-    make_tick: MakeTick, lanes: MapIndex, monkeypatch
+    tiny: MakeModel, make_tick: MakeTick, lanes: MapIndex, monkeypatch
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("no memory")
@@ -240,7 +227,14 @@ def test_a_model_that_raises_is_replaced_by_the_extrapolation(
     assert_goes_on(results[-1], make_tick(1), "RuntimeError: no memory")
 
 
-def test_a_question_keeps_the_model_and_the_map_that_it_was_made_for(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_a_question_keeps_the_model_and_the_map_that_it_was_made_for(
+    tiny: MakeModel,
+    active: MakeNode,
+    answer_of_a_fresh_node: Answer,
+    assert_equal: Compare,
+    make_tick: MakeTick,
+    lanes: MapIndex,
+) -> None:
     ticks = [make_tick(step) for step in range(STEPS)]
     node = active(lanes)
     for tick in ticks[:-1]:
@@ -252,7 +246,9 @@ def test_a_question_keeps_the_model_and_the_map_that_it_was_made_for(make_tick: 
     assert_equal(node.finish(pending, node.ask(pending.question)), answer_of_a_fresh_node(ticks, lanes))
 
 
-def test_maps_and_models_may_come_while_ticks_are_answered(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_maps_and_models_may_come_while_ticks_are_answered(
+    tiny: MakeModel, active: MakeNode, make_tick: MakeTick, lanes: MapIndex
+) -> None:
     node, errors = active(lanes), []
     few = MapIndex(replace(lanes.polylines, **{f: getattr(lanes.polylines, f)[:1] for f in OF_A_LANE}))
 
@@ -282,7 +278,7 @@ def test_nothing_that_extrapolates_imports_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_drops_are_counted_by_stamps_and_by_refusals(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_drops_are_counted_by_stamps_and_by_refusals(active: MakeNode, make_tick: MakeTick, lanes: MapIndex) -> None:
     node = active(lanes)
     assert [node.step(make_tick(step)).dropped_since_last for step in (0, 1, 4, 4, 5)] == [0, 0, 2, 0, 0]
     node.step(make_tick(6, stamp_ns=-1))
@@ -290,7 +286,7 @@ def test_drops_are_counted_by_stamps_and_by_refusals(make_tick: MakeTick, lanes:
 
 
 def test_of_two_thousand_agents_the_nearest_are_forecast_and_all_are_answered(
-    make_tick: MakeTick, lanes: MapIndex
+    active: MakeNode, make_tick: MakeTick, lanes: MapIndex
 ) -> None:
     settings = ForecastingSettings(max_objects=40, max_forecasts=5, min_history_steps=1)
     node = active(lanes, settings=settings)
@@ -302,14 +298,16 @@ def test_of_two_thousand_agents_the_nearest_are_forecast_and_all_are_answered(
     np.testing.assert_allclose(result.velocity[50], [58, 0], atol=1e-6)
 
 
-def test_where_there_are_no_road_users_the_answer_is_valid(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_where_there_are_no_road_users_the_answer_is_valid(
+    active: MakeNode, make_tick: MakeTick, lanes: MapIndex
+) -> None:
     result = active(lanes).step(make_tick(0, cars=0))
     assert (result.valid, result.reason, result.objects.ids) == (True, "", ("cone",))
     result = active(lanes).step(make_tick(0).take(np.zeros(0, dtype=int)))
     assert (result.valid, result.reason, len(result.objects)) == (True, "", 0)
 
 
-def test_a_model_that_says_nonsense_is_not_passed_on(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_a_model_that_says_nonsense_is_not_passed_on(tiny: MakeModel, make_tick: MakeTick, lanes: MapIndex) -> None:
     model = tiny()
     next(model.head.parameters()).data.fill_(np.nan)
     node = ForecastingNode(FEW)
@@ -320,7 +318,9 @@ def test_a_model_that_says_nonsense_is_not_passed_on(make_tick: MakeTick, lanes:
     assert_goes_on(node.step(make_tick(1)), make_tick(1), "the model's futures are not finite")
 
 
-def test_an_answer_of_another_length_is_not_passed_on(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_an_answer_of_another_length_is_not_passed_on(
+    tiny: MakeModel, active: MakeNode, make_tick: MakeTick, lanes: MapIndex
+) -> None:
     node = active(lanes)
     node.step(make_tick(0))
     pending = node.receive(make_tick(1))
@@ -330,7 +330,9 @@ def test_an_answer_of_another_length_is_not_passed_on(make_tick: MakeTick, lanes
     assert_goes_on(result, make_tick(1), "futures have 12 steps, expected 10")
 
 
-def test_an_object_is_the_models_once_it_was_seen_for_long_enough(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_an_object_is_the_models_once_it_was_seen_for_long_enough(
+    active: MakeNode, make_tick: MakeTick, lanes: MapIndex
+) -> None:
     node = active(lanes, settings=ForecastingSettings(max_forecasts=8, min_history_steps=4))
     sources, reasons = zip(
         *((r.sources[2], r.reasons[2]) for r in (node.step(make_tick(step, cars=3)) for step in (0, 1, 2, 3, 4))),
@@ -340,7 +342,7 @@ def test_an_object_is_the_models_once_it_was_seen_for_long_enough(make_tick: Mak
     assert reasons == (*[Reason.SHORT_HISTORY] * 3, Reason.NONE, Reason.NONE)
 
 
-def test_broken_fields_do_not_stop_an_object(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_broken_fields_do_not_stop_an_object(active: MakeNode, make_tick: MakeTick, lanes: MapIndex) -> None:
     """Its heading, size or kind is broken; its positions still say where it goes."""
     node = active(lanes)
     for step in range(3):
@@ -353,7 +355,9 @@ def test_broken_fields_do_not_stop_an_object(make_tick: MakeTick, lanes: MapInde
     assert result.sources.tolist() == [Source.CONSTANT_VELOCITY] * 3 + [Source.AT_REST]
 
 
-def test_a_node_answers_only_while_it_is_active(make_tick: MakeTick, lanes: MapIndex) -> None:
+def test_a_node_answers_only_while_it_is_active(
+    active: MakeNode, answer_of_a_fresh_node: Answer, assert_equal: Compare, make_tick: MakeTick, lanes: MapIndex
+) -> None:
     node = ForecastingNode()
     with pytest.raises(LifecycleError, match="receive: expected an active node, it is unconfigured"):
         node.step(make_tick(0))
@@ -370,7 +374,7 @@ def test_a_node_answers_only_while_it_is_active(make_tick: MakeTick, lanes: MapI
         node.activate()
 
 
-def test_it_warms_up_for_all_sizes_that_it_may_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_warms_up_for_all_sizes_that_it_may_forecast(tiny: MakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
     model, sizes = tiny(), []
     forecast = model.forecast
 

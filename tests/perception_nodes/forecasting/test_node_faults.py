@@ -6,15 +6,11 @@ from typing import get_args
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perception.encoders.vectornet.network import VectorNet
 from perception.encoders.vectornet.views import View
-from perception.frozen.adapter import build_adapter
 from perception.geometry import SE2
-from perception.heads.trajectory import TrajectoryDecoder
 from perception.models.forecaster import Forecaster
 from perception.traffic.map_index import MapIndex
 from perception_nodes.forecasting.answer import ForecastResult
@@ -22,39 +18,12 @@ from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettin
 from perception_nodes.forecasting.tick import Tick
 
 MakeTick = Callable[..., Tick]
+MakeModel = Callable[..., Forecaster]
+MakeNode = Callable[..., ForecastingNode]
+Answer = Callable[..., ForecastResult]
+Compare = Callable[[ForecastResult, ForecastResult], None]
 STEPS = 6
 FEW = ForecastingSettings(max_forecasts=8, min_history_steps=1)
-
-
-def tiny(view: View = "scene", steps: int = 10) -> Forecaster:
-    torch.manual_seed(0)
-    encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view=view, max_tokens=12)
-    block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
-    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=steps)).eval()
-
-
-def active(
-    lanes: MapIndex | None, view: View = "scene", settings: ForecastingSettings = FEW, **options
-) -> ForecastingNode:
-    node = ForecastingNode(settings, **options)
-    node.configure(tiny(view), history_steps=STEPS, model_id="tiny")
-    if lanes is not None:
-        node.set_map(lanes)
-    node.activate()
-    return node
-
-
-def answer_of_a_fresh_node(ticks: list[Tick], lanes: MapIndex, view: View = "scene") -> ForecastResult:
-    """The answer to the last tick of a node that has seen these ticks and no others."""
-    node = active(lanes, view)
-    return [node.step(tick) for tick in ticks][-1]
-
-
-def assert_equal(result: ForecastResult, expected: ForecastResult) -> None:
-    assert (result.valid, expected.valid) == (True, True), result.reason
-    assert (result.stamp_ns, result.objects.ids) == (expected.stamp_ns, expected.objects.ids)
-    np.testing.assert_array_equal(result.trajectories, expected.trajectories)
-    np.testing.assert_array_equal(result.probabilities, expected.probabilities)
 
 
 Fault = Callable[[list[Tick], MakeTick], list[Tick]]
@@ -89,7 +58,11 @@ FAULTS: dict[str, Fault] = {
 
 @pytest.fixture(scope="module", params=get_args(View))
 def faultless(
-    request: pytest.FixtureRequest, make_tick: MakeTick, lanes: MapIndex
+    active: MakeNode,
+    answer_of_a_fresh_node: Answer,
+    request: pytest.FixtureRequest,
+    make_tick: MakeTick,
+    lanes: MapIndex,
 ) -> tuple[ForecastingNode, list[Tick], ForecastResult]:
     """A node with one of the views, a stream for it, and the answer to the stream's last tick."""
     ticks = [make_tick(step) for step in range(4 * STEPS)]
@@ -98,7 +71,10 @@ def faultless(
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_once_the_history_is_whole_again_a_fault_leaves_no_trace(
-    make_tick: MakeTick, faultless: tuple[ForecastingNode, list[Tick], ForecastResult], fault: str
+    assert_equal: Compare,
+    make_tick: MakeTick,
+    faultless: tuple[ForecastingNode, list[Tick], ForecastResult],
+    fault: str,
 ) -> None:
     node, ticks, expected = faultless
     node.deactivate()  # which forgets the ticks of the fault before
@@ -117,7 +93,7 @@ stamps = st.integers(-(2**70), 2**70) | st.integers(0, 30).map(
 
 
 @pytest.fixture(scope="module")
-def one_node(lanes: MapIndex) -> ForecastingNode:
+def one_node(active: MakeNode, lanes: MapIndex) -> ForecastingNode:
     return active(lanes)
 
 

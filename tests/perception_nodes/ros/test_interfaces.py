@@ -11,7 +11,7 @@ import pytest
 
 from perception_nodes.ros.messages import INTERFACES
 
-OURS = ["forecast_msgs", "scene_qa_msgs"]
+OURS = ["forecast_msgs", "perception_node_msgs", "scene_qa_msgs"]
 PRIMITIVES = {"bool", "byte", "char", "string", "wstring"} | {f"float{n}" for n in (32, 64)}
 PRIMITIVES |= {f"{sign}int{n}" for n in (8, 16, 32, 64) for sign in ("", "u")}
 

@@ -15,7 +15,8 @@ from perception.scenes.sample import MEAN_COLOR
 from perception.scenes.scene import Scene
 from perception_nodes.failure_log import LINES, FailureLog
 from perception_nodes.operations.diagnostics import Level
-from perception_nodes.scene_qa.mapping import NO_MOTION, CloudMapper
+from perception_nodes.ros.transforms import IDENTITY
+from perception_nodes.scene_qa.mapping import CloudMapper
 from perception_nodes.scene_qa.plan import SceneQaPlan
 from perception_nodes.scene_qa.scene_map import PosedCloud, SceneMap, SceneMapSettings
 
@@ -51,7 +52,7 @@ def test_clouds_of_the_map_and_of_a_moving_sensor_become_one_map(
     mapper.take_pose(odometry(TURNED, "lidar", stamp_ns + 5))
     mapper.add(cloud(in_sensor, None, "lidar", stamp_ns + 1))
     core = SceneMap(SceneMapSettings(voxel_m=0.1))
-    core.add(PosedCloud(stamp_ns, NO_MOTION, *first))
+    core.add(PosedCloud(stamp_ns, IDENTITY, *first))
     mean = np.tile(np.rint(MEAN_COLOR).astype(np.uint8), (100, 1))
     core.add(PosedCloud(stamp_ns + 1, TURNED, in_sensor, mean))
     ours, expected = mapper.map.snapshot(), core.snapshot()
@@ -63,6 +64,20 @@ def test_clouds_of_the_map_and_of_a_moving_sensor_become_one_map(
     assert (mapper.clouds("added"), mapper.ready()) == (2, "")
     voxels = mapper.registry.get_sample_value("perception_scene_qa_map_voxels")
     assert voxels == len(ours.points)
+
+
+def test_a_cloud_between_two_poses_is_placed_between_them(
+    cloud: Callable[..., bytes], odometry: Callable[[SE3, str, int], bytes]
+) -> None:
+    """At 20 m/s the nearest of poses at 10 Hz is up to 1 m off."""
+    mapper, stamp_ns = Mapper(), time.time_ns()
+    for number in range(2):
+        at = SE3(np.eye(3), np.array([2.0 * number, 0.0, 0.0]))
+        mapper.take_pose(odometry(at, "lidar", stamp_ns + number * 10**8))
+    mapper.add(cloud(np.zeros((1, 3), np.float32), None, "lidar", stamp_ns + 4 * 10**7))
+    scene = mapper.map.snapshot()
+    assert scene is not None
+    np.testing.assert_allclose(scene.points, [[0.8, 0.0, 0.0]], atol=1e-6)
 
 
 def test_a_cloud_without_a_pose_is_left_out_and_named(

@@ -133,10 +133,11 @@ def test_a_node_that_the_file_does_not_know_is_refused(tmp_path: Path, capsys: p
 
 def test_an_unknown_kind_is_answered_with_the_known_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["node", "forecasting", "--config", str(tmp_path / "deployment.yaml")]) == 2
-    assert "there is no node of kind 'forecasting'; expected one of forecast, scene-qa" in capsys.readouterr().err
+    expected = "there is no node of kind 'forecasting'; expected one of forecast, scene-qa, image"
+    assert expected in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["node", "--help"])
-    assert "{forecast,scene-qa}" in capsys.readouterr().out
+    assert "{forecast,scene-qa,image}" in capsys.readouterr().out
 
 
 def test_a_node_with_a_certificate_forecasts_what_a_tracker_with_one_tracks(

@@ -32,7 +32,7 @@ def test_the_run_says_which_node_a_log_is_played_through(asked: list, trained_ru
 def test_a_run_of_a_task_without_a_replay_is_refused(
     asked: list, trained_answerer: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    complaint = "a log cannot be replayed through a run of the task scene-qa; expected one of forecast"
+    complaint = "a log cannot be replayed through a run of the task scene-qa; expected one of forecast, image"
     for words in (["--checkpoint", str(trained_answerer)], ["--node", "scene-qa"]):
         assert main(["replay", "log", *words]) == 2
         assert complaint in capsys.readouterr().err

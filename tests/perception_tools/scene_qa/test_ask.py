@@ -1,60 +1,26 @@
 from __future__ import annotations
 
 import json
-import socket
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from perception.texts.answers import AnswerVocabulary
-from perception_nodes.operations.router import open_router
 from perception_nodes.ros.messages import ASK_SCENE, service_of
-from perception_nodes.ros.topics import RosNode, open_session
+from perception_nodes.ros.topics import RosNode
 from perception_nodes.ros.wire import RmwZenoh
-from perception_nodes.scene_qa.node import SceneQaNode
-from perception_nodes.scene_qa.plan import SceneQaPlan
-from perception_nodes.scene_qa.process import SceneQaProcess
-from perception_nodes.scene_qa.scene_map import SceneSnapshot
 from perception_tools.main import main
 
 if TYPE_CHECKING:
     import zenoh
 
-    from perception.models.scene_answerer import SceneAnswerer
-    from perception.scenes.scene import Scene
 
-
-@pytest.fixture
-def router() -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
-    with open_router(place):
-        yield place
-
-
-@pytest.fixture
-def session(router: str) -> Iterator[zenoh.Session]:
-    with open_session([router]) as session:
-        yield session
-
-
+@pytest.mark.usefixtures("scene_node")
 def test_a_running_node_is_asked_and_its_answer_is_printed_and_written(
-    session: zenoh.Session,
-    router: str,
-    scene_answerer: SceneAnswerer,
-    scan: Scene,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    router: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    node, plan = SceneQaNode(), SceneQaPlan(checkpoint=Path("unused"))
-    node.configure(scene_answerer, AnswerVocabulary(("bed", "yes", "chair", "no")), model_id="tiny")
-    snapshot = SceneSnapshot.of_scene(scan, time.time_ns())
     words = ["ask", "Is it red?", "--situation", "I face the bed.", "--connect", router, "--timeout-s", "30"]
-    with RosNode(session, RmwZenoh()) as ros, SceneQaProcess(node, ros, plan, snapshot):
-        assert main([*words, "--json", str(tmp_path / "a.json")]) == 0
+    assert main([*words, "--json", str(tmp_path / "a.json")]) == 0
     told = json.loads((tmp_path / "a.json").read_text())
     first, *others = capsys.readouterr().out.splitlines()
     assert (told["status"], told["model"]) == ("ok", "tiny")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from perception.errors import InputError
 from perception_nodes.forecasting.node import ForecastingNode
 from perception_nodes.forecasting.process import ForecastingProcess
-from perception_nodes.operations.torch_loading import preload_torch
+from perception_nodes.operations.torch_loading import preload_torch, without_collections
 from perception_nodes.ros.clock import StreamClock
 from perception_tools.forecasting.task import TASK
 from perception_tools.model_metadata import read_metadata, served_model_id
@@ -51,12 +51,13 @@ def waiting_node(plan: ForecastPlan, clock: StreamClock) -> ForecastingNode:
 
 def load_into(node: ForecastingNode, plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) -> None:
     """Gives a node its model, warmed up; the trained block leaves memory with this function where it is not used."""
-    preload_torch()
-    from perception_tools.forecasting.model import load_model
-    from perception_tools.served_models import served_model, use_remote_block
+    with without_collections():
+        preload_torch()
+        from perception_tools.forecasting.model import load_model
+        from perception_tools.served_models import served_model, use_remote_block
 
-    model, _ = served_model(load_model(plan.checkpoint), plan)
-    node.set_model(model)
+        model, _ = served_model(load_model(plan.checkpoint), plan)
+        node.set_model(model)
     use_remote_block(model, plan, session, open_, patient=False)  # who waits for a worker answers nobody
 
 

@@ -21,6 +21,9 @@ TASK = Task(
     record_losses="perception_tools.image.record_losses:record_losses",
     export="perception_tools.image.export:exportable",
     untrained="perception_tools.image.export:untrained",
+    node="perception_tools.image.node:open_node",
+    node_kind="image",
+    replay="perception_tools.image.replay:replay",
     commands={
         "score imagenet": Command(
             "perception_tools.image.score:score_imagenet", "score anybody's predictions of ImageNet's classes", "judge"

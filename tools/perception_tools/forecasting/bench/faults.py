@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +41,8 @@ from perception_tools.forecasting.bench.node_timing import endless
 from perception_tools.forecasting.streaming.drive import Drive
 
 LATE = "the model took longer"
+SHORTLY_S = 1.0
+"""A fault so long after a tick was sent may be why it has no output."""
 
 
 @dataclass
@@ -138,8 +140,14 @@ def planner(place: str, plan: ForecastPlan, drive: Drive) -> Iterator[Planner]:
             one.close()
 
 
-def summary(fates: Mapping[int, TickFate], deadline_ms: float) -> dict:
-    """Returns the account of some ticks, for JSON."""
+def summary(fates: Mapping[int, TickFate], deadline_ms: float, struck: Sequence[tuple[float, str]] = ()) -> dict:
+    """Returns the account of some ticks, for JSON.
+
+    Args:
+        fates: The ticks.
+        deadline_ms: The node's deadline.
+        struck: When each fault happened, and its kind.
+    """
     ticks = list(fates.values())
     best = Counter("model" if any(s == "model" for s, _ in t.sources) else "fallback" for t in ticks if t.answered_s)
     over = np.array([tick.late_ms - deadline_ms for tick in ticks if tick.late_ms is not None])
@@ -148,7 +156,8 @@ def summary(fates: Mapping[int, TickFate], deadline_ms: float) -> dict:
         "ticks": len(ticks),
         "without_output": sum(not tick.answered_s for tick in ticks),
         "by_source": dict(best),
-        "refusals": dict(Counter(r for t in ticks if not t.answered_s for r in t.refusals or ["no status"])),
+        "refusals": dict(Counter(reason for tick in ticks if not tick.answered_s for reason in _reasons(tick))),
+        "unanswered": [_unanswered(tick, struck) for tick in ticks if not tick.answered_s],
         "answered_twice": sum(len(tick.answered_s) > 1 for tick in ticks),
         "output_ms": {
             "p50": float(np.median(first_ms)),
@@ -162,6 +171,21 @@ def summary(fates: Mapping[int, TickFate], deadline_ms: float) -> dict:
             "max": _percentile(over, 100),
         },
     }
+
+
+def _unanswered(tick: TickFate, struck: Sequence[tuple[float, str]]) -> dict:
+    """Returns which faults a tick without output came after, the last three first."""
+    before = [(tick.sent_s - at_s, kind) for at_s, kind in struck if at_s < tick.sent_s + SHORTLY_S]
+    return {
+        "faults": [f"{kind} {seconds:.2f} s before" for seconds, kind in before[:-4:-1]],
+        "reasons": _reasons(tick),
+    }
+
+
+def _reasons(tick: TickFate) -> list[str]:
+    """Returns what is known of why a tick has no output."""
+    lost = [f"{node}: its {source} was lost on the way" for source, node in tick.sources]
+    return [*tick.refusals, *lost] or ["no status"]
 
 
 def outage(fates: Mapping[int, TickFate], begin_s: float) -> dict:
@@ -192,6 +216,9 @@ class Faults:
         supervisor: Its process id.
         log: File of what its processes print.
         seed: Seed of the order of random faults.
+
+    Attributes:
+        struck: When each fault happened, on the monotonic clock, and its kind.
     """
 
     KINDS = (
@@ -205,6 +232,7 @@ class Faults:
     def __init__(self, supervisor: int, log: Path, seed: int = 0) -> None:
         self._supervisor, self._log, self._random = supervisor, log, random.Random(seed)
         self._starts = {NODE: 1, SPARE: 1}
+        self.struck: list[tuple[float, str]] = []
 
     def strike(self, kind: str) -> float:
         """Does one of `KINDS`; returns when, on the monotonic clock."""
@@ -220,7 +248,8 @@ class Faults:
             node = NODE if kind == "node killed" else SPARE
             self._starts[node] += 1
             _signal(self.pids("--name", node), signal.SIGKILL)
-        return time.monotonic()
+        self.struck.append((time.monotonic(), kind))
+        return self.struck[-1][0]
 
     def redundant(self) -> bool:
         """Whether both nodes are ready again: a second fault before that is more than a standby can bear."""

@@ -100,7 +100,7 @@ def _random(one: Planner, faults: Faults, minutes: float, deadline_ms: float) ->
     ticks = {
         stamp: fate for stamp, fate in list(one.fates.items()) if stamp not in before and fate.sent_s < now_s - AFTER_S
     }
-    found = summary(ticks, deadline_ms) | {"faults": struck}
+    found = summary(ticks, deadline_ms, faults.struck) | {"faults": struck}
     over = found["overrun_ms"]
     print(
         f"  {minutes:g} minutes of random faults ({', '.join(f'{count} × {kind}' for kind, count in struck.items())}): "

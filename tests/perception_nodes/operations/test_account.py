@@ -6,7 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from perception_nodes.failure_log import FailureLog
-from perception_nodes.forecasting.account import TickAccount
+from perception_nodes.forecasting.causes import WORDS
+from perception_nodes.operations.account import TickAccount
 from perception_nodes.operations.diagnostics import Level
 
 LATE = "the model took longer than 80 ms"
@@ -19,7 +20,7 @@ class Watched:
         self.now_s = 100.0
         self.registry = CollectorRegistry()
         self.failures = FailureLog(logging.getLogger("test"))
-        self.account = TickAccount(self.registry, self.failures, clock=lambda: self.now_s)
+        self.account = TickAccount(self.registry, self.failures, WORDS, clock=lambda: self.now_s)
 
     def tick(self, source: str, reason: str = "", after_s: float = 0.1) -> None:
         self.now_s += after_s

@@ -1,0 +1,40 @@
+"""The camera node of a deployment, with its model."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from perception_nodes.image.node import ImageNode
+from perception_nodes.image.process import ImageProcess
+from perception_nodes.operations.torch_loading import without_collections
+from perception_tools.extras import require
+from perception_tools.image.model import load_classifier
+from perception_tools.served_models import served_model, use_remote_block
+
+if TYPE_CHECKING:
+    import zenoh
+
+    from perception_nodes.image.plan import ImagePlan
+    from perception_nodes.ros.topics import RosNode
+
+
+def open_node(plan: ImagePlan, session: zenoh.Session, ros: RosNode, open_: ExitStack) -> ImageProcess:
+    """Starts the node between its topics.
+
+    Raises:
+        InputError: There is no model, it is none of pictures, or Pillow is not installed.
+    """
+    return open_.enter_context(ImageProcess(configured_node(plan, session, open_), ros, plan))
+
+
+def configured_node(plan: ImagePlan, session: zenoh.Session, open_: ExitStack) -> ImageNode:
+    """Returns a node with its model; the trained block leaves memory with this function where it is not used."""
+    require("PIL")
+    with without_collections():
+        trained = load_classifier(plan.checkpoint)
+        node = ImageNode(plan.top)
+        model, model_id = served_model(trained, plan)
+        node.configure(model, trained.classes, model_id=model_id)
+    use_remote_block(model, plan, session, open_)
+    return node
