@@ -27,7 +27,6 @@ MODULES_OF = {
     "maps": ("lanelet2",),
     "export": ("onnx", "onnxruntime", "onnxscript"),
     "openvino": ("openvino",),
-    "text": ("transformers",),
     "text": ("tokenizers", "transformers"),
     "corruptions": ("imagecorruptions",),
     "captions": ("pycocoevalcap",),
