@@ -67,7 +67,7 @@ FLOORS = (  # of perception/, from top to bottom; each imports from itself and f
 BESIDE_THE_FLOORS: dict[str, set[str]] = {"metrics": set(), "analysis": {"metrics"}, "baselines": {"metrics"}}
 """Folders of perception/ that no floor imports: they import types, themselves and the named folders."""
 NODE_FLOORS = (
-    {"kinds", "failure_log"},  # a table of words; how failures are logged
+    {"kinds", "failure_log", "exported"},  # a table of words; how failures are logged; runtimes of models
     {"security"},
     {"ros", "block"},
     {"recordings", "operations"},
@@ -80,6 +80,7 @@ WITHOUT_A_TEST_FILE = {
     "perception_tools/analysis/filtering/views.py": "types without behaviour; each task's views are tested with it",
     "perception/traffic/augmentation.py": "a type without behaviour",
     "perception/encoders/forecasting.py": "protocols; every encoder's and input's tests check what they promise",
+    "perception_tools/export/exportable.py": "a type without behaviour; each task's export is tested with the task",
     "perception_tools/training/job.py": "a type without behaviour; each task's job is tested with the task",
     "perception_tools/forecasting/bench/outages.py": "kills processes for minutes; its account is tested",
     "perception_tools/forecasting/run.py": "a type without behaviour; the tests of `perception train` parse it",
@@ -88,7 +89,7 @@ ORDINARY_WORDS = {"points"}
 """Folders of tasks that other folders may mention as words, of a chart or a difference, but not import or quote."""
 IMPORTED_IF_THERE = {"av2", "fpsample", "torchvision"}  # by benches; the first comes with [dev], the last with timm
 COME_WITH_THE_CORE_TOO = {"yaml", "jinja2", "markupsafe"}  # gguf needs the first, torch the others
-DECLARED_FOR_ITS_VERSION = {"numcodecs"}
+DECLARED_FOR_ITS_VERSION = {"numcodecs", "onnxscript"}  # zarr and torch.onnx import them
 LEFT_OUT_OF_ROBOTS = {"lightning", "perception_datasets", "matplotlib", "tensorboard"}
 """What loading a model in a node must not import: a trainer, readers, pictures."""
 NEED_AN_EXTRA_OF_THEIR_OWN = {

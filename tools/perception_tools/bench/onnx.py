@@ -83,8 +83,9 @@ def bench_onnx(
 ) -> dict:
     """Times exported models in ONNX Runtime and OpenVINO beside PyTorch: latency, error, loading, size of the files.
 
-    All ways take turns on the same batches, so that a change in the machine's load meets each of them. PyTorch's ways are
-    the folded model in float32, the first; with its block in dynamic int8; and the model as it was trained.
+    All ways take turns on the same batches, so that a change in the machine's load meets each of them. PyTorch has
+    three: the folded model in float32, with which the others are compared; the same with its block in dynamic int8; and
+    the model as it was trained.
 
     Args:
         runs: Runs to time. Without one, an untrained model of each task that can be exported: equal work, answers that
