@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from perception.errors import InputError
 
 MODULES_OF = {
-    "train": ("lightning", "tensorboard", "timm", "torchmetrics", "numcodecs", "pyarrow", "zarr"),
+    "train": ("lightning", "tensorboard", "timm", "torchmetrics", "numcodecs", "pyarrow", "scipy", "zarr"),
     "report": ("jinja2", "markupsafe", "matplotlib", "pyarrow", "scipy"),
     "nodes": (
         "cryptography",
