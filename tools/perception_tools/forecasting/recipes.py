@@ -65,6 +65,8 @@ class ForecastRecipe(LearningRecipe):
             wrong.
         mirror_probability: Chance that a training scenario is mirrored.
         turn_std_rad: Spread of the random turn of every training view.
+        history_dropout: Chance that of a training scenario's past only the newest steps are seen, at least two and how
+            many at random, so that a forecaster can do with a short past.
     """
 
     encoder: str = "vectornet"
@@ -85,6 +87,7 @@ class ForecastRecipe(LearningRecipe):
     expected_error_weight: Weight = 0.4
     mirror_probability: Share = 0.5
     turn_std_rad: Weight = 0.1
+    history_dropout: Share = 0.0
     validate_every: Count = 4
 
     RENAMED: ClassVar[Mapping[str, str]] = {"frame": "view"}

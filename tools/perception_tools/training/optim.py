@@ -201,7 +201,7 @@ def _scheduler(optimizer: Optimizer, recipe: LearningRecipe, total: int) -> Sche
     if recipe.schedule == "timm-multistep":
         return MultiStepLRScheduler(
             optimizer,
-            decay_t=[round(at * unit) for at in schedule.decay_passes],
+            decay_t=[round(at * unit) + 1 for at in schedule.decay_passes],  # timm drops one update earlier
             decay_rate=schedule.decay_rate,
             warmup_t=warmup,
             warmup_lr_init=schedule.warmup_lr,
