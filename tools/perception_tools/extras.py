@@ -8,7 +8,7 @@ from perception.errors import InputError
 
 MODULES_OF = {
     "train": ("lightning", "tensorboard", "timm", "torchmetrics", "numcodecs", "pyarrow", "scipy", "zarr"),
-    "report": ("jinja2", "markupsafe", "matplotlib", "pyarrow", "scipy"),
+    "report": ("h5py", "jinja2", "markupsafe", "matplotlib", "pyarrow", "scipy"),
     "nodes": (
         "cryptography",
         "lz4",
