@@ -110,8 +110,8 @@ class SceneInput:
         return SceneBatch(**{name: stack([view[name] for view in views]) for name in views[0]})
 
     def warm_up_agents(self, most: int) -> range:
-        """Tensors are as large as their scene: there is no step at which they change."""
-        return range(min(most, 1), min(most, 1) + 1)
+        """One agent: tensors are as large as their scene, whatever is asked about."""
+        return range(1, min(most, 1) + 1)
 
 
 def _see(

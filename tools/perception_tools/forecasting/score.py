@@ -12,7 +12,7 @@ import tyro
 
 from perception.baselines.constant_velocity import constant_velocity
 from perception.errors import InputError, first_of
-from perception.metrics.forecasting import ForecastTable
+from perception.metrics.forecasting import METRICS, ForecastTable
 from perception.traffic.scenario import Forecast, Scenario
 from perception_datasets.argoverse.submissions import GivenForecast, read_submission
 from perception_datasets.errors import RecordError
@@ -73,8 +73,8 @@ class GivenFile:
 
     def remark(self) -> str:
         """What makes the scores look like a mix-up; empty for most."""
-        focal = self.table.rows()
-        errors = focal.k6[focal.focal, 2]
+        rows = self.table.rows()
+        errors = rows.k6[rows.focal, METRICS.index("min_fde")]
         if errors.max() < EXACT_M:
             return "every forecast is the truth: is this a file of labels?"
         if max(self.moved_m) < MOVED_M:
