@@ -123,7 +123,12 @@ def _read_h5(path: Path) -> dict[str, GivenForecast]:
         _expect_size(path, data.size)
         rows = np.asarray(data[:], dtype=np.float64)
     steps = argoverse1.FUTURE_STEPS
-    if not (np.abs(rows) <= COORDINATE_LIMIT_M).all() or (rows[:, 0] != np.rint(rows[:, 0])).any() or len(rows) % steps or not len(rows):
+    if (
+        not (np.abs(rows) <= COORDINATE_LIMIT_M).all()
+        or (rows[:, 0] != np.rint(rows[:, 0])).any()
+        or len(rows) % steps
+        or not len(rows)
+    ):
         raise InputError(f"{path}: expected finite numbers, {steps} rows for each mode, found others; {_CURE}")
     modes = rows.reshape(-1, steps, rows.shape[1])
     if (modes[:, :, [0]] != modes[:, :1, [0]]).any():

@@ -17,7 +17,7 @@ from perception.traffic.scenario import Forecast, Scenario
 from perception_datasets.argoverse.submissions import GivenForecast, write_argoverse1, write_argoverse2
 from perception_datasets.forecasting import open_forecasting
 from perception_tools.forecasting.evaluate import evaluate_models
-from perception_tools.forecasting.predict import as_given, predict_forecasts
+from perception_tools.forecasting.predict import as_given
 from perception_tools.forecasting.score import score_forecasts
 from perception_tools.forecasting.scored import asked_agents
 from perception_tools.main import main
@@ -130,17 +130,6 @@ def test_scenarios_of_a_test_split_are_scored_where_they_have_labels(
     assert metrics["scenarios"] == 3
     assert [("50 observed steps alone" in reason) for reason in metrics["failures"].values()] == [True]
     assert "1 of 4 scenarios could not be read" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("out", "options", "words"),
-    [("f.csv", {}, "ends in .parquet"), ("f.h5", {"agents": "scored"}, "holds the AGENT alone")],
-)
-def test_what_a_format_does_not_have_is_not_predicted(
-    trained_run: Path, data: Path, tmp_path: Path, out: str, options: dict, words: str
-) -> None:
-    with pytest.raises(InputError, match=words):
-        predict_forecasts(trained_run, data, tmp_path / out, **options)
 
 
 def test_av2_models_are_evaluated_on_labelled_test_scenarios(
