@@ -114,7 +114,7 @@ def read_window(folder: Path, scene: str, start: int) -> Scenario:
     """
     path, steps = folder / TRACKS, HISTORY_STEPS + FUTURE_STEPS
     with reading(path, CURE):
-        table = _tracks(folder).filter(pc.equal(_tracks(folder)["scene"].cast(pa.string()), scene))
+        table = _tracks(folder).filter(pc.field("scene").cast(pa.string()) == scene)
         names, agent = encode(table["track"])
         step = table["step"].to_numpy()
         if not len(step) or step.max() + 1 < start + steps or EGO not in names:
@@ -152,7 +152,7 @@ def _kinds_of(table: pa.Table, agent: Int[np.ndarray, " rows"]) -> Int[np.ndarra
     return kinds[of_row[first_rows(agent)]]
 
 
-@remembered(lambda folder, _scene: [folder / MAP], results=16)
+@remembered(lambda folder, scene: [folder / MAP], results=16)  # noqa: ARG005
 def _lanes(folder: Path, scene: str) -> MapPolylines:
     """Centrelines of a scene's lanes; the file says no more of them."""
     path = folder / MAP
@@ -160,8 +160,8 @@ def _lanes(folder: Path, scene: str) -> MapPolylines:
         check_file_size(path, CURE)
         table = pq.read_table(path, columns=["scene", "type", "polyline_x", "polyline_y"])
         table.validate(full=True)
-        table = table.filter(pc.and_(pc.equal(table["scene"], scene), pc.equal(table["type"], _LANE)))
-        counts = pc.list_value_length(table["polyline_x"]).to_numpy()
+        table = table.filter((pc.field("scene") == scene) & (pc.field("type") == _LANE))
+        counts = table["polyline_x"].combine_chunks().value_lengths().to_numpy(zero_copy_only=False)
         x, y = (
             table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False) for name in table.column_names[2:]
         )

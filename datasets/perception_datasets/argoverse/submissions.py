@@ -120,7 +120,7 @@ def _read_h5(path: Path) -> dict[str, GivenForecast]:
             raise InputError(
                 f"{path}: expected a dataset {H5_DATASET} of rows (sequence, x, y[, probability]); {_CURE}"
             )
-        _expect_size(path, data.size)
+        _expect_size(path, int(np.prod(data.shape)))
         rows = np.asarray(data[:], dtype=np.float64)
     steps = argoverse1.FUTURE_STEPS
     if (

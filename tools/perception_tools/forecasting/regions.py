@@ -67,7 +67,7 @@ def fit_regions(points: Float[np.ndarray, "points 2"], count: int, seed: int = 0
 def end_points(folder: ScenarioFolder, limit: int = MAX_POINTS) -> Float[np.ndarray, "points 2"]:
     """True ends of focal agents, each in its own present frame; of a large folder those of evenly spread scenarios."""
     chosen = np.unique(np.linspace(0, len(folder) - 1, min(limit, len(folder))).round().astype(int))
-    spread = ScenarioFolder(folder.files, folder.split, [folder.ids[index] for index in chosen])
+    spread = ScenarioFolder(folder.files, folder.split, [folder.ids[int(index)] for index in chosen])
     ends = []
     for scenario in spread.read_all(Failures().add):  # training names what cannot be read
         if has_target(scenario)[scenario.focal] and scenario.agents.valid[scenario.focal, scenario.present]:
