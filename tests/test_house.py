@@ -79,8 +79,9 @@ VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "manager"
 WITHOUT_A_TEST_FILE = {
     "perception_tools/analysis/filtering/views.py": "types without behaviour; each task's views are tested with it",
     "perception/traffic/augmentation.py": "a type without behaviour",
-    "perception/encoders/forecasting.py": "protocols; every encoder's and input's tests check what they promise",
     "perception_tools/export/exportable.py": "a type without behaviour; each task's export is tested with the task",
+    "perception/metrics/limits.py": "two numbers, which the metrics' tests compare with av2's",
+    "perception/encoders/forecasting.py": "protocols and a record; the tests of encoders and inputs check them",
     "perception_tools/training/job.py": "a type without behaviour; each task's job is tested with the task",
     "perception_tools/forecasting/bench/outages.py": "kills processes for minutes; its account is tested",
     "perception_tools/forecasting/run.py": "a type without behaviour; the tests of `perception train` parse it",

@@ -10,6 +10,7 @@ from perception_datasets.argoverse.argoverse1 import find_argoverse1
 from perception_datasets.argoverse.argoverse2 import find_argoverse2
 from perception_datasets.argoverse.argoverse2_sensor import find_argoverse2_sensor
 from perception_datasets.argoverse.scenario_folder import ScenarioFiles, ScenarioFolder
+from perception_datasets.nuscenes_tracks import find_nuscenes_tracks
 from perception_datasets.stores.forecasting import find_store
 
 __all__ = ["LAYOUTS", "ScenarioFolder", "open_forecasting"]
@@ -18,11 +19,12 @@ LAYOUTS = """\
   Argoverse 1         {split}/data/*.csv, with map_files/pruned_argoverse_*_vector_map.xml in the folder or above it
   Argoverse 2         {split}/<id>/scenario_<id>.parquet with log_map_archive_<id>.json, or the <id> folders alone
   Argoverse 2 sensor  [{split}/]<log>/annotations.feather with city_SE3_egovehicle.feather and map/
+  nuScenes tracks     tracks.parquet, map.parquet and scenes.json
   prepared store      what `perception prepare forecasting` writes"""
 
 
 SPLITS = ("train", "val", "test")
-_FORMATS = (find_argoverse1, find_argoverse2, find_argoverse2_sensor)
+_FORMATS = (find_argoverse1, find_argoverse2, find_argoverse2_sensor, find_nuscenes_tracks)
 
 
 def open_forecasting(folder: Path, split: str, *, limit: int | None = None) -> ScenarioFolder:
@@ -30,7 +32,7 @@ def open_forecasting(folder: Path, split: str, *, limit: int | None = None) -> S
 
     Args:
         folder: Folder of the data set: Argoverse 1, Argoverse 2 (recorded, or made by `perception sample`), Argoverse 2
-            sensor logs, or a prepared store.
+            sensor logs, nuScenes tracks, or a prepared store.
         split: `train`, `val` or `test`, or another name that a subfolder has. A folder that holds scenarios without a
             split level returns all of them for the split that its own name says; for any of the three if it says none.
         limit: Maximum number of scenarios; the first ones are kept.

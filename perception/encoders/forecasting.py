@@ -1,12 +1,14 @@
 """What a forecaster expects of an encoder, and of whatever shows scenarios to it.
 
 An encoder is an `nn.Module` whose `forward(batch)` gives `Tokens`; it never knows the block. Its input turns scenarios
-into that batch. An encoder that brings none reads VectorNet's (`perception.encoders.vectornet.input`).
+into that batch. An encoder that brings none reads VectorNet's (`perception.encoders.vectornet.input`). One that makes
+an agent's futures itself gives `ProposalTokens`, and says `gives_proposals = True` so that it gets the head for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -14,11 +16,35 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from perception.tokens import Readout
+from perception.tokens import Readout, Tokens
 from perception.traffic.augmentation import Augmentation
 from perception.traffic.scenario import MapPolylines, Scenario
 
 Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class ProposalTokens(Tokens):
+    """Tokens for the block, and a feature of each future of the agents asked about.
+
+    Attributes:
+        proposals: Features of the futures; None where they are tokens too, behind all others and agent by agent.
+        headings: Cosine and sine of the agents' present headings in the frame that the encoder saw them in.
+        readout: The agents asked about and, where they are tokens, all their proposals.
+    """
+
+    proposals: Float[Tensor, "batch asked modes dim"] | None
+    headings: Float[Tensor, "batch asked 2"]
+    readout: Readout
+
+    def split(
+        self, read: Float[Tensor, "batch rows dim"]
+    ) -> tuple[Float[Tensor, "batch asked dim"], Float[Tensor, "batch asked modes dim"]]:
+        """Parts what was read from the block into agents and their proposals."""
+        if self.proposals is not None:
+            return read, self.proposals
+        asked = self.headings.shape[1]
+        return read[:, :asked], read[:, asked:].unflatten(1, (asked, -1))
 
 
 @runtime_checkable

@@ -15,11 +15,12 @@ from jaxtyping import Bool, Float, Int
 
 from perception.errors import InputError
 from perception.metrics.bootstrap import bootstrap_interval
+from perception.metrics.calibration import Calibration
+from perception.metrics.circumstances import DISTANCES, HISTORIES, distance_of, history_of
+from perception.metrics.limits import MISS_RADIUS_M
 from perception.metrics.manoeuvre import MANOEUVRES, manoeuvre_of
+from perception.metrics.worlds import WorldScores, mean_scores, nearest_mode, score_worlds, worlds_of
 from perception.traffic.scenario import AgentKind, Forecast, Scenario
-
-MISS_RADIUS_M = 2.0
-"""An endpoint farther than this from the truth is a miss (strictly farther, as in both devkits)."""
 
 LOW_PROBABILITY = 0.05
 """argoverse-api caps the penalty -ln p of the p-metrics at this probability."""
@@ -156,6 +157,8 @@ class ScoredAgents:
         manoeuvres: Manoeuvre in the true future, one of `MANOEUVRES`.
         k1: Scores of the most probable mode; columns as in `METRICS`.
         k6: Scores of the six most probable modes.
+        distances: How far each agent is from the recording vehicle, one of `DISTANCES`.
+        histories: For how long it has been observed, one of `HISTORIES`.
     """
 
     scenarios: tuple[str, ...]
@@ -165,6 +168,8 @@ class ScoredAgents:
     manoeuvres: tuple[str, ...]
     k1: Float[np.ndarray, "rows metrics"]
     k6: Float[np.ndarray, "rows metrics"]
+    distances: tuple[str, ...] = ()
+    histories: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.agents)
@@ -180,6 +185,8 @@ class ScoredAgents:
             manoeuvres=tuple(label for part in parts for label in part.manoeuvres),
             k1=np.concatenate([part.k1 for part in parts]),
             k6=np.concatenate([part.k6 for part in parts]),
+            distances=tuple(label for part in parts for label in part.distances),
+            histories=tuple(label for part in parts for label in part.histories),
         )
 
 
@@ -192,12 +199,16 @@ class ForecastTable:
         scenarios: Number of scenarios added.
         incomplete: Number of agents to be scored whose future has gaps; they are counted but not scored.
         incomplete_focal: Number of focal agents among them.
+        worlds: Scores of the six most probable worlds of each scenario with a scored agent.
+        calibration: Of the six most probable modes of every scored agent.
     """
 
     seed: int = 0
     scenarios: int = 0
     incomplete: int = 0
     incomplete_focal: int = 0
+    worlds: list[WorldScores] = field(default_factory=list)
+    calibration: Calibration = field(default_factory=Calibration, compare=False)
     _parts: list[ScoredAgents] = field(default_factory=list)
 
     def add(self, scenario: Scenario, forecast: Forecast) -> ScoredAgents | None:
@@ -218,7 +229,23 @@ class ForecastTable:
         self.incomplete_focal += int(not complete[scenario.focal])
         if part is not None:
             self._parts.append(part)
+            self._add_worlds(scenario, forecast, part)
         return part
+
+    def _add_worlds(self, scenario: Scenario, forecast: Forecast, part: ScoredAgents) -> None:
+        """Scores the scenario's agents together, and counts what became of their modes' probabilities."""
+        row_of = {int(agent): row for row, agent in enumerate(forecast.agents)}
+        rows = [row_of[agent] for agent in part.agents.tolist()]
+        modes, chances = forecast.trajectories[rows], forecast.probabilities[rows].astype(np.float64)
+        truth = scenario.agents.position[part.agents, scenario.history_steps :]
+        kept = np.argsort(-chances, axis=1, kind="stable")[:, :6]
+        chosen = np.take_along_axis(chances, kept, axis=1)
+        self.calibration.add(
+            chosen / chosen.sum(axis=1, keepdims=True),
+            nearest_mode(np.take_along_axis(modes, kept[:, :, None, None], axis=1), truth),
+        )
+        leader = int(part.focal.argmax())  # the first where the focal agent is not among them
+        self.worlds.append(score_worlds(*worlds_of(modes, chances, leader, 6), truth))
 
     def rows(self) -> ScoredAgents:
         """Returns the scores of all agents so far.
@@ -236,8 +263,9 @@ class ForecastTable:
     def as_json(self) -> dict:
         """Returns the contents of `metrics.json`: means over focal agents, and over all scored agents below them.
 
-        `by_kind` covers all scored agents, `by_manoeuvre` the focal agents; `interval` holds the 95 % bootstrap
-        intervals of the means over focal agents.
+        `by_kind`, `by_distance` and `by_history` cover all scored agents, `by_manoeuvre` the focal agents, `worlds` all
+        of a scenario together (`perception.metrics.worlds`), `calibration` their probabilities; `interval` holds the
+        95 % bootstrap intervals of the means over focal agents.
         """
         rows = self.rows()
         kinds = [AgentKind(kind) for kind in np.unique(rows.kinds)]
@@ -255,6 +283,10 @@ class ForecastTable:
                 for label in MANOEUVRES
                 if (rows.focal & (labels == label)).any()
             },
+            "by_distance": _by_label(rows, rows.distances, DISTANCES),
+            "by_history": _by_label(rows, rows.histories, HISTORIES),
+            "worlds": mean_scores(self.worlds) | {"scenarios": len(self.worlds)},
+            "calibration": self.calibration.as_json(),
             "interval": {
                 "level": 0.95,
                 "seed": self.seed,
@@ -286,6 +318,8 @@ def _score_agents(scenario: Scenario, forecast: Forecast, scored: Int[np.ndarray
         manoeuvres=tuple(manoeuvre_of(scenario, int(agent)) for agent in scored),
         k1=_columns(score_forecast(trajectories, probabilities, truth, k=1)),
         k6=_columns(score_forecast(trajectories, probabilities, truth, k=6)),
+        distances=tuple(distance_of(scenario, int(agent)) for agent in scored),
+        histories=tuple(history_of(scenario, int(agent)) for agent in scored),
     )
 
 
@@ -301,6 +335,12 @@ def _means(rows: Float[np.ndarray, "rows metrics"]) -> dict[str, float]:
 def _group(rows: ScoredAgents, member: Bool[np.ndarray, " rows"]) -> dict:
     """Returns the means over a subset of the scored agents."""
     return {"agents": int(member.sum()), "k1": _means(rows.k1[member]), "k6": _means(rows.k6[member])}
+
+
+def _by_label(rows: ScoredAgents, labels: Sequence[str], order: Sequence[str]) -> dict[str, dict]:
+    """Means over the scored agents of each label that some of them have."""
+    of_rows = np.array(labels)
+    return {label: _group(rows, of_rows == label) for label in order if label in labels}
 
 
 def _intervals(rows: Float[np.ndarray, "rows metrics"], seed: int) -> dict[str, list[float]]:

@@ -14,9 +14,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from perception.encoders.forecasting import ForecastBatch, ForecastInput, MapEncoder
+from perception.encoders.forecasting import ForecastBatch, ForecastInput, MapEncoder, ProposalTokens
 from perception.encoders.vectornet.input import VectorizedInput
 from perception.heads.trajectory import TrajectoryDecoder, TrajectoryModes
+from perception.heads.trajectory_proposals import ProposalDecoder
 from perception.kernels.precision import Precision
 from perception.models.with_block import exchange_block, fold_block
 from perception.traffic.agent_frames import forecasts_in_city
@@ -30,12 +31,16 @@ class Forecaster(nn.Module):
     Args:
         encoder: Turns a batch of its input into tokens, see `perception.encoders.forecasting`.
         block: The frozen block between its two projections, or any of its controls.
-        head: Turns tokens of predicted agents into futures.
+        head: Turns tokens of predicted agents into futures; a `ProposalDecoder` behind an encoder that gives proposals.
         input: Shows scenarios to the encoder. None takes the encoder's own `input`, or VectorNet's where it has none.
     """
 
     def __init__(
-        self, encoder: nn.Module, block: nn.Module, head: TrajectoryDecoder, input: ForecastInput | None = None
+        self,
+        encoder: nn.Module,
+        block: nn.Module,
+        head: TrajectoryDecoder | ProposalDecoder,
+        input: ForecastInput | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -51,7 +56,13 @@ class Forecaster(nn.Module):
             lanes: From `encode_map`, for every lane of the batch's scenarios; computed anew where not given.
         """
         tokens = self.encoder(batch) if lanes is None else self.encoder(batch, lanes)
+        if isinstance(tokens, ProposalTokens):
+            return self.head(*tokens.split(self.block(tokens, tokens.readout)), tokens.headings)
         return self.head(self.block(tokens, batch.readout), batch.row_velocities)
+
+    def answer(self, batch: ForecastBatch, lanes: Float[Tensor, "all_lanes dim"] | None = None) -> TrajectoryModes:
+        """The futures that are given out and judged; of many proposals the head chooses some. Arguments as above."""
+        return self.head.answer(self(batch, lanes))
 
     @property
     def horizon_steps(self) -> int:
@@ -103,7 +114,7 @@ class Forecaster(nn.Module):
             lanes: For each scenario, the rows of `encode_map` for its map's polylines, where they are known already.
         """
         batch = self.collate([self.prepare(scenario) for scenario in scenarios], agents)
-        modes = self(batch.to(next(self.parameters()).device), None if lanes is None else torch.cat(list(lanes)))
+        modes = self.answer(batch.to(next(self.parameters()).device), None if lanes is None else torch.cat(list(lanes)))
         valid = batch.rows_valid.cpu().numpy()
         trajectories = modes.trajectories.double().cpu().numpy()[valid]
         probabilities = modes.probabilities.double().cpu().numpy()[valid]

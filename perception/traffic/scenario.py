@@ -124,7 +124,8 @@ class Scenario:
 
     Attributes:
         id: Unique within its data set.
-        source: `argoverse1`, `argoverse2`, `argoverse2-sensor` or `synthetic` (ours, in Argoverse 2's format).
+        source: `argoverse1`, `argoverse2`, `argoverse2-sensor`, `nuscenes` or `synthetic` (ours, in Argoverse 2's
+            format).
         city: City in whose frame the coordinates are.
         agents: All tracks, history and future.
         map: Polylines near the agents.

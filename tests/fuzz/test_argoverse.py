@@ -6,10 +6,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from perception.errors import InputError
 from perception_datasets.argoverse.argoverse2_sensor import read_log
+from perception_datasets.argoverse.submissions import (
+    GivenForecast,
+    read_submission,
+    write_argoverse1,
+    write_argoverse2,
+)
 from perception_datasets.forecasting import open_forecasting
 
 
@@ -44,6 +51,21 @@ def test_damaged_scenarios_of_argoverse_2_are_read_or_refused(
 def test_damaged_sensor_logs_are_read_or_refused(fuzz: Callable[..., None], sensor_log: Path, tmp_path: Path) -> None:
     shutil.copytree(sensor_log, tmp_path / "seeds" / "log0")
     fuzz(_read_sensor_log, tmp_path / "seeds")
+
+
+def _read_submissions(folder: Path) -> None:
+    for path in sorted(folder.iterdir()):
+        for given in read_submission(path).values():
+            assert np.isfinite(given.trajectories).all()
+            np.testing.assert_allclose(given.probabilities.sum(axis=1), 1)
+
+
+def test_damaged_submissions_are_read_or_refused(fuzz: Callable[..., None], tmp_path: Path) -> None:
+    seeds = tmp_path / "seeds"
+    for steps, write, name in ((60, write_argoverse2, "f.parquet"), (30, write_argoverse1, "f.h5")):
+        trajectories = np.arange(2 * steps * 2.0).reshape(1, 2, steps, 2)
+        write(seeds / name, [("7", GivenForecast(("t",), trajectories, np.array([[0.75, 0.25]])))])
+    fuzz(_read_submissions, seeds)
 
 
 SENSOR_CASES = ("14", "19", "72", "318")

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from perception.errors import InputError
 
 MODULES_OF = {
-    "train": ("lightning", "tensorboard", "timm", "torchmetrics", "numcodecs", "pyarrow", "zarr"),
-    "report": ("jinja2", "markupsafe", "matplotlib", "pyarrow", "scipy"),
+    "train": ("lightning", "tensorboard", "timm", "torchmetrics", "numcodecs", "pyarrow", "scipy", "zarr"),
+    "report": ("h5py", "jinja2", "markupsafe", "matplotlib", "pyarrow", "scipy"),
     "nodes": (
         "cryptography",
         "lz4",

@@ -117,7 +117,7 @@ def read_argoverse1(path: Path, maps: Path, *, map_radius_m: float = MAP_RADIUS_
         ids=tuple(ids),
         kinds=np.array([AgentKind.VEHICLE if a in (0, ego) else AgentKind.UNKNOWN for a in range(len(ids))]),
         position=position,
-        heading=_heading(position, valid, near, present),
+        heading=estimate_heading(position, valid, near, present),
         velocity=causal_velocity(position, valid, present),
         valid=valid,
         scored=_scored(valid),
@@ -153,7 +153,7 @@ def _scored(valid: Bool[np.ndarray, "agents steps"]) -> Bool[np.ndarray, " agent
     return np.all(valid[:, HISTORY_STEPS - 1 :], axis=1)
 
 
-def _heading(
+def estimate_heading(
     position: Float[np.ndarray, "agents steps 2"],
     valid: Bool[np.ndarray, "agents steps"],
     lanes: MapPolylines,

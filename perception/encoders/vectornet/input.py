@@ -43,7 +43,7 @@ class VectorizedInput:
         augmented = augmentations or [NO_AUGMENTATION] * len(prepared)
         return make_batch(
             [mirror(s) if a.mirrored else s for s, a in zip(prepared, augmented, strict=True)],
-            [_rows_of(scenario, wanted) for scenario, wanted in zip(prepared, agents, strict=True)],
+            [rows_of(scenario, wanted) for scenario, wanted in zip(prepared, agents, strict=True)],
             view=self.view,
             max_tokens=self.max_tokens,
             turn_rad=[a.turn_rad for a in augmented],
@@ -54,7 +54,7 @@ class VectorizedInput:
         return range(1, most + 1, POLYLINE_STEP)
 
 
-def _rows_of(scenario: VectorizedScenario, wanted: Int[np.ndarray, " wanted"]) -> Int[np.ndarray, " wanted"]:
+def rows_of(scenario: VectorizedScenario, wanted: Int[np.ndarray, " wanted"]) -> Int[np.ndarray, " wanted"]:
     """Rows of some agents of the original scenario among those that are observed at the present step."""
     rows = np.searchsorted(scenario.agents, wanted)
     found = (rows < len(scenario.agents)) & (scenario.agents[np.minimum(rows, len(scenario.agents) - 1)] == wanted)

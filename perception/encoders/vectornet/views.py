@@ -127,8 +127,8 @@ def _scene_view(
     scenario: VectorizedScenario, targets: Int[np.ndarray, " targets"], turn_rad: float, neighbours: int
 ) -> _Viewer:
     agents, lanes = np.arange(len(scenario.agents)), _lanes_in_reach(scenario)
-    view = _turned(scenario.agent_poses[scenario.focal], turn_rad)
-    poses = _poses_in_view(np.concatenate([scenario.agent_poses, scenario.lane_poses[lanes]]), view)
+    view = turned(scenario.agent_poses[scenario.focal], turn_rad)
+    poses = poses_in_view(np.concatenate([scenario.agent_poses, scenario.lane_poses[lanes]]), view)
     nearest = _neighbours(scenario, lanes, neighbours)
     return _Viewer(agents, lanes, poses, rows=targets, row_agents=targets, neighbours=nearest)
 
@@ -190,8 +190,8 @@ def _agent_view(scenario: VectorizedScenario, agent: int, turn_rad: float, max_t
     nearest = np.argsort(np.concatenate([to_agents, to_lanes]), kind="stable")[:max_tokens]
     agents = nearest[nearest < len(to_agents)]
     lanes = nearest[nearest >= len(to_agents)] - len(to_agents)
-    view = _turned(pose, turn_rad)
-    poses = _poses_in_view(np.concatenate([scenario.agent_poses[agents], scenario.lane_poses[lanes]]), view)
+    view = turned(pose, turn_rad)
+    poses = poses_in_view(np.concatenate([scenario.agent_poses[agents], scenario.lane_poses[lanes]]), view)
     return _Viewer(
         agents,
         lanes,
@@ -202,13 +202,14 @@ def _agent_view(scenario: VectorizedScenario, agent: int, turn_rad: float, max_t
     )
 
 
-def _turned(pose: Float32[np.ndarray, " 4"], turn_rad: float) -> Float32[np.ndarray, " 4"]:
+def turned(pose: Float32[np.ndarray, " 4"], turn_rad: float) -> Float32[np.ndarray, " 4"]:
+    """A pose (x, y, cos, sin) with another heading."""
     x, y, cos, sin = pose
     turn_cos, turn_sin = np.cos(turn_rad), np.sin(turn_rad)
     return np.array([x, y, cos * turn_cos - sin * turn_sin, sin * turn_cos + cos * turn_sin], np.float32)
 
 
-def _poses_in_view(
+def poses_in_view(
     poses: Float32[np.ndarray, "polylines 4"], view: Float32[np.ndarray, " 4"]
 ) -> Float32[np.ndarray, "polylines 4"]:
     """Poses of the scene frame, in a view's frame."""
@@ -235,7 +236,7 @@ def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Vi
         return torch.from_numpy(np.concatenate([getattr(scenario, name) for scenario in scenarios])[rows])
 
     def of_rows(name: str) -> Tensor:
-        return _stack([getattr(scenarios[index], name)[view.row_agents] for index, view in views])
+        return stack([getattr(scenarios[index], name)[view.row_agents] for index, view in views])
 
     return VectorBatch(
         agent_vectors=take("agent_vectors", seen_agents),
@@ -243,24 +244,24 @@ def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Vi
         agent_kinds=take("agent_kinds", seen_agents),
         lane_vectors=take("lane_vectors", seen_lanes),
         lane_rows=torch.from_numpy(np.flatnonzero(seen_lanes)),
-        token_index=_stack([position_among_seen[tokens] for tokens in polylines]),
-        token_poses=_stack([view.poses for _, view in views]),
-        token_valid=_stack([np.ones(len(view.poses), bool) for _, view in views]),
+        token_index=stack([position_among_seen[tokens] for tokens in polylines]),
+        token_poses=stack([view.poses for _, view in views]),
+        token_valid=stack([np.ones(len(view.poses), bool) for _, view in views]),
         neighbours=Neighbours(
-            _stack([view.neighbours for _, view in views]),
-            _stack([np.ones(view.neighbours.shape, bool) for _, view in views]),
+            stack([view.neighbours for _, view in views]),
+            stack([np.ones(view.neighbours.shape, bool) for _, view in views]),
         ),
-        rows=_stack([view.rows for _, view in views]),
-        rows_valid=_stack([np.ones(len(view.rows), bool) for _, view in views]),
+        rows=stack([view.rows for _, view in views]),
+        rows_valid=stack([np.ones(len(view.rows), bool) for _, view in views]),
         row_velocities=of_rows("agent_velocities"),
         futures=of_rows("futures"),
         futures_valid=of_rows("futures_valid"),
         view_scenario=torch.tensor([index for index, _ in views]),
-        row_agents=_stack([view.row_agents for _, view in views]),
+        row_agents=stack([view.row_agents for _, view in views]),
     )
 
 
-def _stack(arrays: Sequence[np.ndarray]) -> Tensor:
+def stack(arrays: Sequence[np.ndarray]) -> Tensor:
     """Arrays along a new first axis, each filled up with 0 to the largest along every other."""
     stacked = np.zeros((len(arrays), *np.max([array.shape for array in arrays], axis=0)), arrays[0].dtype)
     for place, array in zip(stacked, arrays, strict=True):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from perception.baselines.constant_velocity import constant_velocity
 from perception.errors import InputError
 from perception.metrics.forecasting import METRICS, ForecastTable, score_forecast
+from perception.metrics.worlds import mean_scores, score_worlds, worlds_of
 from perception.traffic.scenario import AgentKind, Forecast
 
 
@@ -215,10 +216,27 @@ def test_kinds_and_manoeuvres_add_up_to_the_whole(make_scenario):
         table.add(scenario, Forecast(np.arange(3), trajectories, probabilities))
     metrics = table.as_json()
     assert set(metrics["by_kind"]) == {"vehicle", "pedestrian", "cyclist"}
-    for group, whole in ((metrics["by_kind"], metrics["k6"]["all_agents"]), (metrics["by_manoeuvre"], metrics["k6"])):
+    everybody = metrics["k6"]["all_agents"]
+    groups = [(metrics[name], everybody) for name in ("by_kind", "by_distance", "by_history")]
+    for group, whole in [*groups, (metrics["by_manoeuvre"], metrics["k6"])]:
         count = sum(part["agents"] for part in group.values())
         total = sum(part["agents"] * part["k6"]["min_fde"] for part in group.values())
         assert total / count == pytest.approx(whole["min_fde"])
+
+
+def test_scored_agents_are_judged_together_and_their_probabilities_too(make_scenario):
+    table, scores, agents = ForecastTable(), [], 0
+    for seed in range(4):
+        scenario = make_scenario(f"s{seed}", agents=3)
+        trajectories, probabilities, _ = random_forecast(seed, agents=3, steps=10)
+        order = np.array([2, 0, 1])
+        table.add(scenario, Forecast(order, trajectories[order], probabilities[order]))
+        truth = scenario.agents.position[:, scenario.history_steps :]
+        scores.append(score_worlds(*worlds_of(trajectories, probabilities, scenario.focal, 6), truth))
+        agents += 3
+    metrics = table.as_json()
+    assert metrics["worlds"] == mean_scores(scores) | {"scenarios": 4}
+    assert sum(part["modes"] for part in metrics["calibration"]["bins"]) == 6 * agents
 
 
 def test_intervals_hold_the_mean_and_repeat_with_their_seed(make_scenario):

@@ -12,12 +12,15 @@ import torch
 from torch import nn
 
 from perception.baselines.constant_velocity import constant_velocity
+from perception.encoders.mm_transformer.network import MMTransformer
 from perception.encoders.vectornet import views
 from perception.encoders.vectornet.network import VectorNet
 from perception.encoders.vectornet.views import View
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
+from perception.frozen.readout_cost import Regime
 from perception.geometry import SE2
 from perception.heads.trajectory import TrajectoryDecoder
+from perception.heads.trajectory_proposals import ProposalDecoder
 from perception.models.forecaster import Forecaster
 from perception.traffic.scenario import Forecast, Scenario
 
@@ -30,6 +33,23 @@ def tiny(view: View = "agent", max_tokens: int = 96) -> Forecaster:
     encoder = VectorNet(dim=16, subgraph_widths=(4, 8, 8), heads=2, view=view, max_tokens=max_tokens)
     block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
     return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10)).eval()
+
+
+def tiny_mm_transformer(**options) -> Forecaster:
+    torch.manual_seed(0)
+    encoder = MMTransformer(dim=16, modes=6, **options)
+    block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
+    return Forecaster(encoder, block, ProposalDecoder(16, modes=6, steps=10)).eval()
+
+
+MM_OPTIONS = (
+    {},
+    {"view": "scene"},
+    {"block_tokens": "agents"},
+    {"block_rows": "proposals"},
+    {"view": "scene", "block_rows": "proposals"},
+)
+every_mm_transformer = pytest.mark.parametrize("options", MM_OPTIONS, ids=lambda o: "-".join(o.values()) or "default")
 
 
 def seen(scenario: Scenario) -> np.ndarray:
@@ -158,3 +178,52 @@ def test_the_folded_model_forecasts_the_same(random_scenario, view: View) -> Non
     (narrow,) = model.folded("int8_dynamic").forecast(*question)
     assert_same(narrow, expected, atol=1.0, probability_atol=1e-2)
     assert not np.array_equal(narrow.trajectories, expected.trajectories)
+
+
+@every_mm_transformer
+def test_mm_transformer_forecasts_many_scenarios_as_one_by_one_in_any_order_and_city(
+    random_scenario, moved, options: dict
+) -> None:
+    scenarios, model = [random_scenario(seed) for seed in SEEDS], tiny_mm_transformer(**options)
+    together = model.forecast(scenarios, [seen(s) for s in scenarios])
+    elsewhere = SE2(2500.0, -900.0, 2.0)
+    for scenario, forecast in zip(scenarios, together, strict=True):
+        agents = seen(scenario)
+        order = np.roll(np.arange(len(agents)), 1)
+        (there,) = model.forecast([moved(scenario, elsewhere)], [agents[order]])
+        expected = Forecast(agents[order], elsewhere.apply(forecast.trajectories[order]), forecast.probabilities[order])
+        assert_same(there, expected, atol=5e-3)
+        assert forecast.trajectories.shape == (len(agents), 6, 10, 2)
+
+
+@every_mm_transformer
+def test_mm_transformers_folded_model_and_fast_read_out_forecast_the_same(random_scenario, options: dict) -> None:
+    scenario, model = random_scenario(4), tiny_mm_transformer(**options)
+    question = [scenario], [seen(scenario)]
+    (expected,), (folded,) = model.forecast(*question), model.folded().forecast(*question)
+    assert_same(folded, expected, atol=1e-4)
+    assert isinstance(model.block, FrozenBlockAdapter)
+    for regime in get_args(Regime):
+        model.block.regime = regime
+        (read,) = model.forecast(*question)
+        assert_same(read, expected, atol=1e-4)
+
+
+@every_mm_transformer
+def test_gradients_reach_every_trained_parameter_of_mm_transformer(random_scenario, options: dict) -> None:
+    model, scenario = tiny_mm_transformer(**options).train(), random_scenario(5)
+    modes = model(model.collate([model.prepare(scenario)], [seen(scenario)]))
+    (modes.trajectories.square().mean() + (modes.logits * torch.arange(6)).mean()).backward()
+    silent = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    # what shifts all scores alike has no gradient through a softmax, and a shift of all keys none through attention
+    assert [n for n in silent if not n.endswith(("classification_layer.1.bias", "linears.1.bias"))] == []
+
+
+def test_of_36_proposals_six_are_given_out(random_scenario) -> None:
+    torch.manual_seed(0)
+    block = build_adapter(16, kind="none")
+    model = Forecaster(MMTransformer(dim=16, modes=36), block, ProposalDecoder(16, 36, 10, regions=6)).eval()
+    scenario = random_scenario(4)
+    (forecast,) = model.forecast([scenario], [seen(scenario)])
+    assert forecast.trajectories.shape[1] == 6
+    np.testing.assert_allclose(forecast.probabilities.sum(axis=1), 1, atol=1e-6)

@@ -212,3 +212,21 @@ def test_validation_asks_every_focal_agent_once_over_all_processes(folder_of) ->
 def test_validation_needs_a_labelled_scenario_for_each_process(folder_of) -> None:
     with pytest.raises(InputError, match=r"at least 6 scenarios \(one a process\).* got 5 of 5"):
         validation_loader(folder_of("val"), INPUT, processes=6)
+
+
+def test_a_past_is_cut_by_chance_and_always_the_same_way(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    folder, recipe = folder_of("train"), replace(tiny_recipe, history_dropout=0.5)
+    once, again = (TrainingScenarios(folder, INPUT, recipe, keep) for keep in (8, 0))
+    whole = TrainingScenarios(folder, INPUT, tiny_recipe)
+    keys = [Key(index, data_pass) for index in range(len(folder)) for data_pass in range(3)]
+    lengths = []
+    for key in keys:
+        sample = once[key]
+        assert same_vectors(sample.scenario.prepared, again[key].scenario.prepared)
+        assert sample.augmentation == whole[key].augmentation
+        np.testing.assert_array_equal(sample.targets, whole[key].targets)
+        seen = sample.scenario.prepared.agent_vectors_valid.any(axis=0)
+        lengths.append(int(seen.sum()))
+        assert seen[-1]
+    assert 5 < lengths.count(19) < 19
+    assert len(set(lengths)) > 5

@@ -17,6 +17,7 @@ from perception.baselines.constant_velocity import constant_velocity
 from perception.errors import InputError
 from perception.metrics.forecasting import ForecastTable
 from perception_datasets.forecasting import open_forecasting
+from perception_datasets.lengths import shorten
 from perception_tools.forecasting.evaluate import BASELINE, evaluate_models
 from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.run import ForecastRun
@@ -251,3 +252,40 @@ def test_the_size_of_a_batch_changes_no_number(trained_run: Path, data: Path, me
         for name in CONTRACT:
             assert one_by_one[k][name] == pytest.approx(metrics[k][name], rel=1e-4), name
             assert one_by_one[k]["all_agents"][name] == pytest.approx(metrics[k]["all_agents"][name], rel=1e-4), name
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_shorter_past_and_a_nearer_horizon_are_scored_as_if_recorded_so(
+    trained_run: Path, data: Path, tmp_path: Path
+) -> None:
+    metrics = evaluate_models([trained_run], data, tmp_path, history_steps=5, horizon_steps=10)
+    assert (metrics["history_steps"], metrics["horizon_steps"]) == (5, 10)
+    table = ForecastTable()
+    model = load_model(trained_run).model
+    for scenario in open_forecasting(data, "val").read_all(lambda *_: None):
+        short = shorten(scenario, 5, 10)
+        (forecast,) = model.forecast([short], [asked_agents(short)])
+        table.add(short, replace(forecast, trajectories=forecast.trajectories[:, :, :10]))
+    assert metrics["k6"]["min_fde"] == pytest.approx(table.as_json()["k6"]["min_fde"], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"history_steps": 1}, "--history-steps 1: expected at least 2"),
+        ({"horizon_steps": 31}, "--horizon-steps 31: expected from 1 to 30, which is as far as the models look"),
+    ],
+)
+def test_lengths_that_models_cannot_do_are_refused(
+    trained_run: Path, data: Path, tmp_path: Path, options: dict, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        evaluate_models([trained_run], data, tmp_path, **options)
+
+
+@pytest.mark.usefixtures("without_report")
+def test_a_model_of_argoverse_1_is_scored_on_the_nearer_horizon_of_argoverse_2(
+    trained_run: Path, made_argoverse2: Path, tmp_path: Path
+) -> None:
+    metrics = evaluate_models([trained_run], made_argoverse2, tmp_path, history_steps=20, horizon_steps=30)
+    assert (metrics["scenarios"], metrics["failures"]) == (4, {})

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,9 +17,18 @@ from perception.errors import InputError
 from perception_datasets.forecasting import open_forecasting
 from perception_tools.forecasting.job import forecast_job
 from perception_tools.forecasting.model import build_forecaster, load_model
-from perception_tools.forecasting.recipes import ForecastRecipe
+from perception_tools.forecasting.recipes import ForecastRecipe, ProposalRecipe
 from perception_tools.forecasting.run import ForecastRun
 from perception_tools.model_metadata import MODEL_FILE
+from perception_tools.training.fit import fit
+
+TINY_BY_REGION = {
+    "encoder": "mmtransformer",
+    "view": "agent",
+    "loss": "proposals",
+    "modes": 8,
+    "proposals": ProposalRecipe(regions=2, layers=1),
+}
 
 
 def test_a_job_knows_its_epochs_its_model_and_its_number(make_run: Callable[..., ForecastRun], tmp_path: Path) -> None:
@@ -95,3 +105,27 @@ def test_a_given_model_is_trained_saved_and_shown_its_own_input(
 def test_processes_share_the_data(make_run: Callable[..., ForecastRun], tmp_path: Path, rank: int) -> None:
     training_data, _ = forecast_job(make_run(tmp_path)).loaders(rank, 2)
     assert training_data.batch_size == 1
+
+
+def test_a_head_that_is_trained_by_region_gets_the_same_regions_each_time(
+    make_run: Callable[..., ForecastRun], tmp_path: Path
+) -> None:
+    run = make_run(tmp_path, recipe=TINY_BY_REGION)
+    heads = [forecast_job(run).task.model.head for _ in range(2)]
+    assert torch.equal(heads[0].region_centers, heads[1].region_centers)
+    assert torch.equal(heads[0].region_weights, heads[1].region_weights)
+    assert heads[0].region_centers.abs().sum() > 0
+    with pytest.raises(InputError, match="expected at least 9 focal agents with a future in split train, one for each"):
+        forecast_job(make_run(tmp_path, recipe=TINY_BY_REGION | {"modes": 9, "proposals": ProposalRecipe(regions=9)}))
+
+
+def test_mm_transformer_is_trained_and_comes_back_from_its_file(
+    make_run: Callable[..., ForecastRun], data: Path, tmp_path: Path
+) -> None:
+    fit(make_run(tmp_path, recipe=TINY_BY_REGION, accelerator="cpu"))
+    trained = load_model(tmp_path)
+    first = forecast_job(make_run(tmp_path / "other", recipe=TINY_BY_REGION)).task.model
+    assert torch.equal(trained.model.head.region_centers, first.head.region_centers)
+    scenario = open_forecasting(data, "val")[0]
+    (forecast,) = trained.model.forecast([scenario], [np.array([scenario.focal])])
+    assert forecast.trajectories.shape == (1, 6, 30, 2)

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from perception.errors import InputError
-from perception_tools.forecasting.recipes import DESCRIPTIONS, RECIPES, ForecastRecipe
+from perception_tools.forecasting.recipes import DESCRIPTIONS, RECIPES, ForecastRecipe, ProposalRecipe
 from perception_tools.training.recipes import BlockRecipe
 
 
@@ -31,18 +31,46 @@ def test_a_recipe_of_another_version_is_refused(values: dict) -> None:
         ForecastRecipe.from_json(values)
 
 
-def test_the_controls_differ_from_the_method_in_their_block_alone() -> None:
-    method = RECIPES["forecast/vectornet-llama"]
-    kinds = {name: recipe.block.kind for name, recipe in RECIPES.items()}
-    assert kinds == {
-        "forecast/vectornet": "none",
-        "forecast/vectornet-llama": "language",
-        "forecast/vectornet-mlp": "mlp",
-        "forecast/vectornet-random": "random",
-    }
-    for name, recipe in RECIPES.items():
+@pytest.mark.parametrize("model", ["vectornet", "mmtransformer", "mmtransformer-36"])
+def test_the_controls_differ_from_the_method_in_their_block_alone(model: str) -> None:
+    kinds = {"": "none", "-llama": "language", "-mlp": "mlp", "-random": "random"}
+    method = RECIPES[f"forecast/{model}-llama"]
+    for suffix, kind in kinds.items():
+        recipe = RECIPES[f"forecast/{model}{suffix}"]
+        assert recipe.block.kind == kind
         assert dataclasses.replace(recipe, block=BlockRecipe()) == dataclasses.replace(method, block=BlockRecipe())
-        assert dataclasses.replace(recipe.block, kind="language") == method.block, name
+        assert dataclasses.replace(recipe.block, kind="language") == method.block
+        recipe.check()
+
+
+def test_mm_transformer_has_the_papers_numbers_and_36_proposals_six_regions() -> None:
+    paper, regions = RECIPES["forecast/mmtransformer"], RECIPES["forecast/mmtransformer-36"]
+    assert (paper.dim, paper.heads, paper.modes, paper.proposals.layers, paper.proposals.history_vectors) == (
+        128,
+        2,
+        6,
+        2,
+        19,
+    )
+    assert (paper.optimizer.opt, paper.learning_rate, paper.batch_scenarios, paper.passes) == ("adamw", 5e-4, 32, 32)
+    assert (paper.timm_schedule.decay_passes, paper.timm_schedule.decay_rate) == ((20, 24, 28), 0.25)
+    assert dataclasses.replace(regions, modes=6, proposals=paper.proposals) == paper
+    assert (regions.modes, regions.proposals.regions) == (36, 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("mmtransformer", {"view": "pairwise"}, "view: expected agent or scene, got pairwise"),
+        ("mmtransformer-36", {"modes": 35}, "a number that divides modes=35"),
+        ("mmtransformer-36", {"loss": "winner"}, "loss=proposals with more than one, got 6 with loss=winner"),
+        ("vectornet", {"proposals": ProposalRecipe(regions=2)}, "only mmtransformer reads them"),
+        ("mmtransformer", {"dim": 127}, "dim: expected a multiple of heads=2"),
+    ],
+)
+def test_numbers_that_do_not_go_together_are_refused(name: str, changes: dict, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        dataclasses.replace(RECIPES[f"forecast/{name}"], **changes).check()
 
 
 def test_every_recipe_has_its_line_of_help() -> None:

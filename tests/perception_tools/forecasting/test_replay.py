@@ -1,14 +1,18 @@
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Literal, get_args, get_type_hints
 
 import pytest
 import torch
 
+from perception.encoders.mm_transformer.input import SceneInput
 from perception.encoders.vectornet.input import VectorizedInput
 from perception.kernels.precision import Precision
-from perception_tools.forecasting.model import load_model, save_model
+from perception_tools.forecasting.model import TrainedForecaster, Training, build_forecaster, load_model, save_model
+from perception_tools.forecasting.recipes import ForecastRecipe
+from perception_tools.forecasting.replay import play
 from perception_tools.forecasting.replay import replay as replay_command
 from perception_tools.main import main
 from perception_tools.model_metadata import MODEL_FILE
@@ -158,3 +162,17 @@ def test_a_folder_that_is_no_log_is_named(
 ) -> None:
     assert main(["replay", str(tmp_path), "--checkpoint", str(trained_run)]) == 2
     assert str(tmp_path / "annotations.feather") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("view", ["agent", "scene"])
+def test_mm_transformer_streams_what_it_says_offline(
+    view: Literal["agent", "scene"], sensor_log: Path, tiny_recipe: ForecastRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SceneInput, "warm_up_agents", lambda _self, _most: (1,))
+    recipe = replace(tiny_recipe, encoder="mmtransformer", view=view, loss="proposals")
+    model = build_forecaster(recipe, 30).eval()
+    played = play(sensor_log, TrainedForecaster(model, recipe, Training("tiny", "argoverse1", 8, 20, 30, 0)))
+    summary = played.summary()
+    assert (summary["frames"], summary["answered"], summary["windows_compared"]) == (30, 30, 11)
+    assert summary["forecasts"] > 50
+    assert summary["max_difference_to_offline"] < 1e-4

@@ -345,3 +345,9 @@ def test_groups_are_clipped_apart() -> None:
     assert norm("large") == pytest.approx(1, rel=1e-4)
     assert norm("small") == pytest.approx(1e-3 * math.sqrt(6), rel=1e-4)
     assert norm("other") == pytest.approx(1, rel=1e-4)
+
+
+def test_a_rate_drops_after_the_passes_that_are_named() -> None:
+    schedule = ScheduleRecipe(decay_passes=(2, 3), decay_rate=0.25)
+    recipe = LearningRecipe(passes=4, learning_rate=0.8, schedule="timm-multistep", timm_schedule=schedule)
+    assert [rate for (rate,) in rates(recipe, 8)] == pytest.approx([0.8] * 4 + [0.2] * 2 + [0.05] * 2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from perception.traffic.augmentation import Augmentation
 from perception.traffic.scenario import Scenario, UnusableScenario
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder
+from perception_datasets.lengths import hide_history
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.training.loaders import KeptRecords, make_loader
 from perception_tools.training.sampler import Key, SegmentSampler, records_at_once
@@ -118,17 +119,25 @@ class TrainingScenarios(Dataset[Sample]):
         """A scenario, mirrored and turned at random, with the agents to predict."""
         rng = np.random.default_rng((self.recipe.seed, key.data_pass, key.index))
         failures: dict[str, str] = {}
-        scenario = self._usable(key.index, failures)
+        index, scenario = self._usable(key.index, failures)
         mirrored = bool(rng.random() < self.recipe.mirror_probability)
         targets = choose_targets(scenario, self.recipe.targets_per_scenario, rng)
         augmentation = Augmentation(mirrored, float(rng.normal(0, self.recipe.turn_std_rad)))
+        if self.recipe.history_dropout and rng.random() < self.recipe.history_dropout:
+            scenario = self._with_short_past(index, scenario, rng)
         return Sample(scenario, targets, augmentation, failures)
 
-    def _usable(self, index: int, failures: dict[str, str]) -> PreparedScenario:
+    def _with_short_past(self, index: int, scenario: PreparedScenario, rng: np.random.Generator) -> PreparedScenario:
+        """The scenario with a past of at least two steps; it is read and prepared anew, and not kept."""
+        record = self.folder[index]
+        steps = int(rng.integers(2, max(record.history_steps, 3)))
+        return replace(scenario, prepared=self._input.prepare(hide_history(record, steps)))
+
+    def _usable(self, index: int, failures: dict[str, str]) -> tuple[int, PreparedScenario]:
         for candidate in (*range(index, len(self.folder)), *range(index)):
             if candidate not in self._failed:
                 try:
-                    return self._scenarios[candidate]
+                    return candidate, self._scenarios[candidate]
                 except (RecordError, UnusableScenario) as error:
                     self._failed[candidate] = str(error)
             failures[self.folder.ids[candidate]] = self._failed[candidate]

@@ -24,7 +24,7 @@ from perception_tools.forecasting.model import TrainedForecaster
 from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples
 from perception_tools.forecasting.report.writer import write_report
 from perception_tools.forecasting.scored import Scored, asked_agents, load_scored, make_systems, name_apart
-from perception_tools.forecasting.split import Split, leak, scenarios_in_train, trained_shape
+from perception_tools.forecasting.split import Split, asked_shape, leak, scenarios_in_train, trained_shape
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
 from perception_tools.records_file import RECORDS_FILE, write_records
@@ -40,6 +40,8 @@ def evaluate_forecasters(
     split: str = "val",
     limit: int | None = None,
     data_name: str | None = None,
+    history_steps: int | None = None,
+    horizon_steps: int | None = None,
     batch: int = 8,
     device: str = "cpu",
 ) -> dict:
@@ -56,11 +58,26 @@ def evaluate_forecasters(
         split: Split to score.
         limit: Score this many of the first scenarios only.
         data_name: What to call the data in the report, e.g. "AV1-mini (3,552/616)".
+        history_steps: Show the models this many of the newest observed steps only, instead of as many as they were
+            trained on.
+        horizon_steps: Score this many of the first future steps only, instead of as many as the models were trained
+            on: 30 to score a model of Argoverse 2 on Argoverse 1, or the other way about.
         batch: Number of scenarios in one call of the model.
         device: Where the model runs: cpu, cuda.
     """
     keep_apart([out], [data])
-    return evaluate_models(runs, data, out, split=split, limit=limit, data_name=data_name, batch=batch, device=device)
+    return evaluate_models(
+        runs,
+        data,
+        out,
+        split=split,
+        limit=limit,
+        data_name=data_name,
+        history_steps=history_steps,
+        horizon_steps=horizon_steps,
+        batch=batch,
+        device=device,
+    )
 
 
 def evaluate_models(
@@ -71,6 +88,8 @@ def evaluate_models(
     split: str = "val",
     limit: int | None = None,
     data_name: str | None = None,
+    history_steps: int | None = None,
+    horizon_steps: int | None = None,
     batch: int = 8,
     device: str = "cpu",
 ) -> dict:
@@ -84,8 +103,13 @@ def evaluate_models(
     place, folder = find_device(device), open_forecasting(data, split, limit=limit)
     models = [load_scored(run, place) for run in runs]
     name_apart(models)
-    shape = trained_shape([model.trained for model in models])
-    baseline, scenes = ForecastTable(), Split(folder, shape, scenarios_in_train(data, folder))
+    trained = [model.trained for model in models]
+    in_train = scenarios_in_train(data, folder)
+    if history_steps is None and horizon_steps is None:
+        scenes = Split(folder, trained_shape(trained), in_train)
+    else:
+        scenes = Split(folder, asked_shape(trained, history_steps, horizon_steps), in_train, cut=True)
+    baseline = ForecastTable()
     for scenarios in tqdm(scenes.batches(batch), total=-(-len(folder) // batch), desc="evaluate"):
         for model in models:
             start = time.perf_counter()
@@ -121,6 +145,8 @@ def _metrics(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split) 
         "name": first,
         "source": scenes.folder.source,
         "split": scenes.folder.split,
+        "history_steps": None if scenes.shape is None else scenes.shape[0],
+        "horizon_steps": None if scenes.shape is None else scenes.shape[1],
         "failures": scenes.failures.reasons,
         "scenarios_in_train": scenes.in_train,
         "blocks": {model.name: fingerprints(model.trained.model) for model in models},

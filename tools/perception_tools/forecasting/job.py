@@ -6,8 +6,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
 from torch.utils.data import DataLoader
 
+from perception.errors import InputError
+from perception.heads.trajectory_proposals import ProposalDecoder
 from perception.models.forecaster import Forecaster
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 from perception_tools.forecasting.data import check_apart, first_labelled, training_loader, validation_loader
@@ -34,6 +37,7 @@ def forecast_job(run: ForecastRun, model: Forecaster | None = None) -> Job:
     warning = check_apart(train_folder, val_folder)
     scenario = first_labelled(train_folder)
     trained = model or build_forecaster(recipe, scenario.future_steps)
+    _set_regions(trained, train_folder, recipe.seed)
     task = ForecastTask(recipe, trained)
     segments = SegmentSampler(len(train_folder), recipe.batch_scenarios, recipe.seed)
 
@@ -65,6 +69,27 @@ def forecast_job(run: ForecastRun, model: Forecaster | None = None) -> Job:
         next_command=f"perception evaluate {run.out} --data {run.data} --out …",
         records_of_step=records_of_step,
     )
+
+
+def _set_regions(model: Forecaster, folder: ScenarioFolder, seed: int) -> None:
+    """Gives a head that is trained by region its regions: the same from the same data and seed, also in a resumed run.
+
+    Raises:
+        InputError: There are fewer true ends than regions.
+    """
+    head = model.head
+    if not isinstance(head, ProposalDecoder) or head.regions == 1:
+        return
+    from perception_tools.forecasting.regions import end_points, fit_regions  # needs scipy
+
+    ends = end_points(folder)
+    if len(ends) < head.regions:
+        raise InputError(
+            f"proposals.regions: expected at least {head.regions} focal agents with a future in split {folder.split}, "
+            f"one for each region, found {len(ends)}; give more scenarios or fewer regions"
+        )
+    regions = fit_regions(ends, head.regions, seed)
+    head.set_regions(torch.from_numpy(regions.centers), torch.from_numpy(regions.weights))
 
 
 def _used(ids: Sequence[str], index: int, failures: Mapping[str, str]) -> str:

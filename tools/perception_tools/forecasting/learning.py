@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
 from perception.encoders.forecasting import ForecastBatch
-from perception.losses.trajectory import trajectory_loss
+from perception.heads.trajectory import TrajectoryModes
+from perception.heads.trajectory_proposals import ProposalDecoder
+from perception.losses.trajectory import TrajectoryLoss, trajectory_loss
+from perception.losses.trajectory_proposals import ProposalLoss, proposal_loss, true_ends
 from perception.metrics.forecasting import MISS_RADIUS_M
 from perception.models.forecaster import Forecaster
 from perception_tools.forecasting.data import TrainingBatch
@@ -31,26 +35,33 @@ class ForecastTask(LearningTask[ForecastRecipe, Forecaster]):
 
     @override
     def training_step(self, batch: TrainingBatch, batch_idx: int) -> Float[Tensor, ""]:
-        """Winner-takes-all loss of every predicted agent of every process."""
+        """The recipe's loss of every predicted agent of every process."""
         self.failures |= batch.failures
         views = batch.views
-        loss = trajectory_loss(self.model(views), views.futures, views.futures_valid, batch.weights)
-        total, share = loss.total(self.recipe.expected_error_weight), self.share(batch.weights.sum())
-        self.log_step(
-            {
-                "train/loss": total,
-                "train/regression": loss.regression,
-                "train/classification": loss.classification,
-                "train/expected_end_error": loss.expected_end_error,
-            },
-            share,
-        )
+        total, parts = self._loss(self.model(views), views, batch.weights)
+        share = self.share(batch.weights.sum())
+        self.log_step({"train/loss": total} | {f"train/{name}": part for name, part in vars(parts).items()}, share)
         return total * share
+
+    def _loss(
+        self, modes: TrajectoryModes, views: ForecastBatch, weights: Float[Tensor, "views rows"]
+    ) -> tuple[Float[Tensor, ""], TrajectoryLoss | ProposalLoss]:
+        """The recipe's loss, as a sum and in parts."""
+        truth = views.futures, views.futures_valid
+        if self.recipe.loss == "winner":
+            parts = trajectory_loss(modes, *truth, weights)
+            return parts.total(self.recipe.expected_error_weight), parts
+        ends, head = true_ends(*truth), self.model.head
+        if isinstance(head, ProposalDecoder):
+            parts = proposal_loss(modes, *truth, weights, head.region_of(ends), head.regions)
+        else:
+            parts = proposal_loss(modes, *truth, weights, torch.zeros_like(ends[..., 0], dtype=torch.long))
+        return parts.total(), parts
 
     @override
     def validation_step(self, batch: ForecastBatch, batch_idx: int) -> None:
         """The benchmark's numbers of the focal agents."""
-        modes = self.model(batch)
+        modes = self.model.answer(batch)
         rows = batch.rows_valid
         truth, trajectories = batch.futures[rows], modes.trajectories[rows]
         distance = (trajectories - truth.unsqueeze(1)).norm(dim=-1)

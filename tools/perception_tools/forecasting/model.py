@@ -12,6 +12,7 @@ from torch import nn
 from perception.encoders.vectornet.input import VectorizedInput
 from perception.errors import InputError
 from perception.heads.trajectory import TrajectoryDecoder
+from perception.heads.trajectory_proposals import ProposalDecoder
 from perception.models.forecaster import Forecaster
 from perception_tools.blocks import build_block
 from perception_tools.forecasting.recipes import ENCODERS, ForecastRecipe
@@ -65,10 +66,16 @@ def build_forecaster(recipe: ForecastRecipe, future_steps: int) -> Forecaster:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         encoder = build_encoder(recipe)
-        head = TrajectoryDecoder(recipe.dim, recipe.modes, future_steps)
+        head = _build_head(recipe, encoder, future_steps)
         block = build_block(recipe.dim, recipe.block, recipe.seed)
     own_input = getattr(encoder, "input", None)
     return Forecaster(encoder, block, head, own_input or VectorizedInput(recipe.view, recipe.max_tokens))
+
+
+def _build_head(recipe: ForecastRecipe, encoder: nn.Module, future_steps: int) -> TrajectoryDecoder | ProposalDecoder:
+    if getattr(encoder, "gives_proposals", False):
+        return ProposalDecoder(recipe.dim, recipe.modes, future_steps, recipe.proposals.regions)
+    return TrajectoryDecoder(recipe.dim, recipe.modes, future_steps)
 
 
 def build_encoder(recipe: ForecastRecipe) -> nn.Module:
@@ -80,13 +87,13 @@ def build_encoder(recipe: ForecastRecipe) -> nn.Module:
     kind = resolve_given(ENCODERS.get(recipe.encoder, recipe.encoder), "encoder")
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise InputError(f"encoder {recipe.encoder}: expected a class of torch.nn.Module, got {kind!r}; name the class")
-    numbers, wanted = vars(recipe), inspect.signature(kind).parameters
+    numbers, wanted = vars(recipe) | vars(recipe.proposals), inspect.signature(kind).parameters
     needed = [name for name, p in wanted.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
     missing = [name for name in needed if name not in numbers]
     if missing:
         raise InputError(
             f"encoder {recipe.encoder}: its constructor asks for {', '.join(missing)}, which no recipe has; give it a "
-            f"default, or take one of {', '.join(name for name in numbers if name != 'block')}"
+            f"default, or take one of {', '.join(name for name in numbers if name not in ('block', 'proposals'))}"
         )
     return kind(**{name: numbers[name] for name in wanted if name in numbers})
 

@@ -17,6 +17,8 @@ ENDPOINT_RULE = "minADE of the mode with the best end point; a miss ends more th
 PAPERS_RULE = f"not stated; its baselines' code takes the {ENDPOINT_RULE}"
 
 PAPER = "Pang et al., ICLR 2024, Table 4"
+PAPER_CONTROLS = "Pang et al., ICLR 2024, Table B (the random block is trained)"
+MM_TRANSFORMER = "decisionforce/mmTransformer, README"
 STREAMING = "ziqipang/StreamingForecasting"
 
 
@@ -54,6 +56,10 @@ PUBLISHED = (
     PublishedRow("VectorNet + LLaMA", FULL_AV1, PAPER, 6, 0.76, 1.20, 0.127, rule=PAPERS_RULE),
     PublishedRow("mmTransformer", FULL_AV1, PAPER, 6, 0.72, 1.10, 0.107, rule=PAPERS_RULE),
     PublishedRow("mmTransformer + LLaMA", FULL_AV1, PAPER, 6, 0.71, 1.08, 0.105, rule=PAPERS_RULE),
+    PublishedRow("mmTransformer + MLP", FULL_AV1, PAPER_CONTROLS, 6, 0.74, 1.16, 0.118, rule=PAPERS_RULE),
+    PublishedRow("mmTransformer + random block", FULL_AV1, PAPER_CONTROLS, 6, 0.74, 1.15, 0.115, rule=PAPERS_RULE),
+    PublishedRow("mmTransformer, its paper", FULL_AV1, MM_TRANSFORMER, 6, 0.713, 1.153, 0.106),
+    PublishedRow("mmTransformer, its released weights", FULL_AV1, MM_TRANSFORMER, 6, 0.709, 1.081, 0.102),
     PublishedRow("VectorNet", FULL_AV1, STREAMING, 6, 0.774, 1.193, 0.126),
     PublishedRow("VectorNet", FULL_AV1, STREAMING, 1, 1.536, 3.374, 0.555),
     PublishedRow(

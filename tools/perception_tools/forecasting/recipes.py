@@ -3,29 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from typing_extensions import override
 
+from perception.errors import InputError
 from perception_tools.training.bounds import Count, Depth, Index, Share, Size, Weight
-from perception_tools.training.recipes import BLOCKS, LearningRecipe, check_heads
+from perception_tools.training.recipes import BLOCKS, LearningRecipe, ScheduleRecipe, check_heads
 
-ENCODERS = {"vectornet": "perception.encoders.vectornet.network:VectorNet"}
+ENCODERS = {
+    "vectornet": "perception.encoders.vectornet.network:VectorNet",
+    "mmtransformer": "perception.encoders.mm_transformer.network:MMTransformer",
+}
 """Word in a recipe → the encoder's class."""
 
 
 @dataclass(frozen=True)
-class ForecastRecipe(LearningRecipe):
-    """VectorNet on Argoverse; the learning rate follows a cosine to 1 % of its peak.
+class ProposalRecipe:
+    """mmTransformer's proposals: which are trained, and where the block stands.
 
     Attributes:
-        encoder: `vectornet`, or anybody's as MODULE:CLASS: an `nn.Module` whose `forward(batch)` gives `Tokens`. It is
-            built from those of the recipe's numbers that its constructor names, such as `dim`.
+        regions: Regions of the true end points, with an equal share of the proposals each; only those of the region
+            that holds the truth are trained. 1 trains all together.
+        layers: Number of layers of each of the stacked transformers.
+        history_vectors: Newest steps of a history that are read; Argoverse 1 has 19, Argoverse 2 has 49.
+        block_tokens: What enters the block: agents and lanes (`scene`), or the agents alone.
+        block_rows: What the head reads from it: the predicted agents, or their proposals too, which then enter it.
+    """
+
+    regions: Count = 1
+    layers: Depth = 2
+    history_vectors: Count = 19
+    block_tokens: Literal["scene", "agents"] = "scene"
+    block_rows: Literal["agents", "proposals"] = "agents"
+
+
+@dataclass(frozen=True)
+class ForecastRecipe(LearningRecipe):
+    """A forecaster on Argoverse; the numbers of VectorNet unless another encoder's recipe sets its own.
+
+    Attributes:
+        encoder: `vectornet`, `mmtransformer`, or anybody's as MODULE:CLASS: an `nn.Module` whose `forward(batch)` gives
+            `Tokens`. It is built from those of the recipe's numbers that its constructor names, such as `dim`.
         view: `pairwise`: every agent and lane sees its neighbours from where it lies, all in one pass; `agent`: every
             predicted agent sees the scene from its own pose, a pass for each; `scene`: all from the focal one's.
+        loss: `winner`: the mode that ends nearest to the truth is regressed, and the scores learn which it is;
+            `proposals`: mmTransformer's.
+        proposals: mmTransformer's own numbers.
         dim: Width of the tokens.
-        global_layers: Self-attention layers over all polylines.
+        global_layers: VectorNet's self-attention layers over all polylines.
         heads: Number of heads of that attention.
         dropout: Dropout in the global graph.
         modes: Number of futures for each agent, K.
@@ -38,10 +65,14 @@ class ForecastRecipe(LearningRecipe):
             wrong.
         mirror_probability: Chance that a training scenario is mirrored.
         turn_std_rad: Spread of the random turn of every training view.
+        history_dropout: Chance that of a training scenario's past only the newest steps are seen, at least two and how
+            many at random, so that a forecaster can do with a short past.
     """
 
     encoder: str = "vectornet"
     view: Literal["agent", "scene", "pairwise"] = "pairwise"
+    loss: Literal["winner", "proposals"] = "winner"
+    proposals: ProposalRecipe = ProposalRecipe()
     dim: Size = 256
     global_layers: Depth = 2
     heads: Size = 8
@@ -56,6 +87,7 @@ class ForecastRecipe(LearningRecipe):
     expected_error_weight: Weight = 0.4
     mirror_probability: Share = 0.5
     turn_std_rad: Weight = 0.1
+    history_dropout: Share = 0.0
     validate_every: Count = 4
 
     RENAMED: ClassVar[Mapping[str, str]] = {"frame": "view"}
@@ -66,11 +98,59 @@ class ForecastRecipe(LearningRecipe):
         super().check()
         if self.encoder in ENCODERS:
             check_heads(self.dim, self.heads)
+        regions = self.proposals.regions
+        if self.encoder != "mmtransformer":
+            if self.proposals != ProposalRecipe():
+                raise InputError(
+                    f"proposals: expected them as they are by default, because only mmtransformer reads them, got "
+                    f"{self.proposals} with encoder {self.encoder}; leave them out"
+                )
+            return
+        if self.view == "pairwise":
+            raise InputError("view: expected agent or scene, got pairwise; mmTransformer sees a scene from one pose")
+        if self.modes % regions or (regions > 1 and self.loss != "proposals"):
+            raise InputError(
+                f"proposals.regions: expected a number that divides modes={self.modes}, and loss=proposals with more "
+                f"than one, got {regions} with loss={self.loss}; give --loss proposals and such a number"
+            )
 
+
+_MM_TRANSFORMER = ForecastRecipe(
+    encoder="mmtransformer",
+    view="agent",
+    loss="proposals",
+    dim=128,
+    heads=2,
+    dropout=0.0,
+    passes=32,
+    batch_scenarios=32,
+    targets_per_scenario=1,
+    learning_rate=5e-4,
+    warmup_steps=0,
+    schedule="timm-multistep",
+    timm_schedule=ScheduleRecipe(decay_passes=(20, 24, 28), decay_rate=0.25),
+)
+"""Pang et al., §C.4: AdamW, 5e-4, batch 32, 32 epochs; "drop the learning rate by 1/4" at 20, 24 and 28 is read as a
+factor of 0.25. Weight decay, clipping, augmentation and averaging are not stated there and are the house's."""
+_BASES = {
+    "vectornet": (ForecastRecipe(), "VectorNet"),
+    "mmtransformer": (_MM_TRANSFORMER, "mmTransformer"),
+    "mmtransformer-36": (
+        replace(_MM_TRANSFORMER, modes=36, proposals=ProposalRecipe(regions=6)),
+        "mmTransformer, 36 proposals trained by region",
+    ),
+}
 
 RECIPES: dict[str, ForecastRecipe] = {
-    f"forecast/vectornet{suffix}": ForecastRecipe(block=block) for suffix, (block, _) in BLOCKS.items()
+    f"forecast/{name}{suffix}": replace(base, block=block)
+    for name, (base, _) in _BASES.items()
+    for suffix, (block, _) in BLOCKS.items()
 }
-"""Word on the command line → recipe. Rows of Pang et al., Tables 4 and B (there: AdamW, 5e-4, batch 32, 60 epochs)."""
+"""Word on the command line → recipe. Rows of Pang et al., Tables 4 and B (there VectorNet: AdamW, 5e-4, batch 32, 60
+epochs)."""
 
-DESCRIPTIONS = {f"forecast/vectornet{suffix}": f"VectorNet, {text}" for suffix, (_, text) in BLOCKS.items()}
+DESCRIPTIONS = {
+    f"forecast/{name}{suffix}": f"{words}, {text}"
+    for name, (_, words) in _BASES.items()
+    for suffix, (_, text) in BLOCKS.items()
+}

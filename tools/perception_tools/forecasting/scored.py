@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +49,12 @@ class Scored:
             self.records += agent_rows(self.name, scenario, forecast, scored)
 
     def forecast(self, scenarios: Sequence[Scenario]) -> list[Forecast]:
-        """Futures of every agent that the benchmark asks about."""
-        return self.trained.model.forecast(scenarios, [asked_agents(scenario) for scenario in scenarios])
+        """Futures of every agent that the benchmark asks about, no longer than those that are known."""
+        forecasts = self.trained.model.forecast(scenarios, [asked_agents(scenario) for scenario in scenarios])
+        return [
+            replace(forecast, trajectories=forecast.trajectories[:, :, : scenario.future_steps])
+            for scenario, forecast in zip(scenarios, forecasts, strict=True)
+        ]
 
 
 def asked_agents(scenario: Scenario) -> Int[np.ndarray, " agents"]:

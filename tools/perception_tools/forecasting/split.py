@@ -9,6 +9,7 @@ from perception.errors import InputError
 from perception.traffic.scenario import Scenario, UnusableScenario
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
+from perception_datasets.lengths import shorten
 from perception_tools.forecasting.model import TrainedForecaster
 
 ENOUGH = 20
@@ -31,6 +32,28 @@ def trained_shape(models: Sequence[TrainedForecaster]) -> tuple[int, int]:
     return next(iter(shapes))
 
 
+def asked_shape(
+    models: Sequence[TrainedForecaster], history_steps: int | None, horizon_steps: int | None
+) -> tuple[int, int]:
+    """Number of observed steps to show models and of future steps to score, where the user says one of them.
+
+    Raises:
+        InputError: They are too few, the models do not look as far, or they differ where the user does not say.
+    """
+    if history_steps is not None and history_steps < 2:
+        raise InputError(f"--history-steps {history_steps}: expected at least 2, from which a motion can be seen")
+    nearest = min(model.training.future_steps for model in models)
+    if horizon_steps is not None and not 1 <= horizon_steps <= nearest:
+        raise InputError(
+            f"--horizon-steps {horizon_steps}: expected from 1 to {nearest}, which is as far as the models look; give "
+            "such a number"
+        )
+    if history_steps is not None and horizon_steps is not None:
+        return history_steps, horizon_steps
+    history, future = trained_shape(models)
+    return history_steps or history, horizon_steps or future
+
+
 def scenarios_in_train(data: Path, folder: ScenarioFolder) -> int | None:
     """Number of scenarios that are in the training split of the same data too; None where there is no other split."""
     try:
@@ -49,12 +72,18 @@ class Split:
         folder: Where they are.
         shape: Number of observed and of future steps of a usable scenario; any unless given.
         in_train: Number of them that are in the training split too; None where that is not known.
+        cut: Whether longer scenarios are cut to this shape, the past at its beginning and the future at its end.
     """
 
     def __init__(
-        self, folder: ScenarioFolder, shape: tuple[int, int] | None = None, in_train: int | None = None
+        self,
+        folder: ScenarioFolder,
+        shape: tuple[int, int] | None = None,
+        in_train: int | None = None,
+        cut: bool = False,
     ) -> None:
         self.folder, self.shape, self.in_train = folder, shape, in_train
+        self._cut = shape if cut else None
         self.failures = Failures()
         self._index: dict[str, int] = {}
         self._of_other_shape = 0
@@ -68,7 +97,7 @@ class Split:
         batch: list[Scenario] = []
         for index, name in enumerate(self.folder.ids):
             try:
-                scenario = self.folder[index]
+                scenario = self._read(index)
                 scenario.require_focal()
                 self._check_shape(scenario)
             except (RecordError, UnusableScenario) as error:
@@ -81,6 +110,10 @@ class Split:
                 batch = []
         if batch:
             yield batch
+
+    def _read(self, index: int) -> Scenario:
+        scenario = self.folder[index]
+        return scenario if self._cut is None else shorten(scenario, *self._cut)
 
     def _check_shape(self, scenario: Scenario) -> None:
         if self.shape is None:
@@ -102,7 +135,7 @@ class Split:
 
     def recall(self, scenario_id: str) -> Scenario:
         """One of the scenarios that `batches` gave, read again."""
-        return self.folder[self._index[scenario_id]]
+        return self._read(self._index[scenario_id])
 
 
 def leak(count: int) -> str:

@@ -40,6 +40,16 @@ TASK = Task(
             "convert a robot's or a data set's map to the message that nodes latch",
             "robot",
         ),
+        "score forecasts": Command(
+            "perception_tools.forecasting.score:score_forecasts",
+            "score anybody's forecasts: a submission to Argoverse 1 or 2",
+            "judge",
+        ),
+        "predict forecasts": Command(
+            "perception_tools.forecasting.predict:predict_forecasts",
+            "write forecasts as a submission to Argoverse 1 or 2",
+            "judge",
+        ),
         "bench readers": Command(
             "perception_tools.forecasting.bench.readers:bench_readers",
             "time the scenario readers on real files",

@@ -21,6 +21,7 @@ from timm.optim import (
     param_groups_weight_decay,  # pyright: ignore[reportPrivateImportUsage]
 )
 from timm.scheduler.cosine_lr import CosineLRScheduler
+from timm.scheduler.multistep_lr import MultiStepLRScheduler
 from timm.scheduler.poly_lr import PolyLRScheduler
 from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
@@ -175,8 +176,8 @@ def _scheduler(optimizer: Optimizer, recipe: LearningRecipe, total: int) -> Sche
     """Timm's scheduler of a recipe, in steps or in passes."""
     if not recipe.schedule.startswith("timm") and recipe.timm_schedule != ScheduleRecipe():
         raise InputError(
-            f"schedule={recipe.schedule}: expected timm_schedule as it is by default, because only timm-cosine and "
-            f"timm-poly read it, got {recipe.timm_schedule}; choose one of them"
+            f"schedule={recipe.schedule}: expected timm_schedule as it is by default, because only timm's schedules "
+            f"(timm-cosine, timm-poly, timm-multistep) read it, got {recipe.timm_schedule}; choose one of them"
         )
     if recipe.schedule == "cosine":
         return _ScaledRate(optimizer, lambda step: cosine_factor(step, recipe.warmup_steps, total))
@@ -196,6 +197,16 @@ def _scheduler(optimizer: Optimizer, recipe: LearningRecipe, total: int) -> Sche
         raise InputError(
             f"timm_schedule: expected fewer than the {recipe.passes} passes of training in warm-up and cool-down "
             f"together, got {schedule.warmup_passes:g} and {schedule.cooldown_passes}; train longer or shorten them"
+        )
+    if recipe.schedule == "timm-multistep":
+        return MultiStepLRScheduler(
+            optimizer,
+            decay_t=[round(at * unit) + 1 for at in schedule.decay_passes],  # timm drops one update earlier
+            decay_rate=schedule.decay_rate,
+            warmup_t=warmup,
+            warmup_lr_init=schedule.warmup_lr,
+            warmup_prefix=schedule.warmup_prefix,
+            t_in_epochs=False,
         )
     numbers = {
         "t_initial": decay,

@@ -15,7 +15,7 @@ from perception.errors import InputError
 from perception_tools.training.bounds import Count, Decay, Index, Positive, Seed, Share, Weight, check_bounds
 
 T = TypeVar("T")
-Schedule = Literal["cosine", "steps", "timm-cosine", "timm-poly"]
+Schedule = Literal["cosine", "steps", "timm-cosine", "timm-poly", "timm-multistep"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ class ScheduleRecipe:
         delay_passes: By how many passes the rate lags behind, by pass. DeiT, AbSViT and Point-BERT call `step(epoch)`
             after the epoch, so that their first two epochs both run at `warmup_lr`: that is 1.
         poly_power: Exponent of `timm-poly`.
+        decay_passes: Passes after which `timm-multistep` multiplies the rate by `decay_rate`.
+        decay_rate: That factor.
     """
 
     schedule_by: Literal["step", "pass"] = "step"
@@ -111,6 +113,8 @@ class ScheduleRecipe:
     cooldown_passes: Index = 0
     delay_passes: Index = 0
     poly_power: Positive = 1.0
+    decay_passes: tuple[Count, ...] = ()
+    decay_rate: Positive = 0.25
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ class LearningRecipe:
         learning_rate: Peak, after linear warm-up.
         warmup_steps: Optimiser steps of the warm-up of `cosine` and `steps`, which multiplies their rate.
         schedule: `cosine` ends at 1 % of the peak; `steps` divides the peak by 10 after a third, a half and two thirds
-            of training; `timm-cosine` and `timm-poly` are timm's, with the numbers in `timm_schedule`.
+            of training; `timm-cosine`, `timm-poly` and `timm-multistep` are timm's, see `timm_schedule`.
         timm_schedule: Numbers of timm's schedules.
         optimizer: The optimiser, and how rate and decay differ between parameters.
         weight_decay: For matrices; none for biases, norms, position embeddings and class tokens.

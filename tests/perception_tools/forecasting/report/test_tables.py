@@ -51,7 +51,9 @@ def test_focal_scores_carry_their_interval_and_the_seed(make_evaluation):
 
 def test_manoeuvres_and_kinds_stand_side_by_side_for_all_models(make_evaluation):
     first, second = make_evaluation("a"), make_evaluation("b")
-    by_manoeuvre, by_kind = group_tables([first, second])
+    by_manoeuvre, by_kind, *_, worlds = group_tables([first, second])
+    expected = first.metrics["worlds"]["avg_min_fde"]
+    assert column(worlds, "avgMinFDE")["a"] == f"{expected:.3f}"
     group = first.metrics["by_manoeuvre"]["left turn"]
     assert column(by_manoeuvre, "agents")["left turn"] == str(group["agents"])
     assert column(by_manoeuvre, "b: minFDE")["left turn"] == f"{group['k6']['min_fde']:.3f}"

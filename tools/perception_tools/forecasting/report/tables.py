@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from perception.metrics.circumstances import DISTANCES, HISTORIES
 from perception.metrics.manoeuvre import MANOEUVRES
 from perception.metrics.paired import PairedDifference
 from perception_tools.forecasting.comparison import Comparison
@@ -21,6 +22,16 @@ COLUMNS = {
     "p_min_fde": "p-minFDE",
 }
 """Name in `metrics.json` → heading. Metres but for the miss rate, a share."""
+
+WORLD_COLUMNS = {
+    "avg_min_ade": "avgMinADE",
+    "avg_min_ade_endpoint": "avgMinADE of the best end",
+    "avg_min_fde": "avgMinFDE",
+    "actor_miss_rate": "actor miss rate",
+    "avg_brier_min_fde": "avgBrierMinFDE",
+    "collision_rate": "collisions",
+}
+"""Name under `worlds` in `metrics.json` → heading."""
 
 HEADLINE = {name: COLUMNS[name] for name in ("min_ade_endpoint", "min_fde", "miss_rate")}
 
@@ -64,7 +75,21 @@ def group_tables(evaluations: Sequence[Evaluation]) -> list[Table]:
     return [
         _group_table("by_manoeuvre", "Focal agents by manoeuvre, K = 6", evaluations, MANOEUVRES),
         _group_table("by_kind", "All scored agents by kind, K = 6", evaluations, kinds),
+        _group_table("by_distance", "All scored agents by distance from the ego, K = 6", evaluations, DISTANCES),
+        _group_table("by_history", "All scored agents by length of their history, K = 6", evaluations, HISTORIES),
+        world_table(evaluations),
     ]
+
+
+def world_table(evaluations: Sequence[Evaluation]) -> Table:
+    """All scored agents of a scenario together, and whether probabilities mean what they say."""
+    rows = []
+    for e in evaluations:
+        numbers = [e.metrics["worlds"][name] for name in WORLD_COLUMNS]
+        numbers.append(e.metrics["calibration"]["expected_calibration_error"])
+        rows.append((e.name, [Cell(_number(value)) for value in numbers]))
+    caption = "Joint forecasts: the best of six worlds, all scored agents; calibration of their modes' probabilities"
+    return Table("worlds", caption, ("model", *WORLD_COLUMNS.values(), "calibration error"), rows)
 
 
 def published_table(data_name: str) -> Table:

@@ -1,0 +1,1 @@
+"""mmTransformer: its input, its network, and the names of its released weights."""
