@@ -10,7 +10,7 @@ layers: `embed`, `layers`, and `norm`. `forward` is all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -68,17 +68,27 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(nn.Module):
-    """Attention among all tokens of a picture."""
+    """Attention among all tokens of a picture.
 
-    def __init__(self, dim: int, heads: int) -> None:
+    Args:
+        dim: Width of the tokens.
+        heads: Number of heads.
+        bias: Whether `qkv` has a bias.
+    """
+
+    def __init__(self, dim: int, heads: int, *, bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
+        self.qkv = nn.Linear(dim, 3 * dim, bias)
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
         """Returns what each token gathers."""
-        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+        return self.attend(self.qkv(x))
+
+    def attend(self, qkv: Float[Tensor, "batch tokens three_dim"]) -> Float[Tensor, "batch tokens dim"]:
+        """Returns what each token gathers, from queries, keys and values side by side."""
+        query, key, value = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
         return self.proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
 
 
@@ -102,13 +112,14 @@ class Layer(nn.Module):
         size: Size of the transformer.
         drop_path: Probability that a sample skips attention, and that it skips the MLP, in training.
         eps: Epsilon of the norms.
+        attention: Class of the attention.
     """
 
-    def __init__(self, size: VitSize, drop_path: float, eps: float) -> None:
+    def __init__(self, size: VitSize, drop_path: float, eps: float, attention: type[Attention] = Attention) -> None:
         super().__init__()
         self.drop_path = drop_path
         self.norm1 = nn.LayerNorm(size.dim, eps)
-        self.attn = Attention(size.dim, size.heads)
+        self.attn = attention(size.dim, size.heads)
         self.norm2 = nn.LayerNorm(size.dim, eps)
         self.mlp = Mlp(size.dim, MLP_RATIO * size.dim)
 
@@ -123,6 +134,39 @@ class Layer(nn.Module):
             return added
         keep = 1 - self.drop_path
         return added * added.new_empty(len(added), 1, 1).bernoulli_(keep).div_(keep)
+
+
+def make_layers(size: VitSize, drop_path: float, eps: float, attention: type[Attention] = Attention) -> nn.ModuleList:
+    """Returns the layers of a transformer; `drop_path` rises linearly from 0 in the first to its value in the last."""
+    rates = torch.linspace(0, drop_path, size.depth, device="cpu").tolist()
+    return nn.ModuleList([Layer(size, rate, eps, attention) for rate in rates])
+
+
+def apply_layers(
+    layers: Iterable[nn.Module], x: Float[Tensor, "batch tokens dim"], *, recompute: bool = False
+) -> Float[Tensor, "batch tokens dim"]:
+    """Applies layers one after another.
+
+    Args:
+        layers: The layers.
+        x: Values of the tokens.
+        recompute: Whether only each layer's input is kept, and the layer computed again for its gradient.
+    """
+    for layer in layers:
+        if recompute and torch.is_grad_enabled():
+            x = checkpoint(layer, x, use_reentrant=False)  # pyright: ignore[reportAssignmentType]
+        else:
+            x = layer(x)
+    return x
+
+
+def initialise_linears(module: nn.Module) -> None:
+    """Draws the weights of all linear layers from a truncated normal distribution, and zeroes their biases."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.trunc_normal_(part.weight, std=0.02)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
 
 
 class Vit(nn.Module):
@@ -159,8 +203,7 @@ class Vit(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, size.dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[0] * self.grid[1], size.dim))
         self.patch_embed = PatchEmbed(patch, size.dim)
-        rates = torch.linspace(0, drop_path, size.depth, device="cpu").tolist()
-        self.blocks = nn.ModuleList([Layer(size, rate, eps) for rate in rates])
+        self.blocks = make_layers(size, drop_path, eps)
         self.norm = nn.LayerNorm(size.dim, eps)
         self._initialise()
 
@@ -183,14 +226,9 @@ class Vit(nn.Module):
 
     def layers(self, tokens: Tokens, start: int = 0, stop: int | None = None) -> Tokens:
         """Applies the layers from `start` to before `stop`; by default all of them."""
-        x = tokens.values
-        for layer in self.blocks[start:stop]:
-            if self.checkpointing and self.training and torch.is_grad_enabled():
-                x = checkpoint(layer, x, use_reentrant=False)
-                assert isinstance(x, Tensor)
-            else:
-                x = layer(x)
-        return tokens.replace(x)
+        return tokens.replace(
+            apply_layers(self.blocks[start:stop], tokens.values, recompute=self.checkpointing and self.training)
+        )
 
     def _grid_of(self, height: int, width: int) -> tuple[int, int]:
         if height % self.patch or width % self.patch or not height or not width:
@@ -203,10 +241,7 @@ class Vit(nn.Module):
     def _initialise(self) -> None:
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         nn.init.normal_(self.cls_token, std=1e-6)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+        initialise_linears(self)
 
 
 def resample_pos_embed(

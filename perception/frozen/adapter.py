@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from perception.frozen.block import EVERY_ROW, RMSNorm
+from perception.frozen.block import EVERY_ROW, LlamaBlock, OptBlock, RMSNorm
+from perception.frozen.chunked import read_in_chunks
 from perception.frozen.readout import read_rows
 from perception.frozen.readout_cost import Regime
 from perception.frozen.weights import LoadedBlocks, load_blocks, random_like, read_config
@@ -39,6 +40,8 @@ class FrozenBlockAdapter(nn.Module):
         residual: Whether the tokens are added to the output.
         regime: How the block behind `project_in` is evaluated, see `perception.frozen.readout`; None chooses the
             cheapest regime for each batch. All give the same values.
+        rows_at_once: Number of rows that are as wide as the block at a time, see `perception.frozen.chunked`; None
+            computes all at once. It is about the last language block; the controls have no such parts.
         input_gain: Factor of the tokens before `project_in`; 1 except after `match_residual`. Not trained.
     """
 
@@ -63,6 +66,7 @@ class FrozenBlockAdapter(nn.Module):
         self.fingerprint = fingerprint
         self.residual = residual
         self.regime: Regime | None = None
+        self.rows_at_once: int | None = None
         self.register_buffer("input_gain", torch.ones(()), persistent=source is not None)
 
     @torch.no_grad()
@@ -86,9 +90,15 @@ class FrozenBlockAdapter(nn.Module):
         x, project = tokens.replace(tokens.values * self.input_gain.to(tokens.values.dtype)), self.project_in
         for block in early:
             x, project = x.replace(read_rows(block, project, x, regime=self.regime)), nn.Identity()
-        read = read_rows(last, project, x, readout, self.regime)
-        out = self.project_out(self.post_norm(read)).to(tokens.values.dtype)
+        if self.rows_at_once and isinstance(last, LlamaBlock | OptBlock) and type(project) is nn.Linear:
+            out = read_in_chunks(last, project, x, self._project_out, self.rows_at_once, readout)
+        else:
+            out = self._project_out(read_rows(last, project, x, readout, self.regime))
+        out = out.to(tokens.values.dtype)
         return readout.gather(tokens.values) + out if self.residual else out
+
+    def _project_out(self, read: Float[Tensor, "batch rows width"]) -> Float[Tensor, "batch rows dim"]:
+        return self.project_out(self.post_norm(read))
 
     def extra_repr(self) -> str:
         """Adds the source of the block to the module's representation."""

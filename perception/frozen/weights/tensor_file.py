@@ -11,8 +11,8 @@ from perception.files import reading
 from perception.frozen.weights.blocks import WeightsError
 from perception.frozen.weights.pickled import open_pickled
 
-WITHIN = ("model", "state_dict")
-"""Keys under which training scripts save a model's tensors: DeiT's and timm's."""
+WITHIN = ("model", "state_dict", "module")
+"""Keys under which training scripts save a model's tensors: DeiT's, timm's and DeepSpeed's, as VideoMAE's."""
 
 
 def open_tensors(path: Path) -> dict[str, Tensor]:
