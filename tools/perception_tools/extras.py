@@ -25,6 +25,7 @@ MODULES_OF = {
     "camera": ("PIL", "pyarrow", "scipy"),
     "lidar": ("open3d", "trimesh"),
     "maps": ("lanelet2",),
+    "video": ("av", "PIL"),
     "text": ("transformers",),
     "corruptions": ("imagecorruptions",),
     "captions": ("pycocoevalcap",),

@@ -199,15 +199,7 @@ class Pictures:
         Raises:
             InputError: The limit is below 1.
         """
-        if limit is None or limit >= len(self):
-            return self
-        if limit < 1:
-            raise InputError(f"limit {limit}: expected at least 1 picture; leave it out to take all")
-        order = np.argsort(self.labels, kind="stable")
-        _, starts, counts = np.unique(self.labels[order], return_index=True, return_counts=True)
-        turn = np.empty(len(self), np.int64)
-        turn[order] = np.arange(len(self)) - np.repeat(starts, counts)
-        return self.subset(np.sort(np.argsort(turn, kind="stable")[:limit]))
+        return self if limit is None or limit >= len(self) else self.subset(evenly(self.labels, limit, "picture"))
 
     def subset(self, indices: Int64[np.ndarray, " kept"]) -> Pictures:
         """Returns some of the pictures, with the same classes."""
@@ -241,6 +233,21 @@ def read_all(
             on_error(record.id, error)
         else:
             yield record, picture
+
+
+def evenly(labels: Int64[np.ndarray, " records"], limit: int, noun: str) -> Int64[np.ndarray, " kept"]:
+    """Returns the rows of the first records of every class, as evenly as the classes allow, ascending.
+
+    Raises:
+        InputError: The limit is below 1.
+    """
+    if limit < 1:
+        raise InputError(f"limit {limit}: expected at least 1 {noun}; leave it out to take all")
+    order = np.argsort(labels, kind="stable")
+    _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    turn = np.empty(len(labels), np.int64)
+    turn[order] = np.arange(len(labels)) - np.repeat(starts, counts)
+    return np.sort(np.argsort(turn, kind="stable")[:limit])
 
 
 def number_classes(
