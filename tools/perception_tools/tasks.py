@@ -21,6 +21,7 @@ TASKS = (
     "perception_tools.forecasting.task:TASK",
     "perception_tools.scene_qa.task:TASK",
     "perception_tools.image.task:TASK",
+    "perception_tools.video.task:TASK",
 )
 """Where each task's record is."""
 
