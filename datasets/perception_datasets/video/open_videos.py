@@ -10,7 +10,7 @@ import numpy as np
 
 from perception.errors import InputError, first_of
 from perception_datasets.errors import reading
-from perception_datasets.images.layout import check_split_path
+from perception_datasets.images.layout import SPLITS, check_split_path
 from perception_datasets.images.records import NO_LABEL, FilePlace, number_classes
 from perception_datasets.video.annotations import Annotations, find_annotations
 from perception_datasets.video.decoding import SUFFIXES
@@ -72,7 +72,11 @@ def _of_class_folders(path: Path, split: str, places: Places, classes: Sequence[
             f"{path}: expected videos of split {split!r} in a known layout, found {shown}; give one of\n"
             f"{LAYOUTS.format(split=split)}"
         )
-    ordered, numbers = number_classes([name.split("/")[0] for name in nested], classes, path)
+    folders = [name.split("/")[0] for name in nested]
+    others = sorted(set(folders) & set(SPLITS))
+    if others:
+        raise InputError(f"{path}: expected a split {split!r}, found {first_of(others)}; name one of them")
+    ordered, numbers = number_classes(folders, classes, path)
     found = [(name, int(label), place) for (name, place), label in zip(nested.items(), numbers, strict=True)]
     return videos_of(path, split, "folders of classes", ordered, found)
 

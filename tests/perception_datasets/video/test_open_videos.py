@@ -59,6 +59,12 @@ def test_folders_of_classes_are_numbered_as_the_training_split(tmp_path: Path) -
         open_videos(tmp_path, "test", classes=("jump", "run"))
 
 
+def test_a_split_that_is_not_there_is_told_the_others(tmp_path: Path) -> None:
+    touch(tmp_path, "train/wave/1.mp4", "test/wave/3.mp4")
+    with pytest.raises(InputError, match="expected a split 'val', found test, train; name one of them"):
+        open_videos(tmp_path, "val")
+
+
 def test_a_table_finds_videos_by_path_and_by_name(tmp_path: Path) -> None:
     touch(tmp_path, "clips/a/1.mp4", "clips/b/abc_000003_000013.mp4")
     (tmp_path / "train.csv").write_text("clips/a/1.mp4 0\nelsewhere/abc_000003_000013.mp4 3\n")
