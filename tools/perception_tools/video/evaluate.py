@@ -11,6 +11,7 @@ import tyro
 
 from perception.errors import InputError
 from perception.frozen.trained_state import fingerprints
+from perception.models.masked_autoencoder import MaskedAutoencoder
 from perception_datasets.video.open_videos import open_videos
 from perception_datasets.video.records import Videos
 from perception_tools.classification.comparison import expect_same_classes, print_accuracies, side_by_side
@@ -23,6 +24,7 @@ from perception_tools.video.data import labelled
 from perception_tools.video.model import TrainedRecognizer, load_recognizer
 from perception_tools.video.prediction import Views, predict
 from perception_tools.video.recipes import Order
+from perception_tools.video.reconstruction import evaluate_autoencoder
 from perception_tools.video.report.writer import write_action_report
 
 
@@ -47,7 +49,7 @@ def evaluate_recognizers(
     Numbers in metrics.json are shares from 0 to 1. The first run's stand at the top, the others' under `others`;
     `paired` compares the first with each of the others (McNemar's exact test, and the difference with its interval),
     `systems` averages runs that differ in their seed alone and compares those. records.parquet has a row for every clip
-    and run.
+    and run. A run of pre-training gets its `loss` in metrics.json, and a picture of what it gives for hidden parts.
 
     Args:
         runs: Run folders or model files; several are scored side by side on the same clips.
@@ -76,6 +78,8 @@ def evaluate_recognizers(
     trained = [load_recognizer(run) for run in runs]
     expect_same_classes(runs, [model.classes for model in trained])
     first = trained[0]
+    if any(isinstance(model.model, MaskedAutoencoder) for model in trained):
+        return evaluate_autoencoder(first, data, out, split, limit, batch)
     classes, named = first.classes, {"labels": first.training.labels, "where": first.training.where}
     named |= {name: value for name, value in (("labels", labels), ("where", where)) if value is not None}
     videos = labelled(open_videos(data, split, classes=classes, limit=limit, **named), split)

@@ -1,4 +1,4 @@
-"""Training a model that recognises actions."""
+"""Training a model that recognises actions, or pre-training its encoder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Subset
 from perception.encoders.video_mae_weights import load_video_mae
 from perception.errors import InputError
 from perception.models.action_recognizer import ActionRecognizer
+from perception.models.masked_autoencoder import MaskedAutoencoder
 from perception_datasets.video.open_videos import open_videos
 from perception_datasets.video.records import Videos
 from perception_tools.classification.held_out import hold_out
@@ -17,7 +18,14 @@ from perception_tools.training.loaders import make_loader
 from perception_tools.training.sampler import SegmentSampler, records_at_once
 from perception_tools.video.data import ClipReader, TrainingClips, ValidationClips, collate, labelled
 from perception_tools.video.learning import ActionTask
-from perception_tools.video.model import ActionTraining, build_recognizer, save_recognizer
+from perception_tools.video.model import (
+    ActionTraining,
+    build_autoencoder,
+    build_recognizer,
+    load_encoder_of,
+    save_recognizer,
+)
+from perception_tools.video.pretraining import PretrainingTask
 from perception_tools.video.run import ActionRun
 
 VALIDATION_BATCH = 32
@@ -34,10 +42,18 @@ def action_job(run: ActionRun, model: ActionRecognizer | None = None) -> Job:
         InputError: The videos, or the checkpoint to start from, cannot be used.
     """
     recipe, (train, val) = run.recipe, open_splits(run)
-    trained = model or build_recognizer(recipe, len(train.classes))
+    classes = () if recipe.mask_ratio else train.classes
+    trained: ActionRecognizer | MaskedAutoencoder
+    if recipe.mask_ratio:
+        trained = build_autoencoder(recipe)
+        task = PretrainingTask(recipe, trained)
+    else:
+        trained = model or build_recognizer(recipe, len(classes))
+        task = ActionTask(recipe, trained, len(classes))
     if run.start_from is not None:
         load_video_mae(run.start_from, trained.encoder, drop_head=True)
-    task = ActionTask(recipe, trained, len(train.classes))
+    if run.encoder_run is not None:
+        load_encoder_of(run.encoder_run, trained.encoder)
     readers = [
         ClipReader(videos, recipe.shorter_side, (run.keep_mb << 20) * len(videos) // (len(train) + len(val)))
         for videos in (train, val)
@@ -61,7 +77,7 @@ def action_job(run: ActionRun, model: ActionRecognizer | None = None) -> Job:
     def save(path: Path, steps: int) -> None:
         source = run.data.resolve().name
         training = ActionTraining(run.name, source, run.labels, run.where, len(train), steps)
-        save_recognizer(path, trained, recipe, train.classes, training)
+        save_recognizer(path, trained, recipe, classes, training)
 
     split = "…" if run.held_out else run.val_split
     labels = f" --labels {run.labels}" if run.labels else ""
@@ -71,8 +87,8 @@ def action_job(run: ActionRun, model: ActionRecognizer | None = None) -> Job:
         batches=segments.batches,
         loaders=loaders,
         save=save,
-        monitor="val/top1",
-        mode="max",
+        monitor="val/loss" if recipe.mask_ratio else "val/top1",
+        mode="min" if recipe.mask_ratio else "max",
         closing_message=task.unread_in_words,
         next_command=f"perception evaluate {run.out} --data {run.data}{labels} --split {split} --out …",
         records_of_step=lambda segment, step: [train.ids[index] for index in segments.indices_of(segment, step)],

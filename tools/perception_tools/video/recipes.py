@@ -70,6 +70,7 @@ class ActionRecipe(LearningRecipe):
         checkpointing: Compute each layer again for its gradient instead of keeping what it computed: less memory.
         rows_at_once: Number of rows that are as wide as the language block at a time: little memory for a third forward
             pass through it; 0 computes and keeps all (`perception.frozen.chunked`).
+        mask_ratio: Part of the places that is hidden in pre-training; 0 in recipes that learn actions.
         batch: Number of clips in a step, over all processes.
         augmentation: How training clips are changed.
         mixup: Mixup, CutMix and label smoothing.
@@ -85,6 +86,7 @@ class ActionRecipe(LearningRecipe):
     drop_path: Decay = 0.1
     checkpointing: bool = False
     rows_at_once: Index = 392
+    mask_ratio: Decay = 0.0
     batch: Count = 24
     augmentation: ClipAugmentation = ClipAugmentation()
     mixup: MixupRecipe = SSV2_MIXUP
@@ -147,17 +149,17 @@ BASE = replace(
 MICRO = replace(
     ActionRecipe(),
     size="micro",
-    patch=8,
+    patch=24,
     images=8,
     picture=48,
     shorter_side=56,
     drop_path=0.0,
     rows_at_once=0,
-    batch=32,
+    batch=16,
     augmentation=ClipAugmentation(scale=0.5, auto_augment="", erasing=0.0, views=1),
     mixup=MixupRecipe(label_smoothing=0.1),
-    passes=30,
-    learning_rate=1e-3,
+    passes=40,
+    learning_rate=2e-3,
     timm_schedule=ScheduleRecipe(warmup_passes=3, warmup_prefix=True, min_lr=1e-5),
     optimizer=OptimizerRecipe(),
     gradient_clip=1.0,
@@ -172,20 +174,51 @@ _MICRO_BLOCKS = {
     suffix: (replace(block, matched=True, residual=True), text) for suffix, (block, text) in VARIANTS.items()
 }
 _SIZES: Mapping[str, tuple[ActionRecipe, Mapping[str, tuple[BlockRecipe, str]], str]] = {
-    "micro": (MICRO, _MICRO_BLOCKS, "a small transformer for clips of 8 images with 48 pixels,"),
+    "micro": (MICRO, _MICRO_BLOCKS, "a small transformer for clips of 8 images with 48 pixels"),
     "ssv2-s": (ActionRecipe(), VARIANTS, "VideoMAE ViT-S on Something-Something v2"),
     "ssv2-b": (BASE, VARIANTS, "VideoMAE ViT-B on Something-Something v2"),
 }
+
+_PRETRAINING = ActionRecipe(
+    block=BlockRecipe(kind="none"),
+    mask_ratio=0.9,
+    drop_path=0.0,
+    batch=1024,
+    augmentation=ClipAugmentation(scale=0.5, auto_augment="", erasing=0.0, views=1),
+    mixup=MixupRecipe(),
+    passes=2400,
+    learning_rate=1.5e-4 * 1024 / 256,
+    timm_schedule=ScheduleRecipe(warmup_passes=40, warmup_prefix=True, min_lr=1e-5),
+    optimizer=OptimizerRecipe(betas=(0.9, 0.95)),
+)
+"""VideoMAE's pre-training on Something-Something v2 (its appendix). It sees every other image of a part of a clip, and
+crops at four scales; here images are of all segments, and crops of at least half of the area."""
+
+PRETRAINING: Mapping[str, tuple[ActionRecipe, str]] = {
+    "video/pretrain-ssv2-s": (_PRETRAINING, "pre-training of VideoMAE ViT-S on Something-Something v2"),
+    "video/pretrain-ssv2-b": (replace(_PRETRAINING, size="base"), "pre-training of VideoMAE ViT-B on the same"),
+    "video/pretrain-micro": (
+        replace(
+            MICRO,
+            block=BlockRecipe(kind="none"),
+            mask_ratio=0.75,
+            mixup=MixupRecipe(),
+            optimizer=_PRETRAINING.optimizer,
+        ),
+        "pre-training of the encoder of video/micro",
+    ),
+}
+"""Word on the command line → recipe and what to say of it. `--encoder-run` takes such a run."""
 
 RECIPES: dict[str, ActionRecipe] = {
     f"video/{name}{suffix}": replace(recipe, block=block)
     for name, (recipe, variants, _) in _SIZES.items()
     for suffix, (block, _) in variants.items()
-}
+} | {name: recipe for name, (recipe, _) in PRETRAINING.items()}
 """Word on the command line → recipe. Pang et al., Table 3 and Table B."""
 
 DESCRIPTIONS = {
     f"video/{name}{suffix}": f"{what} {text}"
     for name, (_, variants, what) in _SIZES.items()
     for suffix, (_, text) in variants.items()
-}
+} | {name: text for name, (_, text) in PRETRAINING.items()}

@@ -24,6 +24,7 @@ class ActionRun(TrainingRun):
         labels: Which of several sets of labels: `motion` reads SPLIT_motion.json and labels_motion.json.
         where: Take some videos only: COLUMN=VALUE of the table SPLIT.csv.
         start_from: A trained VideoMAE to start from: a checkpoint of its authors or Hugging Face (.pth, .safetensors).
+        encoder_run: A run of video/pretrain-… whose encoder to start from; of the same size.
         limit: Train on this many videos only, taken evenly from the classes.
         val_limit: Validate on this many videos only, taken evenly from the classes.
         held_out: Part of the training split that is kept apart and validated on, in place of --val-split: evenly from
@@ -38,6 +39,7 @@ class ActionRun(TrainingRun):
     labels: str = ""
     where: str = ""
     start_from: Path | None = None
+    encoder_run: Path | None = None
     held_out: Decay = 0.0
     keep_mb: Index = 512
     keep: tyro.conf.Suppress[int] = 0
@@ -46,7 +48,9 @@ class ActionRun(TrainingRun):
     def check(self) -> None:
         """As in `TrainingRun`; nothing is written over what the model starts from, no split is validated on itself."""
         super().check()
-        keep_apart([self.out], [path for path in (self.start_from,) if path is not None])
+        keep_apart([self.out], [path for path in (self.start_from, self.encoder_run) if path is not None])
+        if self.start_from is not None and self.encoder_run is not None:
+            raise InputError("--encoder-run: expected one model to start from, got --start-from too; give one of them")
         if self.split == self.val_split and not self.held_out:
             raise InputError(
                 f"--split {self.split}: expected another split than that of --val-split; give train and val, or "
@@ -56,6 +60,7 @@ class ActionRun(TrainingRun):
     @override
     def describe(self) -> dict:
         """What makes it this run and no other, as run.json holds it."""
-        start = str(self.start_from.resolve()) if self.start_from else None
+        files = {"start_from": self.start_from, "encoder_run": self.encoder_run}
+        named = {name: str(path.resolve()) if path else None for name, path in files.items()}
         chosen = {"labels": self.labels, "where": self.where, "split": self.split, "held_out": self.held_out}
-        return super().describe() | chosen | {"start_from": start}
+        return super().describe() | chosen | named
