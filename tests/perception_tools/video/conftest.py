@@ -105,3 +105,14 @@ def trained_recognizer(make_run: Callable[..., ActionRun], tmp_path_factory: pyt
     out = tmp_path_factory.mktemp("trained") / "recognizer"
     fit(make_run(out))
     return out
+
+
+@pytest.fixture(scope="session")
+def pretrained(make_run: Callable[..., ActionRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run of pre-training. Tests must not change it."""
+    from perception_tools.training.fit import fit
+    from perception_tools.training.recipes import BlockRecipe
+
+    out = tmp_path_factory.mktemp("pretrained") / "autoencoder"
+    fit(make_run(out, {"mask_ratio": 0.75, "block": BlockRecipe(kind="none")}, name="video/pretrain-micro"))
+    return out

@@ -65,6 +65,18 @@ def test_controls_differ_from_the_method_in_the_block_alone(size: str) -> None:
         assert replace(control, block=replace(control.block, kind="language")) == method
 
 
+@pytest.mark.parametrize("name", ["video/pretrain-ssv2-s", "video/pretrain-ssv2-b"])
+def test_pre_training_has_videomaes_numbers(name: str) -> None:
+    recipe = RECIPES[name]
+    assert (recipe.mask_ratio, recipe.batch, recipe.passes) == (0.9, 1024, 2400)
+    assert (recipe.learning_rate, recipe.optimizer.betas) == (pytest.approx(6e-4), (0.9, 0.95))
+    assert (recipe.augmentation.mirror, recipe.augmentation.auto_augment, recipe.block.kind) == (0, "", "none")
+
+
+def test_only_pre_training_hides_parts() -> None:
+    assert {name for name, recipe in RECIPES.items() if recipe.mask_ratio} == {n for n in RECIPES if "/pretrain-" in n}
+
+
 def test_recipes_go_to_json_and_back_are_described_and_hold() -> None:
     assert RECIPES.keys() == DESCRIPTIONS.keys()
     for recipe in RECIPES.values():

@@ -11,14 +11,16 @@ from PIL import Image
 from torch import Tensor
 
 from perception.clips.masking import tube_masks
+from perception.errors import InputError
 from perception.models.masked_autoencoder import MaskedAutoencoder
 from perception_datasets.video.open_videos import open_videos
-from perception_tools.classification.learning import LabelledBatch
+from perception_datasets.video.records import Videos
 from perception_tools.json_files import write_json
 from perception_tools.training.loaders import make_loader
 from perception_tools.video.data import ClipReader, ValidationClips, collate
 from perception_tools.video.model import TrainedRecognizer
 from perception_tools.video.pretraining import reconstruction_loss
+from perception_tools.video.recipes import ActionRecipe
 
 SHOWN_CLIPS, SHOWN_IMAGES = 3, 4
 PICTURE = "reconstruction.png"
@@ -39,31 +41,44 @@ def evaluate_autoencoder(
     model, recipe, of = trained.model, trained.recipe, trained.training
     assert isinstance(model, MaskedAutoencoder)
     videos = open_videos(data, split, labels=of.labels, where=of.where, limit=limit)
-    clips = ValidationClips(ClipReader(videos, recipe.shorter_side), model.input, recipe.order)
-    losses, counts, unread = [], [], 0
-    shown: Tensor | None = None
-    for number, given in enumerate(make_loader(clips, collate=collate, batch=batch)):
-        assert isinstance(given, LabelledBatch)
-        unread += len(given.unread)
-        if len(given.labels):
-            draw = torch.Generator().manual_seed(number)
-            losses.append(float(reconstruction_loss(model, given.values, recipe.mask_ratio, draw)))
-            counts.append(len(given.labels))
-            shown = given.values[:SHOWN_CLIPS] if shown is None else shown
+    loss, counted, shown = split_loss(model, recipe, videos, batch)
     metrics = {
         "name": trained.name,
         "split": split,
-        "clips": sum(counts),
-        "unread": unread,
-        "loss": float(np.average(losses, weights=counts)) if losses else None,
+        "clips": counted,
+        "unread": len(videos) - counted,
+        "loss": loss,
         "mask_ratio": recipe.mask_ratio,
     }
     write_json(out / "metrics.json", metrics)
-    if shown is not None:
-        masked = tube_masks(len(shown), model.encoder.grid, recipe.mask_ratio, torch.Generator().manual_seed(0))
-        Image.fromarray(reconstruction_picture(model, shown, masked)).save(out / PICTURE)
-    print(f"loss {metrics['loss']} over {metrics['clips']} clips\n{out / 'metrics.json'}\n{out / PICTURE}")
+    masked = tube_masks(len(shown), model.encoder.grid, recipe.mask_ratio, torch.Generator().manual_seed(0))
+    Image.fromarray(reconstruction_picture(model, shown, masked)).save(out / PICTURE)
+    print(f"loss {loss:.4f} over {counted} clips\n{out / 'metrics.json'}\n{out / PICTURE}")
     return metrics
+
+
+@torch.inference_mode()
+def split_loss(
+    model: MaskedAutoencoder, recipe: ActionRecipe, videos: Videos, batch: int = 4
+) -> tuple[float, int, Float[Tensor, "shown 3 time height width"]]:
+    """Returns the mean loss over a split, the number of clips that could be read, and a few of them.
+
+    Raises:
+        InputError: None could be read.
+    """
+    clips = ValidationClips(ClipReader(videos, recipe.shorter_side), model.input, recipe.order)
+    losses, shown, faults = [], [], {}
+    for number, given in enumerate(make_loader(clips, collate=collate, batch=batch)):
+        faults |= dict(given.unread)
+        if len(given.labels):
+            draw = torch.Generator().manual_seed(number)
+            losses += [float(reconstruction_loss(model, given.values, recipe.mask_ratio, draw))] * len(given.labels)
+            shown = shown or [given.values[:SHOWN_CLIPS]]
+    if not losses:
+        raise InputError(
+            f"{videos.path}: expected clips that can be read, found none; {next(iter(faults.values()), '')}"
+        )
+    return float(np.mean(losses)), len(losses), shown[0]
 
 
 def reconstruction_picture(
