@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perception_tools.tasks import Task
+from perception_tools.tasks import Command, Task
 from perception_tools.video.recipes import DESCRIPTIONS, RECIPES
 
 TASK = Task(
@@ -17,4 +17,11 @@ TASK = Task(
     evaluate="perception_tools.video.evaluate:evaluate_recognizers",
     headline="perception_tools.video.headline:headline",
     monitored={"top1": "max", "top5": "max"},
+    commands={
+        "bench video": Command(
+            "perception_tools.video.bench.video:bench_video",
+            "time training through the block beside bare VideoMAE, and decoding by seeking",
+            "bench",
+        ),
+    },
 )
