@@ -210,6 +210,7 @@ class _Images:
 def _opened(video: Path | bytes, name: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Opens a video; whatever fails in the block names it."""
     import av
+    import av.container
 
     file = BytesIO(video) if isinstance(video, bytes) else str(video)
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
@@ -219,6 +220,7 @@ def _opened(video: Path | bytes, name: Path) -> Iterator[tuple[InputContainer, V
     ):
         if not container.streams.video:
             raise bad_file(name, "expected images, found a file without any", CURE)
+        assert isinstance(container, av.container.InputContainer), "it is opened for reading"
         stream = container.streams.video[0]
         _expect_size(stream.width, stream.height, name)
         stream.codec_context.thread_count = 1  # loaders have a process for each core

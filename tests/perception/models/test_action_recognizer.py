@@ -89,7 +89,7 @@ def test_the_folded_model_gives_the_same_and_keeps_the_protocol() -> None:
 def test_what_is_trained_comes_back_and_the_block_is_checked() -> None:
     model, fresh = recognizer(kind="language"), recognizer(kind="language")
     with torch.no_grad():
-        model.encoder.blocks[0].attn.q_bias.add_(1)  # pyright: ignore[reportAttributeAccessIssue]
+        dict(model.encoder.named_parameters())["blocks.0.attn.q_bias"].add_(1)
     load_trainable_state_dict(fresh, trainable_state_dict(model), fingerprints(model))
     np.testing.assert_array_equal(fresh.classify(clips()), model.classify(clips()))
 

@@ -11,6 +11,12 @@ from perception.errors import InputError
 from perception_tools.training.augmentation import seeded, timm_changes
 
 
+def seed_all() -> None:
+    random.seed(3)
+    np.random.seed(3)
+    torch.manual_seed(3)
+
+
 def drawn() -> tuple[float, float, float]:
     return random.random(), float(np.random.rand()), float(torch.rand(()))
 
@@ -18,9 +24,9 @@ def drawn() -> tuple[float, float, float]:
 def test_the_same_seed_gives_the_same_changes_and_leaves_the_generators_alone() -> None:
     change, finish = timm_changes(16, "rand-m9-n2-mstd0.5-inc1", 0.0, 0.5, "pixel")
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8))
-    random.seed(3), np.random.seed(3), torch.manual_seed(3)
+    seed_all()
     undisturbed = drawn()
-    random.seed(3), np.random.seed(3), torch.manual_seed(3)
+    seed_all()
     made = []
     for seed in (1, 1, 2):
         with seeded(seed):

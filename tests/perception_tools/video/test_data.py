@@ -14,6 +14,7 @@ from torch import Tensor
 from perception.clips.clip_input import ClipInput
 from perception.errors import InputError
 from perception_datasets.errors import RecordError
+from perception_datasets.images.records import FilePlace
 from perception_datasets.video.open_videos import open_videos
 from perception_datasets.video.records import Videos
 from perception_tools.training.sampler import Key
@@ -178,6 +179,6 @@ def test_an_augmentation_that_timm_does_not_know_is_refused(clips: Path, tiny_re
 
 def test_errors_of_readers_stay_what_they_are(clips: Path, tmp_path: Path) -> None:
     videos = open_videos(clips, "train")
-    gone = replace(videos, places=(replace(videos.places[0], path=tmp_path / "gone.mp4"), *videos.places[1:]))  # pyright: ignore[reportCallIssue]
+    gone = replace(videos, places=(FilePlace(tmp_path / "gone.mp4"), *videos.places[1:]))
     with pytest.raises(RecordError, match=r"gone\.mp4"):
         ClipReader(gone).read(gone[0], np.arange)

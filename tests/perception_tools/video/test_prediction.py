@@ -16,7 +16,7 @@ from perception_tools.video.prediction import Views, predict
 
 def test_probabilities_are_the_mean_over_views_in_time_and_space(trained_recognizer: Path, clips: Path) -> None:
     trained, videos = load_recognizer(trained_recognizer), open_videos(clips, "val")
-    found = predict(trained.model, videos, views=Views(2, 3), shorter_side=20, batch=3)
+    found = predict(trained.recognizer, videos, views=Views(2, 3), shorter_side=20, batch=3)
     assert found.ids == videos.ids
     np.testing.assert_allclose(found.probabilities.sum(1), 1, atol=1e-5)
     for record, chances in zip(videos, found.probabilities, strict=True):
@@ -25,14 +25,14 @@ def test_probabilities_are_the_mean_over_views_in_time_and_space(trained_recogni
             images = videos.decode(record, lambda n, view=view: view_images(n, 4, view, 2)).images
             for left in (0, 4, 8):  # 32 × 48 becomes 20 × 30, and that 16 × 24
                 clip = Clip("x", resized(images, 20))
-                square = trained.model.input.squares(clip, 3)[left // 4]
-                expected.append(trained.model(square.unsqueeze(0)).softmax(-1).detach().numpy()[0])
+                square = trained.recognizer.input.squares(clip, 3)[left // 4]
+                expected.append(trained.recognizer(square.unsqueeze(0)).softmax(-1).detach().numpy()[0])
         np.testing.assert_allclose(chances, np.mean(expected, 0), atol=1e-5)
 
 
 def test_the_number_of_processes_and_clips_at_once_do_not_matter(trained_recognizer: Path, clips: Path) -> None:
     trained, videos = load_recognizer(trained_recognizer), open_videos(clips, "val")
-    found = [predict(trained.model, videos, batch=batch, workers=n) for batch, n in ((1, 0), (4, 2))]
+    found = [predict(trained.recognizer, videos, batch=batch, workers=n) for batch, n in ((1, 0), (4, 2))]
     assert found[0].ids == found[1].ids
     np.testing.assert_allclose(found[0].probabilities, found[1].probabilities, atol=1e-5)
 
@@ -40,7 +40,7 @@ def test_the_number_of_processes_and_clips_at_once_do_not_matter(trained_recogni
 def test_the_order_of_images_can_be_taken_away(trained_recognizer: Path, clips: Path) -> None:
     trained, videos = load_recognizer(trained_recognizer), open_videos(clips, "val")
     by_order = {
-        order: predict(trained.model, videos, views=Views(1, 1, order)).probabilities
+        order: predict(trained.recognizer, videos, views=Views(1, 1, order)).probabilities
         for order in ("kept", "shuffled", "reversed", "still")
     }
     for order in ("shuffled", "reversed", "still"):

@@ -205,7 +205,8 @@ class ValidationClips(Dataset[ShownClip | UnreadClip]):
     """
 
     def __init__(self, reader: ClipReader, shown: ClipInput, order: Order = "kept") -> None:
-        self.reader, self._shown, self._order = reader, shown, order
+        self.reader, self._shown = reader, shown
+        self._order: Order = order
 
     def __len__(self) -> int:
         return len(self.reader.videos)

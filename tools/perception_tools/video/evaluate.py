@@ -129,7 +129,7 @@ def _scores_of(
     model: TrainedRecognizer, videos: Videos, views: Views, batch: int, workers: int, device: str, name: str
 ) -> ClassScores:
     found = predict(
-        model.model.to(torch.device(device)),
+        model.recognizer.to(torch.device(device)),
         videos,
         views=views,
         shorter_side=model.recipe.shorter_side,

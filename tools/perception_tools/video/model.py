@@ -96,6 +96,12 @@ class TrainedRecognizer:
     training: ActionTraining
 
     @property
+    def recognizer(self) -> ActionRecognizer:
+        """The model of a run that learned actions."""
+        assert isinstance(self.model, ActionRecognizer), "no run of pre-training"
+        return self.model
+
+    @property
     def name(self) -> str:
         """Name of the recipe."""
         return self.training.name
