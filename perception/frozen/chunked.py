@@ -4,8 +4,8 @@ A clip has 1,568 tokens. At the width of LLaMA-7B's block each of the dozen inte
 float32, those between its feed-forward matrices 69 MB, and training keeps most of them. Here the rows that are read go
 through everything that is as wide as the block a few at a time, from the encoder's width back to the encoder's width.
 Keys and values of a few heads at a time come from the latents (`perception.frozen.readout`, the folded regime, whose
-maps are made once). Training keeps nothing wide and computes each part again for its gradient, which costs a
-third forward pass beside forward and backward.
+maps are made once). Training keeps nothing wide and computes each part again for its gradient, which costs
+another forward pass.
 """
 
 from __future__ import annotations
