@@ -60,14 +60,10 @@ def load_vit(
     wanted = dict(encoder.state_dict())
     if head is not None:
         wanted |= {f"head.{name}": value for name, value in head.state_dict().items()}
-    _expect_names(stored.keys(), wanted.keys(), path)
+    expect_names(stored.keys(), wanted.keys(), path)
     if resample:
         stored["pos_embed"] = _resampled(stored["pos_embed"], encoder)
-    for name, value in wanted.items():
-        _expect_tensor(name, stored[name], value, path)
-    with torch.no_grad():
-        for name, value in wanted.items():
-            value.copy_(stored[name])
+    copy_tensors(stored, wanted, path)
 
 
 def _as_ours(stored: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -81,23 +77,51 @@ def _as_ours(stored: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     if len(ours) != len(stored):
         raise WeightsError(f"{path}: found tensors with and without the prefix `vit.` of the same name; save it anew")
     for first in [name for name in ours if re.fullmatch(r"blocks\.\d+\.attn\.query\.\w+", name)]:
-        names = [first.replace(".query.", f".{part}.") for part in JOINED]
-        parts = [ours.get(name) for name in names]
-        shapes = [None if part is None else tuple(part.shape) for part in parts]
-        if None in shapes or len(set(shapes)) != 1:
-            raise WeightsError(f"{path}: expected {', '.join(names)} of one shape, got {shapes}; download it again")
-        ours[first.replace(".query.", ".qkv.")] = torch.cat([ours.pop(name) for name in names])
+        join_parts(ours, first, path)
     return ours
 
 
-def _expect_names(stored: Set[str], wanted: Set[str], path: Path) -> None:
+def join_parts(tensors: dict[str, Tensor], first: str, path: Path) -> None:
+    """Replaces query, key and value of a layer by one tensor, in place.
+
+    Args:
+        tensors: The tensors by name.
+        first: Name of the query's.
+        path: What to name in a message.
+
+    Raises:
+        WeightsError: One is missing, or of another shape.
+    """
+    names = [first.replace(".query.", f".{part}.") for part in JOINED]
+    parts = [tensors.get(name) for name in names]
+    shapes = [None if part is None else tuple(part.shape) for part in parts]
+    if None in shapes or len(set(shapes)) != 1:
+        raise WeightsError(f"{path}: expected {', '.join(names)} of one shape, got {shapes}; download it again")
+    tensors[first.replace(".query.", ".qkv.")] = torch.cat([tensors.pop(name) for name in names])
+
+
+def copy_tensors(stored: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
+    """Copies a checkpoint's tensors over a model's, all of them or none.
+
+    Raises:
+        WeightsError: One is of another shape, or not finite.
+    """
+    for name, value in wanted.items():
+        _expect_tensor(name, stored[name], value, path)
+    with torch.no_grad():
+        for name, value in wanted.items():
+            value.copy_(stored[name])
+
+
+def expect_names(stored: Set[str], wanted: Set[str], path: Path) -> None:
+    """Raises WeightsError where a checkpoint has other tensors than those of a transformer and its head."""
     if missing := sorted(wanted - stored):
         raise WeightsError(
             f"{path}: expected the tensors of a ViT of this depth and head, it lacks {first_of(missing)}; "
             f"give a checkpoint of the encoder's size"
         )
     if surplus := sorted(stored - wanted):
-        is_head = all(name.startswith("head.") for name in surplus)
+        is_head = all(name.startswith(("head.", "fc_norm.")) for name in surplus)
         cure = "give the head too, or drop it (drop_head)" if is_head else "it is of another size or architecture"
         raise WeightsError(f"{path}: found tensors that this ViT does not have, {first_of(surplus)}; {cure}")
 

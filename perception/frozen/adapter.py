@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from perception.frozen.block import EVERY_ROW, RMSNorm
+from perception.frozen.block import EVERY_ROW, LlamaBlock, OptBlock, RMSNorm
+from perception.frozen.chunked import read_in_chunks
 from perception.frozen.readout import read_rows
 from perception.frozen.readout_cost import Regime
 from perception.frozen.weights import LoadedBlocks, load_blocks, random_like, read_config
@@ -43,6 +44,8 @@ class FrozenBlockAdapter(nn.Module):
             through the blocks or past them, by a coin: a head that reads either teaches the encoder both ways. This is
             our plain form of a block that helps in training and costs nothing later (the idea is Bai et al.'s, AAAI
             2025); the coin is drawn from PyTorch's global generator.
+        rows_at_once: Number of rows that are as wide as the block at a time, see `perception.frozen.chunked`; None
+            computes all at once. It is about the last language block; the controls have no such parts.
         input_gain: Factor of the tokens before `project_in`; 1 except after `match_residual`. Not trained.
     """
 
@@ -69,6 +72,7 @@ class FrozenBlockAdapter(nn.Module):
         self.residual = residual
         self.training_only = training_only
         self.regime: Regime | None = None
+        self.rows_at_once: int | None = None
         self.register_buffer("input_gain", torch.ones(()), persistent=source is not None)
 
     @torch.no_grad()
@@ -101,9 +105,15 @@ class FrozenBlockAdapter(nn.Module):
         x, project = tokens.replace(tokens.values * self.input_gain.to(tokens.values.dtype)), self.project_in
         for block in early:
             x, project = x.replace(read_rows(block, project, x, regime=self.regime)), nn.Identity()
-        read = read_rows(last, project, x, readout, self.regime)
-        out = self.project_out(self.post_norm(read)).to(tokens.values.dtype)
+        if self.rows_at_once and isinstance(last, LlamaBlock | OptBlock) and type(project) is nn.Linear:
+            out = read_in_chunks(last, project, x, self._project_out, self.rows_at_once, readout)
+        else:
+            out = self._project_out(read_rows(last, project, x, readout, self.regime))
+        out = out.to(tokens.values.dtype)
         return readout.gather(tokens.values) + out if self.residual else out
+
+    def _project_out(self, read: Float[Tensor, "batch rows width"]) -> Float[Tensor, "batch rows dim"]:
+        return self.project_out(self.post_norm(read))
 
     def extra_repr(self) -> str:
         """Adds the source of the block to the module's representation."""

@@ -28,6 +28,8 @@ MODULES_OF = {
     "export": ("onnx", "onnxruntime", "onnxscript"),
     "openvino": ("openvino",),
     "text": ("tokenizers", "transformers"),
+    "video": ("av", "PIL"),
+    "text": ("transformers",),
     "corruptions": ("imagecorruptions",),
     "captions": ("pycocoevalcap",),
     "rerun": ("rerun",),

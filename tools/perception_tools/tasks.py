@@ -23,6 +23,7 @@ TASKS = (
     "perception_tools.image.task:TASK",
     "perception_tools.points.task:TASK",
     "perception_tools.image_text.task:TASK",
+    "perception_tools.video.task:TASK",
 )
 """Where each task's record is."""
 

@@ -11,8 +11,8 @@ from perception.files import reading
 from perception.frozen.weights.blocks import WeightsError
 from perception.frozen.weights.pickled import open_pickled
 
-WITHIN = ("model", "state_dict", "base_model")
-"""Keys under which training scripts save a model's tensors: DeiT's, timm's and Point-BERT's."""
+WITHIN = ("model", "state_dict", "base_model", "module")
+"""Keys under which training scripts save a model's tensors: DeiT's, timm's, Point-BERT's, and DeepSpeed's as VideoMAE's."""
 
 
 def open_tensors(path: Path) -> dict[str, Tensor]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from PIL import Image
-from timm.data.transforms_factory import transforms_imagenet_train
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -23,6 +19,7 @@ from perception_datasets.images.cropping import RandomResizedCrop
 from perception_datasets.images.records import Pictures
 from perception_tools.classification.learning import LabelledBatch
 from perception_tools.image.recipes import ImageRecipe
+from perception_tools.training.augmentation import seeded, timm_changes
 from perception_tools.training.sampler import Key
 
 _MAX_UNREAD = 20
@@ -60,7 +57,9 @@ class TrainingPictures(Dataset[ShownPicture]):
     def __init__(self, pictures: Pictures, recipe: ImageRecipe) -> None:
         self.pictures, self.seed = pictures, recipe.seed
         changes = recipe.augmentation
-        self._change, self._finish = _changes(recipe)
+        self._change, self._finish = timm_changes(
+            recipe.picture, changes.auto_augment, changes.color_jitter, changes.erasing, changes.erasing_mode
+        )
         self._crop = RandomResizedCrop(recipe.picture, scale=(changes.scale, 1.0), reduce=not changes.exact)
 
     def __len__(self) -> int:
@@ -82,34 +81,13 @@ class TrainingPictures(Dataset[ShownPicture]):
                 unread.append((record.id, str(error)))
                 continue
             assert record.label is not None, "a training split has labels"
-            with _seeded(int(rng.integers(2**32))):
+            with seeded(int(rng.integers(2**32))):
                 changed = self._change(Image.fromarray(planes.transpose(1, 2, 0)))
                 return ShownPicture(self._finish(changed), record.label, tuple(unread))
         raise InputError(
             f"training pictures: expected some that can be read, found {len(unread)} in a row that cannot; the first: "
             f"{unread[0][1]}"
         )
-
-
-def _changes(recipe: ImageRecipe) -> tuple[Callable[[Image.Image], Image.Image], Callable[[Image.Image], Tensor]]:
-    """Timm's changes of a cropped picture, and its normalisation and erasing."""
-    changes = recipe.augmentation
-    try:
-        _, change, finish = transforms_imagenet_train(  # pyright: ignore[reportGeneralTypeIssues]  # three, if separate
-            recipe.picture,
-            auto_augment=changes.auto_augment or None,
-            color_jitter=changes.color_jitter,
-            re_prob=changes.erasing,
-            re_mode=changes.erasing_mode,
-            interpolation="bicubic",
-            separate=True,
-        )
-    except (AssertionError, ValueError, KeyError, NotImplementedError) as error:
-        raise InputError(
-            f"augmentation.auto_augment: expected a string that timm knows, got {changes.auto_augment!r}; give "
-            "one such as rand-m9-mstd0.5-inc1, or '' for none"
-        ) from error
-    return change, finish
 
 
 @dataclass(frozen=True)
@@ -170,18 +148,3 @@ def labelled(pictures: Pictures, split: str) -> Pictures:
             "give a labelled split"
         )
     return pictures
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeds the global generators that timm's transforms draw from, and puts them back afterwards."""
-    states: tuple[Any, ...] = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])

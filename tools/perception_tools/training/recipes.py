@@ -30,8 +30,8 @@ class BlockRecipe:
         post_norm: After the block: RMSNorm with unit weights as in the paper's released code, the language model's own
             final norm, or none.
         bias: Whether the two projections have biases; the released code has none.
-        init: Initialisation of the projections: truncated normal with std 0.02 (pictures), or PyTorch's default (video,
-            points).
+        init: Initialisation of the projections: truncated normal with std 0.02 (pictures), or PyTorch's default (clips,
+            clouds).
         matched: Whether the block's input starts as large as what the block adds to it; the released code does not do
             that. Without it VectorNet learns far more slowly through SmolLM2's block.
         residual: Whether the tokens are added to what comes out of the block, which then starts from nothing.

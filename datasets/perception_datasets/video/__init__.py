@@ -1,0 +1,1 @@
+"""Readers of videos with the names of actions."""

@@ -1,0 +1,1 @@
+"""Clips, which of their images are seen, and how a model reads them."""

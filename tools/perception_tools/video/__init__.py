@@ -1,0 +1,1 @@
+"""Training and evaluating models that recognise actions in clips."""

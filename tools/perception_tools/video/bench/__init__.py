@@ -1,0 +1,1 @@
+"""Benches of action recognition."""
