@@ -29,7 +29,6 @@ MODULES_OF = {
     "openvino": ("openvino",),
     "text": ("tokenizers", "transformers"),
     "video": ("av", "PIL"),
-    "text": ("transformers",),
     "corruptions": ("imagecorruptions",),
     "captions": ("pycocoevalcap",),
     "rerun": ("rerun",),

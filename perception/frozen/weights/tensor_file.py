@@ -12,7 +12,7 @@ from perception.frozen.weights.blocks import WeightsError
 from perception.frozen.weights.pickled import open_pickled
 
 WITHIN = ("model", "state_dict", "base_model", "module")
-"""Keys under which training scripts save a model's tensors: DeiT's, timm's, Point-BERT's, and DeepSpeed's as VideoMAE's."""
+"""Keys under which training scripts save tensors: DeiT's, timm's, Point-BERT's, and VideoMAE's by DeepSpeed."""
 
 
 def open_tensors(path: Path) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ def exportable(trained: TrainedForecaster) -> Exportable:
         return model.collate([model.prepare(scene) for scene in made], asked)
 
     return Exportable(
-        source=GraphSource(model, lambda model, batch: model(batch)),
+        source=GraphSource(model, lambda model, batch: model.answer(batch)),
         cases=lambda: {
             "two scenes, with rows that only pad": batch((60, 60, 40), (30, 20, 20)),
             "one agent": batch((1, 1, 6)),
