@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from perception.errors import InputError
-from perception.kernels.linear import inference_linear_gelu
+from perception.kernels.linear import FastLinear, inference_linear_gelu
 from perception.tokens import Tokens
 
 
@@ -73,8 +73,8 @@ class Attention(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = FastLinear(dim, 3 * dim)
+        self.proj = FastLinear(dim, dim)
 
     def forward(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
         """Returns what each token gathers."""
@@ -87,8 +87,8 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, dim)
+        self.fc1 = FastLinear(dim, hidden_dim)
+        self.fc2 = FastLinear(hidden_dim, dim)
 
     def forward(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
         """Returns the tokens' new values."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
 from perception_tools.training.recipes import BlockRecipe
 
@@ -13,6 +15,7 @@ def build_block(dim: int, block: BlockRecipe, seed: int) -> FrozenBlockAdapter:
         kind=block.kind,
         source=block.source,
         frozen=block.frozen,
+        dtype=getattr(torch, block.dtype),
         post_norm=block.post_norm,
         bias=block.bias,
         init=block.init,
