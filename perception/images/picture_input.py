@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from perception.errors import InputError
@@ -52,12 +52,20 @@ class PictureInput:
         Raises:
             InputError: The picture is too long and narrow.
         """
-        pixels = torch.from_numpy(self._cropped(picture)).permute(2, 0, 1)
-        scaled = pixels.to(torch.float32).div(255)
+        return self.normalised(torch.from_numpy(self.cropped(picture)).permute(2, 0, 1))
+
+    def normalised(self, planes: UInt8[Tensor, "3 height width"]) -> Float32[Tensor, "3 height width"]:
+        """Returns the values of red, green and blue as the encoder reads them."""
+        scaled = planes.to(torch.float32).div(255)
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return scaled.sub_(mean).div_(std).contiguous()
 
-    def _cropped(self, picture: Picture) -> np.ndarray:
+    def cropped(self, picture: Picture) -> UInt8[np.ndarray, "height width 3"]:
+        """Returns the resized centre.
+
+        Raises:
+            InputError: The picture is too long and narrow.
+        """
         from PIL import Image
 
         rows, columns = self._resized_size(*picture.pixels.shape[:2])

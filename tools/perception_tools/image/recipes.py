@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from typing_extensions import override
 
 from perception.errors import InputError
-from perception_tools.training.bounds import Bounds, Count, Decay, Positive, Share, Size, Weight
+from perception_tools.training.bounds import Bounds, Count, Decay, Index, Positive, Share, Size, Weight
 from perception_tools.training.recipes import (
     BLOCKS,
     BlockRecipe,
@@ -39,6 +39,8 @@ class AugmentationRecipe:
         erasing_mode: What takes its place: noise for every pixel (`pixel`), one colour (`rand`), or the mean (`const`).
         repeats: Number of times that a picture stands in a batch, each time changed differently; a pass is as long as
             without, so it sees only a part of the pictures.
+        shift: Largest shift in pixels, in place of all the above: pictures are shown as in evaluation, moved by up to
+            that, with a mirrored border, and mirrored by chance. They stay in memory: 0.05 ms for each, in place of 1.
         exact: Decode every pixel of a JPEG. Otherwise pictures that are much larger than the crop are decoded at a
             reduced size, which is faster and changes values a little (`perception_datasets.images.cropping`).
     """
@@ -48,6 +50,7 @@ class AugmentationRecipe:
     color_jitter: Weight = 0.4
     erasing: Share = 0.25
     erasing_mode: Literal["pixel", "rand", "const"] = "pixel"
+    shift: Index = 0
     repeats: Count = 3
     exact: bool = False
 
