@@ -10,8 +10,8 @@ import pytest
 from perception.errors import InputError
 from perception_datasets.images.imagenet_c import corruptions
 from perception_datasets.images.open_pictures import open_pictures
-from perception_tools.image.corruption_scores import CorruptionScores, compare_corruptions
-from perception_tools.image.scores import SetScores
+from perception_tools.classification.scores import ClassScores, compare_trainings
+from perception_tools.image.corruption_scores import CorruptionScores
 from perception_tools.image.sets import EvaluationSet
 
 PLAIN = [one for one in corruptions() if one.alexnet_error is not None]
@@ -25,7 +25,8 @@ def add(pictures: Path):
 
     def add_to(to: CorruptionScores, name: str, severity: int, hits: np.ndarray, ids=IDS, unread=None) -> None:
         right, zeros = np.asarray(hits, bool), np.zeros(len(ids), np.int64)
-        found = SetScores(tuple(ids), zeros, zeros, right * 0.5, np.stack([right, right], 1), unread or {}, 3)
+        both = np.stack([right, right], 1)
+        found = ClassScores("picture", tuple(ids), zeros, zeros, right * 0.5, both, unread or {}, source.classes)
         to.add(EvaluationSet(f"{name}/{severity}", source, source.classes, True, name, severity), found)
 
     return add_to
@@ -59,7 +60,7 @@ def test_means_are_over_the_pictures_that_were_read_in_every_set(add) -> None:
     scores = CorruptionScores()
     add(scores, "fog", 1, np.array([1, 0, 1]), ids=("a", "b", "c"), unread={"d": "d.png: broken"})
     add(scores, "fog", 2, np.array([1, 1]), ids=("d", "b"), unread={"a": "a.png: broken"})
-    assert scores.pictures() == ("b",)
+    assert scores.ids == ("b",)
     numbers = scores.as_json()
     assert (numbers["mean_top1"], numbers["pictures"], numbers["unread"]) == (0.5, 1, 2)
     add(scores, "fog", 3, np.array([1]), ids=("e",))
@@ -72,6 +73,6 @@ def test_systems_are_compared_by_their_mean_accuracy(add) -> None:
     for severity in (1, 2):
         add(first, "fog", severity, np.array([1, 1, 1, 0]))
         add(second, "fog", severity, np.array([0, 1, 0, 0])[::-1], ids=IDS[::-1])
-    found = compare_corruptions([first], [second], same_seeds=True)
+    found = compare_trainings([first], [second], same_seeds=True)
     assert found["mean_top1"].difference == pytest.approx(0.5)
     assert found.keys() == {"mean_top1", "top5"}

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
 
 from perception.errors import InputError
 from perception.metrics.bootstrap import bootstrap_interval
 from perception.metrics.classification import mean_corruption_error
-from perception.metrics.paired import PairedDifference, common_records, paired_differences
+from perception.metrics.paired import common_records
 from perception_datasets.images.imagenet_c import corruptions
-from perception_tools.image.scores import SEED, SetScores
+from perception_tools.classification.scores import SEED, ClassScores
 from perception_tools.image.sets import EvaluationSet
 
 
@@ -25,15 +26,21 @@ class CorruptionScores:
         unread: Name → fault of the pictures that could not be read in some of the sets.
     """
 
-    by_set: dict[str, list[SetScores]] = field(default_factory=dict)
+    by_set: dict[str, list[ClassScores]] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)
 
-    def add(self, of: EvaluationSet, scores: SetScores) -> None:
+    def add(self, of: EvaluationSet, scores: ClassScores) -> None:
         """Adds the scores of one corruption at one severity."""
         self.by_set.setdefault(of.corruption, []).append(scores)
         self.unread |= scores.unread
 
-    def pictures(self) -> tuple[str, ...]:
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Name of each column of `hits_of`."""
+        return "mean_top1", "top5"
+
+    @property
+    def ids(self) -> tuple[str, ...]:
         """Names of the pictures that were read in every set.
 
         Raises:
@@ -48,11 +55,10 @@ class CorruptionScores:
             )
         return tuple(tables[0][row] for row in rows)
 
-    def mean_hits(self, pictures: Sequence[str]) -> np.ndarray:
+    def hits_of(self, ids: Sequence[str]) -> Float[np.ndarray, "pictures 2"]:
         """Returns each picture's top-1 and top-5 hits averaged over all corruptions and severities."""
         tables = [scores for by_severity in self.by_set.values() for scores in by_severity]
-        rows = common_records([pictures, *(scores.ids for scores in tables)])[1:]
-        return np.mean([scores.hits[of] for scores, of in zip(tables, rows, strict=True)], axis=0)
+        return np.mean([scores.hits_of(ids) for scores in tables], axis=0)
 
     def as_json(self) -> dict:
         """Returns shares from 0 to 1, mCE in per cent, and each corruption's accuracy by severity.
@@ -60,8 +66,8 @@ class CorruptionScores:
         `mean_top1` is what Pang et al.'s table 1 has for ImageNet-C: the mean accuracy over corruptions and severities.
         mCE is over the 15 corruptions that have AlexNet's errors; it is left out unless all of them are there.
         """
-        pictures = self.pictures()
-        means = self.mean_hits(pictures)
+        pictures = self.ids
+        means = self.hits_of(pictures)
         low, high = bootstrap_interval(means, SEED)
         top1 = {name: [float(s.hits[:, 0].mean()) for s in by_severity] for name, by_severity in self.by_set.items()}
         alexnet = {one.name: one.alexnet_error for one in corruptions() if one.alexnet_error is not None}
@@ -81,14 +87,3 @@ class CorruptionScores:
 
 def _errors(top1: Mapping[str, Sequence[float]], alexnet: Mapping[str, float]) -> dict[str, list[float]]:
     return {name: [1 - accuracy for accuracy in top1[name]] for name in alexnet}
-
-
-def compare_corruptions(
-    first: Sequence[CorruptionScores], second: Sequence[CorruptionScores], *, same_seeds: bool
-) -> dict[str, PairedDifference]:
-    """Compares two systems' mean accuracies; each resample draws pictures, with all their corruptions."""
-    tables = [scores.pictures() for scores in (*first, *second)]
-    common = [tables[0][row] for row in common_records(tables)[0]]
-    hits = [scores.mean_hits(common) for scores in (*first, *second)]
-    found = paired_differences(np.stack(hits[: len(first)]), np.stack(hits[len(first) :]), SEED, same_seeds=same_seeds)
-    return {"mean_top1": found[0], "top5": found[1]}

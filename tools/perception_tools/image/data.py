@@ -21,7 +21,7 @@ from perception.images.picture_input import PictureInput
 from perception.models.image_classifier import ImageClassifier
 from perception_datasets.images.cropping import RandomResizedCrop
 from perception_datasets.images.records import Pictures
-from perception_tools.image.learning import PictureBatch
+from perception_tools.classification.learning import LabelledBatch
 from perception_tools.image.recipes import ImageRecipe
 from perception_tools.image.shifted import ShiftedPictures
 from perception_tools.training.sampler import Key
@@ -177,13 +177,13 @@ class ValidationPictures(Dataset[ShownPicture | UnreadPicture]):
             return UnreadPicture(record.id, str(error))
 
 
-def collate(shown: Sequence[ShownPicture | UnreadPicture]) -> PictureBatch:
+def collate(shown: Sequence[ShownPicture | UnreadPicture]) -> LabelledBatch:
     """Pictures side by side, without those that could not be decoded; there may be none."""
     known = [picture for picture in shown if isinstance(picture, ShownPicture)]
     unread = [fault for picture in known for fault in picture.unread]
     unread += [(picture.id, picture.fault) for picture in shown if isinstance(picture, UnreadPicture)]
     images = torch.stack([picture.image for picture in known]) if known else torch.zeros(0, 3, 1, 1)
-    return PictureBatch(images, _labels(known), tuple(unread))
+    return LabelledBatch(images, _labels(known), tuple(unread))
 
 
 def _labels(known: Sequence[ShownPicture]) -> Int64[Tensor, " batch"]:

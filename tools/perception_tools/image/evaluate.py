@@ -14,18 +14,17 @@ import tyro
 from perception.errors import InputError, first_of
 from perception.frozen.trained_state import fingerprints
 from perception_datasets.images.class_lists import read_class_list
-from perception_tools.image.corruption_scores import CorruptionScores, compare_corruptions
+from perception_tools.classification.comparison import expect_same_classes, print_accuracies, side_by_side
+from perception_tools.classification.scores import ClassScores, Scores, score
+from perception_tools.image.corruption_scores import CorruptionScores
 from perception_tools.image.model import TrainedClassifier, load_classifier
 from perception_tools.image.prediction import predict
 from perception_tools.image.report.writer import write_image_report
-from perception_tools.image.scores import SetScores, compare, compare_trainings, score
 from perception_tools.image.sets import EvaluationSet, Suite, open_split, open_suite
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
 from perception_tools.records_file import RECORDS_FILE, RecordsWriter
-from perception_tools.report.side_by_side import Contestant, TrainedSystem, group_seeds, names_apart
-
-Scores = SetScores | CorruptionScores
+from perception_tools.report.side_by_side import Contestant, group_seeds, names_apart
 
 
 @dataclass
@@ -46,7 +45,7 @@ class Scored:
     seconds: float = 0.0
     pictures: int = 0
 
-    def add(self, group: str, of: EvaluationSet, found: SetScores) -> None:
+    def add(self, group: str, of: EvaluationSet, found: ClassScores) -> None:
         """Adds the scores of a set of a group: ImageNet-C's many sets are one."""
         if not of.corruption:
             self.scores[group] = found
@@ -116,7 +115,10 @@ def evaluate_classifiers(
             for of in sets:
                 _score_all(models, group, of, records, batch, workers)
     systems = group_seeds(contestants, [model.name for model in models])
-    groups = {group: _group_json(models, systems, group) for group in models[0].scores}
+    groups = {
+        group: side_by_side({model.name: model.scores[group] for model in models}, systems)
+        for group in models[0].scores
+    }
     metrics = groups[main] | {
         "split": split,
         "suite": suite,
@@ -131,7 +133,7 @@ def evaluate_classifiers(
     is_imagenet = set(classes) == set(read_class_list("imagenet1k"))
     page = out / "report.html"
     write_image_report(page, groups, main=main, data_name=name, classes=len(classes), is_imagenet=is_imagenet)
-    _print_table(groups)
+    print_accuracies(groups, "picture")
     print(f"{out / 'metrics.json'}\n{out / RECORDS_FILE}\n{page}")
     return metrics
 
@@ -143,14 +145,8 @@ def _load(runs: Sequence[Path], device: str) -> tuple[list[Contestant], list[Sco
         InputError: They have different classes, so that they cannot be compared.
     """
     trained = [load_classifier(run) for run in runs]
-    if not trained:
-        raise InputError("evaluate: expected at least one run, got none; give a run's folder")
-    for run, model in zip(runs, trained, strict=True):
-        if model.classes != trained[0].classes:
-            raise InputError(
-                f"{run}: expected a model with the {len(trained[0].classes)} classes of {runs[0]}, it has other "
-                f"{len(model.classes)}; evaluate it by itself"
-            )
+    expect_same_classes(runs, [model.classes for model in trained])
+    for model in trained:
         model.model.to(torch.device(device))
     contestants = [
         Contestant(model.name, model.recipe, run, (model.training.source, model.training.pictures))
@@ -193,79 +189,6 @@ def _score_all(
         )
         model.seconds += time.perf_counter() - begin_s
         model.pictures += len(predictions)
-        found = score(predictions, model.trained.classes, of)
+        found = score(predictions, model.trained.classes, of.classes, noun="picture", left_out=of.left_out)
         model.add(group, of, found)
-        records.add(found.columns(model.name, of))
-
-
-def _group_json(models: Sequence[Scored], systems: Sequence[TrainedSystem], group: str) -> dict:
-    """All numbers of one set: the first model's, the others' beside them, and what lies between them."""
-    scores = [model.scores[group] for model in models]
-    by_name = {model.name: of.as_json() for model, of in zip(models, scores, strict=True)}
-    first, *others = by_name
-    numbers = by_name[first] | {"name": first, "others": {name: by_name[name] for name in others}}
-    if all(isinstance(of, SetScores) for of in scores):
-        plain = [of for of in scores if isinstance(of, SetScores)]
-        numbers["paired"] = {name: compare(plain[0], of) for name, of in zip(others, plain[1:], strict=True)}
-        numbers["failures"] = dict(plain[0].unread)
-    numbers["systems"] = [_system_json(systems[0], system, scores) for system in systems]
-    return numbers
-
-
-def _system_json(first: TrainedSystem, system: TrainedSystem, scores: Sequence[Scores]) -> dict:
-    """Means of one system over its seeds, and the first system's difference to it."""
-    ours, theirs = ([scores[number] for number in of.members] for of in (first, system))
-    columns = ("top1", "top5") if isinstance(scores[0], SetScores) else ("mean_top1", "top5", "mce")
-    tables = [of.as_json() for of in theirs]
-    known = [name for name in columns if all(name in table for table in tables)]
-    numbers: dict = {
-        "name": system.name,
-        "seeds": list(system.seeds),
-        "mean": {name: sum(table[name] for table in tables) / len(tables) for name in known},
-        "values": {name: [table[name] for table in tables] for name in known},
-    }
-    if system is not first:
-        same_seeds = first.seeds == system.seeds
-        found = _compare(ours, theirs, same_seeds)
-        numbers["first_against_this"] = {
-            name: {"difference": of.difference, "interval": list(of.interval), "told_apart": of.told_apart}
-            for name, of in found.items()
-        }
-    return numbers
-
-
-def _compare(ours: Sequence[Scores], theirs: Sequence[Scores], same_seeds: bool) -> dict:
-    if all(isinstance(of, CorruptionScores) for of in (*ours, *theirs)):
-        return compare_corruptions(
-            [of for of in ours if isinstance(of, CorruptionScores)],
-            [of for of in theirs if isinstance(of, CorruptionScores)],
-            same_seeds=same_seeds,
-        )
-    return compare_trainings(
-        [of for of in ours if isinstance(of, SetScores)],
-        [of for of in theirs if isinstance(of, SetScores)],
-        same_seeds=same_seeds,
-    )
-
-
-def _print_table(groups: dict[str, dict]) -> None:
-    """Top-1 and top-5 of every model on every set, on the screen."""
-    rows = {
-        name: [f"{100 * table['top1']:6.2f}  {100 * table['top5']:6.2f}" for table in tables]
-        for name, *tables in zip(
-            [next(iter(groups.values()))["name"], *next(iter(groups.values()))["others"]],
-            *([numbers, *numbers["others"].values()] for numbers in groups.values()),
-            strict=True,
-        )
-    }
-    width = max(map(len, rows))
-    counted = ", ".join(f"{group} ({numbers['pictures']:,} pictures)" for group, numbers in groups.items())
-    print(f"\ntop-1 and top-5 accuracy in per cent: {counted}")
-    for name, numbers in rows.items():
-        print(f"{name:<{width}}  " + "    ".join(numbers))
-    for group, table in groups.items():
-        if table.get("left_out"):
-            print(f"{group}: {table['left_out']:,} pictures of classes that the models lack are not counted")
-        if table.get("unread"):
-            print(f"{group}: {table['unread']} pictures could not be read and are not counted")
-    print()
+        records.add(found.columns(model.name, of.name))

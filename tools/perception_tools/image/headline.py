@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from perception.models.image_classifier import ImageClassifier
+from perception_tools.classification.scores import METRICS, score
 from perception_tools.image.model import TrainedClassifier
 from perception_tools.image.prediction import predict
-from perception_tools.image.scores import METRICS, score
 from perception_tools.image.sets import open_split
 
 
@@ -20,5 +20,5 @@ def headline(
         InputError: The pictures cannot be used.
     """
     of = open_split(data, split, trained.classes, limit)
-    found = score(predict(model, of.source), trained.classes, of).as_json()
+    found = score(predict(model, of.source), trained.classes, of.classes, noun="picture").as_json()
     return {name: found[name] for name in METRICS}

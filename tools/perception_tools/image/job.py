@@ -11,9 +11,9 @@ from perception.errors import InputError
 from perception.models.image_classifier import ImageClassifier
 from perception_datasets.images.open_pictures import open_pictures
 from perception_datasets.images.records import Pictures
+from perception_tools.classification.held_out import hold_out
 from perception_tools.image.data import TrainingPictures, ValidationPictures, collate, labelled
-from perception_tools.image.held_out import hold_out
-from perception_tools.image.learning import ImageTask, unread_in_words
+from perception_tools.image.learning import ImageTask
 from perception_tools.image.model import ImageTraining, build_classifier, save_classifier
 from perception_tools.image.run import ImageRun
 from perception_tools.image.sets import read_class_names
@@ -65,7 +65,7 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
         save=save,
         monitor="val/top1",
         mode="max",
-        closing_message=lambda: unread_in_words(task.unread, task.unread_in_validation),
+        closing_message=task.unread_in_words,
         next_command=f"perception evaluate {run.out} --data {run.data} --split {split} --out …",
         records_of_step=lambda segment, step: [train.ids[index] for index in segments.indices_of(segment, step)],
     )
@@ -82,7 +82,8 @@ def open_splits(run: ImageRun) -> tuple[Pictures, Pictures]:
     if len(train.classes) < 2:
         raise InputError(f"{run.data}: expected at least 2 classes in split {run.split!r}, found {len(train.classes)}")
     if run.held_out:
-        train, val = hold_out(train, run.held_out, run.recipe.seed)
+        kept, held = hold_out(train.labels, run.held_out, run.recipe.seed, "picture")
+        train, val = train.subset(kept), train.subset(held)
     else:
         val = labelled(open_pictures(run.data, run.val_split, classes=train.classes), run.val_split)
     if not len(val):

@@ -11,9 +11,9 @@ import tyro
 from perception.errors import InputError, first_of
 from perception_datasets.errors import Failures
 from perception_datasets.images.class_lists import read_class_list
-from perception_tools.image.prediction import Predictions
+from perception_tools.classification.predictions import Predictions
+from perception_tools.classification.scores import ClassScores, compare, score
 from perception_tools.image.prediction_files import GivenPredictions, picture_key, read_predictions
-from perception_tools.image.scores import SetScores, compare, score
 from perception_tools.image.sets import EvaluationSet, Suite, open_split, open_suite, read_class_names
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
@@ -65,7 +65,7 @@ def score_imagenet(
     }
     with RecordsWriter(out / RECORDS_FILE) as records:
         for name, scores in found.items():
-            records.add(scores.columns(name, of))
+            records.add(scores.columns(name, of.name))
     write_json(out / "metrics.json", metrics)
     for name, scores in found.items():
         numbers = tables[name]
@@ -74,7 +74,7 @@ def score_imagenet(
     return metrics
 
 
-def _remark(scores: SetScores) -> str:
+def _remark(scores: ClassScores) -> str:
     """What makes a score look like a mix-up; empty for most."""
     if scores.hits[:, 0].all():
         return "; all are right: is this the file of the truth?"
@@ -83,7 +83,7 @@ def _remark(scores: SetScores) -> str:
     return ""
 
 
-def _score(path: Path, names: tuple[str, ...], of: EvaluationSet) -> SetScores:
+def _score(path: Path, names: tuple[str, ...], of: EvaluationSet) -> ClassScores:
     given = read_predictions(path, names)
     records = [of.source[index] for index in range(len(of.source))]
     keys = [picture_key(record.id) for record in records]
@@ -95,7 +95,8 @@ def _score(path: Path, names: tuple[str, ...], of: EvaluationSet) -> SetScores:
         scores = scores if is_chance else shifted / shifted.sum(axis=1, keepdims=True)
     labels = np.array([-1 if record.label is None else record.label for record in records], dtype=np.int64)
     ids = tuple(record.id for record in records)
-    return score(Predictions(ids, labels, scores.astype(np.float32), Failures()), names, of)
+    found = Predictions(ids, labels, scores.astype(np.float32), Failures())
+    return score(found, names, of.classes, noun="picture", left_out=of.left_out)
 
 
 def _rows(path: Path, given: GivenPredictions, keys: list[str]) -> np.ndarray:

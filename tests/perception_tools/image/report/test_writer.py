@@ -6,15 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perception_tools.image.report.writer import (
-    corruption_table,
-    findings,
-    paired_table,
-    published_table,
-    score_table,
-    system_table,
-    write_image_report,
-)
+from perception_tools.image.report.writer import corruption_table, published_table, write_image_report
 
 
 @pytest.mark.parametrize("is_imagenet", [True, False])
@@ -38,42 +30,6 @@ def test_a_corrupted_set_can_be_what_the_page_is_about(corrupted: dict, tmp_path
     html = path.read_text(encoding="utf-8")
     assert "(95\u00a0% interval over pictures 20.00 to 60.00)" in html
     assert "Picture by picture" not in html
-
-
-def test_findings_say_what_pictures_and_seeds_tell(plain: dict) -> None:
-    headline, by_pictures, by_seeds = findings(plain)
-    assert headline.startswith(
-        "ours <1> is right for 75.00\u00a0% of 12 pictures (95\u00a0% interval over pictures 65.00"
-    )
-    assert "+25.00 points top-1" in by_pictures
-    assert "These pictures tell the two apart" in by_pictures
-    assert "does not tell them apart" in by_seeds
-    plain["left_out"] = 4
-    assert "the most likely of 3 classes; 4 pictures of classes that the models lack" in findings(plain)[1]
-
-
-def test_scores_stand_in_rows_of_models_and_columns_of_sets(plain: dict, corrupted: dict) -> None:
-    table = score_table({"val": plain, "imagenet-c": corrupted})
-    assert table.headings == (
-        "model",
-        *("val: top-1", "val: top-5", "val: calibration error"),
-        *("imagenet-c: mean top-1", "imagenet-c: top-5", "imagenet-c: mCE"),
-    )
-    rows = {name: [cell.text for cell in cells] for name, cells in table.rows}
-    assert rows["ours <1>"] == ["75.00", "90.00", "5.00", "50.00", "90.00", "–"]
-    assert rows["theirs"][-1] == "71.25"
-
-
-def test_pairs_are_counted(plain: dict) -> None:
-    ((name, cells),) = paired_table(plain).rows
-    assert name == "theirs, top1"
-    assert [cell.text for cell in cells] == ["+25.00", "5", "2", "0.012", "yes"]
-
-
-def test_means_over_seeds_stand_with_their_range_and_difference(plain: dict) -> None:
-    first, second = ([(cell.text, cell.note) for cell in cells] for _, cells in system_table(plain).rows)
-    assert first == [("2", ""), ("75.00", "70.00 to 80.00"), ("–", ""), ("–", "")]
-    assert second[2:] == [("+25.00", "-10.00 to +40.00"), ("no", "")]
 
 
 def test_every_severity_has_a_column(corrupted: dict) -> None:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perception_datasets.errors import Failures, RecordError
-from perception_datasets.images.records import FilePlaces, PackedTexts, Pictures
-from perception_tools.image.prediction import Predictions
-from perception_tools.image.scores import SetScores, compare, compare_trainings, score
-from perception_tools.image.sets import EvaluationSet
+from perception_tools.classification.predictions import Predictions
+from perception_tools.classification.scores import ClassScores, compare, compare_trainings, score
 
 CLASSES = tuple("abcdefgh")
-
-
-SOURCE = Pictures(
-    Path("folder"), "val", "made", CLASSES, PackedTexts([]), np.zeros(0, np.int64), FilePlaces(Path(), PackedTexts([]))
-)
-"""Scoring does not look into it."""
 
 
 def make(logits: np.ndarray, labels: np.ndarray, failures: Failures | None = None) -> Predictions:
@@ -36,7 +26,7 @@ def test_a_subset_is_scored_as_the_softmax_of_its_logits(seed: int, pictures: in
     rng = np.random.default_rng(seed)
     subset = tuple(kept[:count])
     logits, labels = rng.normal(size=(pictures, 8)), rng.integers(0, count, pictures)
-    found = score(make(logits, labels), CLASSES, EvaluationSet("s", SOURCE, subset, left_out=3))
+    found = score(make(logits, labels), CLASSES, subset, noun="cloud", left_out=3)
     cut = logits[:, [CLASSES.index(name) for name in subset]]
     chances = np.exp(cut) / np.exp(cut).sum(1, keepdims=True)
     assert found.predicted.tolist() == cut.argmax(1).tolist()
@@ -45,29 +35,29 @@ def test_a_subset_is_scored_as_the_softmax_of_its_logits(seed: int, pictures: in
     best_five = np.argsort(-cut, axis=1)[:, :5]
     assert found.hits[:, 1].tolist() == (best_five == labels[:, None]).any(1).tolist()
     numbers = found.as_json()
-    assert (numbers["choices"], numbers["left_out"], numbers["pictures"]) == (count, 3, pictures)
+    assert (numbers["choices"], numbers["left_out"], numbers["clouds"]) == (count, 3, pictures)
 
 
 def test_the_table_names_classes_and_the_numbers_come_from_it() -> None:
     failures = Failures()
     failures.add("bad", RecordError("bad.png: broken"))
-    of = EvaluationSet("val", SOURCE, CLASSES)
-    found = score(make(np.eye(8)[[0, 1, 2, 3]] * 9, np.array([0, 1, 2, 7]), failures), CLASSES, of)
-    columns = found.columns("ours", of)
+    found = score(make(np.eye(8)[[0, 1, 2, 3]] * 9, np.array([0, 1, 2, 7]), failures), CLASSES, noun="clip")
+    columns = found.columns("ours", "val")
     assert [*columns["predicted"]] == ["a", "b", "c", "d"]
     assert [*columns["label"]] == ["a", "b", "c", "h"]
     assert {len(values) for values in columns.values()} == {4}
     numbers = found.as_json()
-    assert (numbers["top1"], numbers["unread"], numbers["pictures"]) == (0.75, 1, 4)
+    assert (numbers["top1"], numbers["unread"], numbers["clips"]) == (0.75, 1, 4)
+    assert columns["clip"] == ("p0", "p1", "p2", "p3")
     low, high = numbers["interval"]["top1"]
     assert 0 <= low <= 0.75 <= high <= 1
 
 
-def scores(hits: list[int], ids: list[str] | None = None) -> SetScores:
+def scores(hits: list[int], ids: list[str] | None = None) -> ClassScores:
     right = np.array(hits, bool)
     names = tuple(ids or [f"p{number}" for number in range(len(hits))])
     zeros = np.zeros(len(hits), np.int64)
-    return SetScores(names, zeros, zeros, right * 0.5, np.stack([right, right], 1), {}, 8)
+    return ClassScores("picture", names, zeros, zeros, right * 0.5, np.stack([right, right], 1), {}, CLASSES)
 
 
 def test_two_classifiers_are_compared_on_the_pictures_that_both_have() -> None:

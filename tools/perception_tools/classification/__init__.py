@@ -1,0 +1,1 @@
+"""What tasks that classify records share: predictions, scores, comparisons, learning and tables of a report."""

@@ -1,0 +1,115 @@
+"""How a classifier learns, under Lightning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+from jaxtyping import Float, Float32, Int64
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassAccuracy
+from typing_extensions import override
+
+from perception.batches import TensorRecord
+from perception.errors import InputError
+from perception.losses.classification import classification_loss
+from perception_tools.training.lightning_task import LearningTask
+from perception_tools.training.mixup import BatchMixup
+from perception_tools.training.recipes import LearningRecipe, MixupRecipe
+
+Recipe = TypeVar("Recipe", bound=LearningRecipe)
+Model = TypeVar("Model", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class LabelledBatch(TensorRecord):
+    """Records as a model is shown them, and their classes.
+
+    Attributes:
+        values: What the model is called with: pictures, clouds or clips.
+        labels: Class of each.
+        unread: Name and fault of the records that could not be decoded; others stand in their places.
+    """
+
+    values: Float32[Tensor, "batch ..."]
+    labels: Int64[Tensor, " batch"]
+    unread: tuple[tuple[str, str], ...] = ()
+
+
+class ClassificationTask(LearningTask[Recipe, Model]):
+    """A classifier and how it learns: cross-entropy with soft targets.
+
+    Attributes:
+        noun: What a record is called, in the singular.
+        unread: Name → fault of the training records that this process could not decode.
+        unread_in_validation: The same of the validation records.
+
+    Args:
+        recipe: All numbers.
+        model: What is trained: values of a batch → logits.
+        classes: Number of classes.
+        mixup: How records are mixed and labels smoothed.
+    """
+
+    noun: ClassVar[str]
+
+    def __init__(self, recipe: Recipe, model: Model, classes: int, mixup: MixupRecipe) -> None:
+        super().__init__(recipe, model)
+        self.unread: dict[str, str] = {}
+        self.unread_in_validation: dict[str, str] = {}
+        self._mixup = BatchMixup(mixup, classes)
+        self.top1 = MulticlassAccuracy(classes, average="micro")
+        self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
+
+    @override
+    def training_step(self, batch: LabelledBatch, batch_idx: int) -> Float[Tensor, ""]:
+        """Cross-entropy with mixed records and soft targets."""
+        self.unread |= dict(batch.unread)
+        values, targets = self._mixup(batch.values, batch.labels, self.step_seed(batch_idx))
+        loss = classification_loss(self.model(values), targets)
+        self.log_step({"train/loss": loss})
+        return loss
+
+    @override
+    def validation_step(self, batch: LabelledBatch, batch_idx: int) -> None:
+        """Share of the records whose class is the most likely one, or among the five most likely."""
+        self.unread_in_validation |= dict(batch.unread)
+        if not len(batch.labels):
+            return
+        logits = self.model(batch.values).float()
+        loss = classification_loss(logits, batch.labels)
+        self.top1.update(logits, batch.labels)
+        self.top5.update(logits, batch.labels)
+        self.log("val/top1", self.top1, prog_bar=True)
+        self.log("val/top5", self.top5)
+        self.log("val/loss", loss, batch_size=len(batch.labels), sync_dist=True)
+
+    @override
+    def on_validation_epoch_end(self) -> None:
+        """Raises InputError where not one record could be read; training would go on without a judge."""
+        if self.unread_in_validation and not self.top1.update_called:
+            raise InputError(
+                f"validation: expected {self.noun}s that can be read, found {len(self.unread_in_validation)} that "
+                f"cannot; the first: {next(iter(self.unread_in_validation.values()))}"
+            )
+
+    def unread_in_words(self) -> str:
+        """What to say of records that could not be decoded; empty if all could."""
+        return unread_in_words(self.unread, self.unread_in_validation, self.noun)
+
+
+def unread_in_words(training: Mapping[str, str], validation: Mapping[str, str], noun: str) -> str:
+    """What to say of records that could not be decoded; empty if all could."""
+    parts = []
+    if training:
+        parts.append(_counted(training, f"training {noun}s", "others took their places"))
+    if validation:
+        parts.append(_counted(validation, f"validation {noun}s", "they are not counted"))
+    return "\n".join(parts)
+
+
+def _counted(unread: Mapping[str, str], kind: str, consequence: str, shown: int = 3) -> str:
+    first = "; ".join(list(unread.values())[:shown])
+    more = f"; and {len(unread) - shown} more" if len(unread) > shown else ""
+    return f"{len(unread)} {kind} could not be read, {consequence}: {first}{more}"
