@@ -69,10 +69,10 @@ class TrainingPictures(Dataset[ShownPicture]):
 
     def __init__(self, pictures: Pictures, recipe: ImageRecipe, keep: int = 0) -> None:
         self.pictures, self.seed = pictures, recipe.seed
-        self._shown: Shown = ChangedPictures(pictures, recipe)
-        if shift := recipe.augmentation.shift:
-            shown = PictureInput(recipe.picture, recipe.picture, recipe.crop_pct)
-            self._shown = ShiftedPictures(pictures, shown, shift, keep)
+        shown, shift = PictureInput(recipe.picture, recipe.picture, recipe.crop_pct), recipe.augmentation.shift
+        self._shown: Shown = (
+            ShiftedPictures(pictures, shown, shift, keep) if shift else ChangedPictures(pictures, recipe)
+        )
 
     def __len__(self) -> int:
         return len(self.pictures)
