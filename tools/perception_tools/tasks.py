@@ -75,6 +75,7 @@ class Task:
         node: Function from a deployment's plan, a session and an exit stack to a node's process; None without a node.
         node_kind: Kind of that node in a deployment's file; None without a node.
         replay: Function that plays a recorded log through the node; None without one.
+        demo: Function that shows the whole way from raw data to a report in about ten minutes; None without one.
         commands: Further commands, by their words.
     """
 
@@ -92,6 +93,7 @@ class Task:
     node: str | None = None
     node_kind: str | None = None
     replay: str | None = None
+    demo: str | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def make_run(self, recipe_name: str, **options: Any) -> TrainingRun:

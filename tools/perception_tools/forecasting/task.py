@@ -20,6 +20,7 @@ TASK = Task(
     node="perception_tools.forecasting.node:open_node",
     node_kind="forecast",
     replay="perception_tools.forecasting.replay:replay",
+    demo="perception_tools.forecasting.demo:demo",
     commands={
         "prepare forecasting": Command(
             "perception_tools.forecasting.prepare:prepare_forecasting",
@@ -45,11 +46,6 @@ TASK = Task(
             "perception_tools.forecasting.bench.node:bench_node",
             "time the forecasting node: latency, memory, transport",
             "bench",
-        ),
-        "demo": Command(
-            "perception_tools.forecasting.demo:demo",
-            "make scenarios, train two recipes, evaluate, write the report",
-            "train",
         ),
     },
 )

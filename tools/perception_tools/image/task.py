@@ -17,7 +17,11 @@ TASK = Task(
     evaluate="perception_tools.image.evaluate:evaluate_classifiers",
     headline="perception_tools.image.headline:headline",
     monitored={"top1": "max", "top5": "max"},
+    demo="perception_tools.image.demo:demo",
     commands={
+        "sample shapes": Command(
+            "perception_tools.image.sample:sample_shapes", "draw small pictures of eight shapes", "data"
+        ),
         "score imagenet": Command(
             "perception_tools.image.score:score_imagenet", "score anybody's predictions of ImageNet's classes", "judge"
         ),
