@@ -57,7 +57,7 @@ def test_a_thumbnail_is_the_picture_made_small(
     np.testing.assert_allclose(np.array(shown).mean((0, 1)), original.mean((0, 1)), atol=8)
 
 
-def test_a_picture_that_can_no_longer_be_read_is_left_out(scores: ClassScores, val: Pictures, tmp_path: Path) -> None:
+def test_a_picture_that_can_no_longer_be_read_is_left_out(scores: ClassScores, val: Pictures) -> None:
     class Broken(Pictures):
         def decode(self, record):
             from perception_datasets.errors import RecordError
