@@ -135,7 +135,7 @@ class OptBlock(nn.Module):
         return self.ffn_norm(hidden + self.down(F.relu(self.up(hidden))))
 
 
-Block = TypeVar("Block", LlamaBlock, OptBlock)
+Block = TypeVar("Block", bound=LlamaBlock | OptBlock)
 
 
 def with_linear_type(block: Block, dtype: torch.dtype) -> Block:

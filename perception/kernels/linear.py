@@ -56,10 +56,15 @@ def suits_onednn(x: Tensor, weight: Tensor) -> bool:
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
-        and torch._C._functorch.peek_interpreter_stack() is None  # torch.func has no rules for these kernels
+        and not _is_transformed()
         and x.numel() > 0
         and x.shape[-1] == weight.shape[-1]
     )
+
+
+def _is_transformed() -> bool:
+    """Returns whether `torch.func` transforms the caller; it has no rules for these kernels."""
+    return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def onednn_linear(
