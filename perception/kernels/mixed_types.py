@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+_ON_CPU = torch.cpu._is_avx512_bf16_supported()  # asked once: compilers cannot trace the question
+
 
 def mixed_product(
     first: Float[Tensor, "... between"], second: Float[Tensor, "... between columns"]
@@ -26,5 +28,5 @@ def mixed_product(
 def has_bfloat16_products(device: torch.device) -> bool:
     """Returns whether the device multiplies bfloat16 faster than float32."""
     if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported()
+        return _ON_CPU
     return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)

@@ -33,9 +33,7 @@ class Numbers(Dataset[Prepared]):
 
 
 def predict(broken: Sequence[int] = (), batch: int = 2) -> Predictions:
-    return predict_prepared(
-        Numbers(broken), lambda read: torch.stack([*read]), batch=batch, workers=0, title="numbers", noun="number"
-    )
+    return predict_prepared(Numbers(broken), lambda read: torch.stack([*read]), batch=batch, workers=0, title="numbers", noun="number")
 
 
 @pytest.mark.parametrize("batch", [1, 2, 9])

@@ -17,7 +17,7 @@ RECIPE is a recipe of `perception train --help`, or several with commas between 
 
   perception sweep forecast/vectornet --data DIR --out DIR --over dim=64,128 --over dropout=0,0.1
   perception sweep forecast/vectornet,forecast/vectornet-llama --data DIR --out DIR --seeds 0..9 --passes 10
-  perception sweep image/vit-s-100 --preset table-d --source meta-llama/Llama-2-7b-hf --data DIR --out DIR
+  perception sweep forecast/vectornet --preset figure-2 --source meta-llama/Llama-2-7b-hf --data DIR --out DIR
 
 Writes to OUT: table.json (each cell's values by seed, mean and 95 % interval; differences between cells, paired by
 seed), report.html (the same as a page with plots), and folders with runs, evaluations and logs. Run the same command

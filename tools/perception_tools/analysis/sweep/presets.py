@@ -183,7 +183,7 @@ def preset_cells(name: str, base: TrainingRun, over: Sequence[str]) -> list[Cell
 
 
 def _with_suffix(task: Task, recipe: str, suffix: str) -> str:
-    """The recipe's name with another block: `image/vit-s-100` and `-llama` make `image/vit-s-llama-100`."""
+    """The recipe's name with another block: `…/vit-s-100` and `-llama` make `…/vit-s-llama-100`."""
     words = recipe.split("-")
     for end in (len(words), len(words) - 1):
         name = "-".join(["-".join(words[:end]) + suffix, *words[end:]])
