@@ -56,6 +56,6 @@ def demo(
 def _shortened(recipe: ImageRecipe, pictures: int, steps: int, source: str) -> ImageRecipe:
     """The recipe for about so many steps."""
     passes = max(1, round(steps * recipe.batch / pictures))
-    return replace(
-        recipe, passes=passes, validate_every=max(1, passes // 4), block=replace(recipe.block, source=source)
-    )
+    block, every = replace(recipe.block, source=source), max(1, passes // 4)
+    # An average over so few steps would still hold the initial weights.
+    return replace(recipe, passes=passes, validate_every=every, validate_average=False, block=block)
