@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from perception.frozen.block import EVERY_ROW, LlamaBlock, OptBlock, RMSNorm
+from perception.frozen.block import EVERY_ROW, LlamaBlock, OptBlock, RMSNorm, with_linear_type
 from perception.frozen.chunked import read_in_chunks
 from perception.frozen.readout import read_rows
 from perception.frozen.readout_cost import Regime
@@ -156,6 +156,7 @@ def build_adapter(
     kind: Kind = "language",
     source: str = "smollm2",
     frozen: bool = True,
+    dtype: torch.dtype = torch.float32,
     post_norm: PostNorm = "unit_rms",
     bias: bool = False,
     init: Init = "trunc_normal",
@@ -173,6 +174,7 @@ def build_adapter(
         source: Block URI, see `perception.frozen.weights`. Only its configuration is read for `random` and `mlp`.
         frozen: Whether the block is frozen. Gradients reach the encoder through it in either case. The paper's
             `language` block is frozen, its `random` block (§B.2) is trained.
+        dtype: Type of the block's matrices; bfloat16 is for frozen blocks. See `with_linear_type`.
         post_norm: `unit_rms` is the released code's RMSNorm with gain 1 and the block's eps; `llm_final` is the model's
             norm after its last block. Neither is trained.
         bias: Whether the projections have a bias; in the released code they do not.
@@ -212,7 +214,7 @@ def build_adapter(
     width = loaded.config.dim
     adapter = FrozenBlockAdapter(
         _projection(dim, width, bias, init),
-        [block.requires_grad_(not frozen) for block in loaded.build()],
+        [with_linear_type(block, dtype).requires_grad_(not frozen) for block in loaded.build()],
         _post_norm(loaded, post_norm),
         _projection(width, dim, bias, init),
         loaded.source,

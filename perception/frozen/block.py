@@ -11,9 +11,10 @@ and, in OPT blocks, `.bias`.
 
 from __future__ import annotations
 
+import copy
 import reprlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -150,6 +151,29 @@ class OptBlock(nn.Module):
             return hidden + self.down(F.relu(self.up(self.ffn_norm(hidden))))
         hidden = self.attention_norm(hidden)
         return self.ffn_norm(hidden + self.down(F.relu(self.up(hidden))))
+
+
+Block = TypeVar("Block", bound=LlamaBlock | OptBlock)
+
+
+def with_linear_type(block: Block, dtype: torch.dtype) -> Block:
+    """Returns the block with the weights of its linear layers in another type; norms and activations keep theirs.
+
+    Products with weights in bfloat16 and activations in float32 are those of `perception.kernels.mixed_types`.
+    """
+    if block.q.weight.dtype == dtype:
+        return block
+    made = copy.copy(block)
+    made._modules = {name: _in_type(part, dtype) for name, part in block._modules.items()}
+    return made
+
+
+def _in_type(part: nn.Module | None, dtype: torch.dtype) -> nn.Module | None:
+    if not isinstance(part, nn.Linear):
+        return part
+    made = Linear(part.in_features, part.out_features, part.bias is not None, device="meta")
+    made.load_state_dict({name: value.to(dtype) for name, value in part.state_dict().items()}, assign=True)
+    return made.requires_grad_(part.weight.requires_grad)
 
 
 def attend(

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter
-from perception.frozen.block import EVERY_ROW, BlockConfig, LlamaBlock, OptBlock, RMSNorm, attend
+from perception.frozen.block import EVERY_ROW, BlockConfig, LlamaBlock, OptBlock, RMSNorm, attend, with_linear_type
 from perception.frozen.readout import LatentMap, attend_to_latents, homogeneous, latent_of
 from perception.kernels.linear import InferenceLinear, inference_linear
 from perception.kernels.precision import Precision, has_bfloat16_products, with_precision
@@ -200,6 +200,7 @@ def fold(adapter: nn.Module, precision: Precision = "float32", tail: BlockTail |
     (block,) = adapter.blocks
     assert isinstance(block, LlamaBlock | OptBlock)
     fingerprint = fingerprint_of(block)
+    block = with_linear_type(block, torch.promote_types(block.q.weight.dtype, torch.float32))
     if tail is None:
         tail = fold_tail(block, fingerprint, precision)
     elif tail.fingerprint != fingerprint:

@@ -43,6 +43,7 @@ from torch import Tensor, nn
 from perception.frozen.block import EVERY_ROW, LlamaBlock, OptBlock, attend
 from perception.frozen.readout_cost import Regime, choose_regime, product_costs
 from perception.kernels.linear import inference_linear
+from perception.kernels.mixed_types import mixed_product
 from perception.kernels.products import example_of, rows_times
 from perception.tokens import Readout, Tokens
 
@@ -190,7 +191,8 @@ def _attend_folded(
     valid: Bool[Tensor, "batch tokens"],
 ) -> Float[Tensor, "batch rows inner"]:
     """Plain attention with keys and values computed from the latents by folded matrices."""
-    keys, values = (latent @ (A.mT @ homogeneous(linear).mT) for linear in (block.k, block.v))
+    folded = (mixed_product(A.mT, homogeneous(linear).mT) for linear in (block.k, block.v))
+    keys, values = (mixed_product(latent, matrix) for matrix in folded)
     return attend(queries, keys, values, valid, block.heads, block.kv_heads)
 
 
@@ -203,8 +205,9 @@ def _product(
     dim_in, between = first.shape[-2:]
     one_by_one, folded = product_costs(example_of(rows.shape[-2]), dim_in, between, second.shape[-1])
     if one_by_one > folded:
-        return rows @ (first @ second)
-    return rows_times(rows @ first, second.mT) if second.ndim == 2 else rows @ first @ second
+        return mixed_product(rows, mixed_product(first, second))
+    between_rows = mixed_product(rows, first)
+    return rows_times(between_rows, second.mT) if second.ndim == 2 else mixed_product(between_rows, second)
 
 
 def homogeneous(linear: nn.Linear) -> Float[Tensor, "dim_out dim_in"]:

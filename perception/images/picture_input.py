@@ -52,8 +52,11 @@ class PictureInput:
         Raises:
             InputError: The picture is too long and narrow.
         """
-        pixels = torch.from_numpy(self.cropped(picture)).permute(2, 0, 1)
-        scaled = pixels.to(torch.float32).div(255)
+        return self.normalised(torch.from_numpy(self.cropped(picture)).permute(2, 0, 1))
+
+    def normalised(self, planes: UInt8[Tensor, "3 height width"]) -> Float32[Tensor, "3 height width"]:
+        """Returns the values of red, green and blue as the encoder reads them."""
+        scaled = planes.to(torch.float32).div(255)
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return scaled.sub_(mean).div_(std).contiguous()
 

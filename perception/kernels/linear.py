@@ -1,9 +1,10 @@
-"""Float32 products with weights that are not trained, by the fastest kernel that PyTorch contains for the device.
+"""Float32 products by the fastest kernel that PyTorch contains for the device.
 
 On x86 PyTorch computes float32 products with MKL, which uses only half of AVX-512's width on AMD processors: 115
-GFLOP/s per core on Zen 5. oneDNN, which PyTorch contains too and `torch.compile` uses, reaches 250. All linear layers
-can use it in inference (`for_inference`), products with frozen weights also in training (`frozen_linear`). On other
-devices and processors, and for other types, PyTorch's own kernels are used.
+GFLOP/s per core on Zen 5. oneDNN, which PyTorch contains too and `torch.compile` uses, reaches 250; on Zen 4, whose
+AVX-512 is half as wide, 105 against 95. All linear layers can use it in inference (`for_inference`), frozen weights and
+`FastLinear` also in training (`fast_linear`). On other devices and processors, and for other types, PyTorch's own
+kernels are used.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def inference_linear_gelu(
     """Computes `gelu(x·weightᵀ + bias)`, in one pass over the output if gradients are disabled."""
     if not torch.is_grad_enabled() and not torch.compiler.is_compiling() and suits_onednn(x, weight):
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "gelu", [], "none")
-    return F.gelu(F.linear(x, weight, bias))
+    return F.gelu(fast_linear(x, weight, bias))
 
 
 def suits_onednn(x: Tensor, weight: Tensor) -> bool:
@@ -56,9 +57,15 @@ def suits_onednn(x: Tensor, weight: Tensor) -> bool:
         and torch.backends.mkldnn.is_available()
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_exporting()
+        and not _is_transformed()
         and x.numel() > 0
         and x.shape[-1] == weight.shape[-1]
     )
+
+
+def _is_transformed() -> bool:
+    """Returns whether `torch.func` transforms the caller; it has no rules for these kernels."""
+    return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def onednn_linear(
@@ -73,29 +80,52 @@ def onednn_linear(
     return out[:count].reshape(*x.shape[:-1], len(weight))
 
 
-class _FrozenProduct(torch.autograd.Function):
-    """`x·weightᵀ` by oneDNN, forward and backward; the weight gets no gradient."""
+class _Product(torch.autograd.Function):
+    """`x·weightᵀ + bias`; both products with the weight by oneDNN, the weight's gradient by PyTorch's kernel."""
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor) -> Tensor:
-        return onednn_linear(x, weight, None)
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return onednn_linear(x, weight, bias)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ARG004
-        ctx.save_for_backward(inputs[1])
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | None], output: Tensor) -> None:  # noqa: ARG004
+        x, weight, _ = inputs
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (weight,) = ctx.saved_tensors
-        return onednn_linear(grad, weight.mT, None), None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = ctx.needs_input_grad
+        rows = grad.reshape(-1, grad.shape[-1])
+        return (
+            onednn_linear(grad, weight.mT, None) if of_x else None,
+            rows.mT @ x.reshape(-1, x.shape[-1]) if of_weight else None,
+            rows.sum(0) if of_bias else None,
+        )
 
 
-def frozen_linear(
-    x: Float[Tensor, "*rows in_dim"], weight: Float[Tensor, "out_dim in_dim"]
+def fast_linear(
+    x: Float[Tensor, "*rows in_dim"],
+    weight: Float[Tensor, "out_dim in_dim"],
+    bias: Float[Tensor, " out_dim"] | None = None,
 ) -> Float[Tensor, "*rows out_dim"]:
-    """Computes `x·weightᵀ` by oneDNN if `suits_onednn`, for a weight that is not trained; differentiable once, in x."""
-    return _FrozenProduct.apply(x, weight)  # pyright: ignore[reportReturnType]
+    """Computes `x·weightᵀ + bias` by the fastest kernel, in training too; a compiler is left to choose its own.
+
+    Where oneDNN computes it, its gradients cannot be differentiated again.
+    """
+    if not torch.compiler.is_compiling() and suits_onednn(x, weight):
+        return _Product.apply(x, weight, bias)  # pyright: ignore[reportReturnType]
+    return F.linear(x, weight, bias)
+
+
+class FastLinear(nn.Linear):
+    """A linear layer that uses `fast_linear`; for layers that see many rows."""
+
+    @override
+    def forward(self, input: Float[Tensor, "*rows in_dim"]) -> Float[Tensor, "*rows out_dim"]:
+        """Returns x·weightᵀ + bias."""
+        return fast_linear(input, self.weight, self.bias)
 
 
 class InferenceLinear(nn.Linear):

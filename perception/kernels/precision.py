@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import BFloat16, Float, Float32, Int8, Shaped
 from torch import Tensor, nn
 
+from perception.kernels.mixed_types import has_bfloat16_products
 from perception.kernels.products import rows_times
 
 Precision = Literal["float32", "bfloat16", "int8", "int8_dynamic"]
@@ -169,13 +170,6 @@ class DynamicInt8Linear(Int8Linear):
             zero_points = torch.zeros(len(self.scale), dtype=torch.long)
             weight = torch.ops.aten._make_per_channel_quantized_tensor(self.weight, self.scale.double(), zero_points, 0)
             return torch.ops.quantized.linear_prepack(weight, self.bias)
-
-
-def has_bfloat16_products(device: torch.device) -> bool:
-    """Returns whether the device multiplies bfloat16 faster than float32."""
-    if device.type == "cpu":
-        return torch.cpu._is_avx512_bf16_supported()
-    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def has_vnni() -> bool:

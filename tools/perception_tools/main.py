@@ -30,6 +30,11 @@ COMMANDS: dict[str, Command] = {
     "sweep": Command(
         "perception_tools.commands.sweep:sweep", "train a recipe over values of a field and seeds; one table", "train"
     ),
+    "demo": Command(
+        "perception_tools.commands.demo:demo",
+        "make data, train on it, evaluate, write the report; --task NAME",
+        "train",
+    ),
     "evaluate": Command(
         "perception_tools.commands.evaluate:evaluate", "score trained runs: metrics.json and an HTML report", "judge"
     ),

@@ -90,6 +90,7 @@ class Task:
         export: Function from a `TrainedModel` to its `perception_tools.export.exportable.Exportable`; None where models
             cannot be exported.
         untrained: Function from a block's URI to an untrained `TrainedModel`, for benchmarks; None where there is none.
+        demo: Function that shows the whole way from raw data to a report in about ten minutes; None without one.
         commands: Further commands, by their words.
     """
 
@@ -111,6 +112,7 @@ class Task:
     record_losses: str | None = None
     export: str | None = None
     untrained: str | None = None
+    demo: str | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
 
     def make_run(self, recipe_name: str, **options: Any) -> TrainingRun:

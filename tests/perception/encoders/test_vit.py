@@ -193,7 +193,7 @@ def test_a_side_that_patches_do_not_divide_is_named(picture: tuple[int, int]) ->
 
 def test_initial_weights_have_timms_distribution() -> None:
     torch.manual_seed(0)
-    ours = Vit(VIT_SIZES["micro"], 4, (32, 32)).state_dict()
+    ours = Vit(VitSize(192, 6, 3), 4, (32, 32)).state_dict()
     theirs = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=4, depth=6, num_classes=0).state_dict()
     for name, value in theirs.items():
         mine = ours[name]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from perception.frozen.adapter import FrozenBlockAdapter, Kind, build_adapter
 from perception.frozen.block import RMSNorm
-from perception.frozen.folded import can_fold
+from perception.frozen.folded import can_fold, fold
 from perception.frozen.trained_state import trainable_state_dict
 from perception.frozen.weights import WeightsError, load_blocks, write_slice
 from perception.tokens import Readout, Tokens
@@ -264,3 +265,53 @@ def test_a_block_for_training_only_is_passed_by_in_evaluation_and_by_a_coin_in_t
 def test_a_block_for_training_only_is_not_folded() -> None:
     adapter = build_adapter(8, source="random:16x24x2?seed=0", training_only=True)
     assert not can_fold(adapter)
+
+
+@pytest.mark.parametrize("source", ["random:64x96x4x2?seed=1", "opt"])
+@pytest.mark.parametrize("rows", [1, 6], ids=["one row", "all rows"])
+@pytest.mark.parametrize("regime", ["absorbed", "folded", "full"])
+def test_matrices_in_bfloat16_change_values_and_gradients_by_less_than_two_percent(
+    source: str, rows: int, regime: Any, tmp_path: Path
+) -> None:
+    uri = write_small_opt(tmp_path) if source == "opt" else source
+    wide, narrow = (seeded_adapter(uri, dtype) for dtype in (torch.float32, torch.bfloat16))
+    assert narrow.blocks[0].get_parameter("up.weight").dtype == torch.bfloat16
+    assert narrow.fingerprint == wide.fingerprint
+    torch.manual_seed(0)
+    tokens, results = make_tokens(dim=32), []
+    for adapter in (wide, narrow):
+        adapter.regime = regime
+        z = tokens.values.clone().requires_grad_()
+        readout = Readout(torch.arange(rows).expand(2, -1))
+        out = adapter(tokens.replace(z), readout)
+        (out * torch.linspace(-1, 1, 32)).sum().backward()
+        results.append([out, z.grad, adapter.project_in.weight.grad, adapter.project_out.weight.grad])
+    for exact, rounded in zip(*results, strict=True):
+        assert rounded.dtype == torch.float32
+        assert (rounded - exact).norm() < 0.02 * exact.norm()
+
+
+def seeded_adapter(uri: str, dtype: torch.dtype) -> FrozenBlockAdapter:
+    torch.manual_seed(3)
+    return build_adapter(32, source=uri, dtype=dtype, matched=True)
+
+
+def write_small_opt(folder: Path) -> str:
+    """A block of OPT's kind, whose layers have biases, in a sliced file."""
+    from perception.frozen.block import BlockConfig
+    from perception.frozen.weights import LoadedBlocks
+
+    torch.manual_seed(5)
+    config = BlockConfig("opt", 64, 4, 4, 96, 1e-5)
+    state = {name: value.detach() for name, value in config.build().state_dict().items()}
+    path = folder / "opt.safetensors"
+    write_slice(LoadedBlocks(config, (state,), (0,), 1, {}, "made", "float32"), path)
+    return str(path)
+
+
+def test_a_block_in_bfloat16_can_be_folded_for_service() -> None:
+    narrow = seeded_adapter(SOURCE, torch.bfloat16).eval()
+    tokens = make_tokens(dim=32)
+    with torch.no_grad():
+        expected = narrow(tokens)
+    torch.testing.assert_close(fold(narrow)(tokens), expected, rtol=0, atol=0.02 * float(expected.abs().max()))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from perception_tools import blocks
 from perception_tools.forecasting import demo as demo_module
 from perception_tools.forecasting.demo import demo
 from perception_tools.forecasting.recipes import RECIPES, ForecastRecipe
@@ -25,7 +26,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tiny_recipe: ForecastRecipe) -> None:
 def test_without_data_it_makes_scenarios_and_says_so_wherever_a_number_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(demo_module, "BLOCK", "random:32x48x4?seed=0")
+    monkeypatch.setattr(blocks, "PRETRAINED", "random:32x48x4?seed=0")
     demo(tmp_path, steps=4)
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["source"] == "synthetic"
@@ -44,4 +45,4 @@ def test_without_the_package_index_it_goes_on_with_a_random_block_and_says_so_lo
     said = capsys.readouterr().out
     assert "smollm2" in said
     assert "RANDOM" in said
-    assert demo_module.STAND_IN in (tmp_path / "report.html").read_text()
+    assert blocks.STAND_IN in (tmp_path / "report.html").read_text()

@@ -56,6 +56,7 @@ def tiny_image_recipe() -> ImageRecipe:
         patch=16,
         batch=8,
         passes=2,
+        validate_every=1,
         timm_schedule=replace(micro.timm_schedule, warmup_passes=0.5),
     )
 

@@ -11,7 +11,7 @@ import torch
 from timm.scheduler.cosine_lr import CosineLRScheduler
 
 from perception.errors import InputError
-from perception_tools.image.recipes import DESCRIPTIONS, RECIPES, ImageRecipe
+from perception_tools.image.recipes import DEIT_MIXUP, DESCRIPTIONS, RECIPES, ImageRecipe
 from perception_tools.image.run import ImageRun
 from perception_tools.main import main
 from perception_tools.training.optim import LearningRate
@@ -103,8 +103,8 @@ def test_every_recipe_has_its_line_of_help() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"picture": 30}, r"picture: expected a multiple of patch=4, got 30; give --picture 28"),
-        ({"picture": 2}, r"give --picture 4"),
+        ({"picture": 30}, r"picture: expected a multiple of patch=8, got 30; give --picture 24"),
+        ({"picture": 2}, r"give --picture 8"),
         ({"batch": 127}, "batch: expected a multiple of 2, because pictures are mixed in pairs"),
         ({"batch": 6, "accumulate": 2}, "in each of accumulate=2 parts of a step, got 6"),
         ({"crop_pct": 0.0}, "crop_pct: expected a number above 0, up to 1, got 0.0"),
@@ -116,26 +116,33 @@ def test_every_recipe_has_its_line_of_help() -> None:
 )
 def test_numbers_that_cannot_be_used_are_refused_before_anything_is_read(change: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        replace(RECIPES["image/vit-micro"], **change).check()
+        replace(RECIPES["image/vit-micro"], **{"mixup": DEIT_MIXUP, **change}).check()
 
 
 def test_an_odd_batch_is_fine_where_nothing_is_mixed() -> None:
     recipe = RECIPES["image/vit-micro"]
-    replace(recipe, batch=7, mixup=replace(recipe.mixup, mixup_alpha=0.0, cutmix_alpha=0.0)).check()
+    replace(recipe, batch=7, mixup=replace(DEIT_MIXUP, mixup_alpha=0.0, cutmix_alpha=0.0)).check()
+
+
+def test_a_block_that_is_trained_is_held_in_float32() -> None:
+    recipe = RECIPES["image/vit-micro-llama"]
+    replace(recipe, block=replace(recipe.block, dtype="bfloat16")).check()
+    with pytest.raises(InputError, match=r"block.dtype: expected float32 for a block that is trained, got bfloat16"):
+        replace(recipe, block=replace(recipe.block, dtype="bfloat16", frozen=False)).check()
 
 
 def test_a_word_and_its_options_are_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     runs: list[ImageRun] = []
     monkeypatch.setattr("perception_tools.training.fit.fit", runs.append)
     words = "train image/vit-micro --data in --out out --held-out 0.1 --position head --repeats 2"
-    assert main([*words.split(), *"--cutmix-alpha 0 --classes c.txt --passes 3".split()]) == 0
+    assert main([*words.split(), *"--cutmix-alpha 0.5 --classes c.txt --passes 3".split()]) == 0
     recipe = RECIPES["image/vit-micro"]
     recipe = replace(
         recipe,
         position="head",
         passes=3,
         augmentation=replace(recipe.augmentation, repeats=2),
-        mixup=replace(recipe.mixup, cutmix_alpha=0.0),
+        mixup=replace(recipe.mixup, cutmix_alpha=0.5),
     )
     expected = ImageRun(data=Path("in"), out=Path("out"), recipe=recipe, name="image/vit-micro", held_out=0.1)
     assert runs == [replace(expected, classes=Path("c.txt"))]

@@ -8,6 +8,7 @@ from perception.errors import InputError
 
 if TYPE_CHECKING:
     from perception_tools.analysis.sweep.plan import Sweep
+    from perception_tools.training.run import TrainingRun
 
 USAGE = """Trains recipes over values of their fields and over seeds, and puts what comes out into one table.
 
@@ -16,6 +17,7 @@ RECIPE is a recipe of `perception train --help`, or several with commas between 
 
   perception sweep forecast/vectornet --data DIR --out DIR --over dim=64,128 --over dropout=0,0.1
   perception sweep forecast/vectornet,forecast/vectornet-llama --data DIR --out DIR --seeds 0..9 --passes 10
+  perception sweep forecast/vectornet --preset figure-2 --source meta-llama/Llama-2-7b-hf --data DIR --out DIR
 
 Writes to OUT: table.json (each cell's values by seed, mean and 95 % interval; differences between cells, paired by
 seed), report.html (the same as a page with plots), and folders with runs, evaluations and logs. Run the same command
@@ -41,6 +43,7 @@ def read_sweep(words: list[str]) -> Sweep:
         InputError: The words name no recipe, or something in them cannot be used.
     """
     from perception_tools.analysis.sweep.plan import SweepOptions, common_task, plan_sweep
+    from perception_tools.analysis.sweep.presets import preset_cells
     from perception_tools.commands.train import read_run
     from perception_tools.main import parse
 
@@ -59,5 +62,13 @@ def read_sweep(words: list[str]) -> Sweep:
     recipes = tuple(dict.fromkeys(recipe.split(",")))
     common_task(recipes)
     places = ["--data", str(options.data), "--out", str(options.out)]
-    bases = [read_run("sweep", name, [*left, *places]) for name in recipes]
-    return plan_sweep(options, bases)
+
+    def base(name: str) -> TrainingRun:
+        return read_run("sweep", name, [*left, *places])
+
+    if options.preset is None:
+        return plan_sweep(options, [base(name) for name in recipes])
+    if len(recipes) > 1:
+        raise InputError(f"--preset {options.preset}: expected one recipe, got {', '.join(recipes)}; sweep each alone")
+    cells = preset_cells(options.preset, base(recipe), options.over)
+    return plan_sweep(options, [base(name) for name in dict.fromkeys(cell.recipe for cell in cells)], cells)

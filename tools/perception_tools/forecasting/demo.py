@@ -11,7 +11,6 @@ from perception_tools.output_places import keep_apart
 DEMO_SEED = 0
 TRAIN_SCENARIOS, VAL_SCENARIOS = 600, 100
 DEMO_RECIPES = ("forecast/vectornet", "forecast/vectornet-llama")
-BLOCK, STAND_IN = "smollm2", "random:smollm2?seed=0"
 
 
 def demo(out: Path = Path("out/demo"), data: Path | None = None, steps: int = 900) -> None:
@@ -25,6 +24,7 @@ def demo(out: Path = Path("out/demo"), data: Path | None = None, steps: int = 90
         steps: Training steps of each recipe.
     """
     from perception_datasets.forecasting import open_forecasting
+    from perception_tools.blocks import pretrained_or_stand_in
     from perception_tools.forecasting.evaluate import evaluate_models
     from perception_tools.forecasting.run import ForecastRun
     from perception_tools.forecasting.sample import sample_argoverse2
@@ -36,7 +36,7 @@ def demo(out: Path = Path("out/demo"), data: Path | None = None, steps: int = 90
         sample_argoverse2(data, count=VAL_SCENARIOS, seed=DEMO_SEED, splits=("val",))
     else:
         keep_apart([out], [data])
-    source = _block()
+    source = pretrained_or_stand_in()
     scenarios = len(open_forecasting(data, "train"))
     runs = []
     for name in DEMO_RECIPES:
@@ -48,18 +48,6 @@ def demo(out: Path = Path("out/demo"), data: Path | None = None, steps: int = 90
     what = "synthetic scenarios" if data == out / "data" else str(data)
     evaluate_models(runs, data, out, limit=None, data_name=f"{what}, {steps} steps")
     print(f"open {(out / 'report.html').resolve().as_uri()}")
-
-
-def _block() -> str:
-    """The pretrained block, or loudly a random one of the same shape where the package index cannot be reached."""
-    from perception.frozen.weights import WeightsError, load_blocks
-
-    try:
-        load_blocks(BLOCK)
-    except WeightsError as error:
-        print(f"\n!!! {error}\n!!! Going on with RANDOM weights of the same shape: it is no language block.\n")
-        return STAND_IN
-    return BLOCK
 
 
 def _shortened(recipe: ForecastRecipe, scenarios: int, steps: int, source: str) -> ForecastRecipe:

@@ -24,6 +24,7 @@ TASK = Task(
     record_losses="perception_tools.forecasting.record_losses:record_losses",
     export="perception_tools.forecasting.export:exportable",
     untrained="perception_tools.forecasting.export:untrained",
+    demo="perception_tools.forecasting.demo:demo",
     commands={
         "prepare forecasting": Command(
             "perception_tools.forecasting.prepare:prepare_forecasting",
@@ -59,11 +60,6 @@ TASK = Task(
             "perception_tools.forecasting.bench.node:bench_node",
             "time the forecasting node: latency, memory, transport",
             "bench",
-        ),
-        "demo": Command(
-            "perception_tools.forecasting.demo:demo",
-            "make scenarios, train two recipes, evaluate, write the report",
-            "train",
         ),
     },
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,12 +14,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from perception.errors import InputError
+from perception.images.picture_input import PictureInput
 from perception.models.image_classifier import ImageClassifier
-from perception_datasets.errors import RecordError
 from perception_datasets.images.cropping import RandomResizedCrop
 from perception_datasets.images.records import Pictures
 from perception_tools.classification.learning import LabelledBatch
 from perception_tools.image.recipes import ImageRecipe
+from perception_tools.image.shifted import ShiftedPictures
 from perception_tools.training.augmentation import seeded, timm_changes
 from perception_tools.training.sampler import Key
 
@@ -41,6 +43,14 @@ class ShownPicture:
     unread: tuple[tuple[str, str], ...] = ()
 
 
+class Shown(Protocol):
+    """A way to show a training picture."""
+
+    def show(self, index: int, rng: np.random.Generator) -> Float32[Tensor, "3 height width"]:
+        """A picture, changed as `rng` draws; raises InputError if it cannot be decoded."""
+        ...
+
+
 class TrainingPictures(Dataset[ShownPicture]):
     """Pictures by the sampler's keys; what is random is a function of seed, pass, picture and repetition.
 
@@ -49,45 +59,69 @@ class TrainingPictures(Dataset[ShownPicture]):
     Args:
         pictures: The training split; all of them have labels.
         recipe: Augmentation and size.
+        keep: Number of pictures that stay in memory, where the augmentation only moves them.
 
     Raises:
         InputError: timm does not know such an augmentation.
     """
 
-    def __init__(self, pictures: Pictures, recipe: ImageRecipe) -> None:
+    def __init__(self, pictures: Pictures, recipe: ImageRecipe, keep: int = 0) -> None:
         self.pictures, self.seed = pictures, recipe.seed
-        changes = recipe.augmentation
-        self._change, self._finish = timm_changes(
-            recipe.picture, changes.auto_augment, changes.color_jitter, changes.erasing, changes.erasing_mode
+        shown, shift = PictureInput(recipe.picture, recipe.picture, recipe.crop_pct), recipe.augmentation.shift
+        self._shown: Shown = (
+            ShiftedPictures(pictures, shown, shift, keep) if shift else ChangedPictures(pictures, recipe)
         )
-        self._crop = RandomResizedCrop(recipe.picture, scale=(changes.scale, 1.0), reduce=not changes.exact)
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, key: Key) -> ShownPicture:
-        """A picture, cropped and changed.
+        """A picture, changed.
 
         Raises:
             InputError: It and those after it cannot be decoded.
         """
         unread: list[tuple[str, str]] = []
         for offset in range(min(_MAX_UNREAD, len(self.pictures))):
-            record = self.pictures[(key.index + offset) % len(self.pictures)]
+            index = (key.index + offset) % len(self.pictures)
             rng = np.random.default_rng((self.seed, key.data_pass, key.index, key.repetition))
             try:
-                planes = self.pictures.decode_crop(record, self._crop, rng)
-            except RecordError as error:
-                unread.append((record.id, str(error)))
-                continue
-            assert record.label is not None, "a training split has labels"
-            with seeded(int(rng.integers(2**32))):
-                changed = self._change(Image.fromarray(planes.transpose(1, 2, 0)))
-                return ShownPicture(self._finish(changed), record.label, tuple(unread))
+                return ShownPicture(self._shown.show(index, rng), int(self.pictures.labels[index]), tuple(unread))
+            except InputError as error:  # of the reader, or of a picture that is too long and narrow
+                unread.append((self.pictures.ids[index], str(error)))
         raise InputError(
             f"training pictures: expected some that can be read, found {len(unread)} in a row that cannot; the first: "
             f"{unread[0][1]}"
         )
+
+
+class ChangedPictures:
+    """Pictures cropped at random, changed by timm's transforms and normalised.
+
+    Args:
+        pictures: The training split.
+        recipe: Augmentation and size.
+
+    Raises:
+        InputError: timm does not know such an augmentation.
+    """
+
+    def __init__(self, pictures: Pictures, recipe: ImageRecipe) -> None:
+        self.pictures, changes = pictures, recipe.augmentation
+        self._change, self._finish = timm_changes(
+            recipe.picture, changes.auto_augment, changes.color_jitter, changes.erasing, changes.erasing_mode
+        )
+        self._crop = RandomResizedCrop(recipe.picture, scale=(changes.scale, 1.0), reduce=not changes.exact)
+
+    def show(self, index: int, rng: np.random.Generator) -> Float32[Tensor, "3 height width"]:
+        """A picture, changed as `rng` draws.
+
+        Raises:
+            RecordError: It cannot be decoded.
+        """
+        planes = self.pictures.decode_crop(self.pictures[index], self._crop, rng)
+        with seeded(int(rng.integers(2**32))):
+            return self._finish(self._change(Image.fromarray(planes.transpose(1, 2, 0))))
 
 
 @dataclass(frozen=True)

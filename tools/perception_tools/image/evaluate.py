@@ -14,6 +14,7 @@ import tyro
 from perception.errors import InputError, first_of
 from perception.frozen.trained_state import fingerprints
 from perception_datasets.images.class_lists import read_class_list
+from perception_datasets.images.records import PictureSource
 from perception_tools.classification.comparison import expect_same_classes, print_accuracies, side_by_side
 from perception_tools.classification.scores import ClassScores, Scores, score
 from perception_tools.image.corruption_scores import CorruptionScores
@@ -37,6 +38,7 @@ class Scored:
         scores: Name of a set or suite → scores.
         seconds: Time spent, decoding included.
         pictures: Number of pictures that were classified.
+        main: Scores on the first set, and its pictures; None where that is one of many under corruptions.
     """
 
     name: str
@@ -44,10 +46,12 @@ class Scored:
     scores: dict[str, Scores] = field(default_factory=dict)
     seconds: float = 0.0
     pictures: int = 0
+    main: tuple[ClassScores, PictureSource] | None = None
 
     def add(self, group: str, of: EvaluationSet, found: ClassScores) -> None:
         """Adds the scores of a set of a group: ImageNet-C's many sets are one."""
         if not of.corruption:
+            self.main = self.main if self.scores else (found, of.source)
             self.scores[group] = found
             return
         scores = self.scores.setdefault(group, CorruptionScores())
@@ -132,7 +136,9 @@ def evaluate_classifiers(
     name = data_name or f"{main} of {data.resolve().name}"
     is_imagenet = set(classes) == set(read_class_list("imagenet1k"))
     page = out / "report.html"
-    write_image_report(page, groups, main=main, data_name=name, classes=len(classes), is_imagenet=is_imagenet)
+    write_image_report(
+        page, groups, main=main, data_name=name, classes=len(classes), is_imagenet=is_imagenet, first=models[0].main
+    )
     print_accuracies(groups, "picture")
     print(f"{out / 'metrics.json'}\n{out / RECORDS_FILE}\n{page}")
     return metrics

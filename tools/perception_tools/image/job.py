@@ -38,7 +38,7 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
     trained = model or build_classifier(recipe, len(train.classes))
     if run.start_from is not None:
         load_vit(run.start_from, trained.encoder, drop_head=True, resample=True)
-    task, changed = ImageTask(recipe, trained, len(train.classes)), TrainingPictures(train, recipe)
+    task, changed = ImageTask(recipe, trained, len(train.classes)), TrainingPictures(train, recipe, run.keep)
     repeats = recipe.augmentation.repeats
     segments = SegmentSampler(len(train), recipe.batch, recipe.seed, repeats=repeats)
 

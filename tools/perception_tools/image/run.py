@@ -30,14 +30,14 @@ class ImageRun(TrainingRun):
             every class, drawn by the recipe's seed. Recipes can then be chosen without the pictures of evaluation.
         workers: Number of processes that decode and change pictures; with 0 the training process does it between steps.
             About one for each core is usual.
-        keep: Not used: pictures are decoded anew in every pass.
+        keep: Number of pictures that each reading process keeps in memory, up to a gigabyte, where `augmentation.shift`
+            is all that changes them; otherwise, and beyond, pictures are decoded anew in every pass.
     """
 
     recipe: tyro.conf.OmitArgPrefixes[ImageRecipe]
     classes: Path | None = None
     start_from: Path | None = None
     held_out: Decay = 0.0
-    keep: tyro.conf.Suppress[int] = 0
 
     @override
     def check(self) -> None:

@@ -24,7 +24,11 @@ TASK = Task(
     node="perception_tools.image.node:open_node",
     node_kind="image",
     replay="perception_tools.image.replay:replay",
+    demo="perception_tools.image.demo:demo",
     commands={
+        "sample shapes": Command(
+            "perception_tools.image.sample:sample_shapes", "draw small pictures of eight shapes", "data"
+        ),
         "score imagenet": Command(
             "perception_tools.image.score:score_imagenet", "score anybody's predictions of ImageNet's classes", "judge"
         ),

@@ -25,6 +25,9 @@ def test_a_chart_of_one_seed_can_be_drawn(make_table: MakeTable) -> None:
         ({"dim": (8, 16)}, "dim"),
         ({"kind": ("a", "b"), "rate": (0.1, 0.2), "dim": (8, 16)}, "rate"),
         ({"kind": ("a", "b"), "bias": (True, False), "dim": (8,), "limit": (None, 5)}, None),
+        ({"block.source": ("m#0", "m#12")}, "block.source"),
+        ({"block.source": ("m#0", "n#1")}, None),
+        ({"block.source": ("m#0", "m#1,2")}, None),
         ({}, None),
     ],
 )
@@ -46,3 +49,12 @@ def test_one_line_needs_no_legend(make_table: MakeTable) -> None:
     svg = line_chart(make_table(("x/a",), {"rate": (1e-4, 1e-2)}), "rate")
     assert ">0.0001<" in svg
     assert ">a<" not in svg
+
+
+def test_layers_of_a_model_are_a_line_over_the_level_of_cells_without_a_block(make_table: MakeTable) -> None:
+    table = make_table(("x/a",), {"block.source": tuple(f"m#{layer}" for layer in (0, 5, 11))})
+    bare = make_table(("x/bare",), {})["cells"]
+    table["cells"] = bare + table["cells"]
+    svg = line_chart(table, "block.source")
+    assert all(f">{text}<" in svg for text in ("layer", "0", "5", "11", "bare", "a"))
+    assert "stroke-dasharray" in svg

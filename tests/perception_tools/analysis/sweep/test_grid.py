@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.errors import InputError
-from perception_tools.analysis.sweep.grid import Cell, make_grid, parse_over, parse_seeds, swept_fields
+from perception_tools.analysis.sweep.grid import Cell, make_grid, parse_over, parse_seeds, swept_fields, values_of
 from perception_tools.forecasting.recipes import RECIPES
 from perception_tools.forecasting.run import ForecastRun
 from perception_tools.scene_qa.recipes import RECIPES as SCENE_QA_RECIPES
@@ -142,3 +142,18 @@ def test_a_cell_sets_its_values_and_nothing_else() -> None:
     made = Cell("forecast/vectornet-llama", {"dim": 8, "block.kind": "mlp", "limit": 3}).apply(FORECAST)
     recipe = replace(FORECAST.recipe, dim=8, block=replace(FORECAST.recipe.block, kind="mlp"))
     assert made == replace(FORECAST, recipe=recipe, limit=3)
+
+
+def test_ranges_of_layers_and_several_blocks_are_values_too() -> None:
+    found = parse_over(["block.source=smollm2#0..2,dir/a+b#28+29,x#-2+-1,plain..name"], FORECAST)
+    assert found["block.source"] == ("smollm2#0", "smollm2#1", "smollm2#2", "dir/a+b#28,29", "x#-2,-1", "plain..name")
+
+
+def test_fields_of_unlike_cells_are_collected_in_their_order() -> None:
+    cells = [
+        Cell("x/a", {}),
+        Cell("x/b", {"rate": 0.1, "kind": [1]}),
+        Cell("x/b", {"kind": [2]}),
+        Cell("x/b", {"kind": [1]}),
+    ]
+    assert values_of(cells) == {"rate": (0.1,), "kind": ([1], [2])}

@@ -132,3 +132,12 @@ def test_short_names_leave_out_what_all_cells_share(make_table: Callable[..., di
     assert short("x/a", "x/b", dim=(1, 2)) == ["a, dim=1", "a, dim=2", "b, dim=1", "b, dim=2"]
     assert short("x/a", "x/b") == ["a", "b"]
     assert short("x/a", dim=(1,)) == ["a"]
+
+
+def test_cells_of_unlike_fields_are_told_apart_by_those_they_have() -> None:
+    cells = [("x/a", {}), ("x/b", {"place": "tail"}), ("x/b", {"place": "head"}), ("x/b", {"frozen": False})]
+    table = {
+        "cells": [{"name": str(i), "recipe": recipe, "settings": of} for i, (recipe, of) in enumerate(cells)],
+        "over": {"place": ["tail", "head"], "frozen": [False]},
+    }
+    assert [*short_names(table).values()] == ["a", "b, place=tail", "b, place=head", "b, frozen=False"]

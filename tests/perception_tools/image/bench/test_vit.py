@@ -26,6 +26,7 @@ def test_every_way_is_timed_against_timms_in_the_same_rounds(
         ("training", "timm, bare"),
         ("training", "ours, bare"),
         ("training", "ours, with the block"),
+        ("training", "ours, with the block in bfloat16"),
         ("inference", "timm, bare"),
         ("inference", "ours, bare"),
         ("inference", "ours, with the block"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from perception_tools.report.theme import LINES, colour, figure_to_svg, quiet
 PANELS_IN_A_ROW = 2
 WIDE_RATIO = 10
 """From this ratio of the largest to the smallest value on, a field's axis is logarithmic."""
+MOST_TICKS = 16
+"""On an axis."""
 LEGEND_CHARACTERS = 100
 """In a row of a legend."""
 SEEDS_BELOW = 0.22
@@ -49,16 +52,29 @@ def _draw_cell(axes: Axes, row: int, summary: dict) -> None:
 
 
 def numeric_field(table: dict) -> str | None:
-    """The first swept field whose values are at least two different numbers."""
+    """The first swept field whose values are at least two different numbers, or layers of one language model."""
     for name, values in table["over"].items():
-        if len(values) > 1 and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        places = {str(value).partition("#")[0] for value in values if isinstance(value, str)}
+        if len(values) > 1 and len(places) <= 1 and all(position(value) is not None for value in values):
             return name
     return None
 
 
+def position(value: Any) -> float | None:
+    """Where a field's value lies on an axis: itself, or the index of the layer that a block's URI names."""
+    if isinstance(value, str):
+        layer = re.fullmatch(r"[^#]*#(\d+)", value)
+        return float(layer[1]) if layer else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def line_chart(table: dict, field: str) -> str:
-    """Mean and interval of every metric along a numeric field; one line for each combination of the other settings."""
+    """Mean and interval of every metric along a numeric field; one line for each combination of the other settings.
+
+    Cells without the field are level lines.
+    """
     metrics, lines = list(table["metrics"]), _lines(table, field)
+    places = [place for value in table["over"][field] if (place := position(value)) is not None]
     rows = -(-len(metrics) // PANELS_IN_A_ROW)
     figure = Figure(figsize=(9.6, 2.9 * rows + 0.25 * len(lines)), layout="constrained")
     panels = figure.subplots(rows, PANELS_IN_A_ROW, squeeze=False).ravel()
@@ -67,11 +83,12 @@ def line_chart(table: dict, field: str) -> str:
     for axes, metric in zip(panels, metrics, strict=False):
         for index, (label, cells) in enumerate(lines.items()):
             _draw_line(axes, field, cells, metric, label, colour(LINES[(index + 1) % len(LINES)]))
-        if _is_wide(table["over"][field]):
+        if _is_wide(places):
             axes.set_xscale("log")
         axes.set_title(f"{metric}, {direction(table['metrics'][metric])}", fontsize=10, color=colour("ink"))
-        axes.set_xlabel(field)
-        axes.set_xticks(table["over"][field], [f"{value:g}" for value in table["over"][field]], minor=False)
+        axes.set_xlabel("layer" if isinstance(table["over"][field][0], str) else field)
+        step = -(-len(places) // MOST_TICKS)
+        axes.set_xticks(places[::step], [f"{place:g}" for place in places[::step]], minor=False)
         axes.minorticks_off()
         _tone_down(axes, "both")
     if len(lines) > 1:
@@ -88,15 +105,21 @@ def _lines(table: dict, field: str) -> dict[str, list[dict]]:
     lines: dict[str, list[dict]] = {}
     for cell in table["cells"]:
         lines.setdefault(shared[cell["name"]], []).append(cell)
-    return {label: sorted(cells, key=lambda cell: cell["settings"][field]) for label, cells in lines.items()}
+    return {label: sorted(cells, key=lambda cell: _place(cell, field) or 0) for label, cells in lines.items()}
+
+
+def _place(cell: dict, field: str) -> float | None:
+    return position(cell["settings"].get(field))
 
 
 def _draw_line(axes: Axes, field: str, cells: Sequence[dict], metric: str, label: str, line_colour: str) -> None:
-    points: list[tuple[Any, dict]] = [
-        (cell["settings"][field], cell["metrics"][metric])
-        for cell in cells
-        if cell["metrics"][metric]["mean"] is not None
-    ]
+    known = [cell for cell in cells if cell["metrics"][metric]["mean"] is not None]
+    for cell in known:
+        if _place(cell, field) is None:
+            axes.axhline(cell["metrics"][metric]["mean"], color=line_colour, linewidth=1.2, linestyle="--", label=label)
+    points = [(place, cell["metrics"][metric]) for cell in known if (place := _place(cell, field)) is not None]
+    if not points:
+        return
     means = [summary["mean"] for _, summary in points]
     axes.plot([x for x, _ in points], means, "o-", color=line_colour, markersize=5, linewidth=1.6, label=label)
     for x, summary in points:

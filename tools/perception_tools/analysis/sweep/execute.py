@@ -18,6 +18,7 @@ from perception_tools.analysis.sweep.jobs import (
     share_out,
 )
 from perception_tools.analysis.sweep.plan import PlannedRun, Sweep
+from perception_tools.analysis.sweep.presets import PRESETS
 from perception_tools.analysis.sweep.report import write_sweep_page
 from perception_tools.analysis.sweep.table import CellResults, as_plain, lookup, make_table, short_names
 from perception_tools.json_files import write_json
@@ -118,15 +119,20 @@ def run_sweep(sweep: Sweep, words: Sequence[str], lock: int) -> dict:
 
 def describe(results: Results, shares: Shares, seconds: float) -> dict:
     """What table.json holds."""
-    sweep = results.sweep
+    sweep, preset = results.sweep, PRESETS.get(results.sweep.options.preset or "")
+    table = make_table(results.by_cell(), sweep.task.monitored, sweep.seeds)
+    if preset and preset.published:
+        table["notes"].append(f"Pang et al. (ICLR 2024): {preset.published}")
     return {
         "recipe": ",".join(sweep.recipes),
+        "preset": sweep.options.preset,
+        "title": preset and f"{sweep.recipes[0]}: {preset.title}",
         "task": sweep.task.name,
         "data": str(sweep.options.data),
         "over": {name: [as_plain(value) for value in values] for name, values in sweep.over.items()},
         "seeds": list(sweep.seeds),
         **sweep.options.scoring,
-        **make_table(results.by_cell(), sweep.task.monitored, sweep.seeds),
+        **table,
         "source": next((metrics.get("source") for metrics in results.metrics.values()), None),
         "recipes": {run.cell.recipe: run.description()["recipe"] for run in reversed(sweep.runs)},
         "jobs": shares.jobs,

@@ -66,6 +66,17 @@ def make_grid(recipes: Sequence[str], over: Mapping[str, Sequence[Any]]) -> list
     ]
 
 
+def values_of(cells: Sequence[Cell]) -> dict[str, tuple[Any, ...]]:
+    """Every field that cells set, with its values, in the order in which they come."""
+    over: dict[str, list[Any]] = {}
+    for cell in cells:
+        for name, value in cell.settings.items():
+            values = over.setdefault(name, [])
+            if value not in values:
+                values.append(value)
+    return {name: tuple(values) for name, values in over.items()}
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
     """The seeds that a text such as `0..4` (both ends included) or `0,1,7` names, each once.
 
@@ -86,7 +97,7 @@ def parse_over(texts: Sequence[str], run: TrainingRun) -> dict[str, tuple[Any, .
     """The fields that a sweep varies, and the values of each.
 
     Args:
-        texts: `FIELD=a,b,c`, one a field.
+        texts: `FIELD=a,b,c`, one a field. In a text `PLACE#0..3` is four values, and `PLACE#2+3` is `PLACE#2,3`.
         run: A run of the recipe; the annotations of its fields say how values are read.
 
     Raises:
@@ -105,9 +116,19 @@ def parse_over(texts: Sequence[str], run: TrainingRun) -> dict[str, tuple[Any, .
             raise InputError(f"--over {text}: {_no_such_field(name, kinds)}")
         if name in over:
             raise InputError(f"--over {text}: {name} is given twice; give all its values at once")
-        parsed = [_parse_value(f"--over {name}", kinds[name], value.strip()) for value in values.split(",")]
+        parts = [part.strip() for part in values.split(",")]
+        parts = [each for part in parts for each in _layers(part)] if kinds[name] is str else parts
+        parsed = [_parse_value(f"--over {name}", kinds[name], part) for part in parts]
         over[name] = tuple(value for i, value in enumerate(parsed) if value not in parsed[:i])
     return over
+
+
+def _layers(text: str) -> list[str]:
+    """The URIs that a text such as `smollm2#0..3` or `smollm2#2+3` names; any other text itself."""
+    match = re.fullmatch(r"(.*#)(\d+)\.\.(\d+)", text)
+    if match and int(match[2]) <= int(match[3]):
+        return [f"{match[1]}{layer}" for layer in range(int(match[2]), int(match[3]) + 1)]
+    return [re.sub(r"(?<=\d)\+(?=-?\d)", ",", text) if re.fullmatch(r".*#-?\d+(\+-?\d+)+", text) else text]
 
 
 def swept_fields(run: TrainingRun) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from tyro.conf import UseAppendAction
 
 from perception.errors import InputError
-from perception_tools.analysis.sweep.grid import Cell, make_grid, parse_over, parse_seeds
+from perception_tools.analysis.sweep.grid import Cell, make_grid, parse_over, parse_seeds, values_of
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
 from perception_tools.tasks import Task, task_of_recipe
@@ -31,7 +31,10 @@ class SweepOptions:
         out: The sweep's folder. What is finished there is kept, and an unfinished run goes on where it was.
         over: FIELD=a,b,c. A field of the recipe by its name, such as `dim`, nested ones with dots, such as
             `block.kind`; or what `perception train` limits a run by, such as `limit`. Given several times, all
-            combinations are run.
+            combinations are run. `block.source=smollm2#0..29` is each of these blocks, `block.source=smollm2#28+29`
+            both one after the other.
+        preset: A sweep of the paper, in place of `over` or combined with it: table-6, table-b, table-c, table-d,
+            figure-2; or controls. RECIPE is then one without a block.
         seeds: `0..4` (both ends included) or `0,1,2`. Every cell is trained once with each.
         split: Split to evaluate on.
         train_split: Split to train on.
@@ -45,6 +48,7 @@ class SweepOptions:
     data: Path
     out: Path
     over: UseAppendAction[tuple[str, ...]] = ()
+    preset: str | None = None
     seeds: str = "0..4"
     split: str = "val"
     train_split: str = "train"
@@ -154,12 +158,13 @@ def common_task(recipes: Sequence[str]) -> Task:
     return task
 
 
-def plan_sweep(options: SweepOptions, bases: Sequence[TrainingRun]) -> Sweep:
+def plan_sweep(options: SweepOptions, bases: Sequence[TrainingRun], cells: Sequence[Cell] | None = None) -> Sweep:
     """Lays out all runs of a sweep.
 
     Args:
         options: What the sweep was told.
         bases: One run of each recipe, with what all its runs share; recipes of one task.
+        cells: The grid; None makes it from the recipes and from what the options vary.
 
     Raises:
         InputError: An option cannot be used, or the folder of a run holds one with other numbers, which would be put
@@ -169,8 +174,12 @@ def plan_sweep(options: SweepOptions, bases: Sequence[TrainingRun]) -> Sweep:
 
     by_name = {base.name: base for base in bases}
     _check_options(options, bases[0])
-    seeds, over = parse_seeds(options.seeds), parse_over(options.over, bases[0])
-    cells = make_grid([*by_name], over)
+    seeds = parse_seeds(options.seeds)
+    if cells is None:
+        over = parse_over(options.over, bases[0])
+        cells = make_grid([*by_name], over)
+    else:
+        over = values_of(cells)
     runs = tuple(_plan_run(by_name[cell.recipe], cell, seed, options) for seed in seeds for cell in cells)
     for run in runs:
         run.run.recipe.check()

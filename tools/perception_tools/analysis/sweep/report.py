@@ -27,8 +27,8 @@ def write_sweep_page(path: Path, table: dict) -> None:
     write_page(
         path,
         "perception_tools.analysis.sweep:sweep.html",
-        title=f"Sweep of {', '.join(table['recipes'])}"
-        + (f" over {', '.join(table['over'])}" if table["over"] else ""),
+        title=table.get("title")
+        or f"Sweep of {', '.join(table['recipes'])}" + (f" over {', '.join(table['over'])}" if table["over"] else ""),
         table=table,
         findings=findings(table),
         seeds=Markup(seed_chart(table)),

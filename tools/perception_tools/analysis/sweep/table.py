@@ -127,10 +127,12 @@ def short_names(table: dict) -> dict[str, str]:
         table: What table.json holds.
     """
     several = len({cell["recipe"] for cell in table["cells"]}) > 1
-    varied = [field for field, values in table["over"].items() if len(values) > 1]
+    varied = [
+        field for field in table["over"] if len({str(cell["settings"].get(field)) for cell in table["cells"]}) > 1
+    ]
     short = {}
     for cell in table["cells"]:
-        settings = [f"{field}={cell['settings'][field]}" for field in varied]
+        settings = [f"{field}={cell['settings'][field]}" for field in varied if field in cell["settings"]]
         recipe = [cell["recipe"].partition("/")[2] or cell["recipe"]] if several or not settings else []
         short[cell["name"]] = ", ".join([*recipe, *settings])
     return short

@@ -53,12 +53,13 @@ def bench_vit(
     print(f"ViT {size}, batch {batch}, block {block}; {machine['processor']}, {torch.get_num_threads()} threads")
     timings = []
     images, labels = torch.randn(batch, 3, PICTURE, PICTURE), torch.randint(CLASSES, (batch,))
-    behind = make_classifier(size, block)
+    behind, narrow = make_classifier(size, block), make_classifier(size, block, "bfloat16")
     bare = make_classifier(size, None)
     training = {
         "timm, bare": make_step(make_timm(size), images, labels),
         "ours, bare": make_step(bare, images, labels),
         "ours, with the block": make_step(behind, images, labels),
+        "ours, with the block in bfloat16": make_step(narrow, images, labels),
     }
     peaks = {way: peak_megabytes(step) for way, step in training.items()}
     timings += compare("training", training, batch, repeat, peaks)
@@ -82,8 +83,16 @@ def make_timm(size: str) -> nn.Module:
     return timm.create_model(f"vit_{size}_patch{PATCH}_{PICTURE}", num_classes=CLASSES)
 
 
-def make_classifier(size: str, block: str | None) -> ImageClassifier:
-    """Our model; without a block where there is no URI."""
+def make_classifier(size: str, block: str | None, dtype: str = "float32") -> ImageClassifier:
+    """Our model; without a block where there is no URI.
+
+    Args:
+        size: Size of the transformer.
+        block: URI of the block.
+        dtype: Type of the block's matrices.
+    """
+    import torch
+
     from perception.encoders.vit import VIT_SIZES, Vit
     from perception.frozen.adapter import build_adapter
     from perception.heads.classification import ClassificationHead
@@ -92,6 +101,9 @@ def make_classifier(size: str, block: str | None) -> ImageClassifier:
     if size not in VIT_SIZES:
         raise InputError(f"--size {size}: expected one of {', '.join(VIT_SIZES)}")
     dim = VIT_SIZES[size].dim
-    adapter = build_adapter(dim, kind="none") if block is None else build_adapter(dim, source=block)
+    if block is None:
+        adapter = build_adapter(dim, kind="none")
+    else:
+        adapter = build_adapter(dim, source=block, dtype=getattr(torch, dtype))
     encoder = Vit(VIT_SIZES[size], PATCH, (PICTURE, PICTURE))
     return ImageClassifier(encoder, adapter, ClassificationHead(dim, CLASSES))

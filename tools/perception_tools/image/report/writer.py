@@ -7,14 +7,24 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from perception_datasets.images.records import PictureSource
 from perception_tools.classification.report import percent, write_classification_report
+from perception_tools.classification.scores import ClassScores
 from perception_tools.image.published import PUBLISHED, SETS
 from perception_tools.image.report.charts import corruption_chart
+from perception_tools.image.report.examples import class_table, confusion_table, find_examples
 from perception_tools.report.page import Cell, Table
 
 
 def write_image_report(
-    path: Path, groups: Mapping[str, dict], *, main: str, data_name: str, classes: int, is_imagenet: bool
+    path: Path,
+    groups: Mapping[str, dict],
+    *,
+    main: str,
+    data_name: str,
+    classes: int,
+    is_imagenet: bool,
+    first: tuple[ClassScores, PictureSource] | None = None,
 ) -> None:
     """Writes one self-contained page, for light and dark screens.
 
@@ -25,7 +35,9 @@ def write_image_report(
         data_name: What to call its pictures.
         classes: Number of the models' classes.
         is_imagenet: Whether they are ImageNet's 1,000, so that published rows are of the same kind.
+        first: The first model's scores on the main set, and its pictures, to show some of them; None shows none.
     """
+    wrong, right = find_examples(*first) if first else ([], [])
     write_classification_report(
         path,
         groups,
@@ -35,6 +47,9 @@ def write_image_report(
         classes=classes,
         published=published_table(groups) if is_imagenet else None,
         template="perception_tools.image.report:image.html",
+        name=groups[main]["name"],
+        examples=[("Mistakes that it is surest of", wrong), ("Surest hits", right)],
+        by_class=[class_table(first[0]), confusion_table(first[0])] if first else [],
         charts=[
             (group, Markup(corruption_chart(of, f"corruptions-{group}")), corruption_table(of, group))
             for group, of in groups.items()
