@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from perception_tools.main import main
 from perception_tools.points.reconstruction import PICTURE, analyse_reconstruction
 from perception_tools.points.run import PointRun
 from perception_tools.training.fit import fit
@@ -28,3 +29,8 @@ def test_a_picture_and_numbers_show_what_is_predicted(
     with Image.open(tmp_path / "out" / PICTURE) as picture:
         assert picture.width == pytest.approx(924, abs=2)
         assert picture.height == pytest.approx(594, abs=2)
+
+
+def test_the_run_is_named_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["analyse", "reconstruction", "nowhere", "--data", "data", "--out", "out"]) == 2
+    assert "nowhere" in capsys.readouterr().err

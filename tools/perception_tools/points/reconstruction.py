@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import tyro
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
@@ -26,7 +27,12 @@ BATCH = 64
 
 @torch.inference_mode()
 def analyse_reconstruction(
-    run: Path, data: Path, out: Path, split: str = "test", limit: int | None = 200, shown: int = 4
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    data: Path,
+    out: Path,
+    split: str = "test",
+    limit: int | None = 200,
+    shown: int = 4,
 ) -> dict:
     """Scores and draws the hidden groups that a pre-trained encoder predicts: OUT/metrics.json, reconstruction.png.
 

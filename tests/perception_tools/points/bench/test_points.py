@@ -22,9 +22,9 @@ def test_every_way_is_timed_against_the_first_of_its_kind(tmp_path: Path, capsys
     written = json.loads(out.read_text())
     ways = {(t["kind"], t["way"]) for t in written["timings"]}
     assert ways >= {
-        ("8 of 64", "a loop in PyTorch"),
-        ("8 of 64", "ours"),
-        ("8 of 64", "Open3D"),
+        ("8/64", "a loop in PyTorch"),
+        ("8/64", "ours"),
+        ("8/64", "Open3D"),
         ("training", "usual PyTorch, bare"),
         ("training", "ours, bare"),
         ("training", "ours, with the block"),

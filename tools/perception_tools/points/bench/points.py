@@ -65,7 +65,7 @@ def bench_points(
     timings = []
     for clouds, total, count in SAMPLES:
         ways = sampling_ways(torch.randn(clouds, total, 3), count)
-        timings += compare(f"{count} of {total}", ways, clouds, repeat)
+        timings += compare(f"{count}/{total}", ways, clouds, repeat)
     steps = training_ways(size, block, batch, points)
     peaks = {way: peak_megabytes(step) for way, step in steps.items()}
     timings += compare("training", steps, batch, repeat, peaks)
