@@ -7,6 +7,7 @@ so that 11 of the 12 layers of ViT-B run, and applies `ln_post` to every token.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -85,9 +86,10 @@ def load_clip_vision(folder: Path, picture: int | None = None, skip_last: int = 
     try:
         from transformers import CLIPVisionModel
 
-        model, found = CLIPVisionModel.from_pretrained(
+        loaded: Any = CLIPVisionModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True
         )
+        model, found = loaded
     except ImportError as error:
         raise InputError("transformers: expected it to be installed; pip install 'frozen-perception[text]'") from error
     except (OSError, ValueError, RuntimeError) as error:

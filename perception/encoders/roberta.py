@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -99,9 +100,10 @@ def load_roberta(folder: Path, longest: int, dropout: float = 0.1) -> RobertaTex
     try:
         from transformers import RobertaModel
 
-        model, found = RobertaModel.from_pretrained(
+        loaded: Any = RobertaModel.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False, output_loading_info=True
         )
+        model, found = loaded
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: expected RoBERTa, got: {error}") from error
     if missing := sorted(found["missing_keys"]):  # the library fills them with random numbers

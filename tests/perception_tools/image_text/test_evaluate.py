@@ -15,6 +15,7 @@ from perception_tools.image_text.evaluate import evaluate_image_text
 from perception_tools.image_text.job import image_text_job
 from perception_tools.image_text.run import ImageTextRun
 from perception_tools.image_text.score import score_vqav2
+from perception_tools.training.fit import fit
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,19 @@ def test_a_broken_picture_is_named_and_its_question_counts_as_wrong(
     assert (found["questions"], found["unanswered"], found["missing"]) == (16, 2, [second.name])
     assert any(first.name in fault for fault in found["unread"])
     assert second.name in found["unread"][0]
+
+
+def test_a_model_that_learned_to_look_is_better_than_without_its_pictures(
+    make_run: Callable[..., ImageTextRun], questions_folder: Path, tmp_path: Path
+) -> None:
+    """The colour of a picture is what every question is about; a third of the answers can be guessed."""
+    changes = {"passes": 20, "validate_every": 20, "learning_rate": 1e-2, "dropout": 0.0, "gradient_clip": 1.0}
+    fit(make_run(tmp_path / "run", recipe=changes))
+    found = evaluate_image_text((tmp_path / "run",), questions_folder, tmp_path / "out")
+    assert found["accuracy"]["other"] > 0.8
+    for shown in ("without_picture", "shuffled_pictures"):
+        assert found[shown]["accuracy"]["other"] < 0.5
+        assert found[shown]["first_against_this"]["overall"]["told_apart"]
 
 
 def test_what_cannot_be_compared_is_refused(

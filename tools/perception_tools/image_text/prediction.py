@@ -91,7 +91,8 @@ def predict_answers(
         batch: Number of questions in one call of the model.
         title: What the progress bar says.
     """
-    model, answers = trained.model, {}
+    model, head, answers = trained.model, trained.model.vqa_classifier, {}
+    assert head is not None, "a model with answers"
     device = next(model.parameters()).device
     asked = [question for question in questions if question.image_file in pictures.tokens]
     of_question = _shown_pictures(trained, asked, pictures, shown)
@@ -100,8 +101,7 @@ def predict_answers(
         values = torch.stack([of_question(question) for question in part]).to(device)
         image = Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=device))
         text = model.encode_text(model.text.batch([question.question for question in part]))
-        assert model.vqa_classifier is not None
-        best = model.vqa_classifier(model.fuse(image, text)).argmax(1).tolist()
+        best = head(model.fuse(image, text)).argmax(1).tolist()
         answers |= {question.id: trained.answers[number] for question, number in zip(part, best, strict=True)}
     return answers
 
@@ -124,4 +124,4 @@ def others_than_own(names: Sequence[Item]) -> list[Item]:
     order = np.random.default_rng(SHUFFLE_SEED).permutation(len(names))
     following = np.empty(len(names), dtype=np.int64)
     following[order] = np.roll(order, 1)
-    return [names[number] for number in following]
+    return [names[number] for number in following.tolist()]

@@ -88,7 +88,7 @@ def score_pairs(
         InputError: The file is of another model or other data, or cannot be written.
     """
     table = _open_table(path, (len(pictures), len(captions)), _fingerprint(model, pictures, captions))
-    left = np.flatnonzero(np.isnan(table).any(axis=1))
+    left = np.flatnonzero(np.isnan(table).any(axis=1)).tolist()
     begin_s, is_said = time.perf_counter(), False
     for done, number in enumerate(tqdm(left, desc=title, leave=False), start=1):
         table[number] = score_row(model, pictures[number], captions, pairs)
