@@ -10,6 +10,7 @@ MODULES_OF = {
     "train": ("lightning", "tensorboard", "timm", "torchmetrics", "numcodecs", "pyarrow", "scipy", "zarr"),
     "report": ("h5py", "jinja2", "markupsafe", "matplotlib", "pyarrow", "scipy"),
     "nodes": (
+        "PIL",
         "cryptography",
         "lz4",
         "mcap",
