@@ -42,4 +42,4 @@ def example_of(size: int | torch.SymInt) -> int:
     """Returns a size, or its value in the example if `torch.export` leaves it open; for choices among equal methods."""
     if isinstance(size, torch.SymInt) and not torch.compiler.is_dynamo_compiling():
         return cast(int, size.node.hint)
-    return size
+    return cast(int, size)

@@ -64,7 +64,7 @@ class OnnxRuntime:
         """See `Runtime.run`."""
         expect_inputs(self.file, set(arrays), set(self.inputs))
         found = self._session.run(self._outputs, {name: arrays[name] for name in self.inputs})
-        return dict(zip(self._outputs, found, strict=True))
+        return {name: np.asarray(value) for name, value in zip(self._outputs, found, strict=True)}
 
 
 class OpenVino:

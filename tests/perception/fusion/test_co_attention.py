@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -50,7 +52,7 @@ def test_a_layer_equals_transformers_layer_of_the_same_shape_given_masks() -> No
 
 
 def test_both_streams_read_the_others_state_before_the_layer() -> None:
-    fusion = randomised(CoAttention(8, 2, 2))
+    fusion: Any = randomised(CoAttention(8, 2, 2))
     image, text = random_tokens(2, 5, 8), random_tokens(2, 3, 8, seed=1)
     x, y = image, text
     for image_layer, text_layer in zip(fusion.image_layers, fusion.text_layers, strict=True):

@@ -11,9 +11,11 @@ from perception.heads.trajectory_proposals import ProposalDecoder
 
 def test_steps_add_up_and_are_turned_into_each_agents_own_frame() -> None:
     decoder = ProposalDecoder(8, modes=3, steps=4)
-    torch.nn.init.zeros_(decoder.reg_mlp[4].weight)
+    torch.nn.init.zeros_(decoder.get_parameter("reg_mlp.4.weight"))
     with torch.no_grad():
-        decoder.reg_mlp[4].bias.copy_(torch.tensor([0.0, 2.0]).repeat(4))  # 2 m a step along the view's +y
+        decoder.get_parameter("reg_mlp.4.bias").copy_(
+            torch.tensor([0.0, 2.0]).repeat(4)
+        )  # 2 m a step along the view's +y
     headings = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0]])  # along +y, +x, -y
     modes = decoder(torch.randn(3, 8), torch.randn(3, 3, 8), headings)
     assert modes.trajectories.shape == (3, 3, 4, 2)

@@ -145,6 +145,7 @@ def test_agents_that_are_not_seen_at_the_present_are_refused(
 @every_view
 def test_a_decoder_of_zeros_is_constant_velocity(make_scenario: Callable[..., Scenario], moved, view: View) -> None:
     model = tiny(view)
+    assert isinstance(model.head, TrajectoryDecoder)
     last = model.head.regress[-1]
     assert isinstance(last, nn.Linear)
     nn.init.zeros_(last.weight)

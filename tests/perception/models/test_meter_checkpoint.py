@@ -102,7 +102,7 @@ def test_a_checkpoint_with_meters_names_fills_the_whole_model(make_image_text: M
         assert name.startswith("block.") == value.equal(before[name]), name
     images = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(model.image(images).values, clip_of_meter(stored, images), rtol=1e-4, atol=1e-5)
-    assert model.fusion.text_layers[1].crossattention.self.key.weight.equal(
+    assert model.get_parameter("fusion.text_layers.1.crossattention.self.key.weight").equal(
         stored["cross_modal_text_layers.1.crossattention.self.key.weight"]
     )
 

@@ -52,8 +52,10 @@ def test_argoverse_1_files_have_the_official_layout_and_come_back(tmp_path: Path
     given = {"7": forecast(steps=30), "12": forecast(modes=1, steps=30, seed=1)}
     write_argoverse1(tmp_path / "ours.h5", given.items())
     with h5py.File(tmp_path / "ours.h5") as file:
-        rows = np.asarray(file["argoverse_forecasting"])
-        assert file["argoverse_forecasting"].compression_opts == 9
+        stored = file["argoverse_forecasting"]
+        assert isinstance(stored, h5py.Dataset)
+        rows = np.asarray(stored)
+        assert stored.compression_opts == 9
     assert rows.shape == (4 * 30, 4)
     np.testing.assert_allclose(rows[30:60, 1:3], given["7"].trajectories[0, 1], rtol=1e-6)
     assert set(rows[:90, 0]) == {7}

@@ -38,7 +38,8 @@ def test_what_is_written_is_read_back_also_compressed(tmp_path: Path) -> None:
 
 
 def test_a_split_is_found_by_its_name_alone(tmp_path: Path) -> None:
-    written(tmp_path), written(tmp_path, "train2014")
+    written(tmp_path)
+    written(tmp_path, "train2014")
     assert "train2014" in question_files(tmp_path, "train")[0].name
     with pytest.raises(RecordError, match=r"_test…_questions\.json.*found 0 and 0 .*train2014"):
         question_files(tmp_path, "test")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ class StandIn:
     backend, inputs = "stand-in", ()
 
     def __init__(self, model: Forecaster, metadata: dict | None = None) -> None:
-        self.model, self.example = model, None
+        self.model = model
+        self.example: Any = None
         given = {"future_steps": model.horizon_steps} if metadata is None else metadata
         self.file = ExportedFile(Path("model.onnx"), given, ())
 

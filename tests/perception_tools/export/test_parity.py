@@ -30,7 +30,7 @@ def compare(error: np.ndarray, valid=None) -> CaseParity:
 
 
 def test_errors_are_relative_to_the_answers_size() -> None:
-    found = compare(np.float32([[0, 0, 0], [0, 0, 0.5]]))
+    found = compare(np.array([[0, 0, 0], [0, 0, 0.5]], np.float32))
     assert found.relative == pytest.approx(0.5 / 6**0.5)
     assert (found.case, found.output, found.largest) == ("ones", "logits", 0.5)
     assert "logits of ones differs by 2.0e-01" in complaints([found], "float32")[0]
@@ -38,7 +38,7 @@ def test_errors_are_relative_to_the_answers_size() -> None:
 
 
 def test_what_is_not_valid_does_not_count() -> None:
-    error = np.float32([[0, 0, 0], [9, 9, np.nan]])
+    error = np.array([[0, 0, 0], [9, 9, np.nan]], np.float32)
     assert compare(error, np.array([True, False])).relative == 0
     assert compare(error).relative == float("inf")
 

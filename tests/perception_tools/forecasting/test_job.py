@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,7 +96,7 @@ def test_a_given_model_is_trained_saved_and_shown_its_own_input(
     job = forecast_job(make_run(tmp_path), given)
     assert job.task.model is given
     job.save(tmp_path / MODEL_FILE, 0)
-    assert torch.equal(load_file(tmp_path / MODEL_FILE)["head.mode"], given.head.mode)
+    assert torch.equal(load_file(tmp_path / MODEL_FILE)["head.mode"], given.head.get_parameter("mode"))
     given.input = VectorizedInput("scene", max_tokens=2)
     (batch, *_) = forecast_job(make_run(tmp_path), given).loaders(0, 1)[1]
     assert batch.neighbours.index.shape[-1] == 0, "a scene's view has no neighbours, the recipe's own has"
@@ -111,7 +112,8 @@ def test_a_head_that_is_trained_by_region_gets_the_same_regions_each_time(
     make_run: Callable[..., ForecastRun], tmp_path: Path
 ) -> None:
     run = make_run(tmp_path, recipe=TINY_BY_REGION)
-    heads = [forecast_job(run).task.model.head for _ in range(2)]
+    models: list[Any] = [forecast_job(run).task.model for _ in range(2)]
+    heads = [model.head for model in models]
     assert torch.equal(heads[0].region_centers, heads[1].region_centers)
     assert torch.equal(heads[0].region_weights, heads[1].region_weights)
     assert heads[0].region_centers.abs().sum() > 0
@@ -124,8 +126,8 @@ def test_mm_transformer_is_trained_and_comes_back_from_its_file(
 ) -> None:
     fit(make_run(tmp_path, recipe=TINY_BY_REGION, accelerator="cpu"))
     trained = load_model(tmp_path)
-    first = forecast_job(make_run(tmp_path / "other", recipe=TINY_BY_REGION)).task.model
-    assert torch.equal(trained.model.head.region_centers, first.head.region_centers)
+    first: Any = forecast_job(make_run(tmp_path / "other", recipe=TINY_BY_REGION)).task.model
+    assert torch.equal(trained.model.head.get_buffer("region_centers"), first.head.region_centers)
     scenario = open_forecasting(data, "val")[0]
     (forecast,) = trained.model.forecast([scenario], [np.array([scenario.focal])])
     assert forecast.trajectories.shape == (1, 6, 30, 2)

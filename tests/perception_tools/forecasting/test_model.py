@@ -144,7 +144,7 @@ def test_a_given_model_takes_the_weights_in_place_of_the_recipes(saved: Path, ti
     loaded = load_model(saved, given)
     assert loaded.model is given
     assert not given.training
-    assert torch.equal(given.head.mode, load_file(saved)["head.mode"])
+    assert torch.equal(given.head.get_parameter("mode"), load_file(saved)["head.mode"])
     with pytest.raises(InputError, match="expected the weights of this version's Forecaster, got others"):
         load_model(saved, build_forecaster(replace(tiny_recipe, modes=3), 10))
 

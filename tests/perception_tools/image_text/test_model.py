@@ -34,7 +34,7 @@ def test_a_model_is_the_same_from_its_file(tiny_recipe: Callable[..., ImageTextR
 def test_the_seed_decides_the_weights(tiny_recipe: Callable[..., ImageTextRecipe]) -> None:
     words = WordTokenizer(["red"])
     first, again, other = (build_image_text(tiny_recipe(seed=seed), words, 2) for seed in (0, 0, 1))
-    weights = [of.fusion.text_layers[0].output.dense.weight for of in (first, again, other)]
+    weights = [of.get_parameter("fusion.text_layers.0.output.dense.weight") for of in (first, again, other)]
     assert weights[0].equal(weights[1])
     assert not weights[0].equal(weights[2])
 

@@ -98,7 +98,7 @@ def test_a_weight_is_looked_at_before_anything_is_saved(
     def spoil_last(self: ForecastTask, *_: object, **__: object) -> None:
         if self.global_step == 8:
             with torch.no_grad():
-                self.model.head.mode[0, 0] = float("inf")
+                self.model.head.get_parameter("mode")[0, 0] = float("inf")
 
     monkeypatch.setattr(ForecastTask, "on_train_batch_end", spoil_last)
     with pytest.raises(

@@ -164,7 +164,8 @@ def _exported_ways(
 
     proto = trace(exportable.source, next(iter(batches.values())))
     names = name_tail(proto, tail_weights(exportable.source.model))
-    precisions: list[ExportPrecision] = ["float32", *(("int8",) if quick else ("int8", "int4")) * bool(names)]
+    narrow_ones: list[ExportPrecision] = ["int8"] if quick else ["int8", "int4"]
+    precisions: list[ExportPrecision] = ["float32", *(narrow_ones if names else [])]
     backends: list[Backend] = [name for name in ("onnxruntime", "openvino") if find_spec(name) is not None]
     ways = []
     for precision in precisions:

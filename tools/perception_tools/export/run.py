@@ -73,7 +73,7 @@ def export_run(
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
             written = write_onnx(proto, Path(folder) / out.name, metadata)
-            summary = {"run": str(run), "precision": precision, "graph": structure}
+            summary: dict[str, Any] = {"run": str(run), "precision": precision, "graph": structure}
             if check:
                 summary |= _checked(exportable, cases, written[-1], precision)
             if data is not None:

@@ -19,8 +19,8 @@ def test_attention_is_that_of_torch() -> None:
     torch.manual_seed(0)
     ours, theirs = MultiHeadAttention(8, 2), nn.MultiheadAttention(8, 2, batch_first=True)
     with torch.no_grad():
-        theirs.in_proj_weight.copy_(torch.cat([linear.weight for linear in list(ours.linears)[:3]]))
-        theirs.in_proj_bias.copy_(torch.cat([linear.bias for linear in list(ours.linears)[:3]]))
+        theirs.in_proj_weight.copy_(torch.cat([linear.get_parameter("weight") for linear in list(ours.linears)[:3]]))
+        theirs.in_proj_bias.copy_(torch.cat([linear.get_parameter("bias") for linear in list(ours.linears)[:3]]))
         theirs.out_proj.load_state_dict(ours.linears[3].state_dict())
     query, memory = torch.randn(3, 4, 8), torch.randn(3, 5, 8)
     valid = torch.arange(5) < torch.tensor([[5], [2], [1]])
@@ -39,8 +39,8 @@ def test_an_encoder_layer_is_torchs_with_the_norm_first() -> None:
     theirs = nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True, norm_first=True).eval()
     linears = list(ours.self_attn.linears)
     with torch.no_grad():
-        theirs.self_attn.in_proj_weight.copy_(torch.cat([linear.weight for linear in linears[:3]]))
-        theirs.self_attn.in_proj_bias.copy_(torch.cat([linear.bias for linear in linears[:3]]))
+        theirs.self_attn.in_proj_weight.copy_(torch.cat([linear.get_parameter("weight") for linear in linears[:3]]))
+        theirs.self_attn.in_proj_bias.copy_(torch.cat([linear.get_parameter("bias") for linear in linears[:3]]))
         theirs.self_attn.out_proj.load_state_dict(linears[3].state_dict())
         theirs.linear1.load_state_dict(ours.feed_forward.w_1.state_dict())
         theirs.linear2.load_state_dict(ours.feed_forward.w_2.state_dict())
