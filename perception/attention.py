@@ -121,8 +121,8 @@ def pack(
 def unpack(
     packed: Float[Tensor, "packed dim"], valid: Bool[Tensor, "batch tokens"]
 ) -> Float[Tensor, "batch tokens dim"]:
-    """Puts packed rows back to the positions of the valid tokens; padding rows are 0, or anything when exported."""
-    if torch.compiler.is_exporting():
-        return packed.unflatten(0, valid.shape)
+    """Puts packed rows back to the positions of the valid tokens; padding rows are 0."""
+    if torch.compiler.is_exporting():  # see `pack`
+        return packed.unflatten(0, valid.shape) * valid.unsqueeze(-1)
     rows = packed.new_zeros(valid.numel(), packed.shape[-1])
     return rows.index_copy(0, valid.flatten().nonzero().squeeze(1), packed).unflatten(0, valid.shape)

@@ -78,7 +78,7 @@ class MotionExtractor(nn.Module):
     ) -> Float[Tensor, "agents proposals dim"]:
         """Features of each agent's proposals. A vector that was not observed says so in its last feature."""
         memory = self.encoder(self.src_embed(histories))
-        return self.decoder(queries.expand(len(histories), 1, *queries.shape), memory).squeeze(1)
+        return self.decoder(queries.expand(histories.shape[0], 1, *queries.shape), memory).squeeze(1)
 
 
 def _mlp(features: int, dim: int) -> nn.Sequential:
@@ -165,15 +165,21 @@ class MMTransformer(nn.Module):
         """Social features of all agents, map features of all lanes, and map-aware proposals of all agents."""
         present = batch.agents_valid
         places = self.pos_emb(pack(batch.positions, present))
-        motion = self.hist_tf(batch.histories.flatten(0, 1)[present.flatten()], self.query_embed.weight)
+        motion = self.hist_tf(_pack_sequences(batch.histories, present), self.query_embed.weight)
         with_place = torch.cat([places.unsqueeze(1).expand(-1, motion.shape[1], -1), motion], dim=-1)
         proposals = _unpack_proposals(self.fusion1(with_place), present)
-        features = self.lane_emb(self.subgraph(batch.lanes.flatten(0, 1)[batch.lanes_valid.flatten()]))
+        features = self.lane_emb(self.subgraph(_pack_sequences(batch.lanes, batch.lanes_valid)))
         lanes = self.lane_enc(unpack(features, batch.lanes_valid), batch.lanes_valid)
         proposals = self.lane_dec(proposals, lanes, batch.lanes_valid)
         folded = self.dist_emb(pack(proposals.flatten(2), present))
         social = self.fusion2(torch.cat([places, folded], dim=-1))
         return self.social_enc(unpack(social, present), present), lanes, proposals
+
+
+def _pack_sequences(
+    sequences: Float[Tensor, "views tokens vectors features"], valid: Bool[Tensor, "views tokens"]
+) -> Float[Tensor, "packed vectors features"]:
+    return pack(sequences.flatten(2), valid).unflatten(-1, sequences.shape[2:])
 
 
 def _unpack_proposals(

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from onnxruntime import InferenceSession
 
+from perception_tools.export.graph import trace
+from perception_tools.export.parity import compare_outputs, complaints
 from perception_tools.forecasting.export import exportable
-from perception_tools.forecasting.model import load_model
+from perception_tools.forecasting.model import TrainedForecaster, Training, build_forecaster, load_model
+from perception_tools.forecasting.recipes import RECIPES
+from perception_tools.training.recipes import BlockRecipe
 
 
 def test_the_scenes_have_the_borders_of_what_can_come(trained_run: Path) -> None:
@@ -33,3 +39,25 @@ def test_the_metadata_says_what_a_user_needs(trained_run: Path) -> None:
     assert metadata["future_steps"] == trained.model.horizon_steps
     assert metadata["recipe"] == trained.recipe.to_json()
     assert "metres" in metadata["outputs"]["trajectories"]
+
+
+class Graph:
+    """A graph that is not written to a file."""
+
+    def __init__(self, content: bytes) -> None:
+        self._session = InferenceSession(content, providers=["CPUExecutionProvider"])
+
+    def run(self, arrays):
+        names = [value.name for value in self._session.get_outputs()]
+        given = {value.name: arrays[value.name] for value in self._session.get_inputs()}
+        return dict(zip(names, self._session.run(names, given), strict=True))
+
+
+def test_mm_transformer_answers_in_a_graph_as_in_pytorch() -> None:
+    name, block = "forecast/mmtransformer-llama", BlockRecipe(source="random:32x48x4?seed=0")
+    recipe = replace(RECIPES[name], block=block, dim=16, heads=2)
+    training = Training(name, "made", scenarios=1, history_steps=20, future_steps=30, steps=0)
+    found = exportable(TrainedForecaster(build_forecaster(recipe, 30).eval(), recipe, training))
+    cases = found.cases()
+    graph = Graph(trace(found.source, next(iter(cases.values()))).SerializeToString())
+    assert complaints(compare_outputs(found, cases, graph), "float32") == []  # pyright: ignore[reportArgumentType]
