@@ -35,8 +35,15 @@ def plan_with(trained_run: Path):
     """A node's plan."""
 
     def make(**options: Any) -> Any:
-        given = {"precision": "float32", "block": None, "timeout_ms": 10_000.0, "threads": 1, **options}
-        return SimpleNamespace(checkpoint=trained_run, **given)
+        given = {
+            "precision": "float32",
+            "backend": "torch",
+            "provider": None,
+            "block": None,
+            "timeout_ms": 1e4,
+            "threads": 1,
+        }
+        return SimpleNamespace(checkpoint=trained_run, **given | options)
 
     return make
 

@@ -29,7 +29,7 @@ def test_the_contracts_words_are_understood(asked: dict[str, Any], trained_run: 
     assert main(["evaluate", str(trained_run), *"--data in --split val --out out".split()]) == 0
     assert asked == {
         "runs": (trained_run,), "data": Path("in"), "out": Path("out"), "split": "val",
-        "limit": None, "data_name": None, "batch": 8, "device": "cpu",
+        "limit": None, "history_steps": None, "horizon_steps": None, "data_name": None, "batch": 8, "device": "cpu",
     }  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def test_without_pillow_the_extra_is_named(
     trained_classifier: Path, plan_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("perception_tools.extras.find_spec", lambda _: None)
-    with pytest.raises(InputError, match=r"PIL is not installed; pip install 'frozen-perception\[camera\]'"):
+    with pytest.raises(InputError, match=r"PIL is not installed; pip install 'frozen-perception\[nodes\]'"):
         configured(plan_of(trained_classifier))
 
 
