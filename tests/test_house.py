@@ -233,7 +233,7 @@ def test_a_task_is_named_in_its_own_folder_alone() -> None:
         if path == tools / "tasks.py":
             text = "\n".join(line for line in text.splitlines() if line.strip(' ",') not in TASKS)
         elif path in (tools / "extras.py", tools / "answer_files" / "formats.py"):
-            continue  # extras are called by what they read, as tasks are; others call fields of their files as they like
+            continue  # extras are called by what they read, as tasks are; others name the fields of their files
         quoted = [
             n.value for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Constant) and isinstance(n.value, str)
         ]
