@@ -32,7 +32,7 @@ def test_the_papers_recipe_has_meters_numbers() -> None:
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
     micro = RECIPES["image-text/vqa-micro"]
-    with pytest.raises(InputError, match="multiple of patch=8, got 60; give 56"):
+    with pytest.raises(InputError, match="multiple of patch=16, got 60; give 48"):
         replace(micro, picture=60).check()
     with pytest.raises(InputError, match="multiple of heads=5"):
         replace(micro, text_heads=5).check()

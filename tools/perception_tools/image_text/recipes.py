@@ -113,7 +113,7 @@ MICRO_VQA = ImageTextRecipe(
     image_dim=64,
     image_depth=3,
     image_heads=4,
-    patch=8,
+    patch=16,
     picture=64,
     text_dim=64,
     text_depth=2,
@@ -123,17 +123,19 @@ MICRO_VQA = ImageTextRecipe(
     dim=64,
     heads=4,
     layers=2,
+    dropout=0.0,
     batch=64,
-    passes=8,
+    passes=9,
     learning_rate=1e-3,
     timm_schedule=ScheduleRecipe(warmup_passes=0.5, warmup_prefix=True),
     gradient_clip=1.0,
-    average_decay=0.998,
+    average_decay=0.98,
     validate_average=True,
     accumulate=1,
     precision="32-true",
 )
-"""For small pictures and texts in few words, from scratch on a CPU; its numbers are ours, nothing is in the paper."""
+"""For small pictures and texts in few words, from scratch on a CPU; its numbers are ours, nothing is in the paper. With
+patches of 8 pixels and dropout of 0.1 it answered easy-vqa's questions without a look at the pictures."""
 MICRO_RETRIEVAL = replace(MICRO_VQA, goal="retrieval", longest=32, positions=34, batch=16, passes=20)
 
 
