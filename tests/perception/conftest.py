@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 NEED_TIMM = (
+    "encoders/test_point_bert.py",
     "encoders/test_vit.py",
     "encoders/test_vit_weights.py",
     "images/test_picture_input.py",
     "losses/test_classification.py",
+    "models/test_action_recognizer.py",
     "models/test_image_classifier.py",
 )
 """Parity with timm, which is not there where the lowest versions are tested: it needs torchvision."""

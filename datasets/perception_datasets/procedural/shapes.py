@@ -1,6 +1,6 @@
 """Small pictures of drawn shapes, for demonstrations and tests where no data set is at hand.
 
-Each picture shows one shape of any colour, size, place and turn before an uneven background, behind thin lines. Its
+Each picture shows one shape of any colour, in several sizes, places and turns, before an uneven background, behind thin lines. Its
 class is the shape, so that neither colours nor single pixels give it away.
 """
 
@@ -22,6 +22,11 @@ _SCALE = 4
 """Pictures are drawn this much larger, then reduced, for smooth edges."""
 _CONTRAST = 90
 """Least distance between the colours of a shape and of the middle of its background, of 255 · √3."""
+
+_RADIUS = (0.38, 0.46)
+"""Radius of the smallest and of the largest shape, of the side."""
+_TURN_RAD = 0.25
+"""Shapes are turned by at most this much: a small transformer needs far more pictures to learn a turn of any size."""
 
 Corners = list[tuple[float, float]]
 
@@ -67,16 +72,16 @@ def draw_shape(name: str, rng: np.random.Generator) -> UInt8[np.ndarray, "side s
     colour = rng.uniform(0, 255, 3)
     while np.linalg.norm(colour - corners.mean((0, 1))) < _CONTRAST:
         colour = rng.uniform(0, 255, 3)
-    radius, turn = side * rng.uniform(0.2, 0.36), rng.uniform(0, 2 * math.pi)
+    radius, turn = side * rng.uniform(*_RADIUS), rng.uniform(-_TURN_RAD, _TURN_RAD)
     x, y = rng.uniform(radius, side - radius, 2)
     pen = ImageDraw.Draw(background)
     turned = np.array(SHAPES[name]()) @ np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
     pen.polygon([(x + radius * px, y + radius * py) for px, py in turned.tolist()], fill=_rgb(colour))
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(int(rng.integers(0, 3))):
         ends = [(float(px), float(py)) for px, py in rng.uniform(0, side, (2, 2))]
         pen.line(ends, fill=_rgb(rng.uniform(0, 255, 3)), width=_SCALE)
     small = background.filter(ImageFilter.GaussianBlur(_SCALE / 4)).resize((SIDE, SIDE), Image.Resampling.BOX)
-    return np.clip(np.array(small) + rng.normal(0, 8, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
+    return np.clip(np.array(small) + rng.normal(0, 5, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
 
 
 def _rgb(colour: np.ndarray) -> tuple[int, int, int]:

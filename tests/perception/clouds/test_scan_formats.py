@@ -10,6 +10,8 @@ import pytest
 from perception.clouds.scan_formats import read_pcd, read_ply
 from perception.errors import InputError
 
+pytest.importorskip("trimesh")  # comes with [lidar]
+
 PLY = b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\nproperty float z\nend_header\n"
 PCD = b"VERSION .7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nPOINTS 2\nDATA ascii\n"
 ROWS = b"0 0 0\n1 2 3\n"
