@@ -9,7 +9,10 @@ from perception_tools.image.recipes import RECIPES, ImageRecipe
 from perception_tools.output_places import keep_apart
 
 SEEDS = (0, 1)
-TRAIN_PICTURES, VAL_PICTURES = 2000, 400
+TRAIN_PICTURES, VAL_PICTURES = 4000, 400
+LEARNING_RATE = 2e-3
+"""Twice the recipe's, for a training that is far shorter. On 400 other pictures 44 % were right after 868 steps without a
+block, at the recipe's rate fewer; one in eight is chance."""
 DEMO_RECIPES = ("image/vit-micro", "image/vit-micro-llama", "image/vit-micro-random")
 
 
@@ -58,4 +61,11 @@ def _shortened(recipe: ImageRecipe, pictures: int, steps: int, source: str) -> I
     passes = max(1, round(steps * recipe.batch / pictures))
     block, every = replace(recipe.block, source=source), max(1, passes // 4)
     # An average over so few steps would still hold the initial weights.
-    return replace(recipe, passes=passes, validate_every=every, validate_average=False, block=block)
+    return replace(
+        recipe,
+        passes=passes,
+        validate_every=every,
+        validate_average=False,
+        learning_rate=LEARNING_RATE,
+        block=block,
+    )
