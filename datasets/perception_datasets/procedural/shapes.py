@@ -1,7 +1,7 @@
 """Small pictures of drawn shapes, for demonstrations and tests where no data set is at hand.
 
-Each picture shows one shape of any colour, a little moved, turned and scaled, before an uneven background and behind thin
-lines. Its class is the shape, so that neither colours nor single pixels give it away.
+Each picture shows one shape of any colour, a little moved, turned and scaled, before an uneven background and behind
+thin lines. Its class is the shape, so that neither colours nor single pixels give it away.
 """
 
 from __future__ import annotations
