@@ -11,8 +11,8 @@ from perception_tools.output_places import keep_apart
 SEEDS = (0, 1)
 TRAIN_PICTURES, VAL_PICTURES = 4000, 400
 LEARNING_RATE = 2e-3
-"""Twice the recipe's, for a training that is far shorter. Without a block, 44 % of 400 other pictures were right after 868
-steps, at the recipe's rate 32 %; one in eight is chance."""
+"""Twice the recipe's, for a training that is far shorter. Without a block, 44 % of 400 other pictures were right after
+868 steps, at the recipe's rate 32 %; one in eight is chance."""
 DEMO_RECIPES = ("image/vit-micro", "image/vit-micro-llama", "image/vit-micro-random")
 
 
