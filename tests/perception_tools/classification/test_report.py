@@ -76,5 +76,6 @@ def test_the_page_holds_every_part_and_escapes_names(numbers: dict, tmp_path: Pa
     for text in ("ours &lt;1&gt; is right for 75.00", "40 clouds of 3 classes", "Cloud by cloud", "Means over seeds"):
         assert text in html, text
     assert "bad.off: it is &lt;broken&gt;" in html
+    assert "4 models on clouds</h1>" in html
     assert "Published rows" not in html
     assert "<1>" not in html

@@ -9,6 +9,9 @@ from typing import Any
 from perception_tools.report.page import Cell, Table, write_page
 from perception_tools.report.theme import LINES
 
+NAMED = 3
+"""At most as many models are named in a page's title."""
+
 
 def write_classification_report(
     path: Path,
@@ -40,7 +43,7 @@ def write_classification_report(
     write_page(
         path,
         template,
-        title=f"{', '.join(models)} on {data_name}",
+        title=f"{', '.join(models) if len(models) <= NAMED else f'{len(models)} models'} on {data_name}",
         tiles=[(name, of, LINES[i % len(LINES)]) for i, (name, of) in enumerate(models.items())],
         noun=noun,
         records=numbers[f"{noun}s"],
