@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from perception_tools.report.comparison_rows import paired_rows, percent, system_rows
 from perception_tools.report.page import Cell, Table, write_page
 from perception_tools.report.theme import LINES
 
@@ -125,44 +126,14 @@ def score_table(groups: Mapping[str, dict], noun: str) -> Table:
 
 def paired_table(numbers: dict, noun: str) -> Table:
     """The first model against each of the others, record by record."""
-    rows = []
-    for name, found in numbers["paired"].items():
-        for metric, hits in found.items():
-            low, high = (100 * end for end in hits["interval"])
-            cells = [
-                Cell(f"{100 * hits['difference']:+.2f}", f"{low:+.2f} to {high:+.2f}"),
-                Cell(f"{hits['first_only']:,}"),
-                Cell(f"{hits['second_only']:,}"),
-                Cell(f"{hits['p_value']:.2g}"),
-                Cell("yes" if hits["told_apart"] else "no"),
-            ]
-            rows.append((f"{name}, {metric}", cells))
     headings = ("against", "difference, points", "right only here", "right only there", "McNemar's p", "told apart")
-    return Table("paired", f"{numbers['name']} against the others, on the same {noun}s", headings, rows)
+    caption = f"{numbers['name']} against the others, on the same {noun}s"
+    return Table("paired", caption, headings, paired_rows(numbers["paired"]))
 
 
 def system_table(numbers: dict) -> Table:
     """Means over the seeds of each training, and the first one's differences."""
-    rows = []
-    for system in numbers["systems"]:
-        metric = next(iter(system["mean"]))
-        values = system["values"][metric]
-        cells = [
-            Cell(str(len(values))),
-            Cell(percent(system["mean"][metric]), f"{percent(min(values))} to {percent(max(values))}"),
-        ]
-        found = system.get("first_against_this", {}).get(metric)
-        if found is None:
-            cells += [Cell("–"), Cell("–")]
-        else:
-            low, high = (100 * end for end in found["interval"])
-            cells.append(Cell(f"{100 * found['difference']:+.2f}", f"{low:+.2f} to {high:+.2f}"))
-            cells.append(Cell("yes" if found["told_apart"] else "no"))
-        rows.append((system["name"], cells))
+    systems = numbers["systems"]
     headings = ("training", "seeds", "mean, %", "first less this, points", "told apart")
-    return Table("systems", "Means over seeds; below, the lowest and the highest seed, or the interval", headings, rows)
-
-
-def percent(share: float) -> str:
-    """A share in per cent with two digits."""
-    return f"{100 * share:.2f}"
+    caption = "Means over seeds; below, the lowest and the highest seed, or the interval"
+    return Table("systems", caption, headings, system_rows(systems, next(iter(systems[0]["mean"]))))

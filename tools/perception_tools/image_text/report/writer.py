@@ -8,6 +8,7 @@ from pathlib import Path
 from perception.metrics.retrieval import CUTS, DIRECTIONS
 from perception.metrics.vqa_accuracy import OVERALL
 from perception_tools.image_text.published import RECALL, VQA, VQA_COLUMNS
+from perception_tools.report.comparison_rows import paired_rows, percent, system_rows
 from perception_tools.report.page import Cell, Table, write_page
 
 _BESIDE = {"without_picture": "picture removed", "shuffled_pictures": "other pictures"}
@@ -64,8 +65,8 @@ def write_retrieval_report(path: Path, metrics: Mapping, data_name: str) -> None
         title=f"{', '.join(systems)} on {data_name}",
         subtitle=f"{metrics['pictures']:,} pictures and {metrics['captions']:,} captions, every pair scored.",
         findings=[
-            f"{metrics['name']} finds the picture of {_percent(first)} % of the captions first; chance is "
-            f"{_percent(chance)} %."
+            f"{metrics['name']} finds the picture of {percent(first)} % of the captions first; chance is "
+            f"{percent(chance)} %."
         ],
         sections=sections,
         unread=list(metrics.get("unread", ())),
@@ -77,17 +78,17 @@ def answer_findings(metrics: Mapping) -> Iterator[str]:
     low, high = metrics["interval"][OVERALL]
     blind = metrics["blind_answers"]
     yield (
-        f"{metrics['name']} has an accuracy of {_percent(metrics['accuracy'][OVERALL])} % (95 % interval over "
-        f"pictures {_percent(low)} to {_percent(high)}). Without a look at pictures, the best answer to each type of "
-        f"question has {_percent(blind['by_question_type'])} %, and {blind['answer']!r} to everything "
-        f"{_percent(blind['constant'])} %; both were chosen with the true answers in hand."
+        f"{metrics['name']} has an accuracy of {percent(metrics['accuracy'][OVERALL])} % (95 % interval over "
+        f"pictures {percent(low)} to {percent(high)}). Without a look at pictures, the best answer to each type of "
+        f"question has {percent(blind['by_question_type'])} %, and {blind['answer']!r} to everything "
+        f"{percent(blind['constant'])} %; both were chosen with the true answers in hand."
     )
     for kind, words in _BESIDE.items():
         if kind in metrics:
             of = metrics[kind]["first_against_this"][OVERALL]
             low, high = of["interval"]
             yield (
-                f"With {words} it has {_percent(metrics[kind]['accuracy'][OVERALL])} %: "
+                f"With {words} it has {percent(metrics[kind]['accuracy'][OVERALL])} %: "
                 f"{100 * of['difference']:+.2f} points come from the pictures (95 % interval {100 * low:+.2f} to "
                 f"{100 * high:+.2f})."
             )
@@ -102,13 +103,13 @@ def accuracy_table(systems: Mapping[str, Mapping], blind: Mapping) -> Table:
         for label, table in shown.items():
             ends = [table["interval"][kind] for kind in kinds]
             cells = [
-                Cell(_percent(table["accuracy"][kind]), f"{_percent(low)} to {_percent(high)}")
+                Cell(percent(table["accuracy"][kind]), f"{percent(low)} to {percent(high)}")
                 for kind, (low, high) in zip(kinds, ends, strict=True)
             ]
             rows.append((label, cells))
     empty = [Cell("–")] * (len(kinds) - 1)
-    rows.append((f"always {blind['answer']!r}, an oracle", [Cell(_percent(blind["constant"])), *empty]))
-    rows.append(("best answer to each question type, an oracle", [Cell(_percent(blind["by_question_type"])), *empty]))
+    rows.append((f"always {blind['answer']!r}, an oracle", [Cell(percent(blind["constant"])), *empty]))
+    rows.append(("best answer to each question type, an oracle", [Cell(percent(blind["by_question_type"])), *empty]))
     return Table("accuracy", "VQA accuracy, %", ("system", *kinds), rows)
 
 
@@ -120,9 +121,7 @@ def type_table(systems: Mapping[str, Mapping]) -> Table:
         cells = [Cell(f"{first[kind]['questions']:,}")]
         for of in systems.values():
             low, high = of["by_question_type"][kind]["interval"]
-            cells.append(
-                Cell(_percent(of["by_question_type"][kind]["accuracy"]), f"{_percent(low)} to {_percent(high)}")
-            )
+            cells.append(Cell(percent(of["by_question_type"][kind]["accuracy"]), f"{percent(low)} to {percent(high)}"))
         rows.append((kind, cells))
     return Table("types", "VQA accuracy by the beginning of the question, %", ("type", "questions", *systems), rows)
 
@@ -138,55 +137,25 @@ def recall_table(systems: Mapping[str, Mapping]) -> Table:
             for direction in DIRECTIONS:
                 for k in map(str, CUTS):
                     low, high = table["interval"][direction][k]
-                    cells.append(Cell(_percent(table["recall"][direction][k]), f"{_percent(low)} to {_percent(high)}"))
+                    cells.append(Cell(percent(table["recall"][direction][k]), f"{percent(low)} to {percent(high)}"))
             rows.append((label, cells))
     return Table("recall", "Recall, %", ("system", *headings), rows)
 
 
 def paired_table(metrics: Mapping) -> Table:
     """The first system against each of the others."""
-    rows = []
-    for name, found in metrics["paired"].items():
-        for metric, of in found.items():
-            low, high = (100 * end for end in of["interval"])
-            cells = [
-                Cell(f"{100 * of['difference']:+.2f}", f"{low:+.2f} to {high:+.2f}"),
-                Cell(f"{of['first_only']:,}"),
-                Cell(f"{of['second_only']:,}"),
-                Cell(f"{of['p_value']:.2g}"),
-                Cell("yes" if of["told_apart"] else "no"),
-            ]
-            rows.append((f"{name}, {metric}", cells))
     headings = ("against", "difference, points", "fully right only here", "only there", "McNemar's p", "told apart")
-    return Table("paired", f"{metrics['name']} against the others", headings, rows)
+    return Table("paired", f"{metrics['name']} against the others", headings, paired_rows(metrics["paired"]))
 
 
 def seed_table(systems: list[dict], metric: str) -> Table:
     """Means over the seeds of each training, and the first one's differences."""
-    rows = []
-    for of in systems:
-        values = of["values"][metric]
-        cells = [
-            Cell(str(len(values))),
-            Cell(_percent(of["mean"][metric]), f"{_percent(min(values))} to {_percent(max(values))}"),
-        ]
-        found = of.get("first_against_this", {}).get(metric)
-        if found is None:
-            cells += [Cell("–"), Cell("–")]
-        else:
-            low, high = (100 * end for end in found["interval"])
-            cells.append(Cell(f"{100 * found['difference']:+.2f}", f"{low:+.2f} to {high:+.2f}"))
-            cells.append(Cell("yes" if found["told_apart"] else "no"))
-        rows.append((of["name"], cells))
     headings = ("training", "seeds", "mean, %", "first less this, points", "told apart")
-    return Table("systems", "Means over seeds; below, lowest and highest seed, or the interval", headings, rows)
+    caption = "Means over seeds; below, lowest and highest seed, or the interval"
+    return Table("systems", caption, headings, system_rows(systems, metric))
 
 
 def published_answers() -> Table:
     """The paper's table 5a."""
     rows = [(name, [Cell(f"{value:.2f}") for value in values]) for name, values in VQA.items()]
     return Table("published", "VQAv2, %", ("model", *VQA_COLUMNS), rows)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"
