@@ -69,6 +69,17 @@ class StoredModel:
             finally:
                 handle.remove()
 
+    def class_names(self) -> list[str]:
+        """Names of a classifier's classes, by label.
+
+        Raises:
+            InputError: They are no texts.
+        """
+        names = self.metadata["classes"]["names"]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError("expected the names of the classes as texts")
+        return names
+
     def load_into(self, model: nn.Module) -> None:
         """Puts the weights into a model that was built alike.
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from perception.encoders.vit import VIT_SIZES, Vit
-from perception.errors import InputError
 from perception.heads.classification import ClassificationHead
 from perception.images.picture_input import PictureInput
 from perception.models.image_classifier import ImageClassifier
@@ -95,9 +94,7 @@ def load_classifier(path: Path) -> TrainedClassifier:
         expect_types(recipe)
         expect_types(training)
         recipe.check()
-        classes = stored.metadata["classes"]["names"]
-        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-            raise InputError("expected the names of the classes as texts")
+        classes = stored.class_names()
         model = build_classifier(recipe, len(classes))
         stored.load_into(model)
     return TrainedClassifier(model.eval(), recipe, tuple(classes), training)

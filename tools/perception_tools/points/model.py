@@ -107,9 +107,7 @@ def load_classifier(path: Path) -> TrainedClassifier:
             raise InputError(
                 "expected a classifier, got an encoder that was pre-trained; train one from it with --encoder-run"
             )
-        classes = stored.metadata["classes"]["names"]
-        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-            raise InputError("expected the names of the classes as texts")
+        classes = stored.class_names()
         model = build_classifier(recipe, len(classes))
         stored.load_into(model)
     return TrainedClassifier(model.eval(), recipe, tuple(classes), training)

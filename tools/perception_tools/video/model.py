@@ -128,9 +128,7 @@ def load_recognizer(path: Path) -> TrainedRecognizer:
         expect_types(recipe)
         expect_types(training)
         recipe.check()
-        classes = stored.metadata["classes"]["names"]
-        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-            raise InputError("expected the names of the classes as texts")
+        classes = stored.class_names()
         model = build_autoencoder(recipe) if recipe.mask_ratio else build_recognizer(recipe, len(classes))
         stored.load_into(model)
     return TrainedRecognizer(model.eval(), recipe, tuple(classes), training)
