@@ -34,7 +34,7 @@ def masked_pixel_loss(
     """Returns the mean squared error of the hidden tubelets.
 
     Args:
-        predicted: Of each hidden tubelet, in their order.
+        predicted: Pixels of each hidden tubelet, in their order.
         tubelets: Pixels of all tubelets, with values from 0 to 1.
         masked: Which are hidden.
     """

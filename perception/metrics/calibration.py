@@ -25,7 +25,7 @@ class Calibration:
         """Adds forecasts.
 
         Args:
-            probabilities: Of each agent's modes.
+            probabilities: Probability of each mode of an agent.
             winners: The mode that came true.
         """
         came_true = np.arange(probabilities.shape[1]) == winners[:, None]

@@ -200,7 +200,7 @@ class ForecastTable:
         incomplete: Number of agents to be scored whose future has gaps; they are counted but not scored.
         incomplete_focal: Number of focal agents among them.
         worlds: Scores of the six most probable worlds of each scenario with a scored agent.
-        calibration: Of the six most probable modes of every scored agent.
+        calibration: Calibration of the six most probable modes of every scored agent.
     """
 
     seed: int = 0

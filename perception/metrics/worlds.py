@@ -46,7 +46,7 @@ def worlds_of(
 
     Args:
         trajectories: Modes of each actor.
-        probabilities: Of each actor's modes; the same for all where they were forecast together.
+        probabilities: Probability of each mode of an actor; the same for all where they were forecast together.
         focal: Row of the focal agent.
         k: Number of worlds; all where there are fewer.
     """

@@ -46,7 +46,7 @@ def load_meter(path: Path, model: ImageText, *, drop_heads: bool = False) -> Non
 
     Args:
         path: METER's .ckpt or .pth file, or a .safetensors file with the same names.
-        model: Of the checkpoint's size; position embeddings of another size of picture are resized as METER does.
+        model: A model of its size; position embeddings of other pictures are resized as METER does.
         drop_heads: Whether heads keep their weights, where the checkpoint has none or those of other answers.
 
     Raises:

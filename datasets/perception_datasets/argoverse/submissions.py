@@ -39,7 +39,7 @@ class GivenForecast:
     Attributes:
         tracks: Ids of its tracks; None in Argoverse 1, whose files hold the AGENT alone.
         trajectories: City frame, metres.
-        probabilities: Of each track's modes; they sum to 1.
+        probabilities: Probability of each mode of a track; they sum to 1.
     """
 
     tracks: tuple[str, ...] | None

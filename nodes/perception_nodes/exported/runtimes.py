@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -128,18 +129,11 @@ def _provider(name: str | None, available: list[str]) -> str:
     return wanted
 
 
-class _opening:
+@contextmanager
+def _opening(file: ExportedFile) -> Iterator[None]:
     """Turns whatever a runtime says of a file that it cannot open into a sentence."""
-
-    def __init__(self, file: ExportedFile) -> None:
-        self._file = file
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, InputError | ModuleNotFoundError):
-            words = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"{self._file.path}: the runtime cannot open it: {words}; export the model again"
-            ) from error
+    try:
+        yield
+    except Exception as error:  # runtimes have kinds of their own
+        words = " ".join(str(error).split())[:300]
+        raise InputError(f"{file.path}: the runtime cannot open it: {words}; export the model again") from error

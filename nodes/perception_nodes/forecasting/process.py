@@ -43,7 +43,7 @@ WAITING_TICKS = 32
 """Maximum number of ticks that wait. Each is answered by its own deadline, so more than one waits only in a flood, or
 after the process was held up: with 8, ticks of a machine that was busy for a second were lost without a word."""
 MOST_TICK_BYTES = 8 * 2**20
-"""Of a larger message only this is kept while it waits, and then refused; 4,096 objects take 5 MB."""
+"""A larger message is cut to this size while it waits, and then refused; 4,096 objects take 5 MB."""
 STATUS_EVERY_S = 0.2
 """While no objects come, a status says so this often; the rest until 0.25 s is for a busy machine."""
 PREPARED_S = 0.01

@@ -194,8 +194,8 @@ def _asks(exportable: Exportable, runtime: Any) -> Callable[[Any], Sequence[np.n
 
 def _time_case(pipeline: str, case: str, batch: Any, ways: Sequence[_Way], repeat: int) -> list[WayTiming]:
     """All ways by turns; each round starts with another one."""
-    first, *_ = (np.asarray(way.answer(batch)[0], dtype=np.float64) for way in ways[:1])
-    errors = {way.name: _error(way.answer(batch)[0], first) for way in ways}
+    answers = {way.name: way.answer(batch)[0].astype(np.float64) for way in ways}
+    errors = {name: _error(answer, answers[ways[0].name]) for name, answer in answers.items()}
     seconds: dict[str, list[float]] = {way.name: [] for way in ways}
     for turn in range(repeat):
         start = turn % len(ways)
@@ -223,4 +223,4 @@ def _time_case(pipeline: str, case: str, batch: Any, ways: Sequence[_Way], repea
 
 
 def _error(answer: np.ndarray, first: np.ndarray) -> float:
-    return float(np.linalg.norm(answer.astype(np.float64) - first) / (np.linalg.norm(first) or 1.0))
+    return float(np.linalg.norm(answer - first) / (np.linalg.norm(first) or 1.0))

@@ -24,7 +24,7 @@ PARAMETERS = {
     "query_embed": 768,
     "subgraph": 2_464,
 }
-"""Of the released code's network, by module; its header has 403,261 with 384 that it never uses."""
+"""Number of weights in each module of the released network; its header has 403,261 with 384 that it never uses."""
 
 
 def count(module: nn.Module) -> int:
