@@ -134,7 +134,7 @@ def _read_tiny_imagenet(path: Path, names: Sequence[str]) -> list[str]:
 
 def _read_csv(path: Path, names: Sequence[str]) -> list[str]:
     """Reads a table with a column of file names and one of classes."""
-    rows = csv.DictReader(_read_lines(path))
+    rows = csv.DictReader(_read_lines(path), restval="")
     columns = rows.fieldnames or []
     file = next((column for column in _FILE_COLUMNS if column in columns), None)
     label = next((column for column in _CLASS_COLUMNS if column in columns), None)

@@ -158,7 +158,7 @@ def read_boxes(path: Path, split: str) -> BoxMasks:
     with reading(path, "give a table with the columns file, x0, y0, x1, y1"):
         _expect_bytes(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file):
+            for row in csv.DictReader(file, restval=""):
                 name = row["file"].removeprefix("./")
                 for prefix in names_of_split(split):
                     name = name.removeprefix(f"{prefix}/")

@@ -109,7 +109,7 @@ def _chosen(videos: Videos, where: str) -> Videos:
     table = videos.path / f"{videos.split}.csv"
     with reading(table, f"leave --where {where} out, or give a table with the columns id and {column}"):
         with table.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+            rows = list(csv.DictReader(file, restval=""))
         wanted = {row["id"] for row in rows if row[column] == value}
     kept = np.array([number for number, name in enumerate(videos.ids) if name in wanted], np.int64)
     if not len(kept):

@@ -86,6 +86,12 @@ def test_other_tables_are_read_by_file_name(tmp_path: Path, file: str, text: str
         find_labels(tmp_path, lacking)
 
 
+def test_a_row_that_ends_early_has_no_class(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,wnid\nx.jpg\n")
+    with pytest.raises(RecordError, match=r"labels\.csv: expected a class for x\.jpg, found none"):
+        find_labels(tmp_path, ["x.jpg"])
+
+
 def test_a_table_without_the_columns_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("name,kind\nx.jpg,a\n")
     with pytest.raises(RecordError, match=r"labels\.csv: expected a column file_name or .*, found name, kind"):

@@ -49,6 +49,14 @@ def test_some_videos_are_chosen_by_the_table_beside_them(tmp_path: Path) -> None
         open_videos(tmp_path, "train", where="colour=red")
 
 
+def test_a_row_that_ends_early_belongs_to_no_choice(tmp_path: Path) -> None:
+    ssv2(tmp_path)
+    with (tmp_path / "train.csv").open("a") as table:
+        table.write("7")
+    with pytest.raises(InputError, match="expected videos with signer=ann, found none; signer is"):
+        open_videos(tmp_path, "train", where="signer=ann")
+
+
 def test_folders_of_classes_are_numbered_as_the_training_split(tmp_path: Path) -> None:
     touch(tmp_path, "train/wave/1.mp4", "train/jump/2.mp4", "test/wave/3.mp4")
     train = open_videos(tmp_path, "train")

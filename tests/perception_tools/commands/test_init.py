@@ -120,7 +120,7 @@ def test_topics_are_found_where_they_are_announced(router: str, trained_run: Pat
     with open_session([router]) as session, RosNode(session, RmwZenoh(node="tracker", domain=3)) as ros:
         for name, kind in TOPICS.items():
             ros.publisher(topic_of(name, kind))
-        words = ["--connect", router, "--domain", "3", "--discover-s", "2"]
+        words = ["--connect", router, "--domain", "3"]
         assert init(out, "--checkpoint", trained_run, *words, "--json", tmp_path / "a.json") == 0
     assert json.loads((tmp_path / "a.json").read_text())["topics"] == TOPICS
     assert read_deployment(out).nodes["forecast"].domain == 3

@@ -74,6 +74,8 @@ def test_arrays_that_cannot_be_meant_are_refused(arrays: dict, message: str, tmp
         ("p.json", '[{"id": "a", "pred": -1}]'),
         ("p.json", '[{"id": "a", "pred": null}]'),
         ("p.csv", "id,prediction\na,dog"),
+        ("p.csv", "id,prediction\na"),
+        ("p.csv", "id,prediction\na,0,1,2"),
         ("p.csv", ""),
         ("p.jsonl", "{"),
         ("p.npy", "no array"),

@@ -17,7 +17,7 @@ from perception_tools.tasks import task_of_run
 
 Topics = Mapping[str, str]
 """Type by name."""
-_LOOK_EVERY_S = 0.5
+_LOOK_EVERY_S, _QUIET_S = 0.5, 2.0
 
 
 def init_robot(
@@ -25,7 +25,7 @@ def init_robot(
     checkpoint: tuple[Path, ...],
     log: Path | None = None,
     topics: tuple[str, ...] = (),
-    discover_s: float = 5.0,
+    discover_s: float = 30.0,
     connect: str | None = None,
     domain: int = 0,
     force: bool = False,
@@ -41,7 +41,8 @@ def init_robot(
         checkpoint: Folders of trained runs; each gets a node of its task's kind.
         log: Recording of the robot (.mcap, .db3 or a rosbag2 folder), whose topics are taken.
         topics: Topics as NAME:TYPE, such as /objects:vision_msgs/msg/Detection3DArray.
-        discover_s: Without a log and without topics: how long to listen for announcements at the router, seconds.
+        discover_s: Without a log and without topics: how long to wait for announcements at the router, seconds;
+            it ends when none has come for 2 s.
         connect: Endpoint of the router to listen at; tcp/127.0.0.1:7447 by default.
         domain: ROS_DOMAIN_ID.
         force: Overwrite a file that is there.
@@ -109,19 +110,19 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _announced(connect: str | None, domain: int, seconds: float) -> Topics:
-    """Returns the topics of all publishers that are announced at a router within some seconds."""
+    """Returns the topics of all publishers that are announced at a router, when no more of them come."""
     from perception_nodes.ros.topics import RosNode
     from perception_nodes.ros.wire import RmwZenoh, Role
 
     found: dict[str, str] = {}
     with joined(connect, None, "init") as session, RosNode(session, RmwZenoh(node="init", domain=domain)) as ros:
-        end = time.monotonic() + seconds
-        while True:
-            found |= {e.topic.name: e.topic.type for e in ros.others() if e.role is Role.PUBLISHER}
-            left = end - time.monotonic()
-            if left <= 0:
-                break
+        end = latest = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
             time.sleep(min(left, _LOOK_EVERY_S))
+            announced = {e.topic.name: e.topic.type for e in ros.others() if e.role is Role.PUBLISHER}
+            if not announced.keys() <= found.keys():
+                found |= announced
+                end = min(latest, time.monotonic() + _QUIET_S)
     if not found:
         raise InputError(
             f"expected publishers in domain {domain} at the router within {seconds:g} s, found none; start the robot, "

@@ -92,7 +92,7 @@ def _read_arrays(path: Path, classes: Sequence[str]) -> GivenPredictions:
 def _records(path: Path) -> list[Mapping[str, Any]]:
     if path.suffix == ".csv":
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
+            return list(csv.DictReader(file, restval=""))
     text = path.read_text(encoding="utf-8-sig")
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in text.splitlines() if line.strip()]
@@ -118,6 +118,9 @@ def _ranked(path: Path, records: Sequence[Mapping[str, Any]], classes: Sequence[
     scores = np.zeros((len(records), len(classes)))
     for row, record in enumerate(records):
         ranked = _as_list(record[answer_field])
+        if not ranked or None in record:  # the csv module keeps cells beyond the header under None
+            found = "none" if not ranked else f"further cells: {first_of(record[None])}"
+            raise InputError(f"{path}: {record[id_field]}: expected one cell of ranked classes, found {found}; {_CURE}")
         for rank, answer in enumerate(ranked):
             scores[row, _class_number(path, answer, number_of)] = 1.0 / (1 + rank)
     ids = tuple(picture_key(str(record[id_field])) for record in records)
