@@ -119,8 +119,10 @@ def _ranked(path: Path, records: Sequence[Mapping[str, Any]], classes: Sequence[
     for row, record in enumerate(records):
         ranked = _as_list(record[answer_field])
         if not ranked or None in record:  # the csv module keeps cells beyond the header under None
-            found = "none" if not ranked else f"further cells: {first_of(record[None])}"
-            raise InputError(f"{path}: {record[id_field]}: expected one cell of ranked classes, found {found}; {_CURE}")
+            found = "more" if ranked else "none"
+            raise InputError(
+                f"{path}: {record[id_field]}: expected one cell of ranked classes, found {found}; separate them by spaces"
+            )
         for rank, answer in enumerate(ranked):
             scores[row, _class_number(path, answer, number_of)] = 1.0 / (1 + rank)
     ids = tuple(picture_key(str(record[id_field])) for record in records)
