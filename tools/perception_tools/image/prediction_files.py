@@ -121,7 +121,7 @@ def _ranked(path: Path, records: Sequence[Mapping[str, Any]], classes: Sequence[
         if not ranked or None in record:  # the csv module keeps cells beyond the header under None
             found = "more" if ranked else "none"
             raise InputError(
-                f"{path}: {record[id_field]}: expected one cell of ranked classes, found {found}; separate them by spaces"
+                f"{path}: {record[id_field]}: expected classes in one cell, found {found}; separate them by spaces"
             )
         for rank, answer in enumerate(ranked):
             scores[row, _class_number(path, answer, number_of)] = 1.0 / (1 + rank)
