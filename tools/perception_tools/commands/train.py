@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from perception.errors import InputError
+from perception_tools.recipe_list import list_recipes
 from perception_tools.references import resolve
 from perception_tools.tasks import all_tasks, task_of_recipe
 from perception_tools.training.recipes import LearningRecipe
@@ -76,10 +77,7 @@ def _list_recipes(missing: bool) -> dict:
     out = sys.stderr if missing else sys.stdout
     print("usage: perception train RECIPE --data DIR --out DIR [OPTIONS]\n", file=out)
     print("Trains a recipe; run the same command again after a stop and it goes on where it was.", file=out)
-    for task in all_tasks():
-        print(f"\n{task.title[:1].upper()}{task.title[1:]}:", file=out)
-        for name in task.recipes:
-            print(f"  {name:<28} {task.descriptions[name]}", file=out)
+    print(list_recipes(), file=out)
     print(
         "\nperception train RECIPE --help shows every number of a recipe as an option. RECIPE may also be a YAML file",
         file=out,

@@ -12,6 +12,7 @@ from perception.errors import InputError
 from perception_tools.training.bounds import Bounds, Count, Decay, Index, Positive, Share, Size, Weight
 from perception_tools.training.recipes import (
     BLOCKS,
+    TRAINED_BLOCKS,
     BlockRecipe,
     LearningRecipe,
     MixupRecipe,
@@ -122,16 +123,11 @@ PAPER = BlockRecipe(kind="language", init="trunc_normal", matched=False, residua
 
 
 def _as_in_the_paper(block: BlockRecipe) -> BlockRecipe:
-    return replace(PAPER, kind=block.kind)
+    return replace(PAPER, kind=block.kind, frozen=block.frozen)
 
 
 VARIANTS: Mapping[str, tuple[BlockRecipe, str]] = {
-    **{suffix: (_as_in_the_paper(block), text) for suffix, (block, text) in BLOCKS.items()},
-    "-llama-ft": (replace(PAPER, frozen=False), "the language block, trained with everything else"),
-    "-random-ft": (
-        replace(PAPER, kind="random", frozen=False),
-        "control: a block of the same shape from random weights, trained with everything else (the paper's table B)",
-    ),
+    suffix: (_as_in_the_paper(block), text) for suffix, (block, text) in {**BLOCKS, **TRAINED_BLOCKS}.items()
 }
 """End of a recipe's name → its block, and what to say of it."""
 
@@ -160,7 +156,7 @@ _MICRO_BLOCKS = {
     for suffix, (block, text) in VARIANTS.items()
 }
 _SIZES: Mapping[str, tuple[ImageRecipe, Mapping[str, tuple[BlockRecipe, str]], str]] = {
-    "vit-micro": (MICRO, _MICRO_BLOCKS, "a small ViT for pictures of 32 pixels,"),
+    "vit-micro": (MICRO, _MICRO_BLOCKS, "a small ViT for pictures of 32 pixels"),
     "vit-t": (ImageRecipe(size="tiny"), VARIANTS, "ViT-T/16"),
     "vit-s": (ImageRecipe(size="small"), VARIANTS, "ViT-S/16"),
     "vit-b": (ImageRecipe(size="base"), VARIANTS, "ViT-B/16"),
@@ -179,11 +175,11 @@ RECIPES: dict[str, ImageRecipe] = {
 """Word on the command line → recipe. Pang et al., Tables 1, 6, A, B; `-100` are the short trainings of A, C and D."""
 
 DESCRIPTIONS = {
-    f"image/{name}{suffix}": f"{what} {text}"
+    f"image/{name}{suffix}": f"{what}, {text}"
     for name, (_, variants, what) in _SIZES.items()
     for suffix, (_, text) in variants.items()
 } | {
-    f"image/{name}{suffix}-100": f"{what} {text}; {SHORT_PASSES} passes"
+    f"image/{name}{suffix}-100": f"{what}, {text}; {SHORT_PASSES} passes"
     for name, (_, variants, what) in _SIZES.items()
     if name != "vit-micro"
     for suffix, (_, text) in variants.items()

@@ -144,10 +144,10 @@ def _in_the_paper(block: BlockRecipe) -> BlockRecipe:
 
 
 _FAMILIES: Mapping[str, tuple[ImageTextRecipe, bool, str]] = {
-    "vqa": (VQA, True, "METER on VQAv2, CLIP-B/32 and RoBERTa,"),
-    "retrieval": (RETRIEVAL, True, "METER on Flickr30k, CLIP-B/32 and RoBERTa,"),
-    "vqa-micro": (MICRO_VQA, False, "small towers from scratch, questions,"),
-    "retrieval-micro": (MICRO_RETRIEVAL, False, "small towers from scratch, captions,"),
+    "vqa": (VQA, True, "METER on VQAv2, CLIP-B/32 and RoBERTa"),
+    "retrieval": (RETRIEVAL, True, "METER on Flickr30k, CLIP-B/32 and RoBERTa"),
+    "vqa-micro": (MICRO_VQA, False, "small towers from scratch, questions"),
+    "retrieval-micro": (MICRO_RETRIEVAL, False, "small towers from scratch, captions"),
 }
 
 RECIPES: dict[str, ImageTextRecipe] = {
@@ -158,7 +158,7 @@ RECIPES: dict[str, ImageTextRecipe] = {
 """Word on the command line → recipe. Pang et al., table 5a."""
 
 DESCRIPTIONS = {
-    f"image-text/{name}{suffix}": f"{what} {text}"
+    f"image-text/{name}{suffix}": f"{what}, {text}"
     for name, (_, _, what) in _FAMILIES.items()
     for suffix, (_, text) in BLOCKS.items()
 }

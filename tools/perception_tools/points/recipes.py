@@ -12,6 +12,7 @@ from perception.errors import InputError
 from perception_tools.training.bounds import Bounds, Count, Decay, Index, Positive, Share, Size, Weight
 from perception_tools.training.recipes import (
     BLOCKS,
+    TRAINED_BLOCKS,
     BlockRecipe,
     LearningRecipe,
     MixupRecipe,
@@ -125,10 +126,7 @@ CODE_MULTIPLIER = 0.5
 
 _BLOCK_KINDS: Mapping[str, tuple[BlockRecipe, str]] = {
     **{suffix: (replace(PAPER_BLOCK, kind=block.kind), text) for suffix, (block, text) in BLOCKS.items()},
-    "-random-ft": (
-        replace(PAPER_BLOCK, kind="random", frozen=False),
-        "control: a block of the same shape from random weights, trained with everything else (the paper's table B)",
-    ),
+    "-random-ft": (replace(PAPER_BLOCK, kind="random", frozen=False), TRAINED_BLOCKS["-random-ft"][1]),
 }
 
 MICRO = PointRecipe(
@@ -151,14 +149,14 @@ MICRO = PointRecipe(
 
 _VARIANTS: Mapping[Literal["bg", "only", "t50"], str] = {"bg": "OBJ_BG", "only": "OBJ_ONLY", "t50": "PB_T50_RS"}
 _SETS: Mapping[str, tuple[PointRecipe, str]] = {
-    "modelnet40-1k": (PointRecipe(), "Point-BERT on ModelNet40, 1,024 points,"),
+    "modelnet40-1k": (PointRecipe(), "Point-BERT on ModelNet40, 1,024 points"),
     "modelnet40-4k": (
         PointRecipe(points=4096, groups=256, augmentation=AugmentationRecipe(oversample=4800)),
-        "Point-BERT on ModelNet40, 4,096 points,",
+        "Point-BERT on ModelNet40, 4,096 points",
     ),
     "modelnet40-8k": (
         PointRecipe(points=8192, groups=512, augmentation=AugmentationRecipe(oversample=8192)),
-        "Point-BERT on ModelNet40, 8,192 points,",
+        "Point-BERT on ModelNet40, 8,192 points",
     ),
     **{
         f"scanobjectnn-{variant}": (
@@ -169,7 +167,7 @@ _SETS: Mapping[str, tuple[PointRecipe, str]] = {
                 variant=variant,
                 augmentation=AugmentationRecipe(oversample=2400),
             ),
-            f"Point-BERT on ScanObjectNN's {name},",
+            f"Point-BERT on ScanObjectNN's {name}",
         )
         for variant, name in _VARIANTS.items()
     },
@@ -192,7 +190,7 @@ def _of_set(recipe: PointRecipe) -> dict[str, tuple[PointRecipe, str]]:
 
 
 _NAMED: Mapping[str, tuple[PointRecipe, str]] = {
-    f"points/{name}{suffix}": (made, f"{what} {text}")
+    f"points/{name}{suffix}": (made, f"{what}, {text}")
     for name, (recipe, what) in _SETS.items()
     for suffix, (made, text) in _of_set(recipe).items()
 } | {

@@ -64,6 +64,14 @@ BLOCKS: Mapping[str, tuple[BlockRecipe, str]] = {
     "-random": (BlockRecipe(kind="random"), "control: a frozen block of the same shape with seeded random weights"),
 }
 """End of a recipe's name → its block, and what to say of it: the baseline, the paper's model and its two controls."""
+TRAINED_BLOCKS: Mapping[str, tuple[BlockRecipe, str]] = {
+    "-llama-ft": (BlockRecipe(frozen=False), "the language block, trained with everything else"),
+    "-random-ft": (
+        BlockRecipe(kind="random", frozen=False),
+        "control: a block of the same shape from random weights, trained with everything else (the paper's table B)",
+    ),
+}
+"""As `BLOCKS`, where the block's own weights are trained."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from perception.errors import InputError
 from perception_tools.training.bounds import Bounds, Count, Decay, Index, Positive, Share, Size, Weight
 from perception_tools.training.recipes import (
     BLOCKS,
+    TRAINED_BLOCKS,
     BlockRecipe,
     LearningRecipe,
     MixupRecipe,
@@ -129,10 +130,7 @@ VARIANTS: Mapping[str, tuple[BlockRecipe, str]] = {
         replace(PAPER, source="smollm2#15"),
         "with a frozen language block from the middle, layer 15 as in the released code (SmolLM2's by default)",
     ),
-    "-random-ft": (
-        replace(PAPER, kind="random", frozen=False),
-        "control: a block of the same shape from random weights, trained with everything else (the paper's table B)",
-    ),
+    "-random-ft": (replace(PAPER, kind="random", frozen=False), TRAINED_BLOCKS["-random-ft"][1]),
 }
 """End of a recipe's name → its block, and what to say of it. The paper's text has the last block, its code layer 15."""
 
@@ -218,7 +216,7 @@ RECIPES: dict[str, ActionRecipe] = {
 """Word on the command line → recipe. Pang et al., Table 3 and Table B."""
 
 DESCRIPTIONS = {
-    f"video/{name}{suffix}": f"{what} {text}"
+    f"video/{name}{suffix}": f"{what}, {text}"
     for name, (_, variants, what) in _SIZES.items()
     for suffix, (_, text) in variants.items()
 } | {name: text for name, (_, text) in PRETRAINING.items()}
