@@ -18,7 +18,7 @@ from perception.losses.reconstruction import chamfer_distance
 from perception.models.point_masked_autoencoder import PointMaskedAutoencoder
 from perception_datasets.clouds.records import Clouds
 from perception_tools.classification.learning import LabelledBatch, unread_in_words
-from perception_tools.model_files import expect_types, read_model, write_model
+from perception_tools.model_files import read_model, write_model
 from perception_tools.points.data import ShownClouds, TrainingClouds, collate_training, collate_validation
 from perception_tools.points.model import PointTraining, build_encoder
 from perception_tools.points.recipes import PointRecipe
@@ -130,9 +130,7 @@ def load_autoencoder(path: Path) -> tuple[PointMaskedAutoencoder, PointRecipe]:
     """
     stored = read_model(path, TASK.format)
     with stored.building():
-        recipe = PointRecipe.from_json(stored.metadata["recipe"])
-        expect_types(recipe)
-        recipe.check()
+        recipe, _ = stored.recipe_and_training(PointRecipe, PointTraining)
         if not recipe.mask_ratio:
             raise InputError(
                 "expected an encoder that was pre-trained, got a classifier; give a run of points/pretrain-…"
