@@ -116,7 +116,7 @@ def test_a_trained_model_is_written_with_its_recipe_its_classes_and_what_it_was_
 @pytest.mark.parametrize(
     ("part", "values", "message"),
     [
-        ("recipe", LearningRecipe().to_json() | {"passes": 0}, "passes: expected at least 1"),
+        ("recipe", LearningRecipe().to_json() | {"passes": 0}, "passes: expected a number of at least 1, got 0"),
         ("recipe", LearningRecipe().to_json() | {"passes": "3"}, "expected passes to be int, found '3'"),
         ("training", {"name": 3, "steps": 1}, "expected name to be str, found 3"),
         ("training", {"name": "words"}, "steps"),

@@ -16,6 +16,7 @@ from perception.errors import InputError
 from perception.losses.classification import classification_loss
 from perception_tools.training.lightning_task import LearningTask
 from perception_tools.training.mixup import BatchMixup
+from perception_tools.training.readable import Faults
 from perception_tools.training.recipes import LearningRecipe, MixupRecipe
 
 Recipe = TypeVar("Recipe", bound=LearningRecipe)
@@ -34,7 +35,7 @@ class LabelledBatch(TensorRecord):
 
     values: Float32[Tensor, "batch ..."]
     labels: Int64[Tensor, " batch"]
-    unread: tuple[tuple[str, str], ...] = ()
+    unread: Faults = ()
 
 
 class ClassificationTask(LearningTask[Recipe, Model]):

@@ -18,8 +18,9 @@ from perception.losses.reconstruction import chamfer_distance
 from perception.models.point_masked_autoencoder import PointMaskedAutoencoder
 from perception_datasets.clouds.records import Clouds
 from perception_tools.classification.learning import LabelledBatch, unread_in_words
+from perception_tools.classification.records import collate_training, collate_validation
 from perception_tools.model_files import read_model, write_model
-from perception_tools.points.data import ShownClouds, TrainingClouds, collate_training, collate_validation
+from perception_tools.points.data import ShownClouds, TrainingClouds
 from perception_tools.points.model import PointTraining, build_encoder
 from perception_tools.points.recipes import PointRecipe
 from perception_tools.points.run import PointRun
