@@ -50,10 +50,10 @@ def maker_of_runs() -> Callable[..., Callable[..., Any]]:
 def train_into_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Trains a run, given what makes it, into a folder of this name."""
 
-    def train(name: str, make_run: Callable[..., Any], *args: Any, **options: Any) -> Path:
+    def train(folder: str, make_run: Callable[..., Any], *args: Any, **options: Any) -> Path:
         from perception_tools.training.fit import fit
 
-        out = tmp_path_factory.mktemp("trained") / name
+        out = tmp_path_factory.mktemp("trained") / folder
         fit(make_run(out, *args, **options))
         return out
 
