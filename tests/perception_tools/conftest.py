@@ -7,12 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
+    from torch import Tensor
+
     from perception_nodes.forecasting.node import ForecastingNode
     from perception_tools.forecasting.recipes import ForecastRecipe
     from perception_tools.forecasting.run import ForecastRun
@@ -29,6 +31,75 @@ def same_threads_after_the_test() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def maker_of_runs() -> Callable[..., Callable[..., Any]]:
+    """Makes, for a task, what makes runs into a folder with changes to a tiny recipe and other options of the run."""
+
+    def maker(kind: type, tiny: Any, **usual: Any) -> Callable[..., Any]:
+        def make(out: Path, recipe: dict | None = None, **options: Any) -> Any:
+            return kind(**{"out": out, "recipe": replace(tiny, **(recipe or {})), **usual, **options})
+
+        return make
+
+    return maker
+
+
+@pytest.fixture(scope="session")
+def train_into_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Trains a run, given what makes it, into a folder of this name."""
+
+    def train(folder: str, make_run: Callable[..., Any], *args: Any, **options: Any) -> Path:
+        from perception_tools.training.fit import fit
+
+        out = tmp_path_factory.mktemp("trained") / folder
+        fit(make_run(out, *args, **options))
+        return out
+
+    return train
+
+
+@pytest.fixture
+def fit_broken_off(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Trains a run that is broken off in a step, and goes on with it by another run into the same folder."""
+
+    def train(task: type, step: int, run: Any, again: Any) -> None:
+        from perception_tools.training.fit import fit
+
+        taken, training_step = 0, task.training_step
+
+        def breaking(self: Any, *args: Any) -> Tensor:
+            nonlocal taken
+            taken += 1
+            if taken == step:
+                raise KeyboardInterrupt
+            return training_step(self, *args)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(task, "training_step", breaking)
+            with pytest.raises(BaseException):  # noqa: B017, PT011  # Lightning ends the process its own way
+                fit(run)
+        assert taken == step
+        fit(again)
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def assert_same_model() -> Callable[[Path, Path], None]:
+    """Compares the weights of two runs, bit by bit."""
+    import torch
+    from safetensors.torch import load_file
+
+    from perception_tools.model_metadata import MODEL_FILE
+
+    def compare(left: Path, right: Path) -> None:
+        ours, theirs = load_file(left / MODEL_FILE), load_file(right / MODEL_FILE)
+        assert ours.keys() == theirs.keys()
+        assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+
+    return compare
 
 
 @pytest.fixture(scope="session")
@@ -85,25 +156,19 @@ def tiny_recipe() -> ForecastRecipe:
 
 
 @pytest.fixture(scope="session")
-def make_run(data: Path, tiny_recipe: ForecastRecipe) -> Callable[..., ForecastRun]:
+def make_run(
+    data: Path, tiny_recipe: ForecastRecipe, maker_of_runs: Callable[..., Callable[..., Any]]
+) -> Callable[..., ForecastRun]:
     """Makes a run into a folder, with changes to the recipe and other options of the run."""
     from perception_tools.forecasting.run import ForecastRun
 
-    def make(out: Path, recipe: dict | None = None, **options) -> ForecastRun:
-        given = {"data": data, "out": out, "recipe": replace(tiny_recipe, **(recipe or {}))}
-        return ForecastRun(**{**given, "name": "forecast/vectornet-llama", **options})
-
-    return make
+    return maker_of_runs(ForecastRun, tiny_recipe, data=data, name="forecast/vectornet-llama")
 
 
 @pytest.fixture(scope="session")
-def trained_run(make_run: Callable[..., ForecastRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_run(make_run: Callable[..., ForecastRun], train_into_folder: Callable[..., Path]) -> Path:
     """The folder of a finished run. Tests must not change it."""
-    from perception_tools.training.fit import fit
-
-    out = tmp_path_factory.mktemp("trained") / "run"
-    fit(make_run(out, accelerator="cpu"))
-    return out
+    return train_into_folder("run", make_run, accelerator="cpu")
 
 
 @pytest.fixture(scope="session")
@@ -164,22 +229,16 @@ def tiny_answerer() -> SceneQaRecipe:
 
 
 @pytest.fixture(scope="session")
-def make_answerer_run(rooms_store: Path, tiny_answerer: SceneQaRecipe) -> Callable[..., SceneQaRun]:
+def make_answerer_run(
+    rooms_store: Path, tiny_answerer: SceneQaRecipe, maker_of_runs: Callable[..., Callable[..., Any]]
+) -> Callable[..., SceneQaRun]:
     """Makes a run into a folder, with changes to the recipe and other options of the run."""
     from perception_tools.scene_qa.run import SceneQaRun
 
-    def make(out: Path, recipe: dict | None = None, **options) -> SceneQaRun:
-        given = {"data": rooms_store, "out": out, "recipe": replace(tiny_answerer, **(recipe or {}))}
-        return SceneQaRun(**{**given, "name": "scene-qa/rooms-llama", "limit": 3, **options})
-
-    return make
+    return maker_of_runs(SceneQaRun, tiny_answerer, data=rooms_store, name="scene-qa/rooms-llama", limit=3)
 
 
 @pytest.fixture(scope="session")
-def trained_answerer(make_answerer_run: Callable[..., SceneQaRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_answerer(make_answerer_run: Callable[..., SceneQaRun], train_into_folder: Callable[..., Path]) -> Path:
     """The folder of a finished run. Tests must not change it."""
-    from perception_tools.training.fit import fit
-
-    out = tmp_path_factory.mktemp("answerer") / "run"
-    fit(make_answerer_run(out, accelerator="cpu"))
-    return out
+    return train_into_folder("run", make_answerer_run, accelerator="cpu")

@@ -15,8 +15,9 @@ from torch import nn
 
 from perception.errors import InputError
 from perception.frozen.weights import WeightsError
-from perception_tools.model_files import expect_types, read_model, write_model
+from perception_tools.model_files import TrainedModel, expect_types, read_model, write_model, write_trained
 from perception_tools.model_metadata import MODEL_FILE, format_of, model_id
+from perception_tools.training.recipes import LearningRecipe
 
 FORMAT = "a test's model 1"
 
@@ -84,6 +85,50 @@ def test_a_model_id_tells_files_and_forms_apart_but_not_a_run_from_its_file(save
     other.write_bytes(b"other weights")
     narrow, elsewhere = (model_id("forecast/vectornet-llama", *of) for of in ((saved, "float32"), (other, "int8")))
     assert len({name, narrow, elsewhere}) == 3
+
+
+@dataclass(frozen=True)
+class Trained:
+    name: str
+    steps: int
+
+
+class TrainedWords(TrainedModel[nn.Linear, LearningRecipe, Trained]):
+    CLASSES_KEY = ("words", "known")
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), [(TrainedModel, {"names": ["a", "b"]}), (TrainedWords, {"known": ["a", "b"]})]
+)
+def test_a_trained_model_is_written_with_its_recipe_its_classes_and_what_it_was_trained_on(
+    kind: type[TrainedModel], key: dict, tmp_path: Path
+) -> None:
+    trained = kind(nn.Linear(3, 2), LearningRecipe(passes=7), ("a", "b"), Trained("words/micro", 5))
+    write_trained(tmp_path / MODEL_FILE, FORMAT, trained, further={"more": 1})
+    stored = read_model(tmp_path, FORMAT)
+    assert stored.metadata[kind.CLASSES_KEY[0]] == key
+    assert stored.metadata["further"] == {"more": 1}
+    recipe, training = stored.recipe_and_training(LearningRecipe, Trained)
+    assert (recipe, training, stored.class_names(kind)) == (trained.recipe, trained.training, trained.classes)
+    assert trained.name == "words/micro"
+
+
+@pytest.mark.parametrize(
+    ("part", "values", "message"),
+    [
+        ("recipe", LearningRecipe().to_json() | {"passes": 0}, "passes: expected a number of at least 1, got 0"),
+        ("recipe", LearningRecipe().to_json() | {"passes": "3"}, "expected passes to be int, found '3'"),
+        ("training", {"name": 3, "steps": 1}, "expected name to be str, found 3"),
+        ("training", {"name": "words"}, "steps"),
+    ],
+)
+def test_a_damaged_recipe_or_training_is_refused(part: str, values: dict, message: str, tmp_path: Path) -> None:
+    trained = TrainedModel(nn.Linear(3, 2), LearningRecipe(), (), Trained("words/micro", 5))
+    write_trained(tmp_path / MODEL_FILE, FORMAT, trained)
+    stored = read_model(tmp_path, FORMAT)
+    stored.metadata[part] = values
+    with pytest.raises(InputError, match=message), stored.building():
+        stored.recipe_and_training(LearningRecipe, Trained)
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import math
 import reprlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
@@ -20,9 +20,51 @@ from perception.files import reading
 from perception.frozen.trained_state import fingerprints, load_trainable_state_dict, trainable_state_dict
 from perception.frozen.weights import WeightsError, write_tensors
 from perception_tools.model_metadata import CURE, opened_model, read_metadata
+from perception_tools.training.recipes import LearningRecipe
 
 _SPARE_WEIGHTS = 1_000_000
 """For weights that a model has beside those in its file."""
+
+
+class TrainingRecord(Protocol):
+    """What a model was trained on; a dataclass of plain values."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def name(self) -> str:
+        """Recipe's word on the command line."""
+        ...
+
+
+Model = TypeVar("Model", bound=nn.Module, covariant=True)
+Recipe = TypeVar("Recipe", bound=LearningRecipe)
+Training = TypeVar("Training", bound=TrainingRecord)
+
+
+@dataclass(frozen=True)
+class TrainedModel(Generic[Model, Recipe, Training]):
+    """A model that chooses among classes, as its file holds it.
+
+    Attributes:
+        model: The model, in evaluation mode once it is loaded.
+        recipe: The recipe that it was built by.
+        classes: Names of its classes, by label; empty where it has none.
+        training: What it was trained on.
+    """
+
+    model: Model
+    recipe: Recipe
+    classes: tuple[str, ...]
+    training: Training
+
+    CLASSES_KEY: ClassVar[tuple[str, str]] = ("classes", "names")
+    """Where a file's metadata holds the names of the classes."""
+
+    @property
+    def name(self) -> str:
+        """Name of the recipe."""
+        return self.training.name
 
 
 @dataclass(frozen=True)
@@ -69,16 +111,33 @@ class StoredModel:
             finally:
                 handle.remove()
 
-    def class_names(self) -> list[str]:
-        """Names of a classifier's classes, by label.
+    def recipe_and_training(self, recipe: type[Recipe], training: type[Training]) -> tuple[Recipe, Training]:
+        """The recipe that the model was built by, and what it was trained on.
+
+        Raises:
+            InputError: They are not of these types, or the recipe's numbers are out of their bounds.
+        """
+        built_by = recipe.from_json(self.metadata["recipe"])
+        trained_on = training(**self.metadata["training"])
+        expect_types(built_by)
+        expect_types(trained_on)
+        built_by.check()
+        return built_by, trained_on
+
+    def class_names(self, kind: type[TrainedModel] = TrainedModel) -> tuple[str, ...]:
+        """Names of the model's classes, by label.
+
+        Args:
+            kind: Says where they are and what they are called.
 
         Raises:
             InputError: They are no texts.
         """
-        names = self.metadata["classes"]["names"]
+        part, key = kind.CLASSES_KEY
+        names = self.metadata[part][key]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise InputError("expected the names of the classes as texts")
-        return names
+            raise InputError(f"expected {part} that are texts")
+        return tuple(names)
 
     def load_into(self, model: nn.Module) -> None:
         """Puts the weights into a model that was built alike.
@@ -98,6 +157,23 @@ def write_model(path: Path, model: nn.Module, format_name: str, metadata: dict[s
     texts = {name: json.dumps(value) for name, value in (metadata | {"blocks": fingerprints(model)}).items()}
     weights = {name: value.detach().contiguous().cpu() for name, value in trainable_state_dict(model).items()}
     write_tensors(path, weights, {"format": format_name, **texts})
+
+
+def write_trained(path: Path, format_name: str, trained: TrainedModel, **further: dict) -> None:
+    """Writes a model that chooses among classes, with its recipe and what it was trained on; whole or not at all.
+
+    Args:
+        path: The file.
+        format_name: The task's name for its files.
+        trained: The model.
+        further: What the task's files hold beside, by key.
+
+    Raises:
+        WeightsError: It cannot be written there.
+    """
+    part, key = trained.CLASSES_KEY
+    metadata = {"recipe": trained.recipe.to_json(), "training": asdict(trained.training), part: {key: trained.classes}}
+    write_model(path, trained.model, format_name, metadata | further)
 
 
 def read_model(path: Path, format_name: str) -> StoredModel:

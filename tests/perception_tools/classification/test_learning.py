@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perception.errors import InputError
-from perception_tools.classification.learning import ClassificationTask, LabelledBatch, unread_in_words
+from perception_tools.classification.learning import ClassificationTask, LabelledBatch
 from perception_tools.training.recipes import LearningRecipe, MixupRecipe
 
 
@@ -71,24 +71,6 @@ def test_a_validation_batch_without_a_record_is_passed_over(task: Clouds) -> Non
     task.validation_step(batch(2), 1)
     task.on_validation_epoch_end()
     assert task.unread_in_words() == "1 validation clouds could not be read, they are not counted: bad"
-
-
-@pytest.mark.parametrize(
-    ("training", "validation", "expected"),
-    [
-        (0, 0, ""),
-        (1, 0, "1 training clips could not be read, others took their places: fault 0"),
-        (0, 2, "2 validation clips could not be read, they are not counted: fault 0; fault 1"),
-        (
-            5,
-            0,
-            "5 training clips could not be read, others took their places: fault 0; fault 1; fault 2; and 2 more",
-        ),
-    ],
-)
-def test_unread_records_are_counted_and_the_first_named(training: int, validation: int, expected: str) -> None:
-    faults = [{str(i): f"fault {i}" for i in range(count)} for count in (training, validation)]
-    assert unread_in_words(faults[0], faults[1], "clip") == expected
 
 
 def test_a_batch_goes_to_a_device_as_a_whole() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -62,22 +62,16 @@ def tiny_image_recipe() -> ImageRecipe:
 
 
 @pytest.fixture(scope="session")
-def make_image_run(pictures: Path, tiny_image_recipe: ImageRecipe) -> Callable[..., ImageRun]:
+def make_image_run(
+    pictures: Path, tiny_image_recipe: ImageRecipe, maker_of_runs: Callable[..., Callable[..., Any]]
+) -> Callable[..., ImageRun]:
     """Makes a run into a folder, with changes to the recipe and other options of the run."""
     from perception_tools.image.run import ImageRun
 
-    def make(out: Path, recipe: dict | None = None, **options) -> ImageRun:
-        given = {"data": pictures, "out": out, "recipe": replace(tiny_image_recipe, **(recipe or {}))}
-        return ImageRun(**{**given, "name": "image/vit-micro-llama", "accelerator": "cpu", **options})
-
-    return make
+    return maker_of_runs(ImageRun, tiny_image_recipe, data=pictures, name="image/vit-micro-llama", accelerator="cpu")
 
 
 @pytest.fixture(scope="session")
-def trained_classifier(make_image_run: Callable[..., ImageRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_classifier(make_image_run: Callable[..., ImageRun], train_into_folder: Callable[..., Path]) -> Path:
     """The folder of a finished run. Tests must not change it."""
-    from perception_tools.training.fit import fit
-
-    out = tmp_path_factory.mktemp("trained") / "classifier"
-    fit(make_image_run(out))
-    return out
+    return train_into_folder("classifier", make_image_run)

@@ -17,8 +17,7 @@ from timm.data.transforms_factory import create_transform
 from perception.errors import InputError
 from perception_datasets.images.cropping import RandomResizedCrop
 from perception_datasets.images.open_pictures import open_pictures
-from perception_tools.image.data import TrainingPictures, UnreadPicture, ValidationPictures, collate, labelled
-from perception_tools.image.model import build_classifier
+from perception_tools.image.data import TrainingPictures
 from perception_tools.image.recipes import RECIPES, AugmentationRecipe, ImageRecipe
 from perception_tools.training.sampler import Key
 
@@ -35,14 +34,14 @@ def test_a_picture_is_a_function_of_its_key_and_the_seed(pictures: Path, recipe:
     train, key = open_pictures(pictures, "train"), Key(5, 2, 1)
     shown = TrainingPictures(train, recipe)[key]
     assert shown.label == train[5].label
-    assert shown.image.shape == (3, 32, 32)
+    assert shown.values[0].shape == (3, 32, 32)
     torch.manual_seed(99)
     again = TrainingPictures(train, recipe)
     again[Key(3, 0)]  # what was asked before does not matter
-    assert torch.equal(again[key].image, shown.image)
+    assert torch.equal(again[key].values[0], shown.values[0])
     for other in (Key(5, 2, 0), Key(5, 2, 2), Key(5, 3, 1), Key(6, 2, 1)):
-        assert not torch.equal(again[other].image, shown.image), other
-    assert not torch.equal(TrainingPictures(train, replace(recipe, seed=1))[key].image, shown.image)
+        assert not torch.equal(again[other].values[0], shown.values[0]), other
+    assert not torch.equal(TrainingPictures(train, replace(recipe, seed=1))[key].values[0], shown.values[0])
 
 
 def test_the_global_generators_are_left_as_they_were(pictures: Path, recipe: ImageRecipe) -> None:
@@ -78,13 +77,13 @@ def test_the_changes_of_a_crop_are_those_of_timms_transform(picture: int, pictur
     np.random.seed(seed)
     torch.manual_seed(seed)
     expected = expected_finish(expected_change(Image.fromarray(crop.transpose(1, 2, 0))))
-    assert torch.equal(TrainingPictures(train, recipe)[key].image, expected)
+    assert torch.equal(TrainingPictures(train, recipe)[key].values[0], expected)
 
 
 def test_without_changes_a_picture_is_its_normalised_crop(pictures: Path, recipe: ImageRecipe) -> None:
     none = AugmentationRecipe(auto_augment="", color_jitter=0.0, erasing=0.0, exact=True)
     train = open_pictures(pictures, "train")
-    image = TrainingPictures(train, replace(recipe, augmentation=none))[Key(0, 0)].image
+    image = TrainingPictures(train, replace(recipe, augmentation=none))[Key(0, 0)].values[0]
     rng = np.random.default_rng((recipe.seed, 0, 0, 0))
     crop = train.decode_crop(train[0], RandomResizedCrop(32, scale=(0.08, 1.0), reduce=False), rng)
     mean, std = (torch.tensor(v)[:, None, None] for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
@@ -110,7 +109,6 @@ def test_a_broken_picture_is_replaced_by_the_next_and_named(
     ((name, fault),) = shown.unread
     assert name == train[last].id
     assert str(train[last].place.name) in fault
-    assert collate([shown]).unread == shown.unread
 
 
 def test_pictures_that_are_all_broken_end_training(
@@ -121,26 +119,3 @@ def test_pictures_that_are_all_broken_end_training(
         record.place.name.write_bytes(b"")
     with pytest.raises(InputError, match="expected some that can be read, found 6 in a row that cannot"):
         TrainingPictures(train, recipe)[Key(0, 0)]
-
-
-def test_validation_shows_pictures_as_service_does(
-    write_pictures: Callable[..., Path], recipe: ImageRecipe, tmp_path: Path
-) -> None:
-    val, model = open_pictures(write_pictures(tmp_path / "data"), "val"), build_classifier(recipe, 3)
-    val[1].place.name.write_bytes(b"")
-    shown = ValidationPictures(val, model)
-    first, second = shown[0], shown[1]
-    assert not isinstance(first, UnreadPicture)
-    assert torch.equal(first.image, model.prepare(val.decode(val[0])))
-    assert isinstance(second, UnreadPicture)
-    batch = collate([first, second])
-    assert (len(batch.labels), batch.unread[0][0]) == (1, val[1].id)
-    assert len(collate([second]).labels) == 0
-
-
-def test_pictures_without_labels_are_refused(pictures: Path) -> None:
-    train = open_pictures(pictures, "train")
-    assert labelled(train, "train") is train
-    unknown = replace(train, labels=np.where(np.arange(len(train)) < 2, -1, train.labels))
-    with pytest.raises(InputError, match="expected labels for all pictures of split 'train', found 2 without one"):
-        labelled(unknown, "train")

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from perception.errors import InputError
 from perception_tools.image.job import image_job, open_splits
 from perception_tools.image.learning import ImageTask
 from perception_tools.image.model import load_classifier
 from perception_tools.image.run import ImageRun
-from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import fit
 from perception_tools.training.run import RUN_FILE
@@ -35,27 +33,16 @@ def test_a_run_leaves_its_model_and_its_curves(trained_classifier: Path) -> None
 
 
 def test_a_run_that_was_broken_off_ends_as_an_unbroken_one(
-    make_image_run: MakeRun, trained_classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_image_run: MakeRun,
+    trained_classifier: Path,
+    fit_broken_off: Callable[..., None],
+    assert_same_model: Callable[[Path, Path], None],
+    tmp_path: Path,
 ) -> None:
     """The pictures of a pass, how they are changed and mixed, and dropout are functions of the step."""
-    steps = 0
-    training_step = ImageTask.training_step
-
-    def breaking(self: ImageTask, *args: object) -> torch.Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 5:
-            raise KeyboardInterrupt
-        return training_step(self, *args)  # pyright: ignore[reportArgumentType]
-
-    monkeypatch.setattr(ImageTask, "training_step", breaking)
-    with pytest.raises(BaseException):  # noqa: B017, PT011  # Lightning ends the process its own way
-        fit(make_image_run(tmp_path / "run"))
-    monkeypatch.setattr(ImageTask, "training_step", training_step)
-    fit(make_image_run(tmp_path / "run"))
-    ours, whole = load_file(tmp_path / "run" / MODEL_FILE), load_file(trained_classifier / MODEL_FILE)
-    assert ours.keys() == whole.keys()
-    assert all(torch.equal(ours[name], whole[name]) for name in whole)
+    out = tmp_path / "run"
+    fit_broken_off(ImageTask, 5, make_image_run(out), make_image_run(out))
+    assert_same_model(out, trained_classifier)
 
 
 def test_a_run_without_a_block_and_one_with_a_trained_block_train(make_image_run: MakeRun, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_a_model_comes_back_from_its_file(tiny_image_recipe: ImageRecipe, tmp_pa
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [("abc", "expected the names of the classes as texts"), ([1, 2, 3], "as texts"), (["a", "b"], "head")],
+    [("abc", "expected classes that are texts"), ([1, 2, 3], "that are texts"), (["a", "b"], "head")],
 )
 def test_damaged_classes_are_refused(
     tiny_image_recipe: ImageRecipe, tmp_path: Path, names: object, message: str

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from perception.errors import InputError
 from perception.images.picture_input import PictureInput
 from perception_datasets.images.open_pictures import open_pictures
 from perception_tools.image.model import load_classifier
-from perception_tools.image.prediction import predict
+from perception_tools.image.prediction import PreparedPictures, predict
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])
@@ -25,6 +26,13 @@ def test_they_are_the_models_own_whatever_the_batch(batch: int, trained_classifi
     np.testing.assert_allclose(found.probabilities, model.classify([val.decode(r) for r in val]), atol=1e-6)
     np.testing.assert_allclose(found.probabilities.sum(1), 1, atol=1e-6)
     assert len(found.failures) == 0
+
+
+def test_a_picture_is_prepared_as_in_service(trained_classifier: Path, pictures: Path) -> None:
+    model, val = load_classifier(trained_classifier).model, open_pictures(pictures, "val")
+    prepared = PreparedPictures(val, model.input)[5]
+    assert (prepared.id, prepared.label) == (val[5].id, val[5].label)
+    assert torch.equal(prepared.value, model.prepare(val.decode(val[5])))
 
 
 def test_pictures_are_shown_as_told(trained_classifier: Path, pictures: Path) -> None:

@@ -67,8 +67,8 @@ def test_a_pass_is_the_same_wherever_it_is_computed_and_another_one_differs(
 ) -> None:
     recipe = replace(tiny_image_recipe, augmentation=replace(tiny_image_recipe.augmentation, shift=4))
     one, other = (TrainingPictures(train, recipe, keep) for keep in (0, 100))
-    assert torch.equal(one[Key(2, 1)].image, other[Key(2, 1)].image)
-    assert not torch.equal(one[Key(2, 1)].image, one[Key(2, 2)].image)
+    assert torch.equal(one[Key(2, 1)].values[0], other[Key(2, 1)].values[0])
+    assert not torch.equal(one[Key(2, 1)].values[0], one[Key(2, 2)].values[0])
     assert one[Key(2, 1)].label == train.labels[2]
 
 

@@ -88,35 +88,29 @@ def tiny_recipe() -> Callable[..., ImageTextRecipe]:
 
 @pytest.fixture(scope="session")
 def make_run(
-    questions_folder: Path, captions_folder: Path, tiny_recipe: Callable[..., ImageTextRecipe]
+    questions_folder: Path,
+    captions_folder: Path,
+    tiny_recipe: Callable[..., ImageTextRecipe],
+    maker_of_runs: Callable[..., Callable[..., Any]],
 ) -> Callable[..., ImageTextRun]:
     """Makes a run into a folder, with changes to the recipe and other options of the run."""
     from perception_tools.image_text.run import ImageTextRun
 
     def make(out: Path, goal: str = "vqa", recipe: dict | None = None, **options: Any) -> ImageTextRun:
-        data = questions_folder if goal == "vqa" else captions_folder
-        given = {"data": data, "out": out, "recipe": tiny_recipe(goal, **(recipe or {}))}
-        name = f"image-text/{goal}-micro-llama"
-        return ImageTextRun(**{**given, "name": name, "accelerator": "cpu", **options})
+        data, name = questions_folder if goal == "vqa" else captions_folder, f"image-text/{goal}-micro-llama"
+        make = maker_of_runs(ImageTextRun, tiny_recipe(goal), data=data, name=name, accelerator="cpu")
+        return make(out, recipe, **options)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def trained_answers(make_run: Callable[..., ImageTextRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_answers(make_run: Callable[..., ImageTextRun], train_into_folder: Callable[..., Path]) -> Path:
     """The folder of a finished run on questions. Tests must not change it."""
-    from perception_tools.training.fit import fit
-
-    out = tmp_path_factory.mktemp("trained") / "answers"
-    fit(make_run(out))
-    return out
+    return train_into_folder("answers", make_run)
 
 
 @pytest.fixture(scope="session")
-def trained_ranks(make_run: Callable[..., ImageTextRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_ranks(make_run: Callable[..., ImageTextRun], train_into_folder: Callable[..., Path]) -> Path:
     """The folder of a finished run on captions. Tests must not change it."""
-    from perception_tools.training.fit import fit
-
-    out = tmp_path_factory.mktemp("trained") / "ranks"
-    fit(make_run(out, "retrieval"))
-    return out
+    return train_into_folder("ranks", make_run, "retrieval")

@@ -8,15 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from perception.errors import InputError
 from perception_tools.image_text.job import image_text_job
 from perception_tools.image_text.learning import ImageTextTask
 from perception_tools.image_text.model import load_image_text
 from perception_tools.image_text.run import ImageTextRun
-from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import fit
 
@@ -34,27 +31,16 @@ def test_a_run_leaves_its_model_and_its_curves(trained_answers: Path, trained_ra
 
 
 def test_a_run_that_was_broken_off_ends_as_an_unbroken_one(
-    make_run: MakeRun, trained_ranks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun,
+    trained_ranks: Path,
+    fit_broken_off: Callable[..., None],
+    assert_same_model: Callable[[Path, Path], None],
+    tmp_path: Path,
 ) -> None:
     """Pictures, false captions and dropout are functions of the step."""
-    steps = 0
-    training_step = ImageTextTask.training_step
-
-    def breaking(self: ImageTextTask, *args: object) -> torch.Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 5:
-            raise KeyboardInterrupt
-        return training_step(self, *args)  # pyright: ignore[reportArgumentType]
-
-    monkeypatch.setattr(ImageTextTask, "training_step", breaking)
-    with pytest.raises(BaseException):  # noqa: B017, PT011  # Lightning ends the process its own way
-        fit(make_run(tmp_path / "run", "retrieval"))
-    monkeypatch.setattr(ImageTextTask, "training_step", training_step)
-    fit(make_run(tmp_path / "run", "retrieval"))
-    ours, whole = load_file(tmp_path / "run" / MODEL_FILE), load_file(trained_ranks / MODEL_FILE)
-    assert ours.keys() == whole.keys()
-    assert all(torch.equal(ours[name], whole[name]) for name in whole)
+    out = tmp_path / "run"
+    fit_broken_off(ImageTextTask, 5, make_run(out, "retrieval"), make_run(out, "retrieval"))
+    assert_same_model(out, trained_ranks)
 
 
 def test_towers_of_the_hub_give_sizes_tokens_and_weights(make_run: MakeRun, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -63,22 +63,18 @@ def tiny_point_recipe() -> PointRecipe:
 
 
 @pytest.fixture(scope="session")
-def make_point_run(clouds: Path, tiny_point_recipe: PointRecipe) -> Callable[..., PointRun]:
+def make_point_run(
+    clouds: Path, tiny_point_recipe: PointRecipe, maker_of_runs: Callable[..., Callable[..., Any]]
+) -> Callable[..., PointRun]:
     """Makes a run into a folder, with changes to the recipe and other options of the run."""
     from perception_tools.points.run import PointRun
 
-    def make(out: Path, recipe: dict | None = None, **options) -> PointRun:
-        given = {"data": clouds, "out": out, "recipe": replace(tiny_point_recipe, **(recipe or {})), "held_out": 0.25}
-        return PointRun(**{**given, "name": "points/micro-llama", "accelerator": "cpu", "logger": (), **options})
-
-    return make
+    return maker_of_runs(
+        PointRun, tiny_point_recipe, data=clouds, name="points/micro-llama", accelerator="cpu", held_out=0.25, logger=()
+    )
 
 
 @pytest.fixture(scope="session")
-def trained_points(make_point_run: Callable[..., PointRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_points(make_point_run: Callable[..., PointRun], train_into_folder: Callable[..., Path]) -> Path:
     """The folder of a finished run. Tests must not change it."""
-    from perception_tools.training.fit import fit
-
-    out = tmp_path_factory.mktemp("trained") / "classifier"
-    fit(make_point_run(out))
-    return out
+    return train_into_folder("classifier", make_point_run)

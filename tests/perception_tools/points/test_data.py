@@ -12,14 +12,7 @@ from perception.clouds.cloud import CloudInput
 from perception.errors import InputError
 from perception_datasets.clouds.open_clouds import open_clouds
 from perception_datasets.clouds.records import Clouds
-from perception_tools.classification.predictions import Prepared
-from perception_tools.points.data import (
-    SampledClouds,
-    TrainingClouds,
-    augment,
-    collate_training,
-    collate_validation,
-)
+from perception_tools.points.data import SampledClouds, TrainingClouds, augment
 from perception_tools.points.recipes import AugmentationRecipe, PointRecipe
 from perception_tools.training.sampler import Key
 
@@ -45,11 +38,11 @@ def test_a_part_is_stretched_and_shifted_within_bounds(seed: int) -> None:
 
 def test_what_is_seen_is_a_function_of_seed_pass_and_cloud(clouds: Path, tiny_point_recipe: PointRecipe) -> None:
     train = TrainingClouds(open_clouds(clouds, "train"), CloudInput(32), tiny_point_recipe, keep=3)
-    first, again, other = (train[Key(5, p)][0] for p in (0, 0, 1))
+    first, again, other = (train[Key(5, p)].values[0] for p in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.shape == (32, 3)
-    assert train[Key(5, 0)][1] == 0
+    assert train[Key(5, 0)].label == 0
 
 
 class _Drawn:
@@ -80,13 +73,3 @@ def test_after_too_many_broken_clouds_training_stops(
     train = TrainingClouds(open_clouds(data, "train"), CloudInput(32), tiny_point_recipe, keep=0)
     with pytest.raises(InputError, match=r"found 20 in a row that cannot; the first: .*npy"):
         train[Key(0, 0)]
-
-
-def test_batches_name_what_could_not_be_read() -> None:
-    batch = collate_training([(torch.zeros(4, 3), 1, (("a", "why"),)), (torch.ones(4, 3), 0, ())])
-    assert batch.values.shape == (2, 4, 3)
-    assert (batch.labels.tolist(), batch.unread) == ([1, 0], (("a", "why"),))
-    broken = Prepared("b", 0, None, "why")
-    batch = collate_validation([broken, Prepared("c", 2, torch.zeros(4, 3))])
-    assert (batch.labels.tolist(), batch.unread) == ([2], (("b", "why"),))
-    assert len(collate_validation([broken]).labels) == 0

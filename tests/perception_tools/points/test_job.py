@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from perception.errors import InputError
-from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.points.job import open_splits, point_job
 from perception_tools.points.learning import EPOCHS_FILE, PointTask
 from perception_tools.points.model import BEST_FILE, load_classifier
@@ -39,28 +37,17 @@ def test_a_run_leaves_its_last_and_its_best_model(trained_points: Path) -> None:
 
 
 def test_a_run_that_was_broken_off_ends_as_an_unbroken_one(
-    make_point_run: MakeRun, trained_points: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_point_run: MakeRun,
+    trained_points: Path,
+    fit_broken_off: Callable[..., None],
+    assert_same_model: Callable[[Path, Path], None],
+    tmp_path: Path,
 ) -> None:
     """The clouds of a pass, how they are changed, dropout and BatchNorm's averages are functions of the step."""
-    steps = 0
-    training_step = PointTask.training_step
-
-    def breaking(self: PointTask, *args: object) -> torch.Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 5:
-            raise KeyboardInterrupt
-        return training_step(self, *args)  # pyright: ignore[reportArgumentType]
-
-    monkeypatch.setattr(PointTask, "training_step", breaking)
-    with pytest.raises(BaseException):  # noqa: B017, PT011  # Lightning ends the process its own way
-        fit(make_point_run(tmp_path / "run"))
-    monkeypatch.setattr(PointTask, "training_step", training_step)
-    fit(make_point_run(tmp_path / "run"))
-    ours, whole = load_file(tmp_path / "run" / MODEL_FILE), load_file(trained_points / MODEL_FILE)
-    assert ours.keys() == whole.keys()
-    assert all(torch.equal(ours[name], whole[name]) for name in whole)
-    assert (tmp_path / "run" / EPOCHS_FILE).read_text() == (trained_points / EPOCHS_FILE).read_text()
+    out = tmp_path / "run"
+    fit_broken_off(PointTask, 5, make_point_run(out), make_point_run(out))
+    assert_same_model(out, trained_points)
+    assert (out / EPOCHS_FILE).read_text() == (trained_points / EPOCHS_FILE).read_text()
 
 
 def test_the_test_clouds_are_looked_at_only_by_name(make_point_run: MakeRun, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from perception.errors import InputError
-from perception_tools.report.side_by_side import Contestant, group_seeds, names_apart
+from perception_tools.report.side_by_side import Contestant, group_seeds, names_apart, with_folders
 from perception_tools.training.recipes import BlockRecipe, LearningRecipe
 
 RECIPE = LearningRecipe()
@@ -71,3 +71,13 @@ def test_two_systems_of_one_recipe_have_different_names() -> None:
     models = [contestant(seed=seed, passes=passes) for passes in (1, 2) for seed in (0, 1)]
     names = [system.name for system in group_seeds(models, ["p1 s0", "p1 s1", "p2 s0", "p2 s1"])]
     assert names == ["p1 s0 and its seeds", "p2 s0 and its seeds"]
+
+
+def test_given_names_get_the_folders_of_their_runs_only_where_they_are_alike(tmp_path: Path) -> None:
+    paths = [tmp_path / "one", tmp_path / "two"]
+    for path in paths:
+        path.mkdir()
+    assert with_folders(["a", "b"], paths) == ["a", "b"]
+    assert with_folders(["a", "a"], paths) == ["a [one]", "a [two]"]
+    with pytest.raises(InputError, match=r"expected models of different runs, got a \[one\], a \[one\]"):
+        with_folders(["a", "a"], paths[:1] * 2)

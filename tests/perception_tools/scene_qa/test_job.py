@@ -140,7 +140,10 @@ fit(pickle.loads(sys.stdin.buffer.read()))
 
 
 def test_a_run_that_is_killed_and_gone_on_with_ends_bit_equal_to_an_unbroken_one(
-    make_answerer_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_answerer_run: MakeRun,
+    assert_same_model: Callable[[Path, Path], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     import pickle
 
@@ -154,9 +157,7 @@ def test_a_run_that_is_killed_and_gone_on_with_ends_bit_equal_to_an_unbroken_one
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     fit(run)
     assert "going on with the run" in capsys.readouterr().out
-    ours, theirs = load_file(broken / MODEL_FILE), load_file(unbroken / MODEL_FILE)
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
+    assert_same_model(broken, unbroken)
     assert read_curves(broken) == read_curves(unbroken)
 
 

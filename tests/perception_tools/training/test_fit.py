@@ -35,6 +35,7 @@ from perception_tools.training.run import RUN_FILE
 from perception_tools.training.run_folder import FINISHED_FILE, RESUME_FILE
 
 MakeRun = Callable[..., ForecastRun]
+AssertSame = Callable[[Path, Path], None]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 TINY = "--dim 16 --heads 2 --source random:32x48x4?seed=0 --batch-scenarios 2 --targets-per-scenario 3 --warmup-steps 2"
 
@@ -55,12 +56,6 @@ def train_command(data: Path, out: Path, options: str) -> list[str]:
 
 def checkpoint_of(run: Path) -> dict:
     return torch.load(run / RESUME_FILE, weights_only=True)
-
-
-def assert_same_model(left: Path, right: Path) -> None:
-    ours, theirs = load_file(left / MODEL_FILE), load_file(right / MODEL_FILE)
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
 def test_a_run_leaves_its_model_its_curves_and_how_to_go_on(trained_run: Path) -> None:
@@ -98,7 +93,11 @@ def test_the_learning_rate_at_the_end_is_the_schedules(trained_run: Path, tiny_r
 
 
 def test_a_finished_run_that_is_started_again_stays_as_it_is(
-    trained_run: Path, make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained_run: Path,
+    make_run: MakeRun,
+    assert_same_model: AssertSame,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(trained_run, tmp_path / "run")
     fit(make_run(tmp_path / "run"))
@@ -167,7 +166,7 @@ main(sys.argv[1:])
 
 
 def test_a_run_that_is_killed_and_gone_on_with_ends_bit_equal_to_an_unbroken_one(
-    make_run: MakeRun, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_run: MakeRun, assert_same_model: AssertSame, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe = {"passes": 4, "dropout": 0.3}
     words = train_command(data, tmp_path / "killed", "--passes 4 --dropout 0.3")[3:]
@@ -274,7 +273,9 @@ def test_data_that_cannot_be_read_at_all_is_refused(make_run: MakeRun, data: Pat
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_with_another_run_is_left_alone(trained_run: Path, make_run: MakeRun, tmp_path: Path) -> None:
+def test_a_folder_with_another_run_is_left_alone(
+    trained_run: Path, make_run: MakeRun, assert_same_model: AssertSame, tmp_path: Path
+) -> None:
     shutil.copytree(trained_run, tmp_path / "run")
     with pytest.raises(InputError, match=r"it holds a run with recipe\.seed 0, not 1; .* or give --restart"):
         fit(make_run(tmp_path / "run", {"seed": 1}))
@@ -298,7 +299,11 @@ def test_restart_deletes_nothing_in_a_folder_that_holds_no_run(make_run: MakeRun
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_the_run_ends_as_an_unbroken_one(
-    trained_run: Path, make_run: MakeRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained_run: Path,
+    make_run: MakeRun,
+    assert_same_model: AssertSame,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(trained_run, tmp_path / "run")
     (tmp_path / "run" / FINISHED_FILE).unlink()

@@ -86,33 +86,25 @@ def tiny_recipe() -> ActionRecipe:
 
 
 @pytest.fixture(scope="session")
-def make_run(clips: Path, tiny_recipe: ActionRecipe) -> Callable[..., ActionRun]:
+def make_run(
+    clips: Path, tiny_recipe: ActionRecipe, maker_of_runs: Callable[..., Callable[..., Any]]
+) -> Callable[..., ActionRun]:
     """Makes a run into a folder, with changes to the recipe and other options of the run."""
     from perception_tools.video.run import ActionRun
 
-    def make(out: Path, recipe: dict | None = None, **options: Any) -> ActionRun:
-        given = {"data": clips, "out": out, "recipe": replace(tiny_recipe, **(recipe or {}))}
-        return ActionRun(**{**given, "name": "video/micro-llama", "accelerator": "cpu", **options})
-
-    return make
+    return maker_of_runs(ActionRun, tiny_recipe, data=clips, name="video/micro-llama", accelerator="cpu")
 
 
 @pytest.fixture(scope="session")
-def trained_recognizer(make_run: Callable[..., ActionRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_recognizer(make_run: Callable[..., ActionRun], train_into_folder: Callable[..., Path]) -> Path:
     """The folder of a finished run. Tests must not change it."""
-    from perception_tools.training.fit import fit
-
-    out = tmp_path_factory.mktemp("trained") / "recognizer"
-    fit(make_run(out))
-    return out
+    return train_into_folder("recognizer", make_run)
 
 
 @pytest.fixture(scope="session")
-def pretrained(make_run: Callable[..., ActionRun], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pretrained(make_run: Callable[..., ActionRun], train_into_folder: Callable[..., Path]) -> Path:
     """The folder of a finished run of pre-training. Tests must not change it."""
-    from perception_tools.training.fit import fit
     from perception_tools.training.recipes import BlockRecipe
 
-    out = tmp_path_factory.mktemp("pretrained") / "autoencoder"
-    fit(make_run(out, {"mask_ratio": 0.75, "block": BlockRecipe(kind="none")}, name="video/pretrain-micro"))
-    return out
+    changes = {"mask_ratio": 0.75, "block": BlockRecipe(kind="none")}
+    return train_into_folder("autoencoder", make_run, changes, name="video/pretrain-micro")

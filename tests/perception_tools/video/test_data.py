@@ -17,15 +17,12 @@ from perception_datasets.errors import RecordError
 from perception_datasets.images.records import FilePlace
 from perception_datasets.video.open_videos import open_videos
 from perception_datasets.video.records import Videos
+from perception_tools.classification.records import collate_training, collate_validation
 from perception_tools.training.sampler import Key
 from perception_tools.video.data import (
     ClipReader,
-    ShownClip,
     TrainingClips,
-    UnreadClip,
     ValidationClips,
-    collate,
-    labelled,
     ordered,
     resized,
 )
@@ -48,7 +45,7 @@ def pixels(clip: Tensor) -> Tensor:
 def test_what_is_random_is_a_function_of_seed_pass_and_clip(clips: Path, tiny_recipe: ActionRecipe) -> None:
     changed = {"scale": 0.3, "auto_augment": "rand-m9-n2-mstd0.5-inc1", "erasing": 0.5}
     made = [
-        training(clips, replace(tiny_recipe, seed=seed), **changed)[Key(index, data_pass)].copies[0]
+        training(clips, replace(tiny_recipe, seed=seed), **changed)[Key(index, data_pass)].values[0]
         for seed, data_pass, index in ((0, 0, 1), (0, 0, 1), (1, 0, 1), (0, 1, 1), (0, 0, 2))
     ]
     assert torch.equal(made[0], made[1])
@@ -65,13 +62,13 @@ def test_every_image_of_a_clip_is_changed_alike(tmp_path: Path, tiny_recipe: Act
         noise.save(folder / f"{number}.png")
     for seed in range(6):
         shown = training(tmp_path, replace(tiny_recipe, seed=seed), scale=0.2, auto_augment="rand-m9-n4-mstd0.5-inc1")
-        (copy,) = shown[Key(0, 0)].copies
+        (copy,) = shown[Key(0, 0)].values
         assert (copy == copy[:, :1]).all()
 
 
 def test_the_same_part_of_every_image_is_erased(clips: Path, tiny_recipe: ActionRecipe) -> None:
-    plain = training(clips, tiny_recipe)[Key(0, 0)].copies[0]
-    erased = training(clips, tiny_recipe, erasing=1.0)[Key(0, 0)].copies[0]
+    plain = training(clips, tiny_recipe)[Key(0, 0)].values[0]
+    erased = training(clips, tiny_recipe, erasing=1.0)[Key(0, 0)].values[0]
     parts = (plain != erased).any(0)
     assert parts.any()
     assert not parts.all()
@@ -81,18 +78,18 @@ def test_the_same_part_of_every_image_is_erased(clips: Path, tiny_recipe: Action
 
 def test_copies_of_a_clip_show_the_same_images_changed_differently(clips: Path, tiny_recipe: ActionRecipe) -> None:
     shown = training(clips, tiny_recipe, views=2, erasing=1.0)[Key(3, 0)]
-    first, second = shown.copies
+    first, second = shown.values
     assert not torch.equal(first, second)
     same = (first == second).all(0)
     assert same.float().mean() > 0.2, "outside of what is erased"
-    batch = collate([shown, shown])
+    batch = collate_training([shown, shown])
     assert batch.values.shape == (4, 3, 4, 16, 16)
     assert batch.labels.tolist() == [1] * 4
 
 
 def test_nothing_is_mirrored_unless_asked(clips: Path, tiny_recipe: ActionRecipe) -> None:
     plain, never, always = (
-        training(clips, tiny_recipe, **changes)[Key(1, 0)].copies[0]
+        training(clips, tiny_recipe, **changes)[Key(1, 0)].values[0]
         for changes in ({}, {"mirror": 0.0}, {"mirror": 1.0})
     )
     assert torch.equal(plain, never)
@@ -159,17 +156,9 @@ def test_validation_sees_the_middles_and_counts_what_it_cannot_read(
     (data / "val" / "val1.mp4").write_bytes(b"no video")
     clips = ValidationClips(ClipReader(open_videos(data, "val")), SHOWN)
     shown = [clips[index] for index in range(len(clips))]
-    assert [type(clip) for clip in shown] == [ShownClip, UnreadClip, ShownClip, ShownClip]
-    batch = collate(shown)
+    assert [clip.value is None for clip in shown] == [False, True, False, False]
+    batch = collate_validation(shown)
     assert (len(batch.labels), [name for name, _ in batch.unread]) == (3, ["val1"])
-    assert collate([shown[1]]).values.shape == (0, 3, 1, 1, 1)
-
-
-def test_a_split_without_labels_is_refused(clips: Path) -> None:
-    videos = open_videos(clips, "train")
-    assert labelled(videos, "train") is videos
-    with pytest.raises(InputError, match="expected labels for all videos of split 'train', found 1 without one"):
-        labelled(replace(videos, labels=np.array([-1, *videos.labels[1:]])), "train")
 
 
 def test_an_augmentation_that_timm_does_not_know_is_refused(clips: Path, tiny_recipe: ActionRecipe) -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from perception.errors import InputError
-from perception_tools.model_metadata import MODEL_FILE
 from perception_tools.training.curves import read_curves
 from perception_tools.training.fit import fit
 from perception_tools.training.run import RUN_FILE
@@ -34,26 +32,16 @@ def test_a_run_leaves_its_model_and_its_curves(trained_recognizer: Path) -> None
 
 
 def test_a_run_that_was_broken_off_ends_as_an_unbroken_one(
-    make_run: MakeRun, trained_recognizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_run: MakeRun,
+    trained_recognizer: Path,
+    fit_broken_off: Callable[..., None],
+    assert_same_model: Callable[[Path, Path], None],
+    tmp_path: Path,
 ) -> None:
-    steps = 0
-    training_step = ActionTask.training_step
-
-    def breaking(self: ActionTask, *args: object) -> torch.Tensor:
-        nonlocal steps
-        steps += 1
-        if steps == 4:
-            raise KeyboardInterrupt
-        return training_step(self, *args)  # pyright: ignore[reportArgumentType]
-
-    monkeypatch.setattr(ActionTask, "training_step", breaking)
-    with pytest.raises(BaseException):  # noqa: B017, PT011  # Lightning ends the process its own way
-        fit(make_run(tmp_path / "run"))
-    monkeypatch.setattr(ActionTask, "training_step", training_step)
-    fit(make_run(tmp_path / "run", keep_mb=0))  # decoding anew gives the same clips
-    ours, whole = load_file(tmp_path / "run" / MODEL_FILE), load_file(trained_recognizer / MODEL_FILE)
-    assert ours.keys() == whole.keys()
-    assert all(torch.equal(ours[name], whole[name]) for name in whole)
+    """Decoding anew gives the same clips."""
+    out = tmp_path / "run"
+    fit_broken_off(ActionTask, 4, make_run(out), make_run(out, keep_mb=0))
+    assert_same_model(out, trained_recognizer)
 
 
 def test_every_validation_clip_is_seen_once_by_any_number_of_processes(make_run: MakeRun, tmp_path: Path) -> None:

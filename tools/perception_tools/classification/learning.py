@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
@@ -12,10 +11,10 @@ from torchmetrics.classification import MulticlassAccuracy
 from typing_extensions import override
 
 from perception.batches import TensorRecord
-from perception.errors import InputError
 from perception.losses.classification import classification_loss
-from perception_tools.training.lightning_task import LearningTask
 from perception_tools.training.mixup import BatchMixup
+from perception_tools.training.readable import Faults
+from perception_tools.training.reading_task import ReadingTask
 from perception_tools.training.recipes import LearningRecipe, MixupRecipe
 
 Recipe = TypeVar("Recipe", bound=LearningRecipe)
@@ -34,16 +33,11 @@ class LabelledBatch(TensorRecord):
 
     values: Float32[Tensor, "batch ..."]
     labels: Int64[Tensor, " batch"]
-    unread: tuple[tuple[str, str], ...] = ()
+    unread: Faults = ()
 
 
-class ClassificationTask(LearningTask[Recipe, Model]):
+class ClassificationTask(ReadingTask[Recipe, Model]):
     """A classifier and how it learns: cross-entropy with soft targets.
-
-    Attributes:
-        noun: What a record is called, in the singular.
-        unread: Name → fault of the training records that this process could not decode.
-        unread_in_validation: The same of the validation records.
 
     Args:
         recipe: All numbers.
@@ -52,12 +46,8 @@ class ClassificationTask(LearningTask[Recipe, Model]):
         mixup: How records are mixed and labels smoothed.
     """
 
-    noun: ClassVar[str]
-
     def __init__(self, recipe: Recipe, model: Model, classes: int, mixup: MixupRecipe) -> None:
         super().__init__(recipe, model)
-        self.unread: dict[str, str] = {}
-        self.unread_in_validation: dict[str, str] = {}
         self._mixup = BatchMixup(mixup, classes)
         self.top1 = MulticlassAccuracy(classes, average="micro")
         self.top5 = MulticlassAccuracy(classes, average="micro", top_k=min(5, classes))
@@ -88,28 +78,5 @@ class ClassificationTask(LearningTask[Recipe, Model]):
     @override
     def on_validation_epoch_end(self) -> None:
         """Raises InputError where not one record could be read; training would go on without a judge."""
-        if self.unread_in_validation and not self.top1.update_called:
-            raise InputError(
-                f"validation: expected {self.noun}s that can be read, found {len(self.unread_in_validation)} that "
-                f"cannot; the first: {next(iter(self.unread_in_validation.values()))}"
-            )
-
-    def unread_in_words(self) -> str:
-        """What to say of records that could not be decoded; empty if all could."""
-        return unread_in_words(self.unread, self.unread_in_validation, self.noun)
-
-
-def unread_in_words(training: Mapping[str, str], validation: Mapping[str, str], noun: str) -> str:
-    """What to say of records that could not be decoded; empty if all could."""
-    parts = []
-    if training:
-        parts.append(_counted(training, f"training {noun}s", "others took their places"))
-    if validation:
-        parts.append(_counted(validation, f"validation {noun}s", "they are not counted"))
-    return "\n".join(parts)
-
-
-def _counted(unread: Mapping[str, str], kind: str, consequence: str, shown: int = 3) -> str:
-    first = "; ".join(list(unread.values())[:shown])
-    more = f"; and {len(unread) - shown} more" if len(unread) > shown else ""
-    return f"{len(unread)} {kind} could not be read, {consequence}: {first}{more}"
+        if not self.top1.update_called:
+            self.expect_read_validation()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from perception_tools.forecasting.comparison import System
 from perception_tools.forecasting.model import TrainedForecaster, load_model
 from perception_tools.forecasting.recipes import ENCODERS
 from perception_tools.forecasting.task import TASK
+from perception_tools.report.side_by_side import Contestant, group_seeds
 
 
 @dataclass
@@ -96,25 +96,20 @@ def _add_what_differs(models: list[Scored], attribute: str, form: str) -> None:
 
 def make_systems(models: Sequence[Scored]) -> list[System]:
     """Puts models together that differ in nothing but the seed; a second model of the same seed stands for itself."""
-    members: dict[object, dict[int, Scored]] = {}
-    for model in models:
-        recipe = {name: value for name, value in model.trained.recipe.to_json().items() if name != "seed"}
-        training = model.trained.training
-        kind = (model.trained.name, json.dumps(recipe, sort_keys=True), training.source, training.scenarios)
-        seed = model.trained.recipe.seed
-        if seed in members.get(kind, {}):
-            kind = (kind, model.name)
-        members.setdefault(kind, {})[seed] = model
-    names = [_system_name(list(by_seed.values())) for by_seed in members.values()]
+    contestants = [
+        Contestant(
+            model.system,
+            model.trained.recipe,
+            model.run or Path(),
+            (model.trained.training.source, model.trained.training.scenarios),
+        )
+        for model in models
+    ]
     systems = []
-    for name, by_seed in zip(names, members.values(), strict=True):
-        of = list(by_seed.values())
-        name = name if names.count(name) == 1 else f"{of[0].name} and its seeds"
-        systems.append(System(name, tuple(m.name for m in of), tuple(by_seed), tuple(m.table.rows() for m in of)))
-        for model in of:
-            model.system = name
+    for found in group_seeds(contestants, [model.name for model in models]):
+        members = [models[number] for number in found.members]
+        tables = tuple(model.table.rows() for model in members)
+        systems.append(System(found.name, tuple(model.name for model in members), found.seeds, tables))
+        for model in members:
+            model.system = found.name
     return systems
-
-
-def _system_name(models: Sequence[Scored]) -> str:
-    return models[0].name if len(models) == 1 else f"{models[0].system} ({len(models)} seeds)"

@@ -12,9 +12,11 @@ from perception.models.image_classifier import ImageClassifier
 from perception_datasets.images.open_pictures import open_pictures
 from perception_datasets.images.records import Pictures
 from perception_tools.classification.held_out import hold_out
-from perception_tools.image.data import TrainingPictures, ValidationPictures, collate, labelled
+from perception_tools.classification.records import collate_training, collate_validation, labelled
+from perception_tools.image.data import TrainingPictures
 from perception_tools.image.learning import ImageTask
 from perception_tools.image.model import ImageTraining, build_classifier, save_classifier
+from perception_tools.image.prediction import PreparedPictures
 from perception_tools.image.run import ImageRun
 from perception_tools.image.sets import read_class_names
 from perception_tools.training.job import Job
@@ -47,10 +49,10 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
     def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
         sampler = SegmentSampler(len(train), recipe.batch, recipe.seed, rank, processes, repeats)
         share = records_at_once(recipe.batch, processes, recipe.accumulate)
-        shown = Subset(ValidationPictures(val, trained), range(rank, len(val), processes))
+        shown = Subset(PreparedPictures(val, trained.input), range(rank, len(val), processes))
         return (
-            make_loader(changed, collate=collate, batch=share, sampler=sampler, workers=run.workers),
-            make_loader(shown, collate=collate, batch=VALIDATION_BATCH, workers=run.workers),
+            make_loader(changed, collate=collate_training, batch=share, sampler=sampler, workers=run.workers),
+            make_loader(shown, collate=collate_validation, batch=VALIDATION_BATCH, workers=run.workers),
         )
 
     def save(path: Path, steps: int) -> None:
@@ -78,14 +80,14 @@ def open_splits(run: ImageRun) -> tuple[Pictures, Pictures]:
         InputError: One cannot be opened, has no labels, or too few pictures.
     """
     classes = None if run.classes is None else read_class_names(run.classes)
-    train = labelled(open_pictures(run.data, run.split, classes=classes), run.split)
+    train = labelled(open_pictures(run.data, run.split, classes=classes), run.split, "picture")
     if len(train.classes) < 2:
         raise InputError(f"{run.data}: expected at least 2 classes in split {run.split!r}, found {len(train.classes)}")
     if run.held_out:
         kept, held = hold_out(train.labels, run.held_out, run.recipe.seed, "picture")
         train, val = train.subset(kept), train.subset(held)
     else:
-        val = labelled(open_pictures(run.data, run.val_split, classes=train.classes), run.val_split)
+        val = labelled(open_pictures(run.data, run.val_split, classes=train.classes), run.val_split, "picture")
     if not len(val):
         raise InputError(f"{run.data}: expected pictures in split {run.val_split!r}, found none; name another split")
     return train.limited(run.limit), val.limited(run.val_limit)

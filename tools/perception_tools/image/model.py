@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from perception.models.image_classifier import ImageClassifier
 from perception_tools.blocks import build_block
 from perception_tools.image.recipes import ImageRecipe
 from perception_tools.image.task import TASK
-from perception_tools.model_files import expect_types, read_model, write_model
+from perception_tools.model_files import TrainedModel, read_model, write_trained
 
 
 def build_classifier(recipe: ImageRecipe, classes: int) -> ImageClassifier:
@@ -51,34 +51,15 @@ class ImageTraining:
     steps: int
 
 
-@dataclass(frozen=True)
-class TrainedClassifier:
-    """A model file, loaded.
-
-    Attributes:
-        model: The classifier, in evaluation mode.
-        recipe: The recipe that it was built by.
-        classes: Names of its classes, by label.
-        training: What it was trained on.
-    """
-
-    model: ImageClassifier
-    recipe: ImageRecipe
-    classes: tuple[str, ...]
-    training: ImageTraining
-
-    @property
-    def name(self) -> str:
-        """Name of the recipe."""
-        return self.training.name
+TrainedClassifier = TrainedModel[ImageClassifier, ImageRecipe, ImageTraining]
+"""A classifier, as its file holds it."""
 
 
 def save_classifier(
     path: Path, model: ImageClassifier, recipe: ImageRecipe, classes: tuple[str, ...], training: ImageTraining
 ) -> None:
-    """Writes under a temporary name and renames, so that the file is whole or the former one."""
-    metadata = {"recipe": recipe.to_json(), "training": asdict(training), "classes": {"names": classes}}
-    write_model(path, model, TASK.format, metadata)
+    """Writes a classifier; the file is whole or the former one."""
+    write_trained(path, TASK.format, TrainedClassifier(model, recipe, classes, training))
 
 
 def load_classifier(path: Path) -> TrainedClassifier:
@@ -89,12 +70,8 @@ def load_classifier(path: Path) -> TrainedClassifier:
     """
     stored = read_model(path, TASK.format)
     with stored.building():
-        recipe = ImageRecipe.from_json(stored.metadata["recipe"])
-        training = ImageTraining(**stored.metadata["training"])
-        expect_types(recipe)
-        expect_types(training)
-        recipe.check()
+        recipe, training = stored.recipe_and_training(ImageRecipe, ImageTraining)
         classes = stored.class_names()
         model = build_classifier(recipe, len(classes))
         stored.load_into(model)
-    return TrainedClassifier(model.eval(), recipe, tuple(classes), training)
+    return TrainedClassifier(model.eval(), recipe, classes, training)

@@ -10,8 +10,13 @@ from perception_datasets.images.records import PictureSource
 from perception_tools.classification.predictions import Predictions, Prepared, predict_prepared, prepare
 
 
-class _ShownPictures(Dataset[Prepared]):
-    """Pictures of a set as a model is shown them."""
+class PreparedPictures(Dataset[Prepared]):
+    """Pictures of a set as a model is shown them in service.
+
+    Args:
+        source: The pictures.
+        shown: How the model is shown them.
+    """
 
     def __init__(self, source: PictureSource, shown: PictureInput) -> None:
         self._source, self._input = source, shown
@@ -20,6 +25,7 @@ class _ShownPictures(Dataset[Prepared]):
         return len(self._source)
 
     def __getitem__(self, index: int) -> Prepared:
+        """A picture, or why it cannot be shown."""
         record = self._source[index]
         return prepare(record.id, record.label, lambda: self._input.prepare(self._source.decode(record)))
 
@@ -48,7 +54,7 @@ def predict(
     """
     device = next(model.parameters()).device
     return predict_prepared(
-        _ShownPictures(source, shown or model.input),
+        PreparedPictures(source, shown or model.input),
         lambda images: model(model.collate(images).to(device)),
         batch=batch,
         workers=workers,

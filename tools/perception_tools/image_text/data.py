@@ -22,13 +22,12 @@ from perception_datasets.image_text.karpathy import CaptionedPicture, caption_fi
 from perception_datasets.image_text.picture_files import PictureFiles, open_picture_files, warn_of_missing
 from perception_datasets.image_text.vqa import VqaQuestion, question_files, read_questions
 from perception_tools.training.loaders import KeptRecords
+from perception_tools.training.readable import Faults, first_readable
 from perception_tools.training.sampler import Key
 
 KEPT_BYTES = 1 << 30
 """Maximum size of the prepared pictures that a reading process keeps, together."""
 Record = TypeVar("Record", VqaQuestion, CaptionedPicture)
-_MAX_UNREAD = 20
-"""Number of records in a row whose pictures may be unreadable before training stops."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class ImageTextBatch(TensorRecord):
     images: Float32[Tensor, "batch 3 height width"]
     texts: TextBatch
     scores: Float32[Tensor, "batch answers"]
-    unread: tuple[tuple[str, str], ...] = ()
+    unread: Faults = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Shown:
     image: Float32[Tensor, "3 height width"] | None
     texts: tuple[str, ...]
     scores: dict[int, float]
-    unread: tuple[tuple[str, str], ...] = ()
+    unread: Faults = ()
 
 
 @dataclass(frozen=True)
@@ -158,31 +157,26 @@ class ShownTexts(Dataset[Shown]):
         Raises:
             InputError: In training, its picture and those of the records after it cannot be decoded.
         """
-        is_training = isinstance(key, Key)
-        first, data_pass = (key.index, key.data_pass) if is_training else (key, 0)
-        unread: list[tuple[str, str]] = []
-        for offset in range(min(_MAX_UNREAD, len(self)) if is_training else 1):
-            index = (first + offset) % len(self)
-            record = self._split.records[index]
-            try:
-                image = self._images[picture_of(record)]
-            except InputError as error:
-                unread.append((picture_of(record), str(error)))
-                continue
-            return self._shown(record, index, data_pass, image, tuple(unread))
-        if is_training:
-            raise InputError(
-                f"training pictures: expected some that can be read, found {len(unread)} in a row that cannot; the "
-                f"first: {unread[0][1]}"
-            )
-        return Shown(None, (), {}, tuple(unread))
+        if isinstance(key, Key):
+            found = first_readable(self._image, key.index, len(self), self._name, "pictures")
+            return self._shown(found.index, key.data_pass, found.value, found.unread)
+        try:
+            image = self._image(key)
+        except InputError as error:
+            return Shown(None, (), {}, ((self._name(key), str(error)),))
+        return self._shown(key, 0, image)
+
+    def _name(self, index: int) -> str:
+        return picture_of(self._split.records[index])
+
+    def _image(self, index: int) -> Float32[Tensor, "3 height width"]:
+        return self._images[self._name(index)]
 
     def _prepared(self, name: str) -> Float32[Tensor, "3 height width"]:
         return self._input.prepare(self._split.files.decode(name))
 
-    def _shown(
-        self, record: VqaQuestion | CaptionedPicture, index: int, data_pass: int, image: Tensor, unread: tuple
-    ) -> Shown:
+    def _shown(self, index: int, data_pass: int, image: Tensor, unread: Faults = ()) -> Shown:
+        record = self._split.records[index]
         if isinstance(record, VqaQuestion):
             worth = soft_scores(record.answers)
             known = {self._class_of[answer]: of for answer, of in worth.items() if answer in self._class_of}

@@ -9,33 +9,26 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 from typing_extensions import override
 
-from perception.errors import InputError
 from perception.losses.answer import answer_loss
 from perception.losses.matching import caption_loss
 from perception.models.image_text import ImageText
 from perception.tokens import Tokens
-from perception_tools.classification.learning import unread_in_words
 from perception_tools.image_text.data import ImageTextBatch
 from perception_tools.image_text.recipes import ImageTextRecipe
-from perception_tools.training.lightning_task import LearningTask
+from perception_tools.training.reading_task import ReadingTask
 
 HEAD = ("vqa_classifier", "itm_score")
 FUSION = ("fusion", "image_transform", "text_transform", "image_pooler", "text_pooler")
 """Parts of the groups with rates of their own: METER's `head_names`, and what is called `cross_modal` there."""
 
 
-class ImageTextTask(LearningTask[ImageTextRecipe, ImageText]):
-    """A model and how it learns: answers by their soft scores, or captions among false ones.
+class ImageTextTask(ReadingTask[ImageTextRecipe, ImageText]):
+    """A model and how it learns: answers by their soft scores, or captions among false ones."""
 
-    Attributes:
-        unread: Name → fault of the training pictures that this process could not decode.
-        unread_in_validation: The same of the validation pictures.
-    """
+    noun = "picture"
 
     def __init__(self, recipe: ImageTextRecipe, model: ImageText) -> None:
         super().__init__(recipe, model)
-        self.unread: dict[str, str] = {}
-        self.unread_in_validation: dict[str, str] = {}
         self.judged = MeanMetric()
 
     @override
@@ -87,15 +80,8 @@ class ImageTextTask(LearningTask[ImageTextRecipe, ImageText]):
     @override
     def on_validation_epoch_end(self) -> None:
         """Raises InputError where not one picture could be read; training would go on without a judge."""
-        if self.unread_in_validation and not self.judged.update_called:
-            raise InputError(
-                f"validation: expected pictures that can be read, found {len(self.unread_in_validation)} that cannot; "
-                f"the first: {next(iter(self.unread_in_validation.values()))}"
-            )
-
-    def unread_in_words(self) -> str:
-        """What to say of pictures that could not be decoded; empty if all could."""
-        return unread_in_words(self.unread, self.unread_in_validation, "picture")
+        if not self.judged.update_called:
+            self.expect_read_validation()
 
     def _captions(
         self, batch: ImageTextBatch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from perception.texts.tokenizer import Tokenizer, tokenizer_from_json
 from perception_tools.blocks import build_block
 from perception_tools.image_text.recipes import ImageTextRecipe
 from perception_tools.image_text.task import TASK
-from perception_tools.model_files import expect_types, read_model, write_model
+from perception_tools.model_files import TrainedModel, read_model, write_trained
 
 
 def build_image_text(recipe: ImageTextRecipe, tokenizer: Tokenizer, answers: int) -> ImageText:
@@ -70,34 +70,23 @@ class ImageTextTraining:
     steps: int
 
 
-@dataclass(frozen=True)
-class TrainedImageText:
-    """A model file, loaded.
+class TrainedImageText(TrainedModel[ImageText, ImageTextRecipe, ImageTextTraining]):
+    """A model of pictures with texts, as its file holds it; its recipe has the sizes of the towers it started from."""
 
-    Attributes:
-        model: In evaluation mode.
-        recipe: It was built by, with the sizes of the towers that it started from.
-        answers: Answers of its logits; empty where it ranks.
-        training: It went through.
-    """
-
-    model: ImageText
-    recipe: ImageTextRecipe
-    answers: tuple[str, ...]
-    training: ImageTextTraining
+    CLASSES_KEY = ("answers", "answers")
 
     @property
-    def name(self) -> str:
-        """Name of the recipe."""
-        return self.training.name
+    def answers(self) -> tuple[str, ...]:
+        """Its classes: the answers of its logits; empty where it ranks."""
+        return self.classes
 
 
 def save_image_text(
     path: Path, model: ImageText, recipe: ImageTextRecipe, answers: tuple[str, ...], training: ImageTextTraining
 ) -> None:
-    """Writes under a temporary name and renames, so that the file is whole or the former one."""
-    metadata = {"recipe": recipe.to_json(), "training": asdict(training), "answers": {"answers": answers}}
-    write_model(path, model, TASK.format, metadata | {"tokenizer": model.text.tokenizer.to_json()})
+    """Writes a model with its tokenizer; the file is whole or the former one."""
+    trained = TrainedImageText(model, recipe, answers, training)
+    write_trained(path, TASK.format, trained, tokenizer=model.text.tokenizer.to_json())
 
 
 def load_image_text(path: Path) -> TrainedImageText:
@@ -108,16 +97,10 @@ def load_image_text(path: Path) -> TrainedImageText:
     """
     stored = read_model(path, TASK.format)
     with stored.building():
-        recipe = ImageTextRecipe.from_json(stored.metadata["recipe"])
-        training = ImageTextTraining(**stored.metadata["training"])
-        expect_types(recipe)
-        expect_types(training)
-        recipe.check()
-        answers = stored.metadata["answers"]["answers"]
-        if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
-            raise InputError("expected answers that are texts")
+        recipe, training = stored.recipe_and_training(ImageTextRecipe, ImageTextTraining)
+        answers = stored.class_names(TrainedImageText)
         if (recipe.goal == "vqa") != bool(answers):
             raise InputError(f"expected answers where the goal is vqa, found {len(answers)} and {recipe.goal!r}")
         model = build_image_text(recipe, tokenizer_from_json(stored.metadata["tokenizer"]), len(answers))
         stored.load_into(model)
-    return TrainedImageText(model.eval(), recipe, tuple(answers), training)
+    return TrainedImageText(model.eval(), recipe, answers, training)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from jaxtyping import Float32
@@ -11,16 +9,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from perception.clouds.cloud import CloudInput
-from perception.errors import InputError
 from perception_datasets.clouds.records import Clouds
-from perception_tools.classification.learning import LabelledBatch
 from perception_tools.classification.predictions import Prepared, prepare
+from perception_tools.classification.records import ShownRecord, show_readable
 from perception_tools.points.recipes import AugmentationRecipe, PointRecipe
 from perception_tools.training.loaders import KeptRecords
 from perception_tools.training.sampler import Key
-
-_MAX_UNREAD = 20
-"""Number of clouds in a row that may be unreadable before training stops."""
 
 
 class SampledClouds:
@@ -69,7 +63,7 @@ def augment(
     return points[chosen] * torch.from_numpy(stretch) + torch.from_numpy(shift)
 
 
-class TrainingClouds(Dataset[tuple[Tensor, int, tuple[tuple[str, str], ...]]]):
+class TrainingClouds(Dataset[ShownRecord]):
     """Clouds by the sampler's keys; what is random is a function of seed, pass, cloud and repetition.
 
     A cloud that cannot be read is replaced by the next one, and named.
@@ -88,28 +82,20 @@ class TrainingClouds(Dataset[tuple[Tensor, int, tuple[tuple[str, str], ...]]]):
     def __len__(self) -> int:
         return len(self.clouds)
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, int, tuple[tuple[str, str], ...]]:
-        """Points, label, and name and fault of the clouds that should have stood here.
+    def __getitem__(self, key: Key) -> ShownRecord:
+        """A cloud, changed.
 
         Raises:
             InputError: It and those after it cannot be read.
         """
-        unread: list[tuple[str, str]] = []
-        changes, redraw = self.recipe.augmentation, self.recipe.augmentation.redraw
-        for offset in range(min(_MAX_UNREAD, len(self.clouds))):
-            index = (key.index + offset) % len(self.clouds)
-            try:
-                points = self._sampled.drawn_anew(index, key.data_pass) if redraw else self._sampled[index]
-            except InputError as error:
-                unread.append((self.clouds.ids[index], str(error)))
-                continue
+        changes = self.recipe.augmentation
+
+        def show(index: int) -> tuple[Float32[Tensor, "points 3"]]:
+            points = self._sampled.drawn_anew(index, key.data_pass) if changes.redraw else self._sampled[index]
             rng = np.random.default_rng((self.recipe.seed, key.data_pass, key.index, key.repetition))
-            seen = augment(points, self.recipe.points, changes, rng)
-            return seen, int(self.clouds.labels[index]), tuple(unread)
-        raise InputError(
-            f"training clouds: expected some that can be read, found {len(unread)} in a row that cannot; the first: "
-            f"{unread[0][1]}"
-        )
+            return (augment(points, self.recipe.points, changes, rng),)
+
+        return show_readable(self.clouds, key.index, show, "clouds")
 
 
 class ShownClouds(Dataset[Prepared]):
@@ -131,18 +117,3 @@ class ShownClouds(Dataset[Prepared]):
     def __getitem__(self, index: int) -> Prepared:
         """A cloud of the split."""
         return prepare(self.clouds.ids[index], int(self.clouds.labels[index]), lambda: self._sampled[index])
-
-
-def collate_training(shown: Sequence[tuple[Tensor, int, tuple[tuple[str, str], ...]]]) -> LabelledBatch:
-    """Clouds side by side."""
-    points, labels, unread = zip(*shown, strict=True)
-    faults = tuple(fault for of in unread for fault in of)
-    return LabelledBatch(torch.stack(points), torch.tensor(labels, dtype=torch.int64), faults)
-
-
-def collate_validation(shown: Sequence[Prepared]) -> LabelledBatch:
-    """Clouds side by side, without those that could not be read; there may be none."""
-    known = [cloud for cloud in shown if cloud.value is not None]
-    points = torch.stack([cloud.value for cloud in known]) if known else torch.zeros(0, 1, 3)
-    labels = torch.tensor([cloud.label for cloud in known], dtype=torch.int64)
-    return LabelledBatch(points, labels, tuple((cloud.id, cloud.fault) for cloud in shown if cloud.value is None))

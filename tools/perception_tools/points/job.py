@@ -12,7 +12,8 @@ from perception.models.point_classifier import PointClassifier
 from perception_datasets.clouds.open_clouds import open_clouds
 from perception_datasets.clouds.records import Clouds
 from perception_tools.classification.held_out import hold_out
-from perception_tools.points.data import ShownClouds, TrainingClouds, collate_training, collate_validation
+from perception_tools.classification.records import collate_training, collate_validation
+from perception_tools.points.data import ShownClouds, TrainingClouds
 from perception_tools.points.learning import EPOCHS_FILE, EpochRecord, PointTask
 from perception_tools.points.model import BEST_FILE, PointTraining, build_classifier, save_classifier
 from perception_tools.points.pretraining import load_encoder_of, pretraining_job

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from perception.errors import InputError
 from perception.heads.classification import ClsMaxHead
 from perception.models.point_classifier import PointClassifier
 from perception_tools.blocks import build_block
-from perception_tools.model_files import expect_types, read_model, write_model
+from perception_tools.model_files import TrainedModel, read_model, write_trained
 from perception_tools.points.recipes import PointRecipe
 from perception_tools.points.task import TASK
 
@@ -60,34 +60,15 @@ class PointTraining:
     best_on: str = "held-out"
 
 
-@dataclass(frozen=True)
-class TrainedClassifier:
-    """A model file, loaded.
-
-    Attributes:
-        model: The classifier, in evaluation mode.
-        recipe: The recipe that it was built by.
-        classes: Names of its classes, by label.
-        training: What it was trained on.
-    """
-
-    model: PointClassifier
-    recipe: PointRecipe
-    classes: tuple[str, ...]
-    training: PointTraining
-
-    @property
-    def name(self) -> str:
-        """Name of the recipe."""
-        return self.training.name
+TrainedClassifier = TrainedModel[PointClassifier, PointRecipe, PointTraining]
+"""A classifier, as its file holds it."""
 
 
 def save_classifier(
     path: Path, model: PointClassifier, recipe: PointRecipe, classes: tuple[str, ...], training: PointTraining
 ) -> None:
-    """Writes under a temporary name and renames, so that the file is whole or the former one."""
-    metadata = {"recipe": recipe.to_json(), "training": asdict(training), "classes": {"names": classes}}
-    write_model(path, model, TASK.format, metadata)
+    """Writes a classifier; the file is whole or the former one."""
+    write_trained(path, TASK.format, TrainedClassifier(model, recipe, classes, training))
 
 
 def load_classifier(path: Path) -> TrainedClassifier:
@@ -98,11 +79,7 @@ def load_classifier(path: Path) -> TrainedClassifier:
     """
     stored = read_model(path, TASK.format)
     with stored.building():
-        recipe = PointRecipe.from_json(stored.metadata["recipe"])
-        training = PointTraining(**stored.metadata["training"])
-        expect_types(recipe)
-        expect_types(training)
-        recipe.check()
+        recipe, training = stored.recipe_and_training(PointRecipe, PointTraining)
         if recipe.mask_ratio:
             raise InputError(
                 "expected a classifier, got an encoder that was pre-trained; train one from it with --encoder-run"
@@ -110,4 +87,4 @@ def load_classifier(path: Path) -> TrainedClassifier:
         classes = stored.class_names()
         model = build_classifier(recipe, len(classes))
         stored.load_into(model)
-    return TrainedClassifier(model.eval(), recipe, tuple(classes), training)
+    return TrainedClassifier(model.eval(), recipe, classes, training)

@@ -17,16 +17,17 @@ from perception.errors import InputError
 from perception.losses.reconstruction import chamfer_distance
 from perception.models.point_masked_autoencoder import PointMaskedAutoencoder
 from perception_datasets.clouds.records import Clouds
-from perception_tools.classification.learning import LabelledBatch, unread_in_words
-from perception_tools.model_files import expect_types, read_model, write_model
-from perception_tools.points.data import ShownClouds, TrainingClouds, collate_training, collate_validation
+from perception_tools.classification.learning import LabelledBatch
+from perception_tools.classification.records import collate_training, collate_validation
+from perception_tools.model_files import read_model, write_model
+from perception_tools.points.data import ShownClouds, TrainingClouds
 from perception_tools.points.model import PointTraining, build_encoder
 from perception_tools.points.recipes import PointRecipe
 from perception_tools.points.run import PointRun
 from perception_tools.points.task import TASK
 from perception_tools.training.job import Job
-from perception_tools.training.lightning_task import LearningTask
 from perception_tools.training.loaders import make_loader
+from perception_tools.training.reading_task import ReadingTask
 from perception_tools.training.sampler import SegmentSampler, records_at_once
 
 SCALE = 1000.0
@@ -42,18 +43,10 @@ def build_autoencoder(recipe: PointRecipe) -> PointMaskedAutoencoder:
         return PointMaskedAutoencoder(build_encoder(recipe), recipe.mask_ratio, shown)
 
 
-class PretrainingTask(LearningTask[PointRecipe, PointMaskedAutoencoder]):
-    """An encoder and how it learns without labels: by the Chamfer distance of hidden groups.
+class PretrainingTask(ReadingTask[PointRecipe, PointMaskedAutoencoder]):
+    """An encoder and how it learns without labels: by the Chamfer distance of hidden groups."""
 
-    Attributes:
-        unread: Name → fault of the training clouds that this process could not read.
-        unread_in_validation: The same of the validation clouds.
-    """
-
-    def __init__(self, recipe: PointRecipe, model: PointMaskedAutoencoder) -> None:
-        super().__init__(recipe, model)
-        self.unread: dict[str, str] = {}
-        self.unread_in_validation: dict[str, str] = {}
+    noun = "cloud"
 
     @override
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Float[Tensor, ""]:
@@ -115,7 +108,7 @@ def pretraining_job(run: PointRun, train: Clouds, val: Clouds) -> Job:
         save=save,
         monitor="val/chamfer",
         mode="min",
-        closing_message=lambda: unread_in_words(task.unread, task.unread_in_validation, "cloud"),
+        closing_message=task.unread_in_words,
         next_command=f"perception analyse reconstruction {run.out} --data {run.data} --out …, or perception train "
         f"points/… --encoder-run {run.out}",
         records_of_step=lambda segment, step: [train.ids[index] for index in segments.indices_of(segment, step)],
@@ -130,9 +123,7 @@ def load_autoencoder(path: Path) -> tuple[PointMaskedAutoencoder, PointRecipe]:
     """
     stored = read_model(path, TASK.format)
     with stored.building():
-        recipe = PointRecipe.from_json(stored.metadata["recipe"])
-        expect_types(recipe)
-        recipe.check()
+        recipe, _ = stored.recipe_and_training(PointRecipe, PointTraining)
         if not recipe.mask_ratio:
             raise InputError(
                 "expected an encoder that was pre-trained, got a classifier; give a run of points/pretrain-…"

@@ -15,9 +15,10 @@ from perception.files import whole_file
 from perception.losses.reconstruction import chamfer_distance
 from perception.models.point_masked_autoencoder import Reconstruction, copy_of_nearest
 from perception_datasets.clouds.open_clouds import open_clouds
+from perception_tools.classification.records import collate_validation
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
-from perception_tools.points.data import ShownClouds, collate_validation
+from perception_tools.points.data import ShownClouds
 from perception_tools.points.pretraining import SCALE, fixed_seeds, load_autoencoder
 from perception_tools.report.theme import COLOURS
 

@@ -60,12 +60,25 @@ def names_apart(contestants: Sequence[Contestant]) -> list[str]:
             flat = _flat(contestants[number].recipe.to_json())
             if 0 < len(fields) <= 2:
                 names[number] += f" ({', '.join(f'{name} {flat[name]}' for name in fields)})"
-    if len(set(names)) < len(names):
-        folders = [_folder(contestant.path).name for contestant in contestants]
-        names = [f"{name} [{folder}]" for name, folder in zip(names, folders, strict=True)]
-    if len(set(names)) < len(names):
-        raise InputError(f"expected models of different runs, got {', '.join(names)}; name each once")
-    return names
+    return with_folders(names, [contestant.path for contestant in contestants])
+
+
+def with_folders(names: Sequence[str], paths: Sequence[Path]) -> list[str]:
+    """Returns the names; each with its run's folder where they do not tell models apart.
+
+    Args:
+        names: Name of each model.
+        paths: Run's folder or model file of each.
+
+    Raises:
+        InputError: The same model is given twice.
+    """
+    if len(set(names)) == len(names):
+        return list(names)
+    apart = [f"{name} [{_folder(path).name}]" for name, path in zip(names, paths, strict=True)]
+    if len(set(apart)) < len(apart):
+        raise InputError(f"expected models of different runs, got {', '.join(apart)}; name each once")
+    return apart
 
 
 def group_seeds(contestants: Sequence[Contestant], names: Sequence[str]) -> list[TrainedSystem]:

@@ -13,7 +13,6 @@ import torch
 import tyro
 from tqdm import tqdm
 
-from perception.errors import InputError
 from perception.frozen.trained_state import fingerprints
 from perception.heads.answer import SceneAnswers
 from perception.metrics.question_answering import RANKS
@@ -25,6 +24,7 @@ from perception_datasets.stores.scenes import StoredScans, open_scene_store
 from perception_tools.devices import find_device
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
+from perception_tools.report.side_by_side import with_folders
 from perception_tools.scene_qa.data import by_scene, first_scenes
 from perception_tools.scene_qa.model import TrainedAnswerer, load_answerer
 from perception_tools.scene_qa.predictions import AnswerPredictions
@@ -90,7 +90,8 @@ def evaluate_answerers(
     scans = open_scene_store(data)
     questions = first_scenes(read_questions(data, split), limit, split)
     answered = [Answered("", load_answerer(path)) for path in runs]
-    for model, name in zip(answered, _names(runs, answered), strict=True):
+    names = with_folders([model.trained.name for model in answered], runs)
+    for model, name in zip(answered, names, strict=True):
         model.name = name
         model.trained.model.to(place)
         for scene_id, asked in tqdm(by_scene(questions).items(), desc=name):
@@ -185,18 +186,3 @@ def _times(model: Answered) -> dict[str, float]:
         "encode_scene": float(np.median(model.encoding_ms)),
         "answer_question": float(np.median(model.answering_ms)),
     }
-
-
-def _names(runs: Sequence[Path], answered: Sequence[Answered]) -> list[str]:
-    """The recipes' names; with the folder where they do not tell models apart.
-
-    Raises:
-        InputError: The same model is given twice.
-    """
-    names = [model.trained.training.name for model in answered]
-    if len(set(names)) < len(names):
-        folders = [(path if path.is_dir() else path.parent).resolve().name for path in runs]
-        names = [f"{name} [{folder}]" for name, folder in zip(names, folders, strict=True)]
-    if len(set(names)) < len(names):
-        raise InputError(f"expected models of different runs, got {', '.join(names)}; name each once")
-    return names

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,18 +16,14 @@ from torch.utils.data import Dataset
 from perception.clips.clip import Clip
 from perception.clips.clip_input import ClipInput
 from perception.clips.sampling import middle_images, random_images
-from perception.errors import InputError
-from perception_datasets.errors import RecordError
 from perception_datasets.images.cropping import RandomResizedCrop
 from perception_datasets.video.decoding import Choose
 from perception_datasets.video.records import VideoRecord, Videos
-from perception_tools.classification.learning import LabelledBatch
+from perception_tools.classification.predictions import Prepared, prepare
+from perception_tools.classification.records import ShownRecord, show_readable
 from perception_tools.training.augmentation import seeded, timm_changes
 from perception_tools.training.sampler import Key
 from perception_tools.video.recipes import ActionRecipe, Order
-
-_MAX_UNREAD = 20
-"""Number of videos in a row that may be unreadable before training stops."""
 
 
 class ClipReader:
@@ -96,22 +90,7 @@ def ordered(chosen: Int[np.ndarray, " images"], order: Order, seed: object) -> I
     return np.full_like(chosen, chosen[len(chosen) // 2]) if order == "still" else chosen
 
 
-@dataclass(frozen=True)
-class ShownClip:
-    """A clip as it enters a batch.
-
-    Attributes:
-        copies: Normalised pixels of each of its changed copies.
-        label: Its class.
-        unread: Name and fault of the videos that should have stood here and could not be decoded.
-    """
-
-    copies: tuple[Float32[Tensor, "3 time height width"], ...]
-    label: int
-    unread: tuple[tuple[str, str], ...] = ()
-
-
-class TrainingClips(Dataset[ShownClip]):
+class TrainingClips(Dataset[ShownRecord]):
     """Clips by the sampler's keys; what is random is a function of seed, pass and video.
 
     A video that cannot be decoded is replaced by the next one, and named. Images are cropped before RandAugment changes
@@ -136,28 +115,20 @@ class TrainingClips(Dataset[ShownClip]):
     def __len__(self) -> int:
         return len(self.reader.videos)
 
-    def __getitem__(self, key: Key) -> ShownClip:
+    def __getitem__(self, key: Key) -> ShownRecord:
         """A clip, cropped and changed.
 
         Raises:
             InputError: It and those after it cannot be decoded.
         """
-        videos, unread = self.reader.videos, []
-        for offset in range(min(_MAX_UNREAD, len(videos))):
-            record = videos[(key.index + offset) % len(videos)]
+        videos = self.reader.videos
+
+        def show(index: int) -> list[Float32[Tensor, "3 time size size"]]:
             rng = np.random.default_rng((self.recipe.seed, key.data_pass, key.index))
-            try:
-                clip = self.reader.read(record, self._chooser(record.id, rng))
-            except RecordError as error:
-                unread.append((record.id, str(error)))
-                continue
-            assert record.label is not None, "a training split has labels"
-            copies = tuple(self._changed(clip, rng) for _ in range(self.recipe.augmentation.views))
-            return ShownClip(copies, record.label, tuple(unread))
-        raise InputError(
-            f"training videos: expected some that can be read, found {len(unread)} in a row that cannot; the first: "
-            f"{unread[0][1]}"
-        )
+            clip = self.reader.read(videos[index], self._chooser(videos.ids[index], rng))
+            return [self._changed(clip, rng) for _ in range(self.recipe.augmentation.views)]
+
+        return show_readable(videos, key.index, show, "videos")
 
     def _chooser(self, name: str, rng: np.random.Generator) -> Choose:
         def choose(length: int) -> Int[np.ndarray, " images"]:
@@ -187,15 +158,7 @@ class TrainingClips(Dataset[ShownClip]):
         return torch.from_numpy(np.array(changed)).permute(2, 0, 1)
 
 
-@dataclass(frozen=True)
-class UnreadClip:
-    """A video that could not be decoded, and why."""
-
-    id: str
-    fault: str
-
-
-class ValidationClips(Dataset[ShownClip | UnreadClip]):
+class ValidationClips(Dataset[Prepared]):
     """Clips as the model is shown them in service: images in the middles of segments, and of those the middle.
 
     Args:
@@ -211,40 +174,11 @@ class ValidationClips(Dataset[ShownClip | UnreadClip]):
     def __len__(self) -> int:
         return len(self.reader.videos)
 
-    def __getitem__(self, index: int) -> ShownClip | UnreadClip:
+    def __getitem__(self, index: int) -> Prepared:
         """A clip of the split."""
         record = self.reader.videos[index]
-        assert record.label is not None, "a validation split has labels"
-        try:
-            clip = self.reader.read(
-                record, lambda length: ordered(middle_images(length, self._shown.images), self._order, record.id)
-            )
-            return ShownClip((self._shown.prepare(clip),), record.label)
-        except InputError as error:  # of the reader, or of images that are too long and narrow
-            return UnreadClip(record.id, str(error))
 
+        def choose(length: int) -> Int[np.ndarray, " images"]:
+            return ordered(middle_images(length, self._shown.images), self._order, record.id)
 
-def collate(shown: Sequence[ShownClip | UnreadClip]) -> LabelledBatch:
-    """Clips side by side, without those that could not be decoded; there may be none."""
-    known = [clip for clip in shown if isinstance(clip, ShownClip)]
-    unread = [fault for clip in known for fault in clip.unread]
-    unread += [(clip.id, clip.fault) for clip in shown if isinstance(clip, UnreadClip)]
-    copies = [copy for clip in known for copy in clip.copies]
-    labels = [clip.label for clip in known for _ in clip.copies]
-    values = torch.stack(copies) if copies else torch.zeros(0, 3, 1, 1, 1)
-    return LabelledBatch(values, torch.tensor(labels, dtype=torch.int64), tuple(unread))
-
-
-def labelled(videos: Videos, split: str) -> Videos:
-    """The split, which must have labels.
-
-    Raises:
-        InputError: It has videos without a label.
-    """
-    unlabelled = int((videos.labels < 0).sum())
-    if unlabelled:
-        raise InputError(
-            f"{videos.path}: expected labels for all videos of split {split!r}, found {unlabelled} without one; "
-            "give a labelled split"
-        )
-    return videos
+        return prepare(record.id, record.label, lambda: self._shown.prepare(self.reader.read(record, choose)))

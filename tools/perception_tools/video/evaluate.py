@@ -15,12 +15,12 @@ from perception.models.masked_autoencoder import MaskedAutoencoder
 from perception_datasets.video.open_videos import open_videos
 from perception_datasets.video.records import Videos
 from perception_tools.classification.comparison import expect_same_classes, print_accuracies, side_by_side
+from perception_tools.classification.records import labelled
 from perception_tools.classification.scores import ClassScores, Scores, score
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
 from perception_tools.records_file import RECORDS_FILE, RecordsWriter
 from perception_tools.report.side_by_side import Contestant, group_seeds, names_apart
-from perception_tools.video.data import labelled
 from perception_tools.video.model import TrainedRecognizer, load_recognizer
 from perception_tools.video.prediction import Views, predict
 from perception_tools.video.recipes import Order
@@ -82,7 +82,7 @@ def evaluate_recognizers(
         return evaluate_autoencoder(first, data, out, split, limit, batch)
     classes, named = first.classes, {"labels": first.training.labels, "where": first.training.where}
     named |= {name: value for name, value in (("labels", labels), ("where", where)) if value is not None}
-    videos = labelled(open_videos(data, split, classes=classes, limit=limit, **named), split)
+    videos = labelled(open_videos(data, split, classes=classes, limit=limit, **named), split, "video")
     contestants = [
         Contestant(model.name, model.recipe, run, (model.training.source, model.training.labels, model.training.where))
         for run, model in zip(runs, trained, strict=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from perception.models.action_recognizer import ActionRecognizer
 from perception.models.masked_autoencoder import MaskedAutoencoder
 from perception_datasets.video.open_videos import open_videos
+from perception_tools.classification.records import labelled
 from perception_tools.classification.scores import METRICS, score
-from perception_tools.video.data import labelled
 from perception_tools.video.model import TrainedRecognizer
 from perception_tools.video.prediction import Views, predict
 from perception_tools.video.reconstruction import split_loss
@@ -27,6 +27,6 @@ def headline(
     if isinstance(model, MaskedAutoencoder):
         return {"loss": split_loss(model, recipe, videos)[0]}
     views = Views(1, 1, recipe.order)
-    found = predict(model, labelled(videos, split), views=views, shorter_side=recipe.shorter_side)
+    found = predict(model, labelled(videos, split, "video"), views=views, shorter_side=recipe.shorter_side)
     scores = score(found, trained.classes, noun="clip").as_json()
     return {name: scores[name] for name in METRICS}

@@ -13,10 +13,11 @@ from perception.models.masked_autoencoder import MaskedAutoencoder
 from perception_datasets.video.open_videos import open_videos
 from perception_datasets.video.records import Videos
 from perception_tools.classification.held_out import hold_out
+from perception_tools.classification.records import collate_training, collate_validation, labelled
 from perception_tools.training.job import Job
 from perception_tools.training.loaders import make_loader
 from perception_tools.training.sampler import SegmentSampler, records_at_once
-from perception_tools.video.data import ClipReader, TrainingClips, ValidationClips, collate, labelled
+from perception_tools.video.data import ClipReader, TrainingClips, ValidationClips
 from perception_tools.video.learning import ActionTask
 from perception_tools.video.model import (
     ActionTraining,
@@ -70,8 +71,8 @@ def action_job(run: ActionRun, model: ActionRecognizer | None = None) -> Job:
         # Every process has its own clips: none is repeated to make their numbers equal.
         own = Subset(shown, range(rank, len(val), processes))
         return (
-            make_loader(changed, collate=collate, batch=share, sampler=sampler, workers=run.workers),
-            make_loader(own, collate=collate, batch=VALIDATION_BATCH, workers=run.workers),
+            make_loader(changed, collate=collate_training, batch=share, sampler=sampler, workers=run.workers),
+            make_loader(own, collate=collate_validation, batch=VALIDATION_BATCH, workers=run.workers),
         )
 
     def save(path: Path, steps: int) -> None:
@@ -101,7 +102,7 @@ def open_splits(run: ActionRun) -> tuple[Videos, Videos]:
     Raises:
         InputError: One cannot be opened, has no labels, or too few videos.
     """
-    train = labelled(open_videos(run.data, run.split, labels=run.labels, where=run.where), run.split)
+    train = labelled(open_videos(run.data, run.split, labels=run.labels, where=run.where), run.split, "video")
     if len(train.classes) < 2:
         raise InputError(f"{run.data}: expected at least 2 classes in split {run.split!r}, found {len(train.classes)}")
     if run.held_out:
@@ -109,7 +110,7 @@ def open_splits(run: ActionRun) -> tuple[Videos, Videos]:
         train, val = train.subset(kept), train.subset(held)
     else:
         val = open_videos(run.data, run.val_split, classes=train.classes, labels=run.labels, where=run.where)
-        val = labelled(val, run.val_split)
+        val = labelled(val, run.val_split, "video")
     if not len(val):
         raise InputError(f"{run.data}: expected videos in split {run.val_split!r}, found none; name another split")
     return train.limited(run.limit), val.limited(run.val_limit)

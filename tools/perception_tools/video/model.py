@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from perception.encoders.video_mae import VIDEO_MAE_SIZES, VideoMae
 from perception.encoders.vit import VitSize
@@ -15,7 +14,7 @@ from perception.heads.action import ActionHead
 from perception.models.action_recognizer import ActionRecognizer
 from perception.models.masked_autoencoder import MaskedAutoencoder
 from perception_tools.blocks import build_block
-from perception_tools.model_files import expect_types, read_model, write_model
+from perception_tools.model_files import TrainedModel, read_model, write_trained
 from perception_tools.video.recipes import ActionRecipe
 from perception_tools.video.task import TASK
 
@@ -79,21 +78,8 @@ class ActionTraining:
     steps: int
 
 
-@dataclass(frozen=True)
-class TrainedRecognizer:
-    """A model file, loaded.
-
-    Attributes:
-        model: The model, in evaluation mode; of a run of pre-training an autoencoder.
-        recipe: The recipe that it was built by.
-        classes: Names of its classes, by label; none of an autoencoder.
-        training: What it was trained on.
-    """
-
-    model: ActionRecognizer | MaskedAutoencoder
-    recipe: ActionRecipe
-    classes: tuple[str, ...]
-    training: ActionTraining
+class TrainedRecognizer(TrainedModel[ActionRecognizer | MaskedAutoencoder, ActionRecipe, ActionTraining]):
+    """A model of clips, as its file holds it; of a run of pre-training an autoencoder, without classes."""
 
     @property
     def recognizer(self) -> ActionRecognizer:
@@ -101,18 +87,16 @@ class TrainedRecognizer:
         assert isinstance(self.model, ActionRecognizer), "no run of pre-training"
         return self.model
 
-    @property
-    def name(self) -> str:
-        """Name of the recipe."""
-        return self.training.name
-
 
 def save_recognizer(
-    path: Path, model: nn.Module, recipe: ActionRecipe, classes: tuple[str, ...], training: ActionTraining
+    path: Path,
+    model: ActionRecognizer | MaskedAutoencoder,
+    recipe: ActionRecipe,
+    classes: tuple[str, ...],
+    training: ActionTraining,
 ) -> None:
-    """Writes under a temporary name and renames, so that the file is whole or the former one."""
-    metadata = {"recipe": recipe.to_json(), "training": asdict(training), "classes": {"names": classes}}
-    write_model(path, model, TASK.format, metadata)
+    """Writes a model of clips; the file is whole or the former one."""
+    write_trained(path, TASK.format, TrainedRecognizer(model, recipe, classes, training))
 
 
 def load_recognizer(path: Path) -> TrainedRecognizer:
@@ -123,15 +107,11 @@ def load_recognizer(path: Path) -> TrainedRecognizer:
     """
     stored = read_model(path, TASK.format)
     with stored.building():
-        recipe = ActionRecipe.from_json(stored.metadata["recipe"])
-        training = ActionTraining(**stored.metadata["training"])
-        expect_types(recipe)
-        expect_types(training)
-        recipe.check()
+        recipe, training = stored.recipe_and_training(ActionRecipe, ActionTraining)
         classes = stored.class_names()
         model = build_autoencoder(recipe) if recipe.mask_ratio else build_recognizer(recipe, len(classes))
         stored.load_into(model)
-    return TrainedRecognizer(model.eval(), recipe, tuple(classes), training)
+    return TrainedRecognizer(model.eval(), recipe, classes, training)
 
 
 def load_encoder_of(run: Path, encoder: VideoMae) -> None:

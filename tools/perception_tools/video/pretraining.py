@@ -10,23 +10,15 @@ from typing_extensions import override
 from perception.clips.masking import tube_masks
 from perception.losses.masked_pixels import masked_pixel_loss
 from perception.models.masked_autoencoder import MaskedAutoencoder
-from perception_tools.classification.learning import LabelledBatch, unread_in_words
-from perception_tools.training.lightning_task import LearningTask
+from perception_tools.classification.learning import LabelledBatch
+from perception_tools.training.reading_task import ReadingTask
 from perception_tools.video.recipes import ActionRecipe
 
 
-class PretrainingTask(LearningTask[ActionRecipe, MaskedAutoencoder]):
-    """An encoder and how it learns: from the pixels of hidden tubelets.
+class PretrainingTask(ReadingTask[ActionRecipe, MaskedAutoencoder]):
+    """An encoder and how it learns: from the pixels of hidden tubelets."""
 
-    Attributes:
-        unread: Name → fault of the training clips that this process could not read.
-        unread_in_validation: The same of the validation clips.
-    """
-
-    def __init__(self, recipe: ActionRecipe, model: MaskedAutoencoder) -> None:
-        super().__init__(recipe, model)
-        self.unread: dict[str, str] = {}
-        self.unread_in_validation: dict[str, str] = {}
+    noun = "clip"
 
     @override
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Float[Tensor, ""]:
@@ -44,10 +36,6 @@ class PretrainingTask(LearningTask[ActionRecipe, MaskedAutoencoder]):
             draw = torch.Generator().manual_seed(batch_idx)
             loss = reconstruction_loss(self.model, batch.values, self.recipe.mask_ratio, draw)
             self.log("val/loss", loss, prog_bar=True, batch_size=len(batch.labels), sync_dist=True)
-
-    def unread_in_words(self) -> str:
-        """What to say of clips that could not be decoded; empty if all could."""
-        return unread_in_words(self.unread, self.unread_in_validation, "clip")
 
 
 def reconstruction_loss(

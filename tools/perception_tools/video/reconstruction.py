@@ -15,9 +15,10 @@ from perception.errors import InputError
 from perception.models.masked_autoencoder import MaskedAutoencoder
 from perception_datasets.video.open_videos import open_videos
 from perception_datasets.video.records import Videos
+from perception_tools.classification.records import collate_validation
 from perception_tools.json_files import write_json
 from perception_tools.training.loaders import make_loader
-from perception_tools.video.data import ClipReader, ValidationClips, collate
+from perception_tools.video.data import ClipReader, ValidationClips
 from perception_tools.video.model import TrainedRecognizer
 from perception_tools.video.pretraining import reconstruction_loss
 from perception_tools.video.recipes import ActionRecipe
@@ -68,7 +69,7 @@ def split_loss(
     """
     clips = ValidationClips(ClipReader(videos, recipe.shorter_side), model.input, recipe.order)
     losses, shown, faults = [], [], {}
-    for number, given in enumerate(make_loader(clips, collate=collate, batch=batch)):
+    for number, given in enumerate(make_loader(clips, collate=collate_validation, batch=batch)):
         faults |= dict(given.unread)
         if len(given.labels):
             draw = torch.Generator().manual_seed(number)
