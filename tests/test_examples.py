@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parent.parent
 EXAMPLES = CHECKOUT / "tools" / "examples"
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))
-PATIENCE_S = 30
+PATIENCE_S = 60
 TINY = ForecastRecipe(
     block=BlockRecipe(source="random:32x48x4?seed=0"),
     dim=16,

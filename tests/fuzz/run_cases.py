@@ -1,6 +1,10 @@
-"""Reads damaged copies of files in a process of its own: `python run_cases.py FILE.py FUNCTION FOLDER CASES SEED`.
+"""Reads damaged copies of files, each set of them in a process of its own.
 
-FUNCTION of FILE.py is given the folder, in which one file is damaged. It may return, or raise InputError. Every other
+Standard input has a JSON object a line, a `Request`; each is answered on standard output by the exit status of the
+process that read the copies. It is a fork of this one, which has imported the test file before: many requests take the
+time of one import.
+
+FUNCTION of a test file is given a folder in which one file is damaged. It may return, or raise InputError. Every other
 exception is printed as one line of JSON, with the case's number, before the next case. A line with a number alone says
 which case is read next: the last of them names the case that killed or stalled the process.
 """
@@ -9,15 +13,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import random
 import re
 import resource
 import shutil
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from perception.errors import InputError
@@ -26,6 +34,7 @@ ADDRESS_SPACE = 6 << 30
 """Bytes beyond what the process has mapped at the start: a bomb must not take the machine down with it."""
 MAX_GROWTH = 1 << 30
 MAX_SECONDS = 10.0
+"""Of the processor; what waits is ended by the alarm."""
 _EXTREMES = (0, 1, 127, 2**15 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**64 - 1)
 _WORDS = ("NaN", "inf", "-inf", "1e300", "-1", "0", "", "99999999999999999999", "0.5", "true", "x", "[" * 20_000)
 _VALUES = (None, True, -1, 0, 1.5, 10**30, float("nan"), float("inf"), "", "x", [], [[]], {}, {"a": 1}, [None] * 3)
@@ -145,9 +154,9 @@ def run(read: Callable[[Path], Any], seeds: Path, cases: range, seed: int, scrat
         else:
             swapped = originals[chance.choice(files)] if kind == 1 else None
             (scratch / file).write_bytes(damage(originals[file], chance) if swapped is None else swapped)
-        before, start = _peak(), time.monotonic()
+        before, start = _peak(), time.process_time()
         found = _read(read, scratch)
-        grown, seconds = _peak() - before, time.monotonic() - start
+        grown, seconds = _peak() - before, time.process_time() - start
         if seconds > MAX_SECONDS:
             found = found or f"took {seconds:.0f} s"
         if grown > MAX_GROWTH:
@@ -173,19 +182,82 @@ def _peak() -> int:
     return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
-def main(source: str, function: str, seeds: str, first: str, last: str, seed: str, scratch: str) -> None:
-    """Loads the function and runs the cases from `first` up to `last`, without it."""
+@dataclass(frozen=True)
+class Request:
+    """Which copies to read.
+
+    Attributes:
+        source: Test file.
+        function: Name of its function that reads a folder.
+        seeds: Folder with files that can be read.
+        first: Number of the first case.
+        last: Number after that of the last case.
+        seed: Seed of the damage.
+        scratch: Folder to be made, for the damaged copies.
+        seconds: Time after which SIGALRM ends the process.
+        output: File for what the process prints.
+        errors: File for what it prints on standard error.
+    """
+
+    source: str
+    function: str
+    seeds: str
+    first: int
+    last: int
+    seed: int
+    scratch: str
+    seconds: int
+    output: str
+    errors: str
+
+
+def load(source: str) -> ModuleType:
+    """Imports a test file by its path."""
     spec = importlib.util.spec_from_file_location("target", source)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def answer(request: Request, read: Callable[[Path], Any]) -> None:
+    """Runs the cases of a request in this process."""
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + ADDRESS_SPACE, resource.RLIM_INFINITY))
-    read = getattr(module, function)
-    read(Path(seeds))  # undamaged, it can be read
-    run(read, Path(seeds), range(int(first), int(last)), int(seed), Path(scratch))
+    read(Path(request.seeds))  # undamaged, it can be read
+    run(read, Path(request.seeds), range(request.first, request.last), request.seed, Path(request.scratch))
+
+
+def answer_apart(request: Request, read: Callable[[Path], Any]) -> int:
+    """Runs the cases of a request in a fork of this process, and returns its exit status; negative for a signal."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = 1
+    try:
+        signal.alarm(request.seconds)
+        for path, stream in ((request.output, 1), (request.errors, 2)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+        answer(request, read)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main() -> None:
+    """Answers requests until there are no more."""
+    modules: dict[str, ModuleType] = {}
+    for line in sys.stdin:
+        request = Request(**json.loads(line))
+        if request.source not in modules:
+            modules[request.source] = load(request.source)
+        print(answer_apart(request, getattr(modules[request.source], request.function)), flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -51,7 +51,7 @@ def test_pipelines_of_a_folder_share_one_tail_and_give_their_adapters_numbers(
         for name, adapter in adapters.items():
             asked = tokens(adapter.project_in.in_features)  # pyright: ignore[reportArgumentType]
             alone = adapter(asked, ASKED)
-            torch.testing.assert_close(host.submit(name, tensors_of(asked, ASKED)).result(10), alone, rtol=0, atol=1e-6)
+            torch.testing.assert_close(host.submit(name, tensors_of(asked, ASKED)).result(60), alone, rtol=0, atol=1e-6)
             torch.testing.assert_close(host.block(name)(asked, ASKED), alone, rtol=0, atol=1e-6)
 
 
@@ -101,7 +101,7 @@ def test_a_small_message_that_asks_for_much_is_refused_and_the_next_is_answered(
         with pytest.raises(MalformedRequest, match=r"MiB of memory; expected at most 4 \(max_request_mb\)"):
             host.submit("forecast", {"values": torch.zeros(9_000, 1, 16), "valid": torch.ones(9_000, 1) > 0})
         answer = host.submit("forecast", {**token, "rows": torch.zeros(1, 200, dtype=torch.long)})
-        assert answer.result(10).shape == (1, 200, 16)
+        assert answer.result(60).shape == (1, 200, 16)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -113,7 +113,7 @@ def test_a_host_whose_thread_has_died_is_not_ready(pipelines: dict[str, FoldedBl
         assert (host.ready, host.trouble()) == (True, "")
         host.service.tail = end  # pyright: ignore[reportAttributeAccessIssue]
         with pytest.raises(ServiceClosed):
-            host.submit("forecast", tensors_of(tokens(16), ASKED)).result(10)
+            host.submit("forecast", tensors_of(tokens(16), ASKED)).result(60)
         assert (host.ready, host.trouble()) == (False, "the block service's thread has died")
 
 

@@ -36,7 +36,7 @@ class Gate(nn.Module):
 
     def forward(self, residual: Tensor, attended: Tensor) -> Tensor:
         self.entered.set()
-        self.open.wait(10)
+        self.open.wait(60)
         return self.tail(residual, attended)
 
 
@@ -47,7 +47,7 @@ def blocks(sessions: Sessions) -> Iterator[ZenohBlocks]:
     blocks.close()
 
 
-def eventually(is_so: Callable[[], object], seconds: float = 10.0) -> None:
+def eventually(is_so: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, "did not come about"
@@ -66,7 +66,7 @@ def test_the_numbers_are_those_of_the_adapter_alone(
     sessions: Sessions, blocks: ZenohBlocks, adapter: FrozenBlockAdapter, folded: FoldedBlock, count: int
 ) -> None:
     with ZenohBlockWorker(sessions[0], BlockHost({"forecast": folded}), "alone"):
-        block, tokens = RemoteBlock(blocks, "forecast", timeout_s=10), make_tokens(count=count)
+        block, tokens = RemoteBlock(blocks, "forecast", timeout_s=60), make_tokens(count=count)
         for readout in (ASKED, Readout()):
             alone = adapter(tokens, readout)
             assert (block(tokens, readout) - alone).norm() < 1e-6 * alone.norm()
@@ -77,9 +77,8 @@ def test_requests_spread_over_workers_and_follow_them_when_they_leave(
 ) -> None:
     hosts = [BlockHost({"forecast": folded}) for _ in range(2)]
     workers = [ZenohBlockWorker(sessions[0], host, f"worker{i}") for i, host in enumerate(hosts)]
-    block = RemoteBlock(blocks, "forecast", timeout_s=10)
-    block(make_tokens(), ASKED)  # by now the client knows of at least one
-    time.sleep(0.2)
+    block = RemoteBlock(blocks, "forecast", timeout_s=60)
+    eventually(lambda: block(make_tokens(), ASKED) is not None and all(host.service.counts.requests for host in hosts))
     before = [host.service.counts.requests for host in hosts]
     for _ in range(20):
         block(make_tokens(), ASKED)
@@ -88,7 +87,7 @@ def test_requests_spread_over_workers_and_follow_them_when_they_leave(
     asking = threading.Thread(target=lambda: answers.extend(block(make_tokens(i), ASKED) for i in range(100)))
     asking.start()
     workers[0].close()
-    asking.join(30)
+    asking.join(60)
     assert len(answers) == 100
     assert sum(host.service.counts.requests for host in hosts) == sum(before) + 120  # none lost, none computed twice
     workers[1].close()
@@ -99,19 +98,25 @@ def test_full_queues_are_said_only_when_no_worker_has_room(
 ) -> None:
     host = BlockHost({"forecast": folded}, queue_size=1)
     gate = Gate(host)
-    block = RemoteBlock(blocks, "forecast", timeout_s=10)
+    block = RemoteBlock(blocks, "forecast", timeout_s=60)
+
+    def is_answered() -> bool:
+        try:
+            return block(make_tokens(), ASKED).shape == (2, 2, 16)
+        except Overloaded:  # as long as the other worker is not known
+            return False
+
     with ZenohBlockWorker(sessions[0], host, "small"), ThreadPoolExecutor(2) as pool:
         first = pool.submit(block, make_tokens(), ASKED)
-        assert gate.entered.wait(10)
+        assert gate.entered.wait(60)
         second = pool.submit(block, make_tokens(), ASKED)
         eventually(lambda: any(host.service._queues.values()))
         with pytest.raises(Overloaded, match="forecast: 1 requests are waiting"):
             block(make_tokens(), ASKED)
         with ZenohBlockWorker(sessions[0], BlockHost({"forecast": folded}), "roomy"):
-            time.sleep(0.2)
-            assert block(make_tokens(), ASKED).shape == (2, 2, 16)
+            eventually(is_answered)
         gate.open.set()
-        assert first.result(10).shape == second.result(10).shape == (2, 2, 16)
+        assert first.result(60).shape == second.result(60).shape == (2, 2, 16)
 
 
 def test_a_request_past_its_deadline_is_given_up_and_never_computed(
@@ -119,16 +124,16 @@ def test_a_request_past_its_deadline_is_given_up_and_never_computed(
 ) -> None:
     host = BlockHost({"forecast": folded})
     gate = Gate(host)
-    block = RemoteBlock(blocks, "forecast", timeout_s=10)
+    block = RemoteBlock(blocks, "forecast", timeout_s=60)
     with ZenohBlockWorker(sessions[0], host, "slow"), ThreadPoolExecutor(1) as pool:
         first = pool.submit(block, make_tokens(), ASKED)
-        assert gate.entered.wait(10)
+        assert gate.entered.wait(60)
         began = time.monotonic()
         with pytest.raises(DeadlineExceeded):
             blocks.infer("forecast", tensors_of(make_tokens(), ASKED), timeout_s=0.2)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         gate.open.set()
-        assert first.result(10).shape == (2, 2, 16)
+        assert first.result(60).shape == (2, 2, 16)
     assert (host.service.counts.requests, host.service.counts.expired) == (1, 1)
 
 
@@ -136,7 +141,7 @@ def test_nobody_there_is_said_when_the_time_is_over(blocks: ZenohBlocks) -> None
     began = time.monotonic()
     with pytest.raises(NoWorker, match=r"pipeline nobodys: expected a worker within 0\.2 s"):
         blocks.infer("nobodys", tensors_of(make_tokens(), ASKED), timeout_s=0.2)
-    assert 0.2 <= time.monotonic() - began < 5
+    assert 0.2 <= time.monotonic() - began < 30
     with pytest.raises(InputError, match=r"name '\*\*': expected letters"):
         blocks.infer("**", tensors_of(make_tokens(), ASKED), timeout_s=0.2)
 
@@ -145,10 +150,10 @@ def test_a_worker_that_comes_late_gets_the_waiting_request(
     sessions: Sessions, blocks: ZenohBlocks, folded: FoldedBlock
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(RemoteBlock(blocks, "forecast", timeout_s=10), make_tokens(), ASKED)
+        waiting = pool.submit(RemoteBlock(blocks, "forecast", timeout_s=60), make_tokens(), ASKED)
         time.sleep(0.2)
         with ZenohBlockWorker(sessions[0], BlockHost({"forecast": folded}), "late"):
-            assert waiting.result(10).shape == (2, 2, 16)
+            assert waiting.result(60).shape == (2, 2, 16)
 
 
 def test_bad_requests_are_refused_in_words_and_good_ones_go_on(
@@ -163,7 +168,7 @@ def test_bad_requests_are_refused_in_words_and_good_ones_go_on(
         return "" if reply.err is None else reply.err.payload.to_string()
 
     with ZenohBlockWorker(sessions[0], host, "strict"):
-        block = RemoteBlock(blocks, "forecast", timeout_s=10)
+        block = RemoteBlock(blocks, "forecast", timeout_s=60)
         block(make_tokens(), ASKED)
         assert ask(sound) == ""
         assert ask(None).startswith("malformed: expected a request's tensors")

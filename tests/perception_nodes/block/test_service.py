@@ -37,7 +37,7 @@ class Gate(nn.Module):
 
     def forward(self, residual: Tensor, attended: Tensor) -> Tensor:
         self.entered.set()
-        self.open.wait(10)
+        self.open.wait(60)
         self.rows.append(len(residual))
         return self.tail(residual, attended)
 
@@ -95,7 +95,7 @@ def test_many_threads_get_the_numbers_that_each_would_get_alone(
     def pipeline(name: str) -> None:
         for seed in range(20):
             question = ask(name, rows=1 + seed % 3, seed=seed)
-            answer, alone = service.submit(name, *question).result(10), adapters[name](*question)
+            answer, alone = service.submit(name, *question).result(60), adapters[name](*question)
             errors.append(((answer - alone).norm() / alone.norm()).item())
 
     threads = [threading.Thread(target=pipeline, args=(name,)) for name in WIDTHS for _ in range(2)]
@@ -113,7 +113,7 @@ def test_what_waits_passes_the_tail_as_one_matrix(service: BlockService, gate: G
     hold(service, gate)
     futures = [service.submit(name, *ask(name, rows=3)) for name in WIDTHS]
     gate.open.set()
-    assert [future.result(10).shape for future in futures] == [(2, 3, dim) for dim in WIDTHS.values()]
+    assert [future.result(60).shape for future in futures] == [(2, 3, dim) for dim in WIDTHS.values()]
     assert gate.rows == [4, 24]
     assert service.counts == ServiceCounts(batches=2, requests=5, rows=28)
 
@@ -151,8 +151,8 @@ def test_a_request_larger_than_a_tick_has_one_of_its_own(service: BlockService, 
     small = service.submit("answer", *ask("answer", rows=2))
     large = service.submit("image", *ask("image", rows=30))
     gate.open.set()
-    assert small.result(10).shape[1] == 2
-    assert large.result(10).shape[1] == 30
+    assert small.result(60).shape[1] == 2
+    assert large.result(60).shape[1] == 30
     assert sorted(gate.rows) == [4, 4, 60]
 
 
@@ -164,7 +164,7 @@ def test_a_full_queue_says_so_at_once_and_others_are_not_touched(service: BlockS
         service.submit("forecast", *ask("forecast"))
     other = service.submit("answer", *ask("answer"))
     gate.open.set()
-    assert other.result(10) is not None
+    assert other.result(60) is not None
     assert service.counts.rejected == 1
 
 
@@ -175,8 +175,8 @@ def test_a_request_past_its_deadline_is_not_computed(service: BlockService, gate
     time.sleep(0.03)
     gate.open.set()
     with pytest.raises(DeadlineExceeded, match="waited"):
-        late.result(10)
-    patient.result(10)
+        late.result(60)
+    patient.result(60)
     assert gate.rows == [4, 4]
     assert service.counts.expired == 1
 
@@ -187,7 +187,7 @@ def test_a_request_waits_for_a_pipeline_that_asked_lately_but_no_longer_than_the
         other(*ask("answer"))
         began = time.monotonic()
         served(*ask("forecast"))
-        assert 0.05 <= time.monotonic() - began < 2
+        assert 0.05 <= time.monotonic() - began < 30
 
 
 def test_a_request_waits_for_nobody_who_has_not_asked_for_long(
@@ -198,12 +198,12 @@ def test_a_request_waits_for_nobody_who_has_not_asked_for_long(
     monkeypatch.setattr("perception_nodes.block.service.time.monotonic", lambda: real() + passed_s)
     with BlockService(folded["forecast"].tail, max_delay_s=minute) as service:
         service.pipeline("forecast", folded["forecast"])
-        assert service.submit("forecast", *ask("forecast")).result(10).shape == (2, 2, WIDTHS["forecast"])
+        assert service.submit("forecast", *ask("forecast")).result(60).shape == (2, 2, WIDTHS["forecast"])
         service.pipeline("answer", folded["answer"])
         passed_s += (ACTIVE_DELAYS + 1) * minute
-        assert service.submit("forecast", *ask("forecast")).result(10).shape == (2, 2, WIDTHS["forecast"])
+        assert service.submit("forecast", *ask("forecast")).result(60).shape == (2, 2, WIDTHS["forecast"])
         together = [service.submit(name, *ask(name)) for name in ("answer", "forecast")]
-        assert all(future.result(10) is not None for future in together)
+        assert all(future.result(60) is not None for future in together)
         assert service.counts.requests == 4
 
 
@@ -213,9 +213,9 @@ def test_a_bad_request_fails_alone(service: BlockService, gate: Gate):
     good = service.submit("image", *ask("image"))
     gate.open.set()
     with pytest.raises((RuntimeError, TypeCheckError), match=r"cannot be multiplied|parameter .weight"):
-        bad.result(10)
-    good.result(10)
-    service.submit("answer", *ask("answer")).result(10)
+        bad.result(60)
+    good.result(60)
+    service.submit("answer", *ask("answer")).result(60)
     assert service.counts.failed == 1
 
 
@@ -227,7 +227,7 @@ def test_a_tail_that_fails_is_told_to_all_of_its_tick(service: BlockService, gat
     for future in futures:
         assert isinstance(future.exception(10), RuntimeError)
     gate.tail = service._pipelines["answer"].tail
-    service.submit("answer", *ask("answer")).result(10)
+    service.submit("answer", *ask("answer")).result(60)
 
 
 def test_of_requests_that_fail_together_only_the_one_at_fault_fails(service: BlockService, gate: Gate):
@@ -244,7 +244,7 @@ def test_of_requests_that_fail_together_only_the_one_at_fault_fails(service: Blo
     bad = service.submit("cloud", *ask("cloud", rows=5))
     service.tail = FailsForLarge()  # pyright: ignore[reportAttributeAccessIssue]
     gate.open.set()
-    assert [future.result(10).shape[1] for future in good] == [3, 3]
+    assert [future.result(60).shape[1] for future in good] == [3, 3]
     assert isinstance(bad.exception(10), MemoryError)
     assert (service.counts.failed, service.trouble()) == (1, "")
 
@@ -259,8 +259,8 @@ def test_a_step_between_attention_and_tail_that_fails_leaves_the_service_alive(
     with monkeypatch.context() as patched:
         patched.setattr(*((torch, "cat") if step == "cat" else (Tensor, "split")), fail)
         with pytest.raises(RuntimeError, match="no memory"):
-            service.submit("answer", *ask("answer")).result(10)
-    assert service.submit("answer", *ask("answer")).result(10).shape == (2, 2, WIDTHS["answer"])
+            service.submit("answer", *ask("answer")).result(60)
+    assert service.submit("answer", *ask("answer")).result(60).shape == (2, 2, WIDTHS["answer"])
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
@@ -285,13 +285,13 @@ def test_a_batch_that_takes_too_long_is_trouble_until_it_ends(
 ):
     assert service.trouble() == ""
     asked = service.submit("forecast", *ask("forecast"))
-    assert gate.entered.wait(10)
+    assert gate.entered.wait(60)
     assert service.trouble() == ""
     real = time.monotonic
     monkeypatch.setattr("perception_nodes.block.service.time.monotonic", lambda: real() + STUCK_S)
     assert service.trouble().startswith("a batch takes 3")
     gate.open.set()
-    asked.result(10)
+    asked.result(60)
     service.close()
     assert service.trouble() == ""
 
@@ -299,14 +299,14 @@ def test_a_batch_that_takes_too_long_is_trouble_until_it_ends(
 def test_a_request_of_another_shape_fails_where_it_is_asked(service: BlockService):
     with pytest.raises((ValueError, TypeCheckError)):
         service.submit("forecast", Tokens(torch.zeros(5, 16), torch.ones(5, dtype=torch.bool)))
-    assert service.submit("forecast", *ask("forecast")).result(10).shape == (2, 2, WIDTHS["forecast"])
+    assert service.submit("forecast", *ask("forecast")).result(60).shape == (2, 2, WIDTHS["forecast"])
 
 
 def test_a_cancelled_request_is_not_computed(service: BlockService, gate: Gate):
     hold(service, gate)
     assert service.submit("answer", *ask("answer")).cancel()
     gate.open.set()
-    service.submit("image", *ask("image")).result(10)
+    service.submit("image", *ask("image")).result(60)
     assert gate.rows == [4, 4]
 
 
@@ -316,7 +316,7 @@ def test_closing_answers_what_waits_and_takes_no_more(service: BlockService, gat
     closing = threading.Thread(target=service.close)
     closing.start()
     gate.open.set()
-    closing.join(10)
+    closing.join(60)
     assert all(future.done() for future in waiting)
     with pytest.raises(ServiceClosed):
         service.submit("forecast", *ask("forecast"))

@@ -80,7 +80,7 @@ class FakeTracker:
         from perception_nodes.forecasting.messages import odometry_of
         from perception_nodes.ros.messages import ODOMETRY, serialize
 
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while process._node._equipment.map is None or not process._frames._odometry:
             assert time.monotonic() < end, "no map and no pose came"
             self.ego.put(serialize(odometry_of(tick), ODOMETRY))
@@ -88,7 +88,7 @@ class FakeTracker:
 
     def meet(self, tick: Tick) -> bytes:
         """Sends a first tick until the two have found each other; the same tick again is not answered."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             self.send(tick)
             try:
@@ -99,7 +99,7 @@ class FakeTracker:
 
     def meet_state(self, tick: Tick) -> Any:
         """Sends a first tick until the two have found each other; returns its status."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             self.send(tick)
             try:
@@ -108,7 +108,7 @@ class FakeTracker:
                 continue
         raise AssertionError("no status came")
 
-    def state(self, suits: Callable[[Any], object] = lambda _: True, timeout_s: float = 20.0) -> Any:
+    def state(self, suits: Callable[[Any], object] = lambda _: True, timeout_s: float = 60.0) -> Any:
         """Returns the next status that suits."""
         from perception_nodes.ros.messages import FORECAST_STATUS, deserialize
 
@@ -123,7 +123,7 @@ class FakeTracker:
             seen.append((state.source, state.reason))
         raise AssertionError(f"no such status came; the last were {seen[-5:]}")
 
-    def state_of(self, tick: Tick, timeout_s: float = 20.0) -> Any:
+    def state_of(self, tick: Tick, timeout_s: float = 60.0) -> Any:
         """Returns the status of a tick."""
         from perception_nodes.ros.messages import stamp_ns_of
 

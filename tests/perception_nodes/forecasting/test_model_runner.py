@@ -11,7 +11,7 @@ import torch
 from perception_nodes.forecasting.model_runner import ModelRunner
 from perception_nodes.forecasting.node import NO_MODEL
 
-LONG_S = 20.0
+LONG_S = 60.0
 
 
 @contextmanager

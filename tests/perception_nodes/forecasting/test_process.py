@@ -51,11 +51,11 @@ def test_a_trackers_ticks_come_back_as_the_cores_own_forecasts(
         answers = [tracker.meet(ticks[0])]
         for tick in ticks[1:]:
             tracker.send(tick)
-            answers.append(tracker.forecasts.get(timeout=10))
+            answers.append(tracker.forecasts.get(timeout=60))
         state = tracker.state_of(ticks[-1])
         assert (process.ready(), process.live()) == ("", "")
         metrics = generate_latest(process.registry).decode()
-        levels = [status.level for status in deserialize(tracker.diagnoses.get(timeout=5), DIAGNOSTICS).status]
+        levels = [status.level for status in deserialize(tracker.diagnoses.get(timeout=60), DIAGNOSTICS).status]
     assert answers == core_answers(configured(), ticks)
     assert "perception_frames_answered_total 10.0" in metrics
     assert 'perception_ticks_total{source="model"} 10.0' in metrics
@@ -80,7 +80,7 @@ def test_with_the_block_served_elsewhere_the_forecasts_are_the_same(
         answers = [tracker.meet(ticks[0])]
         for tick in ticks[1:]:
             tracker.send(tick)
-            answers.append(tracker.forecasts.get(timeout=10))
+            answers.append(tracker.forecasts.get(timeout=60))
     blocks.close()
     for ours_cdr, core_cdr in zip(answers, core_answers(configured(), ticks), strict=True):
         got, expected = read_predicted_objects(ours_cdr), read_predicted_objects(core_cdr)
@@ -97,7 +97,7 @@ def test_detections_with_ids_give_the_forecasts_that_tracked_objects_give(
         answers = [tracker.meet(ticks[0])]
         for tick in ticks[1:]:
             tracker.send(tick)
-            answers.append(tracker.forecasts.get(timeout=10))
+            answers.append(tracker.forecasts.get(timeout=60))
         assert process.ready() == ""
     for ours_cdr, core_cdr in zip(answers, core_answers(configured(), ticks), strict=True):
         got, expected = read_predicted_objects(ours_cdr), read_predicted_objects(core_cdr)
@@ -114,7 +114,7 @@ def test_ticks_that_come_together_are_all_answered_in_their_order(
         tracker.meet(make_tick(0))
         for tick in ticks:
             tracker.send(tick)
-        answers = [read_predicted_objects(tracker.forecasts.get(timeout=10)) for _ in ticks]
+        answers = [read_predicted_objects(tracker.forecasts.get(timeout=60)) for _ in ticks]
     assert [answer.stamp_ns for answer in answers] == [tick.stamp_ns for tick in ticks]
 
 

@@ -46,7 +46,7 @@ def test_objects_of_a_sensor_are_forecast_in_the_map(
         tick = make_tick(1)
         seen = replace(tick, position=tick.position - [tick.city_SE2_ego.x_m + 1.5, 0.0])
         tracker.send(tick)  # the pose
-        tracker.forecasts.get(timeout=10)
+        tracker.forecasts.get(timeout=60)
         tracker.objects.put(serialize(detections_of_tick(seen, frame_id="lidar"), DETECTIONS))
         state = tracker.state(lambda state: not state.valid and "lidar" in state.reason)
         assert state.reason.startswith("no transform from 'lidar' to 'map'")
@@ -58,7 +58,7 @@ def test_objects_of_a_sensor_are_forecast_in_the_map(
             tracker.objects.put(serialize(detections_of_tick(seen, frame_id="lidar"), DETECTIONS))
             if tracker.state_of(tick).valid:
                 break
-        forecast = read_predicted_objects(tracker.forecasts.get(timeout=10))
+        forecast = read_predicted_objects(tracker.forecasts.get(timeout=60))
     assert (forecast.stamp_ns, forecast.frame_id) == (tick.stamp_ns, "map")
     np.testing.assert_allclose(forecast.poses[:, :2], tick.position, atol=1e-9)
 

@@ -49,7 +49,7 @@ class App:
         self.channels: dict[str, dict[str, Any]] = {}
         self._names: dict[int, str] = {}
         while len(self.channels) < len(topics_of(DEPLOYMENT, 0)) + 4:
-            told = json.loads(socket.recv(timeout=10))
+            told = json.loads(socket.recv(timeout=60))
             for channel in told.get("channels", ()):
                 self.channels[channel["topic"]] = channel
 
@@ -107,7 +107,7 @@ def road() -> MapIndex:
 def say_until(app: App, publisher: Publisher, cdr: bytes | bytearray, *names: str) -> dict[str, bytes]:
     """Sends a message repeatedly until the app has received it on each of these topics."""
     heard: dict[str, bytes] = {}
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while heard.keys() < set(names):
         assert time.monotonic() < end
         publisher.put(cdr)  # messages before discovery are lost
@@ -158,7 +158,7 @@ def test_a_map_is_kept_for_who_comes_late(
 ) -> None:
     cdr = serialize(map_message(road(), "town"), POLYLINE_MAP)
     robot(POLYLINE_MAP).put(cdr)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while shown._latched.keys() != {PLAN.map, "/scene/map"}:
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -180,7 +180,7 @@ def test_what_cannot_be_drawn_still_passes_and_is_told(app: App, shown: Foxglove
     objects = robot(TRACKED_OBJECTS)
     heard = say_until(app, objects, broken, PLAN.objects)
     assert heard[PLAN.objects] == broken
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while shown.statuses()[0].message == "OK":
         assert time.monotonic() < end
         objects.put(broken)  # the drawing may have been asked for after the first
@@ -215,7 +215,7 @@ def test_it_listens_on_loopback_alone_since_the_sdk_shows_no_origin(shown: Foxgl
     port = shown.places["foxglove"]
     options: Any = {"origin": "https://elsewhere.example", "subprotocols": ["foxglove.sdk.v1"]}
     with connect(f"ws://127.0.0.1:{port}", **options) as page:
-        assert json.loads(page.recv(timeout=10))["op"] == "serverInfo"
+        assert json.loads(page.recv(timeout=60))["op"] == "serverInfo"
     assert not [name for name in signature(start_server).parameters if "origin" in name or "header" in name]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port), timeout=5)
@@ -223,7 +223,7 @@ def test_it_listens_on_loopback_alone_since_the_sdk_shows_no_origin(shown: Foxgl
 
 def test_what_clients_send_is_not_taken(shown: FoxgloveProcess) -> None:
     with connect(f"ws://127.0.0.1:{shown.places['foxglove']}", subprotocols=["foxglove.sdk.v1"]) as app:  # pyright: ignore[reportArgumentType]
-        assert json.loads(app.recv(timeout=10)).get("capabilities", []) == []
+        assert json.loads(app.recv(timeout=60)).get("capabilities", []) == []
 
 
 @pytest.mark.parametrize("port", [65536, -1, 99999])

@@ -45,7 +45,7 @@ from perception_nodes.ros.topics import Publisher, RosNode
 from perception_nodes.ros.wire import RmwZenoh
 
 CLASSES = ("tench", "goldfish", "shark")
-PATIENCE_S = 30
+PATIENCE_S = 60
 PLAN = ImagePlan(Path("unused"), max_age_s=PATIENCE_S, max_silence_s=PATIENCE_S)
 """A busy machine keeps its limits."""
 

@@ -16,7 +16,7 @@ from perception_nodes.operations.endpoints import OperationsServer
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -55,7 +55,7 @@ print(stop.wait())
         assert process.stdout is not None
         assert process.stdout.readline() == "holds\n"
         os.kill(process.pid, number)
-        assert process.communicate(timeout=20)[0] == "True\n"
+        assert process.communicate(timeout=60)[0] == "True\n"
     assert process.returncode == 0
 
 

@@ -37,7 +37,7 @@ def test_fifo_lets_the_sender_wait_and_loses_nothing() -> None:
     time.sleep(0.05)
     assert len(sent) == 2
     assert [queue.get(5) for _ in range(50)] == list(range(50))
-    sender.join(5)
+    sender.join(60)
     assert queue.dropped == 0
 
 
@@ -59,7 +59,7 @@ def test_closing_lets_sender_and_receiver_go() -> None:
         thread.start()
     queue.close()
     for thread in waiting:
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
     assert queue.get() == 1
     assert queue.get() is None

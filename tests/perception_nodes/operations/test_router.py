@@ -46,7 +46,7 @@ def test_two_peers_meet_through_it_and_a_second_at_its_place_is_refused() -> Non
     heard: queue.Queue[bytes] = queue.Queue()
     with open_router(place), open_session([place]) as one, open_session([place]) as other:
         one.declare_subscriber("word", lambda sample: heard.put(sample.payload.to_bytes()))
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while heard.empty() and time.monotonic() < end:
             other.put("word", b"hello")
             time.sleep(0.05)
@@ -65,7 +65,7 @@ def test_beyond_loopback_it_listens_only_where_somebody_wants_that() -> None:
 
 def say_until_heard(session: zenoh.Session, heard: queue.Queue[str], text: str) -> str:
     """Returns the first message after repeated sending, which shows that the connection works."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while heard.empty() and time.monotonic() < end:
         session.put("word", text)
         time.sleep(0.05)
@@ -88,11 +88,11 @@ def test_who_may_speak_is_heard_and_who_may_not_never_is(place: str, certificate
         for intruder in (stranger, worker):
             intruder.put("word", "forged")
         talker.put("word", "goodbye")
-        said = [heard.get(timeout=20)]
+        said = [heard.get(timeout=60)]
         while said[-1] != "goodbye":
-            said.append(heard.get(timeout=20))
+            said.append(heard.get(timeout=60))
         talker.put("word", "and again")  # by now what the intruders put would be here
-        assert heard.get(timeout=20) == "and again"
+        assert heard.get(timeout=60) == "and again"
     assert "forged" not in said
     assert set(overheard) <= {"forged"}  # a session receives its own messages
 
@@ -119,8 +119,8 @@ def test_who_may_ask_is_answered_and_who_may_not_is_not_even_heard(place: str, c
         client.liveliness().declare_subscriber("alive/*", lambda s: alive.put(str(s.key_expr)), history=True)
         worker.declare_queryable("work", answer)
         tokens = [worker.liveliness().declare_token("alive/worker")]  # kept, since a token that is dropped is withdrawn
-        assert alive.get(timeout=20) == "alive/worker"
-        end = time.monotonic() + 20
+        assert alive.get(timeout=60) == "alive/worker"
+        end = time.monotonic() + 60
         while not ask(client) and time.monotonic() < end:
             time.sleep(0.05)
         before = len(asked)
@@ -178,7 +178,7 @@ def test_when_the_router_comes_back_so_do_all_who_were_there(certificates: Path)
         with open_secure_router(place, identity_in(certificates, "router"), access):
             said = say_until_heard(talker, heard, "after")
             while said == "before":
-                said = heard.get(timeout=20)
+                said = heard.get(timeout=60)
             assert said == "after"
 
 
@@ -251,5 +251,5 @@ def test_a_client_takes_its_renewed_certificate_when_the_former_expires(
             heard.get()
         said = say_until_heard(talker, heard, "with the renewed")
         while said == "with the former":
-            said = heard.get(timeout=20)
+            said = heard.get(timeout=60)
         assert said == "with the renewed"

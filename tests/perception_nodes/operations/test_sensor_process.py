@@ -25,7 +25,7 @@ from perception_nodes.ros.messages import ANSWER_STATUS, CLOCK, deserialize, hea
 from perception_nodes.ros.topics import Publisher, RosNode
 from perception_nodes.ros.wire import RmwZenoh
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 PLAN = ImagePlan(Path("unused"), max_age_s=PATIENCE_S, max_silence_s=PATIENCE_S, tolerance_ms=1e3 * PATIENCE_S)
 """A busy machine keeps its limits."""
 PIXELS = np.zeros((1, 1, 3), np.uint8)
@@ -239,5 +239,5 @@ def test_it_ends_while_it_waits_for_its_rate(start: Start, message: Callable[...
     assert camera.status().valid
     begin_s = time.monotonic()
     process.close()
-    assert time.monotonic() - begin_s < 5
+    assert time.monotonic() - begin_s < PATIENCE_S
     assert process.live() == "the thread of Echo has ended"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+import random
 import resource
 import struct
 import time
@@ -61,31 +63,31 @@ def test_predicted_objects_are_written_as_rosbags_writes_them_and_read_back(
     expect_equal(read_predicted_objects(data), objects)
 
 
-def mutate(rng: np.random.Generator, data: bytes) -> bytes:
+def mutate(chance: random.Random, data: bytes) -> bytes:
     """Flips, overwrites, cuts, doubles or moves some bytes, mostly those of counts, which are in the first half."""
     broken = bytearray(data)
-    for _ in range(rng.integers(1, 4)):
-        at = int(rng.integers(0, max(len(broken), 1)))
-        action = rng.integers(0, 6)
+    for _ in range(chance.randrange(1, 4)):
+        at = chance.randrange(max(len(broken), 1))
+        action = chance.randrange(6)
         if action == 0 and broken:
-            broken[at] ^= 1 << int(rng.integers(0, 8))
+            broken[at] ^= 1 << chance.randrange(8)
         elif action == 1:
-            word = struct.pack("<I", rng.choice([0, 1, 2**31 - 1, 2**31, 2**32 - 1, 10**6, len(data)]))
+            word = struct.pack("<I", chance.choice([0, 1, 2**31 - 1, 2**31, 2**32 - 1, 10**6, len(data)]))
             broken[at // 4 * 4 : at // 4 * 4 + 4] = word
         elif action == 2:
             del broken[at:]
         elif action == 3:
-            broken[at:at] = broken[at : at + int(rng.integers(1, 64))]
+            broken[at:at] = broken[at : at + chance.randrange(1, 64)]
         elif action == 4:
-            broken[at : at + 8] = struct.pack("<d", rng.choice([np.nan, np.inf, -1e308]))
+            broken[at : at + 8] = struct.pack("<d", chance.choice([math.nan, math.inf, -1e308]))
         else:
-            broken += bytes(rng.integers(0, 256, int(rng.integers(1, 8)), np.uint8))
+            broken += chance.randbytes(chance.randrange(1, 8))
     return bytes(broken)
 
 
 def fuzz(rounds: int, make_tracked: Callable, make_predicted: Callable) -> dict[str, float]:
     """Reads mutated messages; fails on any error but MalformedMessage, and if what it reads cannot be written."""
-    rng = np.random.default_rng(0)
+    chance = random.Random(0)  # several times as fast as NumPy's for single numbers
     cases = [
         (read_tracked_objects, write_tracked_objects, bytes(write_tracked_objects(make_tracked()))),
         (read_predicted_objects, write_predicted_objects, bytes(write_predicted_objects(make_predicted()))),
@@ -93,8 +95,8 @@ def fuzz(rounds: int, make_tracked: Callable, make_predicted: Callable) -> dict[
     refused, slowest = 0, 0.0
     for number in range(rounds):
         read, write, data = cases[number % 2]
-        broken = mutate(rng, data)
-        started = time.perf_counter()
+        broken = mutate(chance, data)
+        started = time.thread_time()
         try:
             objects = read(broken)
         except MalformedMessage:
@@ -102,7 +104,7 @@ def fuzz(rounds: int, make_tracked: Callable, make_predicted: Callable) -> dict[
         else:
             objects.sound  # noqa: B018 it must not fail, warnings being errors
             assert abs(len(write(objects)) - len(broken)) <= 3
-        slowest = max(slowest, time.perf_counter() - started)
+        slowest = max(slowest, time.thread_time() - started)
     return {"refused": refused, "slowest_s": slowest}
 
 

@@ -22,7 +22,7 @@ MAP = Topic("/map/polylines", POLYLINE_MAP, type_hash(POLYLINE_MAP), LATCHED)
 WIRES = [RmwZenoh(), Ros2Dds(), Plain()]
 
 
-def eventually(is_so: Callable[[], object], seconds: float = 5.0) -> None:
+def eventually(is_so: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end, "did not come about"
@@ -48,9 +48,9 @@ def test_messages_arrive_in_order_and_numbered(sessions: tuple[zenoh.Session, ze
         eventually(lambda: publisher.put(first) or not inbox.empty())  # until the two know of each other
         for number in range(20):
             publisher.put(say(str(number)))
-        received = [inbox.get(timeout=5)]
+        received = [inbox.get(timeout=60)]
         while heard(received[-1]) != "19":
-            received.append(inbox.get(timeout=5))
+            received.append(inbox.get(timeout=60))
     assert [heard(message) for message in received[-20:]] == [str(number) for number in range(20)]
     if isinstance(wire, RmwZenoh):
         attachments = [message.attachment for message in received[-20:]]
@@ -73,11 +73,11 @@ def test_a_latched_map_reaches_who_joins_late_and_only_its_last_state(
         publisher.put(b"\x00\x01\x00\x00old")
         publisher.put(bytes(3_000_000))
         late.subscribe(MAP, inbox.put)
-        received = inbox.get(timeout=5)
+        received = inbox.get(timeout=60)
         assert len(received.cdr) == 3_000_000
         assert (received.attachment is not None) == isinstance(wire, RmwZenoh)
         publisher.put(b"\x00\x01\x00\x00new")
-        assert inbox.get(timeout=5).cdr.endswith(b"new")
+        assert inbox.get(timeout=60).cdr.endswith(b"new")
         assert inbox.empty()
 
 
@@ -88,7 +88,7 @@ def test_a_publisher_that_comes_later_still_delivers_its_latched_map(
     with RosNode(sessions[1], RmwZenoh()) as early, RosNode(sessions[0], RmwZenoh()) as server:
         early.subscribe(MAP, inbox.put)
         server.publisher(MAP).put(b"\x00\x01\x00\x00map")
-        assert inbox.get(timeout=5).cdr.endswith(b"map")
+        assert inbox.get(timeout=60).cdr.endswith(b"map")
 
 
 @pytest.mark.parametrize("wire", [RmwZenoh(), Ros2Dds()], ids=lambda wire: type(wire).__name__)
@@ -118,7 +118,7 @@ def test_a_service_answers_each_of_its_requests_and_what_fails_does_not_keep_the
         threading.Timer(0.01, lambda: reply(request[::-1])).start()  # later, from another thread
 
     def ask(request: bytes, attachment: bytes | None = None) -> list[zenoh.Sample]:
-        replies = sessions[1].get(wire.key(service), payload=request, attachment=attachment, timeout=20.0)
+        replies = sessions[1].get(wire.key(service), payload=request, attachment=attachment, timeout=60.0)
         return [reply.ok for reply in replies if reply.ok]
 
     with RosNode(sessions[0], wire) as server, RosNode(sessions[1], wire) as client:
@@ -127,7 +127,7 @@ def test_a_service_answers_each_of_its_requests_and_what_fails_does_not_keep_the
         assert [sample.payload.to_bytes() for sample in ask(b"abc")] == [b"cba"]
         began = time.monotonic()
         assert ask(b"bad") == []
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         (numbered,) = ask(b"abc", Attachment(7, 1, bytes(16)).to_bytes())
         assert numbered.attachment is not None
         assert Attachment.from_bytes(numbered.attachment.to_bytes()).sequence_number == 7
@@ -182,7 +182,7 @@ def test_a_failing_callback_is_counted_and_logged_and_the_next_message_comes(
         eventually(lambda: publisher.put(say("ping")) or not inbox.empty())
         publisher.put(say("bad"))
         publisher.put(say("good"))
-        while inbox.get(timeout=5) != "good":
+        while inbox.get(timeout=60) != "good":
             pass
         sessions[0].put(RmwZenoh().key(topic), say("forged"), attachment=b"short")
         eventually(lambda: listener.failures.counts["/fragile"] == 2)

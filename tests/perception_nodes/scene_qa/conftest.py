@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest inst
     from perception_nodes.ros.topics import RosNode
     from perception_nodes.scene_qa.plan import SceneQaPlan
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 @pytest.fixture(scope="session")

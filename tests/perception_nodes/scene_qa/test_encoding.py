@@ -22,7 +22,7 @@ def test_who_asks_for_the_same_scene_meanwhile_gets_the_same_result(scan) -> Non
     go_on, seen = threading.Event(), []
 
     def encode(snapshot: SceneSnapshot) -> object:
-        go_on.wait(10)
+        go_on.wait(60)
         seen.append(snapshot)
         return object()
 
@@ -30,9 +30,9 @@ def test_who_asks_for_the_same_scene_meanwhile_gets_the_same_result(scan) -> Non
     one, two = SceneSnapshot.of_scene(scan, 0), SceneSnapshot.of_scene(scan, 0)
     waiting = [encoder.start(one) for _ in range(3)]
     go_on.set()
-    assert len({id(future.result(10)) for future in waiting}) == 1
-    assert encoder.start(one).result(10) is encoder.newest
-    assert encoder.start(two).result(10) is encoder.newest
+    assert len({id(future.result(60)) for future in waiting}) == 1
+    assert encoder.start(one).result(60) is encoder.newest
+    assert encoder.start(two).result(60) is encoder.newest
     assert seen == [one, two]
     encoder.close()
 
@@ -49,7 +49,7 @@ def test_what_failed_is_tried_again(scan) -> None:
     encoder = SceneEncoder(encode)  # pyright: ignore[reportArgumentType]
     snapshot = SceneSnapshot.of_scene(scan, 0)
     with pytest.raises(MemoryError, match="no room"):
-        encoder.start(snapshot).result(10)
+        encoder.start(snapshot).result(60)
     assert encoder.newest is None
-    assert encoder.start(snapshot).result(10) is encoder.newest
+    assert encoder.start(snapshot).result(60) is encoder.newest
     encoder.close()

@@ -51,7 +51,7 @@ POINTS = 150
 QUESTIONS = ["What is left of me?", "Is it red?", "How many chairs are here?", "Is the bed left?"]
 SITUATION = "I face the bed."
 PLAN = SceneQaPlan(checkpoint=Path("unused"))
-PATIENCE_S = 30
+PATIENCE_S = 60
 
 
 def configured(model: SceneAnswerer, **settings) -> SceneQaNode:
@@ -332,7 +332,7 @@ def test_too_many_questions_are_turned_away_and_those_in_work_are_answered_befor
         slow.open.set()
         assert [future.result(PATIENCE_S).question_id for future in waiting] == ["0", "1"]
         closing.result(PATIENCE_S)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE_S / 2
     assert not process.works()
 
 
@@ -346,7 +346,7 @@ def test_a_question_that_hangs_does_not_keep_the_process_from_its_end(
         assert slow.began.wait(PATIENCE_S)
         began = time.monotonic()
         process.close()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < PATIENCE_S / 2
         slow.open.set()
         hanging.result(PATIENCE_S)
 

@@ -74,9 +74,9 @@ def test_a_latched_recording_is_played_and_lasts_until_it_is_stopped(tmp_path: P
             assert process.stdout.readline().startswith("stays for the latched topics")
             with open_session([place]) as session, RosNode(session, RmwZenoh()) as ros:
                 ros.subscribe(replace(TEXT, name="/latched", qos=LATCHED), inbox.put)
-                assert inbox.get(timeout=20).cdr.endswith(b"a\x00")
+                assert inbox.get(timeout=60).cdr.endswith(b"a\x00")
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
         finally:
             process.kill()
 

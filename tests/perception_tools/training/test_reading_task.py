@@ -38,7 +38,5 @@ def test_validation_without_a_record_ends_training_only_if_some_could_not_be_rea
     task = Clips(LearningRecipe(), nn.Linear(1, 1))
     task.expect_read_validation()
     task.unread_in_validation = {"a": "a is broken", "b": "b is broken"}
-    with pytest.raises(
-        InputError, match="found 2 that cannot; the first: a is broken"
-    ):
+    with pytest.raises(InputError, match="found 2 that cannot; the first: a is broken"):
         task.expect_read_validation()
