@@ -8,7 +8,8 @@ from perception_nodes.forecasting.answer import ForecastResult
 from perception_nodes.forecasting.causes import LATE
 from perception_nodes.forecasting.messages import predicted_objects_of
 from perception_nodes.forecasting.model_runner import ForecastRunner
-from perception_nodes.forecasting.node import ForecastingNode, PendingTick
+from perception_nodes.forecasting.node import ForecastingNode
+from perception_nodes.forecasting.pending_tick import PendingTick
 from perception_nodes.ros.cdr import write_predicted_objects
 
 PREPARED_S = 0.02

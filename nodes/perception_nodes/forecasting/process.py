@@ -11,6 +11,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from prometheus_client import Gauge
 from typing_extensions import override
@@ -22,7 +24,6 @@ from perception_nodes.forecasting.deadline import DeadlineAnswers, KeptTick
 from perception_nodes.forecasting.frames import MapFrame
 from perception_nodes.forecasting.messages import READERS, SensedObjects, status_of
 from perception_nodes.forecasting.model_runner import ForecastRunner
-from perception_nodes.forecasting.no_answer import no_answer
 from perception_nodes.forecasting.node import ForecastingNode
 from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.forecasting.self_score import SelfScore
@@ -33,7 +34,6 @@ from perception_nodes.operations.inputs import Input
 from perception_nodes.operations.reasons import CONTENT
 from perception_nodes.operations.scheduling import run_first
 from perception_nodes.operations.topic_process import STUCK_S, TopicProcess
-from perception_nodes.recordings.map_file import read_map_file
 from perception_nodes.ros.clock import StampLimits, StreamClock
 from perception_nodes.ros.map_message import map_of
 from perception_nodes.ros.messages import FORECAST_STATUS, POLYLINE_MAP, deserialize, serialize
@@ -101,12 +101,12 @@ class ForecastingProcess(TopicProcess):
         self._make_gauges()
         self._forecasts, self._status = map(ros.publisher, plan.outputs)
         node.activate()
-        self._runner.start()
         if plan.map_file is not None:
-            file = plan.map_file
-            self._runner.do(lambda: self._use_map(lambda: read_map_file(file)))
+            read = partial(_read_map_file, plan.map_file)
+            self._runner.do(lambda: self._use_map(read))
         self._thread.start()
         self._subscribe(ros)
+        self._runner.start()  # last, since it takes the processor from the first answer
 
     @override
     def live(self) -> str:
@@ -264,7 +264,7 @@ class ForecastingProcess(TopicProcess):
         if self._passive:
             return
         self._account.observe("none", reason)
-        self._send_status(no_answer(stamp_ns, reason, self._node.model_id), self._frames.name, at_s)
+        self._send_status(self._node.no_answer(stamp_ns, reason), self._frames.name, at_s)
 
     def _say_silence(self) -> None:
         """Says that no objects come, so that nobody takes silence for a node that has ended."""
@@ -274,7 +274,7 @@ class ForecastingProcess(TopicProcess):
         if self._passive:
             return
         self._account.silent(reason)
-        self._send_status(no_answer(self._clock.now_ns(), reason, self._node.model_id), self._frames.name, now_s)
+        self._send_status(self._node.no_answer(self._clock.now_ns(), reason), self._frames.name, now_s)
 
     def _send_status(self, result: ForecastResult, frame_id: str, at_s: float) -> None:
         now_s = self._status_s = time.monotonic()
@@ -308,3 +308,10 @@ class ForecastingProcess(TopicProcess):
         except Exception as error:  # it is latched: if it ended the process, the next one would end like this
             self._map_complaint = f"the former map stays in use: {str(error)[:500]}"
             self.failures.add(self._plan.map, error)
+
+
+def _read_map_file(file: Path) -> tuple[MapIndex, str]:
+    """Reads a map; imports what reads recordings only then, since that takes half a second and a first answer less."""
+    from perception_nodes.recordings.map_file import read_map_file
+
+    return read_map_file(file)

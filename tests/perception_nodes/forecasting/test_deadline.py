@@ -29,7 +29,7 @@ class ScriptedRunner:
         during_last: Whether it comes after the last wait, when it is given up.
     """
 
-    def __init__(self, node: ForecastingNode, after: float, *, during_last: bool = False) -> None:
+    def __init__(self, node: Any, after: float, *, during_last: bool = False) -> None:
         self.events: list[Any] = []
         self._node, self._after, self._during_last = node, after, during_last
         self._finish, node.finish = node.finish, self._finish_noted
