@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -94,30 +94,55 @@ def present_motion(tick: Tick, rows: Int[np.ndarray, " tracked"], tracks: AgentT
         rows: Rows of the objects that have a history.
         tracks: Their past, after the ego; the last step is the tick.
     """
-    reported = reported_motion(tick)
+    motion = reported_motion(tick)
+    of_tracks = {field.name: getattr(motion, field.name)[rows] for field in fields(motion)}
+    joint = _joint_motion(PresentMotion(**of_tracks), tracks)
+    found = {field.name: getattr(motion, field.name).copy() for field in fields(motion)}
+    for name, values in found.items():
+        values[rows] = getattr(joint, name)
+    return PresentMotion(**found)
+
+
+def _joint_motion(reported: PresentMotion, tracks: AgentTracks) -> PresentMotion:
+    """Returns the motion of objects by what their tracker reports and by their past, which is after the ego's."""
     position, heading, valid = tracks.position[1:], tracks.heading[1:], tracks.valid[1:]
     seen_velocity, age_s, seen = regressed_velocity(position, valid)
-    told, told_rate = reported.velocity[rows], reported.turn_rate[rows]
-    whole = seen > REGRESSION_STEPS // 2 + 1
+    told, whole = reported.velocity, seen > REGRESSION_STEPS // 2 + 1
+    rate, rate_lasts = _joint_turn_rate(reported, seen_velocity, heading, valid)
+    velocity = _blended(_turned(seen_velocity, rate * age_s), told, seen, whole)
+    far = _moved(position, valid) > LEAST_MOVE_M
+    resting = at_rest(position, valid) | (reported.at_rest & ~(whole & far))
+    still = resting | (~far & (whole | (told == 0).all(axis=1)))
+    return PresentMotion(
+        kinds=np.where(tracks.kinds[1:] != AgentKind.UNKNOWN, tracks.kinds[1:], reported.kinds),
+        velocity=np.where(still[:, None], 0.0, velocity),
+        turn_rate=np.where(rate_lasts, rate, 0.0),
+        at_rest=resting,
+    )
 
+
+def _joint_turn_rate(
+    reported: PresentMotion,
+    seen_velocity: Float[np.ndarray, "objects 2"],
+    heading: Float[np.ndarray, "objects steps"],
+    valid: Bool[np.ndarray, "objects steps"],
+) -> tuple[Float[np.ndarray, " objects"], Bool[np.ndarray, " objects"]]:
+    """Returns the tracker's turn rate or, without one, that of the headings; and whether to extrapolate by it.
+
+    Headings that are not along the motion say nothing. Those of few steps only turn the velocity to the present.
+
+    Args:
+        reported: What the tracker reports.
+        seen_velocity: Velocity by the history.
+        heading: Past headings, the last step at present.
+        valid: Where they are known.
+    """
     along = np.abs(np.sin(heading[:, -1] - np.arctan2(seen_velocity[:, 1], seen_velocity[:, 0]))) < 0.5
     turned_rate, turned_steps = regressed_turn_rate(heading, valid)
-    rate = np.where(told_rate != 0, told_rate, np.where(along & (turned_steps > 2), turned_rate, 0.0))
-    rate = _limited(rate, np.maximum(np.linalg.norm(seen_velocity, axis=1), np.linalg.norm(told, axis=1)))
-    velocity = _blended(_turned(seen_velocity, rate * age_s), told, seen, whole)
-    rate = np.where((told_rate != 0) | (turned_steps > TURN_STEPS // 2), rate, 0.0)
-
-    far = _moved(position, valid) > LEAST_MOVE_M
-    resting = at_rest(position, valid) | (reported.at_rest[rows] & ~(whole & far))
-    still = resting | (~far & (whole | (told == 0).all(axis=1)))
-    kinds, motion_velocity, turn_rate, standing = (
-        values.copy() for values in (reported.kinds, reported.velocity, reported.turn_rate, reported.at_rest)
-    )
-    recognised = tracks.kinds[1:] != AgentKind.UNKNOWN
-    kinds[rows[recognised]] = tracks.kinds[1:][recognised]
-    motion_velocity[rows], turn_rate[rows] = np.where(still[:, None], 0.0, velocity), rate
-    standing[rows] = resting
-    return PresentMotion(kinds, motion_velocity, turn_rate, standing)
+    is_told = reported.turn_rate != 0
+    rate = np.where(is_told, reported.turn_rate, np.where(along & (turned_steps > 2), turned_rate, 0.0))
+    speeds = (np.linalg.norm(velocity, axis=1) for velocity in (seen_velocity, reported.velocity))
+    return _limited(rate, np.maximum(*speeds)), is_told | (turned_steps > TURN_STEPS // 2)
 
 
 def _blended(

@@ -146,11 +146,14 @@ class TrackHistory:
 
     def _tracks_of(self, ticks: list[_KeptTick]) -> AgentTracks:
         newest = ticks[-1]
-        rows = self._rows_of(newest.slots, ticks)
-        poses = np.concatenate([kept.poses for kept in ticks])[rows]
+        rows = [self._rows_of(newest.slots, kept) for kept in ticks]
+        seen = np.stack(rows, axis=1) >= 0
+        poses = np.empty((*seen.shape, 3))
+        for number, (kept, there) in enumerate(zip(ticks, rows, strict=True)):
+            poses[:, number] = kept.poses[there]
         stamps_ns = np.array([kept.stamp_ns for kept in ticks])
-        grid, valid = resample(stamps_ns, poses, rows >= 0, self.steps)
-        kinds = _last_known(np.concatenate([kept.kinds for kept in ticks]), rows)
+        grid, valid = resample(stamps_ns, poses, seen, self.steps)
+        kinds = _last_known(ticks, rows)
         return AgentTracks(
             ids=(EGO_ID, *newest.tick.ids),
             kinds=kinds,
@@ -174,15 +177,12 @@ class TrackHistory:
             [replace(kept, slots=self._kept(kept.tick).slots) for kept in part] for part in old
         )
 
-    def _rows_of(self, slots: Int[np.ndarray, " agents"], ticks: list[_KeptTick]) -> Int[np.ndarray, "agents ticks"]:
-        """Returns the rows of some tracks in ticks whose rows stand one after the other; -1 where a tick lacks them."""
-        counts = [len(kept.slots) for kept in ticks]
-        row_of = np.full((len(ticks), len(self._slots) + 1), -1)  # the last column is that of an ego without a pose
-        row_of[np.repeat(np.arange(len(ticks)), counts), np.concatenate([t.slots for t in ticks])] = np.arange(
-            sum(counts)
-        )
-        row_of[:, -1] = -1
-        return row_of[:, slots].T
+    def _rows_of(self, slots: Int[np.ndarray, " agents"], kept: _KeptTick) -> Int[np.ndarray, " agents"]:
+        """Returns the rows of some tracks in a tick; -1 where it lacks them."""
+        row_of = np.full(len(self._slots) + 1, -1)  # the last is that of an ego without a pose
+        row_of[kept.slots] = np.arange(len(kept.slots))
+        row_of[-1] = -1
+        return row_of[slots]
 
     def _with_fronts(self, kept: _KeptTick, before: list[_KeptTick]) -> _KeptTick:
         """Returns a tick with the headings turned by half a turn where that is the object's front.
@@ -200,10 +200,10 @@ class TrackHistory:
         reference = heading.copy()
         velocity = motion.velocity
         if before:
-            rows = self._rows_of(kept.slots, before[-1:])[1:, 0]
+            rows = self._rows_of(kept.slots, before[-1])[1:]
             reference = np.where(rows >= 0, before[-1].poses[rows, 2], reference)
             earlier = next((b for b in before[::-1] if kept.stamp_ns - b.stamp_ns >= _HEADING_NS), before[0])
-            rows = self._rows_of(kept.slots, [earlier])[1:, 0]
+            rows = self._rows_of(kept.slots, earlier)[1:]
             elapsed_s = (kept.stamp_ns - earlier.stamp_ns) / 1e9
             moved = (kept.poses[1:, :2] - earlier.poses[rows, :2]) / elapsed_s
             seen = (rows >= 0) & (elapsed_s > 0)
@@ -229,12 +229,18 @@ class TrackHistory:
             del self._ticks[1 + int((stamps_ns[2:] - stamps_ns[:-2]).argmin())]
 
 
-def _last_known(kinds: Int[np.ndarray, " rows"], rows: Int[np.ndarray, "agents ticks"]) -> Int[np.ndarray, " agents"]:
-    """Returns the kind of each agent in its newest row, or the last one before it that was known."""
-    newest = kinds[rows[:, -1]]
-    unknown = np.flatnonzero(newest == AgentKind.UNKNOWN)
-    known = (rows[unknown] >= 0) & (kinds[rows[unknown]] != AgentKind.UNKNOWN)
-    last = rows.shape[1] - 1 - known[:, ::-1].argmax(axis=1)
-    newest[unknown] = kinds[rows[unknown, last]]
-    newest[0] = AgentKind.VEHICLE  # the ego, with a pose or without
-    return newest
+def _last_known(ticks: list[_KeptTick], rows: list[Int[np.ndarray, " agents"]]) -> Int[np.ndarray, " agents"]:
+    """Returns the kind of each agent in the newest tick, or the last one before it that was known.
+
+    Args:
+        ticks: Ticks, ascending.
+        rows: Rows of the newest tick's agents in each of them; -1 where it lacks them.
+    """
+    kinds = ticks[-1].kinds[rows[-1]]
+    for kept, there in zip(ticks[-2::-1], rows[-2::-1], strict=True):
+        unknown = np.flatnonzero(kinds == AgentKind.UNKNOWN)
+        if not len(unknown):
+            break
+        kinds[unknown] = np.where(there[unknown] >= 0, kept.kinds[there[unknown]], AgentKind.UNKNOWN)
+    kinds[0] = AgentKind.VEHICLE  # the ego, with a pose or without
+    return kinds

@@ -15,11 +15,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from perception.errors import InputError
 from perception.traffic.map_index import MapIndex
@@ -28,6 +28,7 @@ from perception.traffic.scenario import AgentKind, AgentTracks, Forecast
 from perception_nodes.forecasting.answer import ForecastResult, Source
 from perception_nodes.forecasting.fallback import carried_on, extrapolate, present_motion
 from perception_nodes.forecasting.history import Arrival, TrackHistory
+from perception_nodes.forecasting.pending_tick import PendingTick
 from perception_nodes.forecasting.question import (
     Equipment,
     ForecastingSettings,
@@ -45,39 +46,6 @@ if TYPE_CHECKING:
 NO_MODEL, NO_MAP = "the model is not loaded yet", "no map yet"
 _UNANSWERED = (Arrival.LATE, Arrival.DUPLICATE)
 _LONGEST_REASON = 500
-
-
-@dataclass(frozen=True)
-class PendingTick:
-    """A tick that was received, with what can be said of its objects without the model.
-
-    Attributes:
-        stamp_ns: Stamp of the tick.
-        objects: Its objects that have a finite position, in the order of the message.
-        left_out: Number of the others.
-        velocity: Velocity of each object in the city frame, m/s.
-        trajectories: One future of each object, without the model.
-        sources: `Source` of those futures.
-        reasons: `Reason` why the model is not asked about an object; NONE where it is.
-        question: What to ask the model; None where there is nothing to ask.
-        reason: Why there is no question; empty if there is one, or no road user to ask about.
-        usable: Whether the futures may be published: the tick is the newest, or seems to be since the clock was set.
-        in_time: Whether it is the newest by its stamp.
-        begin_s: When it was received, on the monotonic clock.
-    """
-
-    stamp_ns: int
-    objects: Tick
-    left_out: int
-    velocity: Float[np.ndarray, "objects 2"]
-    trajectories: Float[np.ndarray, "objects steps 2"]
-    sources: Int[np.ndarray, " objects"]
-    reasons: Int[np.ndarray, " objects"]
-    question: Question | None
-    reason: str
-    usable: bool
-    in_time: bool
-    begin_s: float
 
 
 class ForecastingNode:
@@ -194,7 +162,7 @@ class ForecastingNode:
         try:
             objects = tick.placed()
         except UnusableTick as error:
-            return _unusable(tick, str(error), begin_s)
+            return PendingTick.unusable(tick, str(error), begin_s)
         screening = objects.screened(max(len(objects), 1))
         rows, reasons, tracked = screening.rows, screening.reasons, objects
         if (reasons == Reason.BROKEN_FIELD).any():
@@ -202,7 +170,7 @@ class ForecastingNode:
             rows = tracked.screened(len(objects)).rows
         arrival = self._history.add(tracked.take(rows))
         if arrival in _UNANSWERED:
-            return _unusable(tick, arrival.value, begin_s)
+            return PendingTick.unusable(tick, arrival.value, begin_s)
         if arrival is Arrival.HELD_BACK:
             reason = arrival.value
             tracks, before = self._history.held_back()
@@ -246,6 +214,19 @@ class ForecastingNode:
             forecast: The model's answer to its question, if there is one.
             reason: Why there is none although the model was asked.
         """
+        return self._result(pending, forecast, reason, dropped=self._count_dropped(pending))
+
+    def no_answer(self, stamp_ns: int, reason: str) -> ForecastResult:
+        """Returns an answer without objects that is not valid, as to a tick that is refused, or while none come.
+
+        Args:
+            stamp_ns: Stamp of the objects, or the present time where there are none; 0 where it is not known.
+            reason: Why there is no answer.
+        """
+        nothing = PendingTick.unusable(Tick.without_objects(stamp_ns), reason, time.perf_counter())
+        return self._result(nothing, None, "", dropped=0)
+
+    def _result(self, pending: PendingTick, forecast: Forecast | None, reason: str, *, dropped: int) -> ForecastResult:
         reason = pending.reason or reason
         if forecast is not None and (fault := _fault_of(forecast, pending)):
             forecast, reason = None, fault
@@ -260,8 +241,6 @@ class ForecastingNode:
             trajectories[rows], probabilities[rows] = forecast.trajectories, forecast.probabilities
             mode_counts[rows], sources[rows] = modes, Source.MODEL
         reasons[(sources != Source.MODEL) & (reasons == Reason.NONE)] = Reason.NO_MODEL_ANSWER
-        repeated = not pending.usable and reason == Arrival.DUPLICATE.value
-        dropped = self._count_dropped(pending, repeated=repeated)
         return ForecastResult(
             stamp_ns=pending.stamp_ns,
             objects=pending.objects,
@@ -280,11 +259,11 @@ class ForecastingNode:
             dropped_since_last=dropped,
         )
 
-    def _count_dropped(self, pending: PendingTick, *, repeated: bool) -> int:
+    def _count_dropped(self, pending: PendingTick) -> int:
         """Returns the number of missed ticks of the 10 Hz stream: by the stamps, or as counted here if that is more."""
         missed = self._unanswered
         if not pending.usable:
-            self._unanswered += not repeated
+            self._unanswered += pending.reason != Arrival.DUPLICATE.value
         elif pending.in_time:
             if self._last_valid_ns is not None:
                 missed = max(missed, round((pending.stamp_ns - self._last_valid_ns) / NS_PER_STEP) - 1)
@@ -327,23 +306,3 @@ def _fault_of(forecast: Forecast, pending: PendingTick) -> str:
         return "the model's futures are not finite"
     steps, wanted = forecast.trajectories.shape[2], pending.trajectories.shape[1]
     return "" if steps == wanted else f"the model's futures have {steps} steps, expected {wanted}"
-
-
-def _unusable(tick: Tick, reason: str, begin_s: float) -> PendingTick:
-    """A tick that gets no answer."""
-    nothing, none = tick.take(np.zeros(0, np.int64)), np.zeros(0, np.int64)
-    futures, velocity = np.zeros((0, 1, 2)), np.zeros((0, 2))
-    return PendingTick(
-        tick.stamp_ns,
-        nothing,
-        0,
-        velocity,
-        futures,
-        none,
-        none,
-        None,
-        reason,
-        usable=False,
-        in_time=False,
-        begin_s=begin_s,
-    )

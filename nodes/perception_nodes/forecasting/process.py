@@ -11,18 +11,20 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from prometheus_client import Gauge
 from typing_extensions import override
 
 from perception.traffic.map_index import MapIndex
 from perception_nodes.forecasting.answer import ForecastResult
-from perception_nodes.forecasting.causes import LATE, NO_OBJECTS, SILENT, WORDS
+from perception_nodes.forecasting.causes import NO_OBJECTS, SILENT, WORDS
+from perception_nodes.forecasting.deadline import DeadlineAnswers, KeptTick
 from perception_nodes.forecasting.frames import MapFrame
-from perception_nodes.forecasting.messages import READERS, SensedObjects, predicted_objects_of, status_of
+from perception_nodes.forecasting.messages import READERS, SensedObjects, status_of
 from perception_nodes.forecasting.model_runner import ForecastRunner
-from perception_nodes.forecasting.no_answer import no_answer
-from perception_nodes.forecasting.node import ForecastingNode, PendingTick
+from perception_nodes.forecasting.node import ForecastingNode
 from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.forecasting.self_score import SelfScore
 from perception_nodes.forecasting.standby import PeerWatch
@@ -30,9 +32,8 @@ from perception_nodes.operations.account import TickAccount
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor, Level, Status
 from perception_nodes.operations.inputs import Input
 from perception_nodes.operations.reasons import CONTENT
+from perception_nodes.operations.scheduling import run_first
 from perception_nodes.operations.topic_process import STUCK_S, TopicProcess
-from perception_nodes.recordings.map_file import read_map_file
-from perception_nodes.ros.cdr import write_predicted_objects
 from perception_nodes.ros.clock import StampLimits, StreamClock
 from perception_nodes.ros.map_message import map_of
 from perception_nodes.ros.messages import FORECAST_STATUS, POLYLINE_MAP, deserialize, serialize
@@ -46,10 +47,6 @@ MOST_TICK_BYTES = 8 * 2**20
 """A larger message is cut to this size while it waits, and then refused; 4,096 objects take 5 MB."""
 STATUS_EVERY_S = 0.2
 """While no objects come, a status says so this often; the rest until 0.25 s is for a busy machine."""
-PREPARED_S = 0.01
-"""So long before its deadline an answer without the model is written, to be sent if the model does not answer."""
-SENT_S = 0.002
-"""So long before its deadline it is sent: that takes 1 ms, and more while the model computes."""
 SILENCE_S = 0.15
 """Ticks that are so far apart are not missed yet."""
 
@@ -63,21 +60,6 @@ class _Arrived:
     cdr: bytes
     at_s: float
     now_ns: int
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """A tick to answer.
-
-    Attributes:
-        pending: The tick.
-        frame_id: Frame of its objects.
-        at_s: When it came.
-    """
-
-    pending: PendingTick
-    frame_id: str
-    at_s: float
 
 
 class ForecastingProcess(TopicProcess):
@@ -107,8 +89,9 @@ class ForecastingProcess(TopicProcess):
         self._limits = StampLimits(plan.max_ahead_s, plan.max_age_s)
         self._frames = MapFrame()
         self._runner = ForecastRunner(node.ask, load)
+        self._answers = DeadlineAnswers(node, self._runner, plan.deadline_ms)
         self._watch = PeerWatch(ros.name, plan.standby_of, plan.silence_s)
-        self._kept: deque[_Kept] = deque(maxlen=WAITING_TICKS)
+        self._kept: deque[KeptTick] = deque(maxlen=WAITING_TICKS)
         self._read, self._complaint, self._map_complaint = READERS[plan.objects_type], "", ""
         self._time = ExcessMonitor("forecast: processing time, ms", plan.tolerance_ms)
         self._rate = InputMonitor(f"forecast: {plan.objects}", warn_rate_hz=8.0, error_rate_hz=5.0, timeout_s=1.0)
@@ -118,12 +101,12 @@ class ForecastingProcess(TopicProcess):
         self._make_gauges()
         self._forecasts, self._status = map(ros.publisher, plan.outputs)
         node.activate()
-        self._runner.start()
         if plan.map_file is not None:
-            file = plan.map_file
-            self._runner.do(lambda: self._use_map(lambda: read_map_file(file)))
+            read = partial(_read_map_file, plan.map_file)
+            self._runner.do(lambda: self._use_map(read))
         self._thread.start()
         self._subscribe(ros)
+        self._runner.start()  # last, since it takes the processor from the first answer
 
     @override
     def live(self) -> str:
@@ -195,6 +178,13 @@ class ForecastingProcess(TopicProcess):
         self._ticks.put(_Arrived(cdr[:MOST_TICK_BYTES], time.monotonic(), self._clock.now_ns()))
 
     @override
+    def _run(self) -> None:
+        refusal = run_first()
+        if refusal:
+            _log.info("%s: answers may be late on a busy machine: %s", self._name, refusal)
+        super()._run()
+
+    @override
     def _round(self) -> None:
         arrived = self._ticks.get(self._wait_s())
         if arrived is not None:
@@ -237,7 +227,7 @@ class ForecastingProcess(TopicProcess):
         pending = self._node.receive(placed.tick)
         if pending.usable and (why_not := self._runner.missing or placed.no_pose):
             pending = replace(pending, reason=why_not, question=None)
-        kept = _Kept(pending, placed.frame_id, at_s)
+        kept = KeptTick(pending, placed.frame_id, at_s)
         if self._passive:
             if pending.usable:
                 self._kept.append(kept)
@@ -255,35 +245,14 @@ class ForecastingProcess(TopicProcess):
             pending = replace(kept.pending, question=None, reason=SILENT) if late else kept.pending
             self._reply(replace(kept, pending=pending), time.monotonic() + self._plan.deadline_ms / 1e3)
 
-    def _reply(self, kept: _Kept, until_s: float) -> None:
-        """Answers a tick by a time at the latest; the answer without the model is ready by then."""
-        pending, prepared, cdr = kept.pending, None, b""
-        asked = None if pending.question is None else self._runner.ask(pending.question)
-        if asked is not None and not self._runner.wait(asked, until_s - PREPARED_S):
-            prepared = self._node.finish(pending, None, f"{LATE} {self._plan.deadline_ms:g} ms")
-            cdr = self._encoded(prepared, kept.frame_id)
-            self._runner.wait(asked, until_s - SENT_S)
-        if asked is None:
-            result = self._node.finish(pending)
-        elif prepared is not None and not self._runner.give_up(asked):
-            result = prepared
-        else:
-            result, cdr = self._node.finish(pending, asked.answer, asked.reason), b""
-            if prepared is not None:  # which has counted the ticks
-                result = replace(result, dropped_since_last=prepared.dropped_since_last)
-        self._publish(result, kept, cdr or self._encoded(result, kept.frame_id))
-
-    @staticmethod
-    def _encoded(result: ForecastResult, frame_id: str) -> bytes | bytearray:
-        return write_predicted_objects(predicted_objects_of(result, frame_id=frame_id)) if result.valid else b""
-
-    def _publish(self, result: ForecastResult, kept: _Kept, cdr: bytes | bytearray) -> None:
-        """Publishes an answer, then its status, which knows when that was."""
-        latency_ms = (time.monotonic() - kept.at_s) * 1e3
+    def _reply(self, kept: KeptTick, until_s: float) -> None:
+        """Answers a tick by a time at the latest, then sends its status, which knows when that was."""
+        answer = self._answers.answer(kept, until_s)
+        result, latency_ms = answer.result, (time.monotonic() - kept.at_s) * 1e3
         self._time.observe(latency_ms)
         self._account.observe(result.source, result.reason, latency_ms if result.valid else None)
         if result.valid:
-            self._forecasts.put(cdr)
+            self._forecasts.put(answer.cdr)
         self._send_status(result, kept.frame_id, kept.at_s)
         try:
             self._score.observe(result)  # after both, since nobody waits for it
@@ -295,7 +264,7 @@ class ForecastingProcess(TopicProcess):
         if self._passive:
             return
         self._account.observe("none", reason)
-        self._send_status(no_answer(stamp_ns, reason, self._node.model_id), self._frames.name, at_s)
+        self._send_status(self._node.no_answer(stamp_ns, reason), self._frames.name, at_s)
 
     def _say_silence(self) -> None:
         """Says that no objects come, so that nobody takes silence for a node that has ended."""
@@ -305,7 +274,7 @@ class ForecastingProcess(TopicProcess):
         if self._passive:
             return
         self._account.silent(reason)
-        self._send_status(no_answer(self._clock.now_ns(), reason, self._node.model_id), self._frames.name, now_s)
+        self._send_status(self._node.no_answer(self._clock.now_ns(), reason), self._frames.name, now_s)
 
     def _send_status(self, result: ForecastResult, frame_id: str, at_s: float) -> None:
         now_s = self._status_s = time.monotonic()
@@ -339,3 +308,10 @@ class ForecastingProcess(TopicProcess):
         except Exception as error:  # it is latched: if it ended the process, the next one would end like this
             self._map_complaint = f"the former map stays in use: {str(error)[:500]}"
             self.failures.add(self._plan.map, error)
+
+
+def _read_map_file(file: Path) -> tuple[MapIndex, str]:
+    """Reads a map; imports what reads recordings only then, since that takes half a second and a first answer less."""
+    from perception_nodes.recordings.map_file import read_map_file
+
+    return read_map_file(file)

@@ -101,6 +101,13 @@ class Tick:
     motion: TrackedMotion | None = None
     sent: TrackedObjects | None = None
 
+    @classmethod
+    def without_objects(cls, stamp_ns: int) -> Tick:
+        """Returns a tick of no objects and an ego of unknown pose."""
+        none, unknown = np.zeros(0, np.int64), float("nan")
+        pose = SE2(unknown, unknown, unknown)
+        return cls(stamp_ns, pose, (), none, np.zeros((0, 2)), np.zeros(0), np.zeros((0, 3)))
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perception.geometry import SE2
+from perception.traffic.motion import REGRESSION_STEPS
 from perception.traffic.scenario import AgentKind, AgentTracks
 from perception_nodes.forecasting.answer import Source
 from perception_nodes.forecasting.fallback import (
+    LEAST_MOVE_M,
     TURN_SHARE,
     carried_on,
     extrapolate,
@@ -83,13 +85,17 @@ def test_whatever_ticks_are_lost_it_is_no_worse_than_constant_velocity(
 ) -> None:
     """Constant velocity here is the exact one; it may be 10 % worse, and 0.3 m.
 
-    Where neither the tracker nor a second tick says how fast an object is, nothing can be said.
+    Where neither the tracker nor a second tick says how fast an object is, nothing can be said; neither where it has
+    lately moved by less than trackers tremble.
     """
     rate = lateral / max(speed, 6.0)
     seen = [step for step in range(1 - STEPS, 1) if step + STEPS - 1 not in lost]
     if len(seen) < 2 and not reported:
         return
     if not reported and seen[-2] < -10:  # a gap that is not bridged
+        return
+    lately_m = -0.1 * speed * min(step for step in seen if step >= -REGRESSION_STEPS)
+    if not reported and lately_m <= LEAST_MOVE_M + 1e-9:
         return
     ticks = []
     for step in seen:

@@ -19,6 +19,7 @@ from perception.traffic.scenario import Scenario
 from perception_datasets.argoverse.argoverse2_sensor import read_log
 from perception_nodes.forecasting.answer import ForecastResult, Source
 from perception_nodes.forecasting.history import TrackHistory
+from perception_nodes.forecasting.messages import status_of
 from perception_nodes.forecasting.node import ForecastingNode, ForecastingSettings
 from perception_nodes.forecasting.tick import Reason, Tick
 from perception_nodes.operations.lifecycle import LifecycleError
@@ -392,3 +393,16 @@ def test_it_warms_up_for_all_sizes_that_it_may_forecast(tiny: MakeModel, monkeyp
 def test_bounds_must_be_positive() -> None:
     with pytest.raises(InputError, match="max_forecasts: expected at least 1, got 0"):
         ForecastingSettings(max_forecasts=0)
+
+
+def test_no_answer_is_not_to_be_acted_on_says_why_and_counts_no_tick(
+    active: MakeNode, make_tick: MakeTick, lanes: MapIndex
+) -> None:
+    node = active(lanes)
+    node.step(make_tick(0))
+    result = node.no_answer(5, "no objects for 0.4 s")
+    status = status_of(result, node="ego")
+    assert (result.source, status.source, status.valid) == ("none", "none", False)
+    assert (status.reason, status.node, status.model_id) == ("no objects for 0.4 s", "ego", "tiny")
+    assert (status.header.stamp.nanosec, len(status.object_sources)) == (5, 0)
+    assert node.step(make_tick(1)).dropped_since_last == 0

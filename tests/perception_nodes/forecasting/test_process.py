@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import zenoh
 from prometheus_client import generate_latest
 
@@ -61,6 +63,20 @@ def test_a_trackers_ticks_come_back_as_the_cores_own_forecasts(
     assert 'perception_ticks_total{source="model"} 10.0' in metrics
     assert len(levels) > 5  # its own five, and those of its scores
     assert (state.model_id, state.node, state.source, state.reason, state.valid) == ("tiny", "ego", "model", "", True)
+
+
+def test_only_the_thread_that_answers_runs_before_the_others(
+    running: Running, configured: Callable[..., ForecastingNode], make_tick: Callable[..., Tick]
+) -> None:
+    with running(configured()) as (process, tracker):
+        tracker.meet(make_tick(0))
+        policies = {}
+        for thread in (process._thread, process._runner._thread):
+            assert thread.native_id is not None
+            policies[thread.name] = os.sched_getscheduler(thread.native_id) & ~os.SCHED_RESET_ON_FORK
+    if policies["ForecastingProcess"] == os.SCHED_OTHER:
+        pytest.skip("this user may not give real-time priorities")
+    assert policies == {"ForecastingProcess": os.SCHED_FIFO, "model": os.SCHED_OTHER}
 
 
 def test_with_the_block_served_elsewhere_the_forecasts_are_the_same(

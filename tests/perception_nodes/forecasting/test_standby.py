@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from perception_nodes.forecasting.messages import status_of
-from perception_nodes.forecasting.no_answer import no_answer
+from perception_nodes.forecasting.node import ForecastingNode
 from perception_nodes.forecasting.standby import PeerWatch
 from perception_nodes.ros.messages import FORECAST_STATUS, serialize
 
@@ -13,7 +13,7 @@ LOADING = "the model is not loaded yet"
 
 
 def status_from(node: str, reason: str = "no objects for 0.2 s", *, valid: bool = False) -> bytes:
-    result = replace(no_answer(1, reason, ""), valid=valid)
+    result = replace(ForecastingNode().no_answer(1, reason), valid=valid)
     return serialize(status_of(result, node=node), FORECAST_STATUS)
 
 

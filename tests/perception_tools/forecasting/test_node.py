@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -60,3 +62,12 @@ def test_a_configured_node_forecasts_with_its_plans_precision_and_threads(
             np.testing.assert_array_equal(ours, theirs)
             np.testing.assert_allclose(result.trajectories[ours], as_trained.trajectories[theirs], atol=0.5)
     assert len(results[-1].by_model)
+
+
+def test_a_first_answer_waits_for_no_import_that_only_a_model_a_recording_or_a_certificate_needs() -> None:
+    code = (
+        "import sys, perception_tools.commands.node, perception_tools.forecasting.node\n"
+        "print(*sorted(sys.modules.keys() & {'torch', 'ruamel.yaml', 'mcap', 'cryptography', 'scipy', 'pandas'}))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.split() == []

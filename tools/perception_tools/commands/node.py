@@ -85,7 +85,6 @@ def _run(
     start: Callable[[zenoh.Session, RosNode, ExitStack], TopicProcess],
 ) -> NoReturn:
     """A node's process from its start to its end."""
-    from perception_nodes.operations.certificate_expiry import CertificateExpiry, diagnosed
     from perception_nodes.operations.endpoints import OperationsServer, StopSignal, leave
     from perception_nodes.operations.json_logs import log_as_json
     from perception_nodes.operations.watchdog import READY, notify, watched
@@ -104,6 +103,8 @@ def _run(
         process = start(session, ros, open_)
         works = process.works
         if identity is not None:
+            from perception_nodes.operations.certificate_expiry import CertificateExpiry, diagnosed
+
             expiry = CertificateExpiry(identity, name)
             process.registry.register(expiry)
             works = diagnosed(expiry, ros, works)

@@ -11,15 +11,15 @@ import random
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from perception_nodes.forecasting.causes import LATE
 from perception_nodes.forecasting.messages import odometry_of, tracked_objects_of
 from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.ros.cdr import read_predicted_objects, write_tracked_objects
@@ -38,30 +38,8 @@ from perception_nodes.ros.topics import RosNode, open_session
 from perception_nodes.ros.wire import LATCHED, RmwZenoh
 from perception_tools.forecasting.bench.live import NODE, PERIOD_S, SPARE, TRACKER
 from perception_tools.forecasting.bench.node_timing import endless
+from perception_tools.forecasting.bench.tick_fates import TickFate
 from perception_tools.forecasting.streaming.drive import Drive
-
-LATE = "the model took longer"
-SHORTLY_S = 1.0
-"""A fault so long after a tick was sent may be why it has no output."""
-
-
-@dataclass
-class TickFate:
-    """What became of a tick.
-
-    Attributes:
-        sent_s: When it was sent, on the monotonic clock.
-        answered_s: When each forecast of it came.
-        sources: Source and node of each valid status of it.
-        refusals: Reasons of its statuses that were not valid.
-        late_ms: Latency of the answer that did not wait for the model any more, as its status says.
-    """
-
-    sent_s: float
-    answered_s: list[float] = field(default_factory=list)
-    sources: list[tuple[str, str]] = field(default_factory=list)
-    refusals: list[str] = field(default_factory=list)
-    late_ms: float | None = None
 
 
 class Planner:
@@ -138,75 +116,6 @@ def planner(place: str, plan: ForecastPlan, drive: Drive) -> Iterator[Planner]:
             yield one
         finally:
             one.close()
-
-
-def summary(fates: Mapping[int, TickFate], deadline_ms: float, struck: Sequence[tuple[float, str]] = ()) -> dict:
-    """Returns the account of some ticks, for JSON.
-
-    Args:
-        fates: The ticks.
-        deadline_ms: The node's deadline.
-        struck: When each fault happened, and its kind.
-    """
-    ticks = list(fates.values())
-    best = Counter("model" if any(s == "model" for s, _ in t.sources) else "fallback" for t in ticks if t.answered_s)
-    over = np.array([tick.late_ms - deadline_ms for tick in ticks if tick.late_ms is not None])
-    first_ms = np.array([1e3 * (tick.answered_s[0] - tick.sent_s) for tick in ticks if tick.answered_s] or [np.nan])
-    return {
-        "ticks": len(ticks),
-        "without_output": sum(not tick.answered_s for tick in ticks),
-        "by_source": dict(best),
-        "refusals": dict(Counter(reason for tick in ticks if not tick.answered_s for reason in _reasons(tick))),
-        "unanswered": [_unanswered(tick, struck) for tick in ticks if not tick.answered_s],
-        "answered_twice": sum(len(tick.answered_s) > 1 for tick in ticks),
-        "output_ms": {
-            "p50": float(np.median(first_ms)),
-            "p99": float(np.percentile(first_ms, 99)),
-            "max": float(first_ms.max()),
-        },
-        "overrun_ms": {
-            "count": len(over),
-            "p50": _percentile(over, 50),
-            "p99": _percentile(over, 99),
-            "max": _percentile(over, 100),
-        },
-    }
-
-
-def _unanswered(tick: TickFate, struck: Sequence[tuple[float, str]]) -> dict:
-    """Returns which faults a tick without output came after, the last three first."""
-    before = [(tick.sent_s - at_s, kind) for at_s, kind in struck if at_s < tick.sent_s + SHORTLY_S]
-    return {
-        "faults": [f"{kind} {seconds:.2f} s before" for seconds, kind in before[:-4:-1]],
-        "reasons": _reasons(tick),
-    }
-
-
-def _reasons(tick: TickFate) -> list[str]:
-    """Returns what is known of why a tick has no output."""
-    lost = [f"{node}: its {source} was lost on the way" for source, node in tick.sources]
-    return [*tick.refusals, *lost] or ["no status"]
-
-
-def outage(fates: Mapping[int, TickFate], begin_s: float) -> dict:
-    """Returns what a fault at a time cost, for JSON.
-
-    Args:
-        fates: The ticks from the fault on.
-        begin_s: When it happened.
-    """
-    ticks = list(fates.values())
-    outputs = sorted(at_s for tick in ticks for at_s in tick.answered_s if at_s >= begin_s)
-    gaps = np.diff([begin_s, *outputs])
-    return {
-        "ticks_without_output": sum(not tick.answered_s for tick in ticks),
-        "ticks_without_model": sum(not any(source == "model" for source, _ in tick.sources) for tick in ticks),
-        "longest_silence_s": float(gaps.max()) if len(gaps) else None,
-    }
-
-
-def _percentile(values: np.ndarray, percent: float) -> float | None:
-    return float(np.percentile(values, percent)) if len(values) else None
 
 
 class Faults:

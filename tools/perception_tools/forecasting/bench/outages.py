@@ -8,8 +8,10 @@ from pathlib import Path
 from perception.errors import InputError
 from perception_nodes.forecasting.plan import ForecastPlan
 from perception_nodes.operations.deployment import read_deployment
-from perception_tools.forecasting.bench.faults import Faults, Planner, outage, planner, summary
+from perception_tools.forecasting.bench.faults import Faults, Planner, planner
 from perception_tools.forecasting.bench.live import LOG, NODE, deployment_up, write_deployment
+from perception_tools.forecasting.bench.tick_fates import outage, summary
+from perception_tools.forecasting.bench.wakeups import Metronome
 from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.streaming.drive import Drive
 
@@ -88,28 +90,45 @@ def _random(one: Planner, faults: Faults, minutes: float, deadline_ms: float) ->
     """Strikes at random for some minutes; a node only while the other one is there."""
     before, end_s = set(one.fates), time.monotonic() + 60 * minutes
     struck: dict[str, int] = {}
-    while time.monotonic() < end_s:
-        kind = faults.any()
-        if kind in NODES and not one.wait_for(faults.redundant, RECOVERY_S):
-            break
-        faults.strike(kind)
-        struck[kind] = struck.get(kind, 0) + 1
-        time.sleep(APART_S[0] + (APART_S[1] - APART_S[0]) * faults.fraction())
-    time.sleep(AFTER_S)
+    with Metronome() as metronome:
+        while time.monotonic() < end_s:
+            kind = faults.any()
+            if kind in NODES and not one.wait_for(faults.redundant, RECOVERY_S):
+                break
+            faults.strike(kind)
+            struck[kind] = struck.get(kind, 0) + 1
+            time.sleep(APART_S[0] + (APART_S[1] - APART_S[0]) * faults.fraction())
+        time.sleep(AFTER_S)
+        wakeups = metronome.stop()
     now_s = time.monotonic()
     ticks = {
         stamp: fate for stamp, fate in list(one.fates.items()) if stamp not in before and fate.sent_s < now_s - AFTER_S
     }
-    found = summary(ticks, deadline_ms, faults.struck) | {"faults": struck}
-    over = found["overrun_ms"]
+    found = summary(ticks, deadline_ms, faults.struck, wakeups) | {"faults": struck}
     print(
         f"  {minutes:g} minutes of random faults ({', '.join(f'{count} × {kind}' for kind, count in struck.items())}): "
         f"{found['ticks']} ticks, {found['without_output']} without output, {found['by_source']}, "
-        f"{found['answered_twice']} answered twice; {over['count']} beyond the deadline"
-        + (f", overrun p50 {over['p50']:.1f}, p99 {over['p99']:.1f} ms" if over["count"] else ""),
-        flush=True,
+        f"{found['answered_twice']} answered twice"
     )
+    _print_overruns(found)
     return found
+
+
+def _print_overruns(found: dict) -> None:
+    """Prints how late answers without the model went out, by fault, and what of it is the machine's."""
+    lines = {
+        "answers that the model was too late for, after the deadline": found["overrun_ms"],
+        **{f"  after: {kind}": over for kind, over in found["overrun_ms_by_fault"].items()},
+        "  beyond what the machine takes to wake an idle thread": found["overrun_ms_beyond_idle_wakeup"],
+        "an idle thread's delay": found["idle_wakeup_ms"],
+    }
+    for name, over in lines.items():
+        if over["count"]:
+            print(
+                f"    {name}: {over['count']}, p50 {over['p50']:.1f}, p99 {over['p99']:.1f}, max {over['max']:.1f} ms"
+            )
+    priority = "a real-time" if found["idle_wakeup_ms"]["real_time"] else "no real-time"
+    print(f"    the thread that answers has {priority} priority", flush=True)
 
 
 def _settle(one: Planner) -> float:
