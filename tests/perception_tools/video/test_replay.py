@@ -11,6 +11,7 @@ import pytest
 
 from perception.clips.clip import Clip
 from perception.clips.resizing import resized
+from perception_datasets.video.decoding import decode_images
 from perception_nodes.recordings.reader import read_recording
 from perception_nodes.recordings.recording import Recorder
 from perception_nodes.ros.messages import CLASSIFICATION, IMAGE, deserialize, stamp_ns_of, topic_of
@@ -92,3 +93,20 @@ def test_every_so_many_pictures_are_answered_and_numbers_are_checked(
     for option in ("--every", "--stride-s", "--max-gap-s", "--top"):
         assert main(["replay", str(log), *run, option, "0"]) == 2
         assert f"{option} 0" in capsys.readouterr().err
+
+
+def test_a_real_video_is_classified_as_offline(
+    real_data: Path,
+    trained_recognizer: Path,
+    image_message: Message,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    video = real_data / "video_clips" / "smth-smth-1.webm"
+    images = decode_images(video, video, np.arange)
+    log = write_log(tmp_path / "log.mcap", np.arange(len(images)) / 12, images, image_message)
+    assert main(["replay", str(log), "--checkpoint", str(trained_recognizer)]) == 0
+    line = told(capsys)
+    assert (line["pictures"], line["answered"]) == (47, 4)
+    assert list(line["refused"]) == ["missing: the clip has 0.58 s of its 0.75 s, since the first picture"]
+    assert line["max_difference_to_offline"] < 1e-6
