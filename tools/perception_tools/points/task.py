@@ -21,6 +21,7 @@ TASK = Task(
     node_kind="points",
     replay="perception_tools.points.replay:replay",
     token_views="perception_tools.points.token_views:cloud_views",
+    record_losses="perception_tools.points.record_losses:record_losses",
     commands={
         "sample objects": Command(
             "perception_tools.points.sample:sample_objects", "make labelled point clouds of furniture", "data"

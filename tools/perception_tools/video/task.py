@@ -21,6 +21,7 @@ TASK = Task(
     node_kind="video",
     replay="perception_tools.video.replay:replay",
     token_views="perception_tools.video.token_views:clip_views",
+    record_losses="perception_tools.video.record_losses:record_losses",
     commands={
         "bench video": Command(
             "perception_tools.video.bench.video:bench_video",
