@@ -19,7 +19,7 @@ from perception_datasets.video.open_videos import open_videos
 from perception_tools.analysis.filtering.views import Asked, TokenView
 from perception_tools.main import main
 from perception_tools.video.model import TrainedRecognizer, build_recognizer, load_recognizer, save_recognizer
-from perception_tools.video.token_views import PANEL_INCHES, clip_views
+from perception_tools.video.token_views import GAP_PIXELS, PANEL_INCHES, clip_views
 
 
 def one_view(models: list[TrainedRecognizer], clips: Path) -> tuple[TokenView, ...]:
@@ -57,7 +57,7 @@ def test_pictures_of_a_clip_are_drawn_side_by_side_with_their_heat(trained_recog
         drawn.append(np.asarray(image.get_array()))
     plain, dark, lit = drawn
     height, width = plain.shape[:2]
-    assert width == 2 * height
+    assert width == 2 * height + GAP_PIXELS
     changed = (dark != lit).any(axis=-1)
     half = height // 2  # the sixth cube is the upper right one of the second time
     assert changed[:half, width - half :].all()

@@ -26,7 +26,8 @@ from perception_tools.report.theme import colour
 INCHES = (2.0, 1.0)
 VIEWPOINTS = ((35.0, 25.0), (125.0, 25.0))
 """Azimuth about the upward axis and elevation, degrees: two views from above, a quarter turn apart."""
-DARK_GROUND = "#14171b"
+DARK_GROUND = "#2a2440"
+"""Under the colours of activations, of which the least are black."""
 RULE = (
     "A token is a group of neighbouring points around a centre; the class token is left out. A point is drawn in the "
     "colour of the group whose centre is nearest to it, from two sides, with the third axis up. Clouds have no "
@@ -107,6 +108,6 @@ def _draw(
         seen = projected((points - centre) / radius, *viewpoint)
         far_first = np.argsort(seen[:, 2], kind="stable")
         shades = colour("ink") if values is None else heat_colours(values)[group_of][far_first]
-        axes.scatter(seen[far_first, 0] + 2.1 * side, seen[far_first, 1], s=2.5, c=shades, linewidths=0, zorder=0)
+        axes.scatter(seen[far_first, 0] + 2.1 * side, seen[far_first, 1], s=4, c=shades, linewidths=0, zorder=0)
     axes.set(xlim=(-1.05, 3.15), ylim=(-1.05, 1.05))
     axes.set_aspect("equal", adjustable="box")

@@ -30,6 +30,8 @@ DRAWN_TIMES = 4
 """Maximum number of pictures that are drawn of a clip, side by side."""
 DRAWN_PIXELS = 72
 """Maximum side of a drawn picture: a page holds some hundred clips."""
+GAP_PIXELS = 4
+"""Between two drawn pictures."""
 PANEL_INCHES = 0.62
 """Width and height of a drawn picture."""
 RULE = (
@@ -120,4 +122,6 @@ def _draw(
     ]
     if values is not None:
         small = [heat_over(one, heat) for one, heat in zip(small, values.reshape(grid)[chosen], strict=True)]
-    axes.imshow(np.concatenate(small, axis=1), interpolation="none")
+    gap = np.full((rows * side, GAP_PIXELS, 3), 255, np.uint8)
+    parts = [part for one in small for part in (gap, one)][1:]
+    axes.imshow(np.concatenate(parts, axis=1), interpolation="none")
