@@ -369,6 +369,53 @@ def compressed_image_message() -> Callable[..., bytes]:
     return message
 
 
+@pytest.fixture(scope="session")
+def cloud_message() -> Callable[..., bytes]:
+    """Makes the CDR of a sensor_msgs/PointCloud2 of float32 positions."""
+    from perception_nodes.ros.messages import POINT_CLOUD, header, make, serialize
+
+    def message(points: np.ndarray, *, stamp_ns: int = START_NS, frame_id: str = "lidar", **other) -> bytes:
+        named = enumerate("xyz")
+        fields = {
+            "header": header(stamp_ns, frame_id),
+            "height": 1,
+            "width": len(points),
+            "fields": [make("sensor_msgs/msg/PointField", name=n, offset=4 * i, datatype=7, count=1) for i, n in named],
+            "is_bigendian": False,
+            "point_step": 12,
+            "row_step": 12 * len(points),
+            "data": np.ascontiguousarray(points, np.float32).view(np.uint8).reshape(-1),
+            "is_dense": True,
+        }
+        return serialize(make(POINT_CLOUD, **{**fields, **other}), POINT_CLOUD)
+
+    return message
+
+
+@pytest.fixture(scope="session")
+def boxes_message() -> Callable[..., bytes]:
+    """Makes the CDR of a vision_msgs/Detection3DArray from rows of centre, quaternion and size, each called a thing."""
+    from perception_nodes.ros.messages import DETECTIONS, header, make, serialize
+
+    def named(kind: str, names: str, values: np.ndarray):
+        return make(f"geometry_msgs/msg/{kind}", **{n: float(v) for n, v in zip(names, values, strict=True)})
+
+    def message(rows: np.ndarray, *, stamp_ns: int = START_NS, frame_id: str = "lidar") -> bytes:
+        found = []
+        for number, row in enumerate(np.asarray(rows, np.float64)):
+            place, turn = named("Point", "xyz", row[:3]), named("Quaternion", "xyzw", row[3:7])
+            pose = make("geometry_msgs/msg/Pose", position=place, orientation=turn)
+            said = make("vision_msgs/msg/ObjectHypothesis", class_id="thing", score=0.25)
+            covariant = make("geometry_msgs/msg/PoseWithCovariance", pose=pose, covariance=np.arange(36.0))
+            box = make("vision_msgs/msg/BoundingBox3D", center=pose, size=named("Vector3", "xyz", row[7:]))
+            result = make("vision_msgs/msg/ObjectHypothesisWithPose", hypothesis=said, pose=covariant)
+            own = {"header": header(stamp_ns, frame_id), "results": [result], "bbox": box, "id": f"track{number}"}
+            found.append(make("vision_msgs/msg/Detection3D", **own))
+        return serialize(make(DETECTIONS, header=header(stamp_ns, frame_id), detections=found), DETECTIONS)
+
+    return message
+
+
 @pytest.fixture
 def router() -> Iterator[str]:
     """Where a deployment's router listens."""

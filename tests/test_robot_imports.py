@@ -83,6 +83,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "nodes:\n  ego: {kind: forecast, checkpoint: forecaster.safetensors}\n"
         "  hal: {kind: scene-qa, checkpoint: answerer.safetensors}\n"
         "  eye: {kind: image, checkpoint: classifier.safetensors}\n"
+        "  lidar: {kind: points, checkpoint: points.safetensors}\n"
+        "  watch: {kind: video, checkpoint: recognizer.safetensors}\n"
     )
     return config
 

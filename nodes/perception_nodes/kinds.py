@@ -8,6 +8,8 @@ KINDS: Mapping[str, str] = {
     "forecast": "perception_nodes.forecasting.plan:ForecastPlan",
     "scene-qa": "perception_nodes.scene_qa.plan:SceneQaPlan",
     "image": "perception_nodes.image.plan:ImagePlan",
+    "points": "perception_nodes.points.plan:PointsPlan",
+    "video": "perception_nodes.video.plan:VideoPlan",
 }
 """`module:class` by kind; each class is a `perception_nodes.operations.node_plan.NodePlan`.
 

@@ -44,6 +44,14 @@ class ClipInput:
         """
         return self.squares(clip, 1)[0]
 
+    def middle(self, clip: Clip) -> UInt8[Tensor, "images 3 size size"]:
+        """Returns the middle square of each image, not yet normalised: images can be kept so until a clip is full.
+
+        Raises:
+            InputError: The images are too long and narrow.
+        """
+        return self._square(self._resized(clip.id, clip.images), 0.5)
+
     def squares(self, clip: Clip, count: int) -> list[Float32[Tensor, "3 images size size"]]:
         """Returns squares along the longer side, from its beginning to its end; if there is one, the middle.
 
@@ -58,18 +66,19 @@ class ClipInput:
         if len(images) != self.images:
             images = images[middle_images(len(images), self.images)]
         planes = self._resized(clip.id, images)
-        height, width = planes.shape[2:]
-        made = []
-        for number in range(count):
-            part = number / (count - 1) if count > 1 else 0.5
-            top, left = round(part * (height - self.size)), round(part * (width - self.size))
-            made.append(self.normalised(planes[:, :, top : top + self.size, left : left + self.size]))
-        return made
+        parts = [number / (count - 1) if count > 1 else 0.5 for number in range(count)]
+        return [self.normalised(self._square(planes, part)) for part in parts]
 
     def normalised(self, planes: UInt8[Tensor, "images 3 size size"]) -> Float32[Tensor, "3 images size size"]:
         """Returns pixels from 0 to 255 as the encoder reads them."""
         mean, std = (torch.tensor(values).view(3, 1, 1, 1) for values in (self.mean, self.std))
         return planes.transpose(0, 1).to(torch.float32).div_(255).sub_(mean).div_(std).contiguous()
+
+    def _square(self, planes: UInt8[Tensor, "images 3 _ _"], part: float) -> UInt8[Tensor, "images 3 size size"]:
+        """Returns the square after this part of the way along the longer side."""
+        height, width = planes.shape[2:]
+        top, left = round(part * (height - self.size)), round(part * (width - self.size))
+        return planes[:, :, top : top + self.size, left : left + self.size]
 
     def _resized(self, name: str, images: UInt8[np.ndarray, "images _ _ 3"]) -> UInt8[Tensor, "images 3 _ _"]:
         rows, columns = images.shape[1:3]

@@ -63,8 +63,13 @@ class ActionRecognizer(nn.Module):
     @torch.inference_mode()
     def classify(self, clips: Sequence[Clip]) -> Float32[np.ndarray, "clips classes"]:
         """Probability of each action, for at least one clip."""
-        prepared = self.collate([self.prepare(clip) for clip in clips])
-        return self(prepared.to(next(self.parameters()).device)).float().softmax(-1).cpu().numpy()
+        return self.classify_prepared([self.prepare(clip) for clip in clips])
+
+    @torch.inference_mode()
+    def classify_prepared(self, prepared: Sequence[Float32[Tensor, "3 _ _ _"]]) -> Float32[np.ndarray, "clips classes"]:
+        """Probability of each action, for at least one clip as `prepare` gives it."""
+        batch = self.collate(prepared).to(next(self.parameters()).device)
+        return self(batch).float().softmax(-1).cpu().numpy()
 
     def group_matcher(self, coarse: bool = False) -> dict:  # noqa: ARG002  # timm's signature
         """Layers for timm's layer decay: the embedding, then each layer; projections of the block and head follow."""

@@ -1,9 +1,12 @@
-"""Certificates; two sessions; random objects, as our arrays and as messages of rosbags."""
+"""Certificates; two sessions; a robot around a node; random objects, as our arrays and as messages of rosbags."""
 
 from __future__ import annotations
 
+import queue
 import socket
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,7 @@ import pytest
 if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest installs them after this file
     import zenoh
 
+    from perception_nodes.operations.sensor_plan import SensorPlan
     from perception_nodes.ros.objects import Objects, PredictedObjects, TrackedObjects
 
 
@@ -47,6 +51,72 @@ def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
         place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
     with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
         yield one, other
+
+
+class Robot:
+    """Sends a node's inputs and hears its answers.
+
+    Attributes:
+        process: The node's process.
+        inputs: Publishers of the plan's inputs, in their order.
+    """
+
+    patience_s = 60
+
+    def __init__(self, open_: ExitStack, process_type: Any, node: Any, plan: SensorPlan, sessions: Any) -> None:
+        from perception_nodes.ros.topics import RosNode
+        from perception_nodes.ros.wire import RmwZenoh
+
+        self.ros = open_.enter_context(RosNode(sessions[1], RmwZenoh(node="robot")))
+        self._answers, self._statuses = queue.Queue[bytes](), queue.Queue[bytes]()
+        for topic, heard in zip(plan.outputs, (self._answers, self._statuses), strict=True):
+            self.ros.subscribe(topic, lambda received, heard=heard: heard.put(received.cdr))
+        self.inputs = [self.ros.publisher(topic) for topic in plan.inputs]
+        own = open_.enter_context(RosNode(sessions[0], RmwZenoh(node="own")))
+        self.process = open_.enter_context(process_type(node, own, plan))
+        self._kind = plan.answers.type
+        self._statuses.get(timeout=self.patience_s)  # they have met
+
+    def status(self) -> Any:
+        """The next status that is not of silence."""
+        from perception_nodes.ros.messages import ANSWER_STATUS, deserialize
+
+        while True:
+            status = deserialize(self._statuses.get(timeout=self.patience_s), ANSWER_STATUS)
+            if not status.reason.startswith("no messages"):
+                return status
+
+    def answer(self) -> Any:
+        """The next answer; it has the header of its status."""
+        from perception_nodes.ros.messages import deserialize
+
+        status = self.status()
+        assert status.valid, status.reason
+        answer = deserialize(self._answers.get(timeout=self.patience_s), self._kind)
+        assert answer.header == status.header
+        return answer
+
+    def answers_again(self, send: Callable[[], None]) -> Any:
+        """Sends until there is an answer, and returns it; what is refused meanwhile is left out."""
+        from perception_nodes.ros.messages import deserialize
+
+        end_s = time.monotonic() + self.patience_s
+        while True:
+            send()
+            if self.status().valid:
+                return deserialize(self._answers.get(timeout=self.patience_s), self._kind)
+            assert time.monotonic() < end_s, self.process.ready()
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """A number of the node's."""
+        return self.process.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def start_robot(sessions: tuple[zenoh.Session, zenoh.Session]) -> Iterator[Callable[..., Robot]]:
+    """Starts a node's process, by its type, node and plan, and a robot that it has met."""
+    with ExitStack() as open_:
+        yield lambda process_type, node, plan: Robot(open_, process_type, node, plan, sessions)
 
 
 @pytest.fixture(scope="session")

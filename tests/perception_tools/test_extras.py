@@ -61,3 +61,10 @@ def test_module_can_be_asked_for_before_it_is_imported(monkeypatch: pytest.Monke
         require("rerun")
     with pytest.raises(ModuleNotFoundError, match="No module named 'mystery'"):
         require("mystery")
+
+
+def test_a_user_of_one_extra_is_told_of_that_where_several_bring_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    require("scipy", "lidar")
+    monkeypatch.setattr("perception_tools.extras.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"scipy is not installed; pip install 'frozen-perception\[lidar\]'"):
+        require("scipy", "lidar")

@@ -49,12 +49,18 @@ def missing_extra(error: ModuleNotFoundError) -> InputError | None:
     return None
 
 
-def require(module: str) -> None:
+def require(module: str, extra: str | None = None) -> None:
     """Checks early that a module of an extra is there, without importing it.
+
+    Args:
+        module: The module.
+        extra: The extra to name, where several bring it.
 
     Raises:
         InputError: It is not installed. The message names the extra.
     """
     if find_spec(module) is None:
+        if extra is not None:
+            raise InputError(f"{module} is not installed; pip install 'frozen-perception[{extra}]'")
         missing = ModuleNotFoundError(f"No module named {module!r}", name=module)
         raise missing_extra(missing) or missing

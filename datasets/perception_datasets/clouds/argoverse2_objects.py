@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float32, Float64
 
+from perception.clouds.cropping import points_in_box
 from perception.errors import InputError
 from perception_datasets.argoverse.argoverse2_sensor import BOX_COLUMNS, CURE, Poses
 from perception_datasets.argoverse.remembered import remembered
@@ -57,17 +58,6 @@ class BoxSource:
         """Reads the points in a box; the last few sweeps stay in memory, since each holds many boxes."""
         sweep = read_sweep(self.logs[self.log[row]] / SWEEPS / f"{self.stamp_ns[row]}.feather")
         return points_in_box(sweep, self.centre[row], self.rotation[row], self.size[row]).astype(np.float32)
-
-
-def points_in_box(
-    points: Float[np.ndarray, "points 3"],
-    centre: Float[np.ndarray, " 3"],
-    rotation: Float[np.ndarray, "3 3"],
-    size: Float[np.ndarray, " 3"],
-) -> Float64[np.ndarray, "inside 3"]:
-    """Returns the points inside a box or on its sides, in the frame of the box."""
-    own = (points.astype(np.float64) - centre) @ rotation
-    return own[(np.abs(own) <= size / 2).all(axis=1)]
 
 
 @remembered(lambda path: [path], results=4)

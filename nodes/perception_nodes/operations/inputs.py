@@ -44,6 +44,11 @@ class Input(Generic[T]):
         self._closed = False
         self._changed = threading.Condition()
 
+    @property
+    def waiting(self) -> int:
+        """Number of messages that wait."""
+        return len(self._waiting)
+
     def put(self, message: T) -> None:
         """Queues a message; after `close` it is dropped."""
         with self._changed:

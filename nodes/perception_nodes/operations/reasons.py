@@ -14,6 +14,7 @@ FAILED = "the model failed"
 CONTENT = "message"
 STAMP = "the stamp is"
 NO_CLOCK = "no time on"
+MISSING = "missing"
 OTHER = "other"
 
 WORD_BY_BEGINNING: Mapping[str, str] = {
@@ -22,9 +23,14 @@ WORD_BY_BEGINNING: Mapping[str, str] = {
     CONTENT: "content",
     STAMP: "stamp",
     NO_CLOCK: "stamp",
+    MISSING: "missing_input",
 }
 """Beginning of a reason → its word."""
 _LONGEST = 300
+
+
+class MissingInput(InputError):
+    """What else an answer needs is not there, such as earlier pictures or a cloud. No fault of the message."""
 
 
 def word_of(reason: str, words: Mapping[str, str] = WORD_BY_BEGINNING) -> str:
@@ -41,7 +47,9 @@ def reason_of(error: BaseException) -> str:
 
 
 def reason_of_message(error: BaseException) -> str:
-    """Returns why a message has no answer: what it contains, or the model."""
+    """Returns why a message has no answer: what it contains, what else it needs, or the model."""
+    if isinstance(error, MissingInput):
+        return f"{MISSING}: {' '.join(str(error).split())[:_LONGEST]}"
     if isinstance(error, InputError) and not type(error).__module__.startswith("perception_nodes.block"):
         return f"{CONTENT}: {named(error)}"
     return reason_of(error)

@@ -159,7 +159,7 @@ def _value(field: Field[Any]) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and math.isinf(value):
-        return ".inf"
+        return ".inf" if value > 0 else "-.inf"
     if isinstance(value, tuple):
         return f"[{', '.join(value)}]"
     return str(value)

@@ -58,10 +58,21 @@ class SensorPlan(NodePlan):
         """Name of the topic of their statuses."""
 
     @property
+    def companions(self) -> tuple[Topic, ...]:
+        """Topics that are read beside the sensor, for its messages to be answered."""
+        return ()
+
+    @property
+    def messages_per_answer(self) -> int:
+        """Number of the sensor's messages of which one is answered."""
+        return 1
+
+    @property
     @override
     def inputs(self) -> tuple[Topic, ...]:
-        """The sensor; a clock if it is simulated."""
-        return (self.sensor, *([topic_of(CLOCK_TOPIC, CLOCK, SENSOR_DATA)] if self.use_sim_time else ()))
+        """The sensor and its companions; a clock if it is simulated."""
+        clock = (topic_of(CLOCK_TOPIC, CLOCK, SENSOR_DATA),) if self.use_sim_time else ()
+        return (self.sensor, *self.companions, *clock)
 
     @property
     @override

@@ -17,7 +17,13 @@ from typing_extensions import override
 from perception_nodes.operations.account import MODEL, NONE, AccountWords, TickAccount
 from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor, Status
 from perception_nodes.operations.inputs import Input
-from perception_nodes.operations.reasons import OTHER, WORD_BY_BEGINNING, reason_of_message, word_of
+from perception_nodes.operations.reasons import (
+    OTHER,
+    WORD_BY_BEGINNING,
+    MissingInput,
+    reason_of_message,
+    word_of,
+)
 from perception_nodes.operations.sensor_plan import SensorPlan
 from perception_nodes.operations.topic_process import STUCK_S, WAIT_S, TopicProcess
 from perception_nodes.ros.clock import StampLimits, StreamClock
@@ -56,12 +62,15 @@ class SensorProcess(TopicProcess):
         plan: Its topics and limits.
         name: What it does, such as `image`, for diagnostics and the log.
         model_id: Name of the model, which every status has.
+        waiting: Number of messages that may wait; the newest replaces the oldest. A kind that needs every message gives
+            more than one: then they are taken at once, and the plan's rate bounds the answers alone.
     """
 
-    def __init__(self, ros: RosNode, plan: SensorPlan, name: str, model_id: str) -> None:
+    def __init__(self, ros: RosNode, plan: SensorPlan, name: str, model_id: str, waiting: int = 1) -> None:
         super().__init__(ros)
         self._plan, self._name, self._model_id = plan, ros.name, model_id
-        self._inbox: Input[SensorMessage] = Input("latest")
+        self._inbox: Input[SensorMessage] = Input("latest", waiting)
+        self._takes_all = waiting > 1
         self._clock = StreamClock(simulated=plan.use_sim_time)
         self._limits = StampLimits(plan.max_ahead_s, plan.max_age_s)
         self._time = ExcessMonitor(f"{name}: processing time, ms", plan.tolerance_ms)
@@ -71,7 +80,7 @@ class SensorProcess(TopicProcess):
             causes=tuple(dict.fromkeys((*WORD_BY_BEGINNING.values(), OTHER))),
             cause_of=lambda reason: "silent" if reason.startswith(SILENT) else word_of(reason),
             waiting=f"{SILENT} yet",
-            window_s=plan.max_silence_s + 1.0 / plan.max_rate_hz,
+            window_s=plan.messages_per_answer * plan.max_silence_s + 1.0 / plan.max_rate_hz,
         )
         self._account = TickAccount(self.registry, self.failures, words)
         self._ending = threading.Event()
@@ -83,8 +92,11 @@ class SensorProcess(TopicProcess):
         self._answers, self._statuses = map(ros.publisher, plan.outputs)
 
     @abstractmethod
-    def _answer(self, message: SensorMessage) -> bytes | bytearray:
-        """Returns the CDR of the answer to a message; what it raises is the reason why there is none."""
+    def _answer(self, message: SensorMessage) -> bytes | bytearray | None:
+        """Returns the CDR of the answer to a message; what it raises is the reason why there is none.
+
+        None says that the message was taken and is not to be answered, which has no status.
+        """
 
     @override
     def ready(self) -> str:
@@ -111,7 +123,7 @@ class SensorProcess(TopicProcess):
         """Begins to answer."""
         self._thread.start()
         if self._plan.use_sim_time:
-            _, clock = self._plan.inputs
+            *_, clock = self._plan.inputs
             ros.subscribe(clock, lambda received: self._clock.take(received.cdr))
         ros.subscribe(self._plan.sensor, self._take)
 
@@ -122,28 +134,35 @@ class SensorProcess(TopicProcess):
 
     @override
     def _round(self) -> None:
-        early_s = self._due_s - time.monotonic()
+        early_s = 0.0 if self._takes_all else self._early_s()
         message = None
         if early_s > 0:
             self._ending.wait(min(early_s, WAIT_S))
         if early_s <= WAIT_S:
             message = self._inbox.get(WAIT_S)
         if message is not None:
-            self._due_s = time.monotonic() + 1.0 / self._plan.max_rate_hz
             self._reply(message)
         elif not self._closing and time.monotonic() - max(self._status_s, self._heard_s) >= WAIT_S:
             self._say_silence()
 
+    def _early_s(self) -> float:
+        """Returns the seconds until the next answer may be given; below 0 it may."""
+        return self._due_s - time.monotonic()
+
     def _reply(self, message: SensorMessage) -> None:
         """Answers a message, or says why not."""
-        answer, reason = b"", ""
+        begin_s, answer, reason = time.monotonic(), b"", ""
         try:
             message = replace(message, header=read_header(message.cdr))
             reason = self._limits.refusal(message.header.stamp_ns, message.now_ns)
             answer = b"" if reason else self._answer(message)
         except Exception as error:  # whatever it is, the next message may be better
             reason = reason_of_message(error)
-            self.failures.add(self._plan.sensor.name, error)
+            if not isinstance(error, MissingInput):
+                self.failures.add(self._plan.sensor.name, error)
+        if answer is None:
+            return
+        self._due_s = begin_s + 1.0 / self._plan.max_rate_hz
         latency_ms = (time.monotonic() - message.at_s) * 1e3
         self._time.observe(latency_ms)
         self._account.observe(NONE if reason else MODEL, reason, None if reason else latency_ms)

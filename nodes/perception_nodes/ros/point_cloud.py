@@ -1,7 +1,7 @@
 """Reads `sensor_msgs/PointCloud2`: positions, and colours where it has them.
 
-Positions are the fields x, y, z as float32 or float64. Colours are r, g, b as uint8, or packed as PCL and RealSense
-send them: a field rgb or rgba of four bytes, 0x00RRGGBB.
+Positions are the fields x, y, z, of any type; ROS has metres (REP 103), so integers are whole metres. Colours are r, g,
+b as uint8, or packed as PCL and RealSense send them: a field rgb or rgba of four bytes, 0x00RRGGBB.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_FIELDS = 64
 _STAMP_BYTES = 8
 _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 """numpy's names for the types of `sensor_msgs/PointField`."""
-_REAL, _PACKED = ("f4", "f8"), ("u4", "i4", "f4")
+_NUMBERS, _PACKED = tuple(_TYPES.values()), ("u4", "i4", "f4")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def read_point_cloud(cdr: bytes) -> SensedCloud:
     _expect_few_fields(cdr)
     message = deserialize(cdr, POINT_CLOUD)
     _expect_bounds(message)
-    points = np.stack([_column(message, name, _REAL) for name in "xyz"], axis=-1)
+    points = np.stack([_column(message, name, _NUMBERS) for name in "xyz"], axis=-1)
+    if points.dtype.kind != "f":
+        points = points.astype(np.float64)
     return SensedCloud(stamp_ns_of(message.header), str(message.header.frame_id), points, _colors(message))
 
 
@@ -86,7 +88,7 @@ def _column(message: Any, name: str, types: tuple[str, ...]) -> np.ndarray:
     field = next((field for field in message.fields if field.name == name), None)
     kind = None if field is None else _TYPES.get(field.datatype)
     if field is None or kind not in types or field.count > 1:
-        expected = " or ".join(np.dtype(kind).name for kind in types)
+        expected = "number" if types is _NUMBERS else " or ".join(np.dtype(kind).name for kind in types)
         raise MalformedMessage(f"a cloud without one {expected} {name!r} a point; it has {_names(message)}")
     if field.offset + np.dtype(kind).itemsize > message.point_step:
         raise MalformedMessage(f"field {name!r} at byte {field.offset} of points of {message.point_step} bytes")

@@ -42,6 +42,14 @@ def test_three_squares_are_the_beginning_the_middle_and_the_end() -> None:
         torch.testing.assert_close(square, pixels[:, :, :, left : left + 8])
 
 
+@settings(max_examples=30)
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_images_that_are_cut_one_by_one_make_the_same_clip(rows: int, columns: int) -> None:
+    clip, shown = noise(3, rows, columns), ClipInput(3, 8)
+    squares = [shown.middle(Clip("one", clip.images[n : n + 1])) for n in range(3)]
+    torch.testing.assert_close(shown.normalised(torch.cat(squares)), shown.prepare(clip), rtol=0, atol=0)
+
+
 def test_a_tall_clip_is_cut_from_top_to_bottom() -> None:
     clip = noise(2, 20, 8)
     top, _, bottom = PLAIN.squares(clip, 3)

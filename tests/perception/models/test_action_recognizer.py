@@ -68,6 +68,12 @@ def test_clips_of_any_length_and_size_are_classified_each_as_by_itself() -> None
         np.testing.assert_allclose(model.classify([clip])[0], probabilities, atol=1e-5)
 
 
+def test_prepared_clips_are_classified_as_clips_are() -> None:
+    model = recognizer(kind="language")
+    prepared = [model.prepare(clip) for clip in clips()]
+    np.testing.assert_array_equal(model.classify_prepared(prepared), model.classify(clips()))
+
+
 def test_the_order_of_images_matters() -> None:
     model = recognizer(kind="none")
     (clip,) = clips(1)

@@ -10,7 +10,7 @@ import pytest
 
 from perception.errors import InputError
 from perception_datasets.clouds import argoverse2_objects
-from perception_datasets.clouds.argoverse2_objects import find_argoverse2_objects, points_in_box
+from perception_datasets.clouds.argoverse2_objects import find_argoverse2_objects
 
 LOG = "argoverse2/sensor_logs/adcf7d18-0510-35b0-a2fa-b4cea13a6d76"
 
@@ -41,15 +41,6 @@ def test_objects_are_cut_out_in_the_frame_of_their_box(log: Path) -> None:
     points = found.decode(record).points
     assert len(points) >= 28  # half precision moves points at the sides out
     assert (np.abs(points) <= np.array([4.5, 1.9, 1.6]) / 2 + 1e-6).all()
-
-
-def test_a_box_holds_the_points_of_a_turned_box() -> None:
-    turn = np.array([[0.6, -0.8, 0], [0.8, 0.6, 0], [0, 0, 1]])
-    inside = np.random.default_rng(0).uniform(-0.5, 0.5, (40, 3)) * [4, 2, 1]
-    outside = inside + np.array([4.1, 0, 0])
-    points = np.concatenate([inside, outside]) @ turn.T + [5, 6, 7]
-    found = points_in_box(points, np.array([5.0, 6, 7]), turn, np.array([4.0, 2, 1]))
-    np.testing.assert_allclose(found, inside, atol=1e-12)
 
 
 def test_logs_without_sweeps_are_another_data_set(sensor_log: Path) -> None:

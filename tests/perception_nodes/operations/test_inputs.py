@@ -18,6 +18,7 @@ def test_latest_keeps_the_newest_and_counts_the_others(messages: list[int], size
     for message in messages:
         queue.put(message)
     kept = messages[-size:]
+    assert queue.waiting == len(kept)
     assert [queue.get(0) for _ in kept] == kept
     assert queue.get(0) is None
     assert queue.dropped == len(messages) - len(kept)

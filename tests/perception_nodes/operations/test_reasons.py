@@ -4,7 +4,7 @@ import pytest
 
 from perception.errors import InputError
 from perception_nodes.block.request import BlockFailed, MalformedRequest, NoWorker
-from perception_nodes.operations.reasons import named, reason_of, reason_of_message, word_of
+from perception_nodes.operations.reasons import MissingInput, named, reason_of, reason_of_message, word_of
 from perception_nodes.ros.cdr_payload import MalformedMessage
 
 
@@ -25,6 +25,12 @@ def test_an_error_is_of_the_message_the_model_or_its_service(error: Exception, r
     assert word_of(reason) == word
     if word != "content":
         assert reason_of(error) == reason
+
+
+def test_what_else_is_missing_is_no_fault_of_the_message() -> None:
+    reason = reason_of_message(MissingInput("the clip has 1 s\nof its 2 s"))
+    assert reason == "missing: the clip has 1 s of its 2 s"
+    assert word_of(reason) == "missing_input"
 
 
 def test_other_reasons_have_words_too() -> None:

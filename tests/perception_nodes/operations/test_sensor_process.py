@@ -18,6 +18,7 @@ import zenoh
 from perception_nodes.block.request import NoWorker
 from perception_nodes.image.plan import ImagePlan
 from perception_nodes.operations.diagnostics import Level
+from perception_nodes.operations.reasons import MissingInput
 from perception_nodes.operations.sensor_plan import SensorPlan
 from perception_nodes.operations.sensor_process import SensorMessage, SensorProcess
 from perception_nodes.ros.cdr_payload import MalformedMessage
@@ -34,19 +35,21 @@ PIXELS = np.zeros((1, 1, 3), np.uint8)
 class Echo(SensorProcess):
     """Answers with the message, once its gate is open."""
 
-    def __init__(self, ros: RosNode, plan: SensorPlan) -> None:
-        super().__init__(ros, plan, "echo", "model@1")
+    def __init__(self, ros: RosNode, plan: SensorPlan, waiting: int = 1) -> None:
+        super().__init__(ros, plan, "echo", "model@1", waiting)
         self.gate, self.entered = threading.Event(), threading.Event()
         self.gate.set()
         self.fault: Exception | None = None
+        self.every, self.taken = 1, 0
         self._start(ros)
 
-    def _answer(self, message: SensorMessage) -> bytes:
+    def _answer(self, message: SensorMessage) -> bytes | None:
         self.entered.set()
+        self.taken += 1
         assert self.gate.wait(PATIENCE_S)
         if self.fault is not None:
             raise self.fault
-        return message.cdr
+        return message.cdr if self.taken % self.every == 0 else None
 
     def metric(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)
@@ -77,14 +80,14 @@ def start(sessions: tuple[zenoh.Session, zenoh.Session]) -> Iterator[Start]:
     """Starts a node, and a camera that it has met."""
     with ExitStack() as open_:
 
-        def start(plan: SensorPlan = PLAN) -> tuple[Echo, Camera]:
+        def start(plan: SensorPlan = PLAN, waiting: int = 1) -> tuple[Echo, Camera]:
             ros = open_.enter_context(RosNode(sessions[1], RmwZenoh(node="camera")))
             answers, statuses = queue.Queue[bytes](), queue.Queue[bytes]()
             for topic, heard in zip(plan.outputs, (answers, statuses), strict=True):
                 ros.subscribe(topic, lambda received, heard=heard: heard.put(received.cdr))
             images, *clock = map(ros.publisher, plan.inputs)
             node = open_.enter_context(RosNode(sessions[0], RmwZenoh(node="echo")))
-            process = open_.enter_context(Echo(node, plan))
+            process = open_.enter_context(Echo(node, plan, waiting))
             first = deserialize(statuses.get(timeout=PATIENCE_S), ANSWER_STATUS)
             assert first.reason.startswith("no messages for ")
             assert (first.valid, first.source, first.node, first.model_id) == (False, "none", "echo", "model@1")
@@ -143,6 +146,7 @@ REFUSED: dict[str, tuple[Exception, str, str]] = {
     "content": (MalformedMessage("no rows"), "message: MalformedMessage: no rows", "content"),
     "model": (MemoryError(), "the model failed: MemoryError", "model_failed"),
     "service": (NoWorker("gone"), "block service: NoWorker: gone", "block_service"),
+    "else": (MissingInput("no map"), "missing: no map", "missing_input"),
 }
 
 
@@ -160,6 +164,7 @@ def test_what_fails_is_told_and_counted_and_the_next_message_is_answered(
         assert process.metric("perception_ticks_without_model_total", reason=word) == count
     assert process.ready() == reason
     assert process.statuses()[0].level == Level.ERROR
+    assert process.failures.counts[PLAN.images] == (0 if name == "else" else 2)  # nothing is wrong with the message
     process.fault = None
     camera.images.put(message())
     status = camera.status()
@@ -241,3 +246,28 @@ def test_it_ends_while_it_waits_for_its_rate(start: Start, message: Callable[...
     process.close()
     assert time.monotonic() - begin_s < PATIENCE_S
     assert process.live() == "the thread of Echo has ended"
+
+
+def test_a_kind_that_needs_every_message_takes_all_at_once_and_answers_some(
+    start: Start, message: Callable[..., bytes]
+) -> None:
+    process, camera = start(replace(PLAN, max_rate_hz=0.001), 8)
+    process.every = 6
+    process.gate.clear()
+    now_ns = time.time_ns()
+    sent = [message(now_ns + number) for number in range(12)]
+    camera.images.put(sent[0])
+    assert process.entered.wait(PATIENCE_S)
+    for cdr in sent[1:]:
+        camera.images.put(cdr)
+    end = time.monotonic() + PATIENCE_S
+    while process.metric("perception_frames_dropped") != 3:
+        assert time.monotonic() < end
+    process.gate.set()
+    assert camera.answers.get(timeout=PATIENCE_S) == sent[8]  # the sixth of those that are left
+    status = camera.status()
+    assert (status.valid, status.dropped_since_last) == (True, 3)
+    while process.taken < 9:
+        assert time.monotonic() < end
+    assert process.metric("perception_ticks_total", source="model") == 1
+    assert camera.answers.empty()

@@ -12,7 +12,7 @@ from perception_nodes.ros.messages import POINT_CLOUD, header, make, serialize
 from perception_nodes.ros.point_cloud import MAX_FIELDS, MAX_POINTS, read_point_cloud
 
 FLOAT32, FLOAT64, UINT8, UINT32 = 7, 8, 2, 6
-KINDS = {FLOAT32: "f4", FLOAT64: "f8", UINT8: "u1", UINT32: "u4"}
+KINDS = {1: "i1", UINT8: "u1", 3: "i2", 4: "u2", 5: "i4", UINT32: "u4", FLOAT32: "f4", FLOAT64: "f8"}
 XYZ = {"x": (0, FLOAT32), "y": (4, FLOAT32), "z": (8, FLOAT32)}
 
 
@@ -43,6 +43,10 @@ def make_cloud(columns: dict[str, np.ndarray], layout: dict[str, tuple[int, int]
     return make(POINT_CLOUD, **{**fields, **changes})
 
 
+def field(name: str, **changes: int) -> Any:
+    return make("sensor_msgs/msg/PointField", **{"name": name, "offset": 0, "datatype": FLOAT32, "count": 1, **changes})
+
+
 def positions(count: int = 6) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     return {name: rng.normal(size=count).astype(np.float32) for name in "xyz"}
@@ -59,6 +63,17 @@ def test_positions_are_read_at_any_offset_in_either_order_of_bytes(kind: int, bi
     cloud = read(make_cloud(columns, {"z": (3, kind), "x": (12, kind), "y": (21, kind)}, is_bigendian=big))
     assert (cloud.stamp_ns, cloud.frame_id, cloud.colors) == (5_000_000_007, "lidar", None)
     np.testing.assert_array_equal(cloud.points, np.stack([columns[name] for name in "xyz"], axis=-1))
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_positions_may_be_of_any_type(kind: int, big: bool) -> None:
+    columns = {name: np.array([0, 3, 100 + row]) for row, name in enumerate("xyz")}
+    cloud = read(make_cloud(columns, {"x": (0, FLOAT32), "y": (7, kind), "z": (16, kind)}, is_bigendian=big))
+    np.testing.assert_array_equal(cloud.points, np.stack([columns[name] for name in "xyz"], axis=-1))
+    assert cloud.points.dtype.kind == "f"
+    cloud = read(make_cloud(columns, dict(zip("xyz", ((0, kind), (8, kind), (16, kind)), strict=True))))
+    assert cloud.points.dtype.kind == "f"
 
 
 def test_rows_may_be_padded_and_points_be_no_numbers() -> None:
@@ -100,7 +115,7 @@ def test_no_points_are_a_cloud() -> None:
 def test_a_list_of_very_many_fields_is_refused_before_it_is_read() -> None:
     message = make_cloud(positions(), XYZ)
     for count, complaint in (
-        (MAX_FIELDS, "without one float32"),
+        (MAX_FIELDS, "without one number"),
         (MAX_FIELDS + 1, "65 fields at byte"),
     ):
         message.fields = [make("sensor_msgs/msg/PointField", name="", offset=0, datatype=7, count=1)] * count
@@ -116,7 +131,8 @@ def test_a_list_of_very_many_fields_is_refused_before_it_is_read() -> None:
         (make_cloud(positions(), XYZ, height=2, width=3, row_step=95), "a row every 95"),
         (make_cloud(positions(), XYZ, height=2**31, width=2**31), f"expected at most {MAX_POINTS}"),
         (make_cloud(positions(), XYZ, point_step=11), "field 'z' at byte 8 of points of 11 bytes"),
-        (make_cloud(positions(), XYZ | {"z": (8, UINT32)}), "without one float32 or float64 'z'"),
+        (make_cloud(positions(), XYZ, fields=[field("x"), field("y"), field("z", datatype=9)]), "one number 'z'"),
+        (make_cloud(positions(), XYZ, fields=[field("x", count=2), field("y"), field("z")]), "one number 'x'"),
         (make_cloud({"x": np.zeros(2), "y": np.zeros(2)}, {"x": (0, 7), "y": (4, 7)}), "it has x, y"),
         (make_cloud(positions(), XYZ, fields=[]), "it has no fields"),
         (make_cloud(positions(), XYZ | {"rgb": (16, FLOAT64)}), "without one uint32 or int32 or float32 'rgb'"),

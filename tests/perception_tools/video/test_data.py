@@ -24,7 +24,6 @@ from perception_tools.video.data import (
     TrainingClips,
     ValidationClips,
     ordered,
-    resized,
 )
 from perception_tools.video.recipes import ActionRecipe, ClipAugmentation
 
@@ -114,12 +113,6 @@ def test_kept_videos_are_decoded_once_within_their_room(clips: Path, monkeypatch
         np.testing.assert_array_equal(mine, other)
     unkept = ClipReader(videos, 20)
     np.testing.assert_array_equal(unkept.read(videos[0], lambda count: np.array([0, count - 1])).images, first[0])
-
-
-def test_smaller_images_are_not_enlarged() -> None:
-    images = np.zeros((2, 10, 14, 3), np.uint8)
-    assert resized(images, 0) is resized(images, 10) is images
-    assert resized(images, 5).shape == (2, 5, 7, 3)
 
 
 def test_orders_are_controls_of_the_same_images() -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from perception.clips.clip import Clip
+from perception.clips.resizing import resized
 from perception.clips.sampling import view_images
 from perception.errors import InputError
 from perception_datasets.video.open_videos import open_videos
-from perception_tools.video.data import resized
 from perception_tools.video.model import load_recognizer
 from perception_tools.video.prediction import Views, predict
 

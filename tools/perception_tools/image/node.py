@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from perception_nodes.image.node import ImageNode
 from perception_nodes.image.process import ImageProcess
 from perception_nodes.operations.torch_loading import without_collections
+from perception_tools.classification.node import configure_node
 from perception_tools.extras import require
 from perception_tools.image.model import load_classifier
-from perception_tools.served_models import served_model, use_remote_block
 
 if TYPE_CHECKING:
     import zenoh
@@ -32,9 +32,6 @@ def configured_node(plan: ImagePlan, session: zenoh.Session, open_: ExitStack) -
     """Returns a node with its model; the trained block leaves memory with this function where it is not used."""
     require("PIL")
     with without_collections():
-        trained = load_classifier(plan.checkpoint)
         node = ImageNode(plan.top)
-        model, model_id = served_model(trained, plan)
-        node.configure(model, trained.classes, model_id=model_id)
-    use_remote_block(model, plan, session, open_)
+        configure_node(node, load_classifier(plan.checkpoint), plan, session, open_)
     return node

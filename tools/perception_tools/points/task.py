@@ -17,6 +17,11 @@ TASK = Task(
     evaluate="perception_tools.points.evaluate:evaluate_classifiers",
     headline="perception_tools.points.headline:headline",
     monitored={"top1": "max", "top5": "max"},
+    node="perception_tools.points.node:open_node",
+    node_kind="points",
+    replay="perception_tools.points.replay:replay",
+    token_views="perception_tools.points.token_views:cloud_views",
+    record_losses="perception_tools.points.record_losses:record_losses",
     commands={
         "sample objects": Command(
             "perception_tools.points.sample:sample_objects", "make labelled point clouds of furniture", "data"

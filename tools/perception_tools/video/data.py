@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from perception.clips.clip import Clip
 from perception.clips.clip_input import ClipInput
+from perception.clips.resizing import resized
 from perception.clips.sampling import middle_images, random_images
 from perception_datasets.images.cropping import RandomResizedCrop
 from perception_datasets.video.decoding import Choose
@@ -61,18 +62,6 @@ class ClipReader:
     def __len__(self) -> int:
         """Number of videos that are kept."""
         return len(self._kept)
-
-
-def resized(images: UInt8[np.ndarray, "time _ _ 3"], shorter_side: int) -> UInt8[np.ndarray, "time _ _ 3"]:
-    """Returns images with this shorter side; larger ones only, and 0 leaves all as they are."""
-    rows, columns = images.shape[1:3]
-    if not shorter_side or min(rows, columns) <= shorter_side:
-        return images
-    scale = shorter_side / min(rows, columns)
-    size = (round(rows * scale), round(columns * scale))
-    planes = torch.from_numpy(images).permute(0, 3, 1, 2)
-    smaller = F.interpolate(planes, size, mode="bilinear", antialias=True)
-    return np.ascontiguousarray(smaller.permute(0, 2, 3, 1).numpy())
 
 
 def ordered(chosen: Int[np.ndarray, " images"], order: Order, seed: object) -> Int[np.ndarray, " images"]:

@@ -17,6 +17,11 @@ TASK = Task(
     evaluate="perception_tools.video.evaluate:evaluate_recognizers",
     headline="perception_tools.video.headline:headline",
     monitored={"top1": "max", "top5": "max"},
+    node="perception_tools.video.node:open_node",
+    node_kind="video",
+    replay="perception_tools.video.replay:replay",
+    token_views="perception_tools.video.token_views:clip_views",
+    record_losses="perception_tools.video.record_losses:record_losses",
     commands={
         "bench video": Command(
             "perception_tools.video.bench.video:bench_video",

@@ -2,17 +2,9 @@
 
 A task takes part by one function, named in its record as `token_views`. The function opens the data and gives a
 `TokenViews`; all that is measured and drawn follows from that. Pictures (a grid of patches), forecasts (agents and
-lanes) and scenes (proposals) do so; groups of points and cubes of a clip need no more:
-
-    def cloud_views(models: Sequence[TrainedClassifier], asked: Asked) -> TokenViews:
-        left_out, failures = Counter(), Failures()
-        def records():
-            for cloud in open_clouds(asked.data, asked.split):
-                yield tuple(_view(trained.model, cloud) for trained in models)
-        return TokenViews("clouds", records(), left_out, failures)
-
-where `_view` runs the model under `noted_inputs(model.block)`, calls `block_stages` and `block_attention` of
-`perception.frozen.stages`, takes the rows that have a place (not a class token), and says how to draw them.
+lanes), scenes (proposals), clouds (groups of points) and clips (cubes) do so. A view runs the model under
+`noted_inputs(model.block)`, calls `block_stages` and `block_attention` of `perception.frozen.stages`, takes the rows
+that have a place (not a class token), and says how to draw them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Classes of the objects in a LiDAR's clouds."""

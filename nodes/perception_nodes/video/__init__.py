@@ -1,0 +1,1 @@
+"""Actions in what a camera sees over time."""

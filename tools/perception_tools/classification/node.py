@@ -1,0 +1,40 @@
+"""A node around a classifier, with the model of its plan."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol
+
+from perception_tools.served_models import ServedPlan, served_model, use_remote_block
+from perception_tools.tasks import TrainedModel
+
+if TYPE_CHECKING:
+    import zenoh
+
+    from perception_nodes.operations.classifier_node import ClassifierNode
+
+
+class TrainedClasses(TrainedModel, Protocol):
+    """A trained model that knows the names of its classes."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of its classes, by label."""
+        ...
+
+
+def configure_node(
+    node: ClassifierNode[Any], trained: TrainedClasses, plan: ServedPlan, session: zenoh.Session, open_: ExitStack
+) -> None:
+    """Gives a node its model, with its block folded or, where the plan says so, at a service.
+
+    Args:
+        node: A node without a model.
+        trained: The model; its trained block leaves memory with it where a folded one is used.
+        plan: The node's plan.
+        session: Session to the service.
+        open_: Closes the connection.
+    """
+    model, model_id = served_model(trained, plan)
+    node.configure(model, trained.classes, model_id=model_id)
+    use_remote_block(model, plan, session, open_)
