@@ -32,6 +32,11 @@ LOCK_WAIT_S = 10.0
 _POLL_S = 0.1
 
 
+def cache_folder() -> Path:
+    """Returns the folder of what can be fetched or made again: $PERCEPTION_CACHE, else ~/.cache/frozen-perception."""
+    return Path(os.environ.get("PERCEPTION_CACHE") or Path.home() / ".cache" / "frozen-perception").expanduser()
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Replaces a file in one step: readers find the new content or the former file, never a part.
