@@ -16,7 +16,7 @@ from perception.traffic.scenario import Scenario, UnusableScenario
 from perception_datasets.errors import RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
 from perception_datasets.stores.forecasting import prepare
-from perception_tools.forecasting.prepared import PreparedScenario, PreparedScenarios
+from perception_tools.forecasting.prepared import PreparedScenario, PreparedScenarios, with_cache
 from perception_tools.shared_cache import SharedCache
 
 
@@ -100,3 +100,29 @@ def test_without_a_cache_as_many_as_asked_for_stay_in_memory(data: Path) -> None
         for index in range(3):
             scenarios[index]
     assert len(Counting.prepared) == 4
+
+
+def test_raw_files_are_parsed_once_and_read_again_when_they_change(
+    write_data: Callable[[Path], Path], tmp_path: Path, cache: SharedCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = open_forecasting(write_data(tmp_path / "argoverse1"), "val")
+    folder = with_cache(plain, cache)
+    first = list(folder)
+    assert folder.paths == plain.paths
+    assert folder.source == plain.source
+    parsed = []
+    read = type(plain.files).read
+    monkeypatch.setattr(type(plain.files), "read", lambda self, name: parsed.append(name) or read(self, name))
+    for again, scenario in zip(list(folder), first, strict=True):
+        assert np.array_equal(again.agents.position, scenario.agents.position)
+        assert again.agents.ids == scenario.agents.ids
+    assert parsed == []
+    plain.paths[2].write_text(plain.paths[2].read_text() + "\n")
+    list(with_cache(plain, cache))
+    assert parsed == [plain.ids[2]]
+
+
+def test_a_store_needs_no_cache_to_be_read(data: Path, tmp_path: Path, cache: SharedCache) -> None:
+    list(prepare(open_forecasting(data, "val"), tmp_path / "store", processes=1))
+    folder = open_forecasting(tmp_path / "store", "val")
+    assert with_cache(folder, cache) is folder

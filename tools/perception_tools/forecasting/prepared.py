@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,10 @@ from jaxtyping import Bool
 
 from perception.encoders.forecasting import ForecastInput
 from perception.traffic.scenario import Scenario, UnusableScenario
+from perception_datasets.argoverse.scenario_folder import ScenarioFiles
 from perception_datasets.forecasting import ScenarioFolder
+from perception_datasets.stores.sources import fingerprint
+from perception_datasets.stores.store import StoredSplit
 from perception_tools.shared_cache import SharedCache, fingerprint_of
 from perception_tools.training.loaders import KeptRecords
 
@@ -95,6 +100,50 @@ class PreparedScenarios:
             scenario.shape,
             bool(scenario.has_complete_future[scenario.focal]),
         )
+
+
+@dataclass(frozen=True)
+class CachedFiles:
+    """Scenarios of raw files, each parsed once for all runs of this host.
+
+    Attributes:
+        files: Reads them.
+        cache: What was read before.
+        maker: From `fingerprint_of`.
+    """
+
+    files: ScenarioFiles
+    cache: SharedCache
+    maker: bytes
+
+    @property
+    def source(self) -> str:
+        """The data set."""
+        return self.files.source
+
+    def names(self) -> Sequence[str]:
+        """Returns the names of the scenarios."""
+        return self.files.names()
+
+    def path(self, name: str) -> Path:
+        """Returns the file to name in a message about a scenario."""
+        return self.files.path(name)
+
+    def inputs(self, name: str) -> Sequence[Path]:
+        """Returns all that a scenario is read from."""
+        return self.files.inputs(name)
+
+    def read(self, name: str) -> Scenario:
+        """Returns a scenario as it was read before, or reads it; raises RecordError if its files are broken."""
+        return self.cache.get(self.maker, f"{name} {fingerprint(self.inputs(name))}", lambda: self.files.read(name))
+
+
+def with_cache(folder: ScenarioFolder, cache: SharedCache | None) -> ScenarioFolder:
+    """Returns a folder whose raw files are parsed once for all runs; a prepared store is quick to read as it is."""
+    maker = fingerprint_of(folder.files, Scenario)
+    if cache is None or maker is None or isinstance(folder.files, StoredSplit):
+        return folder
+    return replace(folder, files=CachedFiles(folder.files, cache, maker))
 
 
 def has_target(scenario: Scenario) -> Bool[np.ndarray, " agents"]:
