@@ -51,9 +51,9 @@ class Prepared:
     records: int = 0
     renewed: int = 0
     failures: Failures = field(default_factory=Failures)
-    read: int = 0
-    seconds: float = 0.0
-    stored_bytes: int = 0
+    read: int = field(default=0, compare=False)
+    seconds: float = field(default=0.0, compare=False)
+    stored_bytes: int = field(default=0, compare=False)
 
     def add(self, other: Prepared) -> None:
         """Adds the outcome of further parts."""

@@ -101,3 +101,12 @@ def test_help_names_what_goes_in_and_what_comes_out(capsys: pytest.CaptureFixtur
 def test_only_a_store_can_be_verified(argoverse1: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prepare", "forecasting", str(argoverse1), str(tmp_path / "none"), "--verify"]) == 2
     assert "expected a store, found none; prepare it first" in capsys.readouterr().err
+
+
+def test_a_store_is_written_to_a_url_and_read_from_there(argoverse1: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"file://{argoverse1.parent / 'remote' / 'store'}"
+    command = ["prepare", "forecasting", str(argoverse1), url, "--splits", "val", "--processes", "1"]
+    assert main(command) == 0
+    assert f"val: written to {url}" in capsys.readouterr().out
+    assert len(open_forecasting(Path(url), "val")) == 5
+    assert len(open_forecasting(argoverse1.parent / "remote" / "store", "val")) == 5

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -28,6 +30,13 @@ class Counting(VectorizedInput):
     def prepare(self, scenario: Scenario):
         self.prepared.append(scenario.id)
         return super().prepare(scenario)
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores are written by the test's own process: starting others takes seconds."""
+    pool = SimpleNamespace(map=map)
+    monkeypatch.setattr("perception_datasets.stores.writer.worker_pool", lambda *_: nullcontext(pool))
 
 
 @pytest.fixture
@@ -75,7 +84,7 @@ def test_a_scene_whose_file_changed_is_prepared_anew_and_no_other(
 
 
 def test_records_of_a_store_are_found_again_in_another_store(data: Path, tmp_path: Path, cache: SharedCache) -> None:
-    list(prepare(open_forecasting(data, "val"), tmp_path / "one", processes=1))
+    list(prepare(open_forecasting(data, "val"), tmp_path / "one"))
     shutil.copytree(tmp_path / "one", tmp_path / "two")
     for name in ("one", "two"):
         everything(open_forecasting(tmp_path / name, "val"), cache, Counting())
@@ -123,6 +132,6 @@ def test_raw_files_are_parsed_once_and_read_again_when_they_change(
 
 
 def test_a_store_needs_no_cache_to_be_read(data: Path, tmp_path: Path, cache: SharedCache) -> None:
-    list(prepare(open_forecasting(data, "val"), tmp_path / "store", processes=1))
+    list(prepare(open_forecasting(data, "val"), tmp_path / "store"))
     folder = open_forecasting(tmp_path / "store", "val")
     assert with_cache(folder, cache) is folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from perception.errors import InputError, first_of
+from perception.files import url_of
 from perception_tools.output_places import keep_apart
 from perception_tools.progress import projection, report_preparation, watch_preparation
 
@@ -34,7 +36,8 @@ def prepare_forecasting(
 
     Args:
         raw: Folder of Argoverse 1, Argoverse 2, or Argoverse 2 sensor logs.
-        out: The store's folder.
+        out: The store's folder, or a URL that fsspec knows (s3://bucket/store): the store is then written to a copy in
+            $PERCEPTION_CACHE first.
         splits: Which splits to prepare.
         processes: How many processes to use; all cores unless given.
         replace: Drop scenarios that the store holds and RAW lacks; without it, that is refused.
@@ -45,6 +48,14 @@ def prepare_forecasting(
     from perception_datasets.forecasting import open_forecasting
     from perception_datasets.stores.forecasting import prepare
 
+    url = url_of(out)
+    if url is not None:
+        from perception_datasets.stores.remote import download, local_copy, upload
+
+        out = local_copy(url)
+        for split in splits:
+            with suppress(InputError):  # what is there already need not be prepared again
+                download(url, split)
     keep_apart([out], [raw])
     for split in splits:
         check_split(split)
@@ -65,6 +76,9 @@ def prepare_forecasting(
         if prepared.read:
             print(f"{split}: {projection(prepared, 'scenarios', PUBLISHED_SIZES)}")
         status |= report_preparation(prepared, split, "scenarios")
+        if url is not None:
+            upload(out, url, [split])
+            print(f"{split}: written to {url}")
     return status
 
 
