@@ -1,10 +1,10 @@
 """Stores at a URL that fsspec knows, such as s3://bucket/store: copied to a local disk and back, part by part.
 
-A split is copied once instead of being read over the network record by record: it is smaller than a gigabyte, and
-training reads it in random order again and again. Parts are told apart by their digests, so a copy that was broken off
-is continued, and a part that did not change is not copied again. The file that completes a split is copied last, so a
-reader never takes a split for whole that is not. Nobody holds a lock at a URL: where two write the same split at the
-same time, its parts do not match its list, which a reader is told.
+A split is copied once instead of being read over the network record by record, since training reads it in random order
+again and again. Parts are told apart by their digests, so a copy that was broken off is continued, and a part that did
+not change is not copied again. The file that completes a split is copied last, so a reader never takes a split for
+whole that is not. Nobody holds a lock at a URL: where two write the same split at the same time, its parts do not match
+its list, which a reader is told.
 """
 
 from __future__ import annotations
