@@ -140,10 +140,10 @@ class CachedFiles:
 
 def with_cache(folder: ScenarioFolder, cache: SharedCache | None) -> ScenarioFolder:
     """Returns a folder whose raw files are parsed once for all runs; a prepared store is quick to read as it is."""
-    maker = fingerprint_of(folder.files, Scenario)
-    if cache is None or maker is None or isinstance(folder.files, StoredSplit):
+    if cache is None or isinstance(folder.files, StoredSplit):
         return folder
-    return replace(folder, files=CachedFiles(folder.files, cache, maker))
+    maker = fingerprint_of(folder.files, Scenario)
+    return folder if maker is None else replace(folder, files=CachedFiles(folder.files, cache, maker))
 
 
 def has_target(scenario: Scenario) -> Bool[np.ndarray, " agents"]:
