@@ -79,9 +79,11 @@ def test_the_report_is_one_page_that_names_model_and_data(evaluated: Path) -> No
 def test_the_worst_are_shown_on_request_and_a_second_evaluation_parses_no_file(
     trained_run: Path, data: Path, metrics: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("perception_datasets.argoverse.argoverse1.Argoverse1Files.read", None)
+    parsed = []
+    monkeypatch.setattr("perception_datasets.argoverse.argoverse1.Argoverse1Files.read", lambda *_: parsed.append(1))
     again = evaluate_models([trained_run], data, tmp_path, worst=3)
     assert again["k6"] == metrics["k6"]
+    assert parsed == []
     assert "The 3 worst forecasts of vectornet-llama" in (tmp_path / "report.html").read_text()
 
 
