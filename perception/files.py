@@ -24,12 +24,30 @@ _CUT_OFF = re.compile(r"(\d+) requested and (\d+) written")
 _EXPECTED = (OSError, ValueError, TypeError, SyntaxError)
 """What parsers raise on purpose, with a message made to be read; pyarrow's and json's errors are ValueErrors."""
 
+_URL = re.compile(r"([a-z][a-z0-9+]+):/{1,2}(?!/)(.+)")
 _DEVICES = (Path("/dev"), Path("/dev/fd"))
 
 LOCK_FILE = ".lock"
 LOCK_WAIT_S = 10.0
 """A process that was killed, and its children that hold its lock too, are gone sooner."""
 _POLL_S = 0.1
+
+
+def cache_folder() -> Path:
+    """Returns the folder of what can be fetched or made again: $PERCEPTION_CACHE, else ~/.cache/frozen-perception."""
+    return Path(os.environ.get("PERCEPTION_CACHE") or Path.home() / ".cache" / "frozen-perception").expanduser()
+
+
+def url_of(path: Path) -> str | None:
+    """Returns the URL that a path stands for, such as s3://bucket/store; None for a path on this machine.
+
+    A `Path` keeps only one of the two slashes.
+    """
+    found = _URL.fullmatch(str(path))
+    if found is None:
+        return None
+    scheme, place = found.groups()
+    return f"file:///{place}" if scheme == "file" else f"{scheme}://{place}"
 
 
 @contextmanager

@@ -42,6 +42,7 @@ from perception_nodes.ros.messages import (
 
 pytestmark = pytest.mark.slow
 
+CACHE = Path(os.environ.get("PERCEPTION_CACHE", Path.home() / ".cache" / "frozen-perception"))
 WHEELS = """
 ros-kilted-rclpy ros-kilted-common-interfaces ros-kilted-rmw-fastrtps-cpp
 ros-kilted-rosidl-default-generators ros-kilted-rosidl-core-generators catkin_pkg ros-kilted-ament-package
@@ -70,8 +71,7 @@ STANDARD = [
 @pytest.fixture(scope="session")
 def ros() -> Path:
     """The environment with the wheels; the tests are skipped where they cannot be had."""
-    cache = Path(os.environ.get("PERCEPTION_CACHE", Path.home() / ".cache" / "frozen-perception"))
-    folder = cache / f"rclpy-kilted-py{sys.version_info.major}{sys.version_info.minor}"
+    folder = CACHE / f"rclpy-kilted-py{sys.version_info.major}{sys.version_info.minor}"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # other workers wait for the first

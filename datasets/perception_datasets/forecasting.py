@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 
 from perception.errors import InputError, first_of
+from perception.files import url_of
 from perception_datasets.argoverse.argoverse1 import find_argoverse1
 from perception_datasets.argoverse.argoverse2 import find_argoverse2
 from perception_datasets.argoverse.argoverse2_sensor import find_argoverse2_sensor
 from perception_datasets.argoverse.scenario_folder import ScenarioFiles, ScenarioFolder
+from perception_datasets.folders import check_split
 from perception_datasets.nuscenes_tracks import find_nuscenes_tracks
 from perception_datasets.stores.forecasting import find_store
+from perception_datasets.stores.remote import download
 
 __all__ = ["LAYOUTS", "ScenarioFolder", "open_forecasting"]
 
@@ -32,7 +35,7 @@ def open_forecasting(folder: Path, split: str, *, limit: int | None = None) -> S
 
     Args:
         folder: Folder of the data set: Argoverse 1, Argoverse 2 (recorded, or made by `perception sample`), Argoverse 2
-            sensor logs, nuScenes tracks, or a prepared store.
+            sensor logs, nuScenes tracks, or a prepared store, which may be at a URL that fsspec knows.
         split: `train`, `val` or `test`, or another name that a subfolder has. A folder that holds scenarios without a
             split level returns all of them for the split that its own name says; for any of the three if it says none.
         limit: Maximum number of scenarios; the first ones are kept.
@@ -40,7 +43,10 @@ def open_forecasting(folder: Path, split: str, *, limit: int | None = None) -> S
     Raises:
         InputError: The folder does not exist, its layout is not known, or it holds another split.
     """
-    folder = Path(folder)
+    url = url_of(folder)
+    if url is not None:
+        check_split(split)
+        folder = download(url, split)
     if not folder.is_dir():
         raise InputError(f"{folder}: expected a folder with forecasting data, found none; check the path")
     if Path(split).name != split or split in ("", ".."):

@@ -12,7 +12,7 @@ import pytest
 
 from perception import files
 from perception.errors import InputError
-from perception.files import alone_in, reading, whole_file
+from perception.files import alone_in, reading, url_of, whole_file
 
 
 @pytest.fixture
@@ -263,3 +263,18 @@ def test_a_panic_of_a_library_in_rust_names_the_file_and_an_interruption_passes(
             raise panic
     with pytest.raises(KeyboardInterrupt), reading(tmp_path / "a.bin", "copy it again"):
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("s3://bucket/store", "s3://bucket/store"),
+        ("file:///data/store", "file:///data/store"),
+        ("memory://a", "memory://a"),
+        ("data/store", None),
+        ("/data/s3:/x", None),
+        ("c:/data", None),
+    ],
+)
+def test_a_path_is_a_url_where_it_begins_like_one(path: str, expected: str | None) -> None:
+    assert url_of(Path(path)) == expected

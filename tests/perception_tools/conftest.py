@@ -23,6 +23,15 @@ if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest inst
     from perception_tools.scene_qa.run import SceneQaRun
 
 
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of prepared records is not the user's; processes that tests start have it too."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PERCEPTION_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(autouse=True)
 def same_threads_after_the_test() -> Iterator[None]:
     """Commands set torch's threads; they are not to be those of the next test."""

@@ -8,7 +8,7 @@ import pytest
 
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.stores.writer import Prepared
-from perception_tools.progress import report_preparation, watch_preparation
+from perception_tools.progress import projection, report_preparation, watch_preparation
 
 
 def parts(*, stopped_by: signal.Signals | None = None, closed: list[bool] | None = None) -> Generator[Prepared]:
@@ -58,3 +58,11 @@ def test_the_report_tells_what_was_read_again_and_what_failed(capsys: pytest.Cap
 def test_a_preparation_of_which_nothing_can_be_used_has_failed() -> None:
     assert report_preparation(Prepared(1, 0, Failures({"7": "7 is broken"})), "val", "scans") == 1
     assert report_preparation(Prepared(), "val", "scans") == 1
+
+
+def test_other_sizes_are_projected_from_what_was_measured() -> None:
+    prepared = Prepared(records=100, read=50, seconds=0.5, stored_bytes=4_000_000)
+    assert projection(prepared, "scenes", (360_000, 1_000)) == (
+        "10.0 ms and 40.0 kB for each of the scenes; so one process would take 360,000 in 1 hours and 14 GB, "
+        "1,000 in 0.0028 hours and 0.04 GB"
+    )

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from perception.errors import InputError
 
 MODULES_OF = {
-    "train": ("lightning", "tensorboard", "timm", "torchmetrics", "numcodecs", "pyarrow", "scipy", "zarr"),
+    "train": ("fsspec", "lightning", "tensorboard", "timm", "torchmetrics", "numcodecs", "pyarrow", "scipy", "zarr"),
     "report": ("h5py", "jinja2", "markupsafe", "matplotlib", "pyarrow", "scipy"),
     "nodes": (
         "PIL",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
@@ -45,9 +45,7 @@ def watch_preparation(parts: Generator[Prepared, None, None], name: str, total: 
     whole = Prepared()
 
     def take(part: Prepared) -> int:
-        whole.records += part.records
-        whole.renewed += part.renewed
-        whole.failures.reasons.update(part.failures.reasons)
+        whole.add(part)
         return part.records
 
     watch(parts, name, total, unit, take)
@@ -61,3 +59,16 @@ def report_preparation(prepared: Prepared, name: str, noun: str) -> int:
     if prepared.failures:
         print(prepared.failures.report(of=prepared.records, noun=noun))
     return int(len(prepared.failures) == prepared.records)
+
+
+def projection(prepared: Prepared, noun: str, sizes: Sequence[int]) -> str:
+    """Returns what a preparation cost, and what other numbers of records would cost in one process.
+
+    Args:
+        prepared: The outcome of all parts, some of whose records were read now.
+        noun: What the records are called.
+        sizes: Numbers of records of other data sets.
+    """
+    seconds, size = prepared.seconds / prepared.read, prepared.stored_bytes / prepared.records
+    others = ", ".join(f"{n:,} in {n * seconds / 3600:.2g} hours and {n * size / 1e9:.2g} GB" for n in sizes)
+    return f"{1e3 * seconds:.1f} ms and {size / 1e3:.1f} kB for each of the {noun}; so one process would take {others}"

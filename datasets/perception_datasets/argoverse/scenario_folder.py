@@ -12,6 +12,8 @@ import numpy as np
 
 from perception.traffic.scenario import Scenario, UnusableScenario
 from perception_datasets.errors import RecordError
+from perception_datasets.stores.sources import fingerprint
+from perception_datasets.stores.store import StoredSplit
 
 
 @runtime_checkable  # for the type checks of the test run
@@ -83,6 +85,13 @@ class ScenarioFolder:
         except UnusableScenario as error:
             raise RecordError(f"{self.files.path(name)}: {error}") from error
         return scenario
+
+    def fingerprint(self, index: int) -> str:
+        """Returns digits that change with what a scenario is read from: a record of a store, or files."""
+        name = self.ids[index]
+        if isinstance(self.files, StoredSplit):
+            return f"{name} {self.files.digest(name)}"
+        return f"{name} {fingerprint(self.files.inputs(name))}"
 
     def shared_with(self, other: ScenarioFolder) -> list[str]:
         """Returns the names of the scenarios that are in both folders.

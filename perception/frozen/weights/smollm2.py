@@ -7,7 +7,6 @@ are cached in float32, in which these weights are exact: they are not those of t
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from perception.files import cache_folder
 from perception.frozen.block import BlockConfig
 from perception.frozen.weights.blocks import LoadedBlocks, WeightsError, resolve_layers
 from perception.frozen.weights.checkpoint import read_blocks
@@ -67,11 +67,6 @@ FINGERPRINTS = (
     "4f8258b17e077b050390a998811cf591b2c62b3bae0ceabc625e14c4bff797b1",
 )
 """`LoadedBlocks.fingerprint` of each block by itself. A cached file holds what was fetched only if it has these."""
-
-
-def cache_folder() -> Path:
-    """Returns the folder of downloaded files: $PERCEPTION_CACHE, else ~/.cache/frozen-perception."""
-    return Path(os.environ.get("PERCEPTION_CACHE") or Path.home() / ".cache" / "frozen-perception").expanduser()
 
 
 def read_smollm2(layers: Sequence[int]) -> LoadedBlocks:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from perception.files import alone_in
 from perception_datasets.errors import RecordError, reading
 from perception_datasets.stores import part, store
 from perception_datasets.stores.schema import Record, Schema
-from perception_datasets.stores.writer import Prepared, write_split
+from perception_datasets.stores.writer import Prepared, verify_split, write_split
 
 SCHEMA = Schema((("value", "<f8", 1),))
 INFO = store.StoreInfo("number", "test", SCHEMA)
@@ -63,9 +64,7 @@ def write(texts: Texts, folder: Path, names: Iterable[str] = "12345", **options:
     """Writes parts of two records; returns the outcome of all."""
     whole = Prepared()
     for one in write_split(folder, INFO, "all", list(names), texts, part_records=2, processes=1, **options):
-        whole.records += one.records
-        whole.renewed += one.renewed
-        whole.failures.reasons.update(one.failures.reasons)
+        whole.add(one)
     return whole
 
 
@@ -128,6 +127,27 @@ def test_a_record_that_failed_is_read_again_once_it_is_repaired(texts: Texts, fo
 
 
 @pytest.mark.usefixtures("in_this_process")
+def test_verifying_names_damaged_records_and_parts_and_changes_nothing(texts: Texts, folder: Path) -> None:
+    outcome = write(texts, folder)
+    assert (outcome.read, write(texts, folder).read) == (5, 0)
+    assert 0 < outcome.stored_bytes == sum(f.stat().st_size for f in folder.glob("all/part-*/**/*") if f.is_file())
+
+    def damaged() -> list[str]:
+        return [name for one in verify_split(folder, "all", SCHEMA) for name in one.failures.reasons]
+
+    assert damaged() == []
+    first, second, third = store.part_folders(folder, "all")
+    (first / part.ARRAY / "c" / "0").unlink()
+    assert damaged() == ["1", "2"]
+    (second / "zarr.json").write_text("{}")
+    shutil.rmtree(third)
+    files = sorted(folder.rglob("*"))
+    assert damaged() == ["1", "2", "part-00001", "part-00002"]
+    assert sorted(folder.rglob("*")) == files
+    with pytest.raises(InputError, match="expected a complete split 'none'"):
+        list(verify_split(folder, "none", SCHEMA))
+
+
 def test_a_damaged_part_is_repaired(texts: Texts, folder: Path) -> None:
     write(texts, folder)
     read_by(texts)

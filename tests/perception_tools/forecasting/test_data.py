@@ -21,16 +21,14 @@ from perception.traffic.augmentation import NO_AUGMENTATION
 from perception.traffic.scenario import Scenario, UnusableScenario
 from perception_datasets.forecasting import open_forecasting
 from perception_tools.forecasting.data import (
-    PreparedScenario,
     Sample,
     TrainingScenarios,
     choose_targets,
-    has_target,
-    is_moving,
     make_training_batch,
     training_loader,
     validation_loader,
 )
+from perception_tools.forecasting.prepared import PreparedScenario, has_target, is_moving
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.training.sampler import Key
 
@@ -150,7 +148,8 @@ def crowd(make_scenario: Callable[..., Scenario]) -> Callable[..., PreparedScena
         valid[4, -1] = False
         valid[focal, scenario.history_steps + focal_future :] = False
         scenario = replace(scenario, agents=replace(scenario.agents, valid=valid), focal=focal)
-        return PreparedScenario(INPUT.prepare(scenario), focal, has_target(scenario), is_moving(scenario))
+        able = has_target(scenario), is_moving(scenario)
+        return PreparedScenario(INPUT.prepare(scenario), focal, *able, scenario.shape, is_scored=True)
 
     return make
 

@@ -76,6 +76,23 @@ def test_the_report_is_one_page_that_names_model_and_data(evaluated: Path) -> No
     assert "<svg" in page or "data:image" in page
 
 
+def test_the_worst_are_shown_on_request_and_a_second_evaluation_parses_no_file(
+    trained_run: Path, data: Path, metrics: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = []
+    monkeypatch.setattr("perception_datasets.argoverse.argoverse1.Argoverse1Files.read", lambda *_: parsed.append(1))
+    again = evaluate_models([trained_run], data, tmp_path, worst=3)
+    assert again["k6"] == metrics["k6"]
+    assert parsed == []
+    assert "The 3 worst forecasts of vectornet-llama" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("change", [{"worst": -1}, {"cache_gb": -1.0}, {"cache_gb": float("nan")}])
+def test_numbers_below_0_are_refused(trained_run: Path, data: Path, tmp_path: Path, change: dict) -> None:
+    with pytest.raises(InputError, match="expected numbers of at least 0"):
+        evaluate_models([trained_run], data, tmp_path, **change)
+
+
 def test_a_broken_scenario_is_named_and_the_others_are_scored(
     trained_run: Path, broken_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

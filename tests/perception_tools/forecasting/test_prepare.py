@@ -18,6 +18,19 @@ def test_the_command_prepares_splits_and_reports_bad_scenes(
     assert "val: 4 scenarios" in out
     assert f"1 of 5 scenarios could not be read\n  2: {bad}" in out
     assert len(open_forecasting(tmp_path / "store", "val")) == 4
+    assert out.count("so one process would take 205,942 in ") == 2
+    verify = ["prepare", "forecasting", str(argoverse1), str(tmp_path / "store"), "--verify", "--splits"]
+    assert main([*verify, "train"]) == 0
+    assert "train: 2 scenarios are whole" in capsys.readouterr().out
+    assert main([*verify, "val"]) == 1
+    assert "1 more could not be read, or are new: 2" in capsys.readouterr().out
+    (shard,) = (tmp_path / "store" / "val").glob("part-*/bytes/c/0")
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    assert main([*verify, "val"]) == 1
+    out = capsys.readouterr().out
+    assert "val: 0 scenarios are whole" in out
+    assert "record 1 is damaged" in out
 
 
 def test_scenarios_without_a_split_level_do_not_become_two_splits(
@@ -83,3 +96,17 @@ def test_help_names_what_goes_in_and_what_comes_out(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         main(["prepare", "forecasting", "--help"])
     assert "RAW STORE" in capsys.readouterr().out.splitlines()[0]
+
+
+def test_only_a_store_can_be_verified(argoverse1: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare", "forecasting", str(argoverse1), str(tmp_path / "none"), "--verify"]) == 2
+    assert "expected a store, found none; prepare it first" in capsys.readouterr().err
+
+
+def test_a_store_is_written_to_a_url_and_read_from_there(argoverse1: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"file://{argoverse1.parent / 'remote' / 'store'}"
+    command = ["prepare", "forecasting", str(argoverse1), url, "--splits", "val", "--processes", "1"]
+    assert main(command) == 0
+    assert f"val: written to {url}" in capsys.readouterr().out
+    assert len(open_forecasting(Path(url), "val")) == 5
+    assert len(open_forecasting(argoverse1.parent / "remote" / "store", "val")) == 5

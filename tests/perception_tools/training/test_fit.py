@@ -182,18 +182,58 @@ def test_a_run_that_is_killed_and_gone_on_with_ends_bit_equal_to_an_unbroken_one
 
 @pytest.mark.slow
 def test_two_processes_train_as_one(make_run: MakeRun, data: Path, tmp_path: Path) -> None:
-    """Compared by what they forecast: weights that no forecast depends on get rounding alone, which Adam magnifies."""
     words = train_command(data, tmp_path / "two", "--passes 2 --dropout 0 --devices 2 --accelerator cpu")
     two = subprocess.run(words, env=ONE_THREAD, capture_output=True, text=True, check=False)
     assert two.returncode == 0, two.stderr
     fit(make_run(tmp_path / "one", {"passes": 2, "dropout": 0.0}))
+    assert_same_forecasts(data, tmp_path / "one", tmp_path / "two")
+
+
+KILLED_IN_THE_SECOND_SEGMENT = """
+import os, signal, sys
+from perception_tools.forecasting.learning import ForecastTask
+from perception_tools.main import main
+
+step = ForecastTask.training_step
+
+def killed(self, batch, batch_idx):
+    if (self.current_epoch, batch_idx, self.global_rank) == (1, 1, 1):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, batch, batch_idx)
+
+ForecastTask.training_step = killed
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_one_process_goes_on_with_a_run_of_torchruns_two_and_ends_as_if_it_had_been_alone(
+    make_run: MakeRun, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "train.py").write_text(KILLED_IN_THE_SECOND_SEGMENT)
+    words = train_command(data, tmp_path / "moved", "--passes 2 --dropout 0 --devices 2 --accelerator cpu")[3:]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    two = subprocess.run(
+        [*torchrun, str(tmp_path / "train.py"), *words], env=ONE_THREAD, capture_output=True, text=True
+    )
+    assert "Signal 9 (SIGKILL)" in two.stderr, two.stderr
+    assert checkpoint_of(tmp_path / "moved")["global_step"] == 4
+    recipe = {"passes": 2, "dropout": 0.0}
+    fit(make_run(tmp_path / "moved", recipe))
+    assert "going on with the run" in capsys.readouterr().out
+    fit(make_run(tmp_path / "alone", recipe))
+    assert_same_forecasts(data, tmp_path / "alone", tmp_path / "moved")
+
+
+def assert_same_forecasts(data: Path, left: Path, right: Path) -> None:
+    """Compared by what they forecast: weights that no forecast depends on get rounding alone, which Adam magnifies."""
     scenarios = list(open_forecasting(data, "val").read_all(lambda *_: None))
     agents = [asked_agents(scenario) for scenario in scenarios]
-    ours, theirs = (load_model(tmp_path / run).model.forecast(scenarios, agents) for run in ("one", "two"))
+    ours, theirs = (load_model(run).model.forecast(scenarios, agents) for run in (left, right))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one.trajectories, other.trajectories, rtol=0, atol=2e-4)
         np.testing.assert_allclose(one.probabilities, other.probabilities, rtol=0, atol=1e-5)
-    curves, other_curves = read_curves(tmp_path / "one"), read_curves(tmp_path / "two")
+    curves, other_curves = read_curves(left), read_curves(right)
     for name in ("train/loss", "val/min_fde", "val/min_ade", "val/miss_rate", "val/min_fde_k1"):
         assert np.array(curves[name]) == pytest.approx(np.array(other_curves[name]), rel=1e-5), name
 

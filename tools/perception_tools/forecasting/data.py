@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float32, Int
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from perception.batches import TensorRecord
 from perception.encoders.forecasting import ForecastBatch, ForecastInput
@@ -26,31 +25,11 @@ from perception.traffic.scenario import Scenario, UnusableScenario
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder
 from perception_datasets.lengths import hide_history
+from perception_tools.forecasting.prepared import KEEP, PreparedScenario, PreparedScenarios, has_target
 from perception_tools.forecasting.recipes import ForecastRecipe
-from perception_tools.training.loaders import KeptRecords, make_loader
+from perception_tools.shared_cache import SharedCache
+from perception_tools.training.loaders import make_loader
 from perception_tools.training.sampler import Key, SegmentSampler, records_at_once
-
-STANDING_M = 2.0
-"""An agent whose future ends within this distance of its start teaches little: others are chosen first."""
-KEEP = 50_000
-"""Scenarios kept in memory by default, about 70 kB each."""
-
-
-@dataclass(frozen=True)
-class PreparedScenario:
-    """A scenario as the encoder's input keeps it, and who in it can be learned from.
-
-    Attributes:
-        prepared: From the input's `prepare`.
-        focal: The focal agent.
-        has_target: Agents with a complete future, and the focal agent with any of it.
-        moving: Agents that are elsewhere at the end of their future.
-    """
-
-    prepared: Any
-    focal: int
-    has_target: Bool[np.ndarray, " agents"]
-    moving: Bool[np.ndarray, " agents"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +65,7 @@ class TrainingBatch(TensorRecord):
 
 
 class TrainingScenarios(Dataset[Sample]):
-    """Scenarios of a folder, prepared once and kept in memory.
+    """Scenarios of a folder, each prepared once.
 
     A scenario that cannot be read, has other lengths or nothing to learn from, is named in the sample's `failures`, and
     the next one in the folder's order takes its place.
@@ -95,8 +74,9 @@ class TrainingScenarios(Dataset[Sample]):
         folder: Where they are.
         input: Shows scenarios to the encoder.
         recipe: Targets and augmentation.
-        keep: Number of scenarios that stay in memory; the others are read every time.
+        keep: Number of scenarios that stay in memory where there is no cache; the others are read every time.
         shape: Number of observed and of future steps; that of the first labelled scenario unless given.
+        cache: What was prepared before.
     """
 
     def __init__(
@@ -106,10 +86,11 @@ class TrainingScenarios(Dataset[Sample]):
         recipe: ForecastRecipe,
         keep: int = KEEP,
         shape: tuple[int, int] | None = None,
+        cache: SharedCache | None = None,
     ) -> None:
         self.folder, self.recipe = folder, recipe
         self._input, self._shape = input, shape
-        self._scenarios = KeptRecords(self._read, keep)
+        self._scenarios = PreparedScenarios(folder, input, cache, keep)
         self._failed: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -137,21 +118,19 @@ class TrainingScenarios(Dataset[Sample]):
         for candidate in (*range(index, len(self.folder)), *range(index)):
             if candidate not in self._failed:
                 try:
-                    return candidate, self._scenarios[candidate]
+                    return candidate, self._checked(candidate)
                 except (RecordError, UnusableScenario) as error:
                     self._failed[candidate] = str(error)
             failures[self.folder.ids[candidate]] = self._failed[candidate]
         raise InputError(f"training data: expected a usable scenario, got none; the last: {self._failed[index]}")
 
-    def _read(self, index: int) -> PreparedScenario:
-        scenario = self.folder[index]
-        require_target(scenario)
+    def _checked(self, index: int) -> PreparedScenario:
+        scenario = self._scenarios[index]
+        require_target(scenario.has_target)
         if self._shape is None:
             self._shape = first_labelled(self.folder).shape
-        scenario.require_shape(self._shape, "as the others have")
-        return PreparedScenario(
-            self._input.prepare(scenario), scenario.focal, has_target(scenario), is_moving(scenario)
-        )
+        scenario.require_shape(self._shape)
+        return scenario
 
 
 def first_labelled(folder: ScenarioFolder) -> Scenario:
@@ -163,7 +142,7 @@ def first_labelled(folder: ScenarioFolder) -> Scenario:
     failures = Failures()
     for name, scenario in folder.read_named(failures.add):
         try:
-            require_target(scenario)
+            require_target(has_target(scenario))
         except UnusableScenario as error:
             failures.add(name, RecordError(str(error)))
         else:
@@ -172,13 +151,13 @@ def first_labelled(folder: ScenarioFolder) -> Scenario:
     raise InputError(f"none of {len(folder)} scenarios could be used; the first: {first}")
 
 
-def require_target(scenario: Scenario) -> None:
+def require_target(has_target: Bool[np.ndarray, " agents"]) -> None:
     """Checks that there is something to learn from.
 
     Raises:
         UnusableScenario: No agent has a future to learn from.
     """
-    if not has_target(scenario).any():
+    if not has_target.any():
         raise UnusableScenario("no agent has a labelled future; train on a split with labels")
 
 
@@ -200,20 +179,6 @@ def check_apart(train: ScenarioFolder, val: ScenarioFolder) -> str:
         f"warning: {len(shared)} of {len(val)} scenarios of split {val.split!r} are in split {train.split!r} too, such "
         f"as {shared[0]}; numbers on them do not show how a model does on new ones"
     )
-
-
-def has_target(scenario: Scenario) -> Bool[np.ndarray, " agents"]:
-    """Agents that can be learned from: seen now with a complete future, or the focal agent with any future."""
-    usable = scenario.has_complete_future.copy()
-    usable[scenario.focal] = scenario.agents.valid[scenario.focal, scenario.history_steps :].any()
-    return usable
-
-
-def is_moving(scenario: Scenario) -> Bool[np.ndarray, " agents"]:
-    """Agents that are elsewhere at the end of their future; the unlabelled end counts as the present place."""
-    position, valid = scenario.agents.position, scenario.agents.valid
-    end = np.linalg.norm(position[:, -1] - position[:, scenario.present], axis=-1)
-    return valid[:, -1] & (end > STANDING_M)
 
 
 def choose_targets(scenario: PreparedScenario, count: int, rng: np.random.Generator) -> Int[np.ndarray, " targets"]:
@@ -256,15 +221,51 @@ def training_loader(
     workers: int = 0,
     keep: int = KEEP,
     shape: tuple[int, int] | None = None,
+    cache: SharedCache | None = None,
 ) -> DataLoader[TrainingBatch]:
     """Batches of training views, this process's share of each step."""
     return make_loader(
-        TrainingScenarios(folder, input, recipe, keep, shape),
+        TrainingScenarios(folder, input, recipe, keep, shape, cache),
         collate=partial(make_training_batch, input=input, recipe=recipe),
         batch=records_at_once(recipe.batch_scenarios, processes, recipe.accumulate),
         sampler=SegmentSampler(len(folder), recipe.batch_scenarios, recipe.seed, rank, processes),
         workers=workers,
     )
+
+
+class ValidationScenarios(Dataset[PreparedScenario]):
+    """Scenarios whose focal agent has a complete future, each prepared once; the others are left out.
+
+    Args:
+        folder: Where they are.
+        input: Shows scenarios to the encoder.
+        shape: Number of observed and of future steps; that of the first of them unless given.
+        cache: What was prepared before.
+    """
+
+    def __init__(
+        self,
+        folder: ScenarioFolder,
+        input: ForecastInput,
+        shape: tuple[int, int] | None = None,
+        cache: SharedCache | None = None,
+    ) -> None:
+        self._scenarios = PreparedScenarios(folder, input, cache)
+        self._usable: list[int] = []
+        for index in range(len(folder)):
+            with suppress(RecordError, UnusableScenario):
+                scenario = self._scenarios[index]
+                if scenario.is_scored:
+                    shape = shape or scenario.shape
+                    scenario.require_shape(shape)
+                    self._usable.append(index)
+
+    def __len__(self) -> int:
+        return len(self._usable)
+
+    def __getitem__(self, index: int) -> PreparedScenario:
+        """One of the scenarios that can be used."""
+        return self._scenarios[self._usable[index]]
 
 
 def validation_loader(
@@ -274,8 +275,9 @@ def validation_loader(
     rank: int = 0,
     processes: int = 1,
     shape: tuple[int, int] | None = None,
+    cache: SharedCache | None = None,
 ) -> DataLoader[ForecastBatch]:
-    """Every scenario's focal agent, neither mirrored nor turned; prepared once, in memory.
+    """Every scenario's focal agent, neither mirrored nor turned.
 
     Scenarios that cannot be used are left out here; `perception evaluate` names them.
 
@@ -285,22 +287,18 @@ def validation_loader(
         rank: Number of this process.
         processes: Number of processes that share the scenarios.
         shape: Number of observed and of future steps; that of the first labelled scenario unless given.
+        cache: What was prepared before.
     """
-    usable: list[tuple[Any, int]] = []
-    for scenario in folder.read_all(lambda _name, _error: None):
-        if scenario.has_complete_future[scenario.focal]:
-            with suppress(UnusableScenario):
-                shape = shape or scenario.shape
-                scenario.require_shape(shape, "as the others have")
-                usable.append((input.prepare(scenario), scenario.focal))
+    usable = ValidationScenarios(folder, input, shape, cache)
     if len(usable) < processes:
         raise InputError(
             f"validation split of {folder.source}: expected at least {processes} scenarios (one a process) whose "
             f"focal agent has a complete future, got {len(usable)} of {len(folder)}; validate on a split with labels"
         )
-    return make_loader(usable[rank::processes], collate=partial(_make_validation_batch, input=input), batch=32)
+    shared = Subset(usable, range(rank, len(usable), processes))
+    return make_loader(shared, collate=partial(_make_validation_batch, input=input), batch=32)
 
 
-def _make_validation_batch(scenarios: Sequence[tuple[Any, int]], input: ForecastInput) -> ForecastBatch:
+def _make_validation_batch(scenarios: Sequence[PreparedScenario], input: ForecastInput) -> ForecastBatch:
     """Asks for the focal agents alone."""
-    return input.collate([prepared for prepared, _ in scenarios], [np.array([focal]) for _, focal in scenarios])
+    return input.collate([s.prepared for s in scenarios], [np.array([s.focal]) for s in scenarios])

@@ -21,13 +21,15 @@ from perception_datasets.forecasting import open_forecasting
 from perception_tools.devices import find_device
 from perception_tools.forecasting.comparison import Comparison, System, compare_all
 from perception_tools.forecasting.model import TrainedForecaster
-from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples
+from perception_tools.forecasting.prepared import with_cache
+from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples, choose_worst
 from perception_tools.forecasting.report.writer import write_report
 from perception_tools.forecasting.scored import Scored, asked_agents, load_scored, make_systems, name_apart
 from perception_tools.forecasting.split import Split, asked_shape, leak, scenarios_in_train, trained_shape
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
 from perception_tools.records_file import RECORDS_FILE, write_records
+from perception_tools.shared_cache import LIMIT_GB, open_cache
 from perception_tools.training.curves import read_curves
 
 BASELINE = "constant velocity"
@@ -42,8 +44,10 @@ def evaluate_forecasters(
     data_name: str | None = None,
     history_steps: int | None = None,
     horizon_steps: int | None = None,
+    worst: int = 0,
     batch: int = 8,
     device: str = "cpu",
+    cache_gb: float = LIMIT_GB,
 ) -> dict:
     """Scores trained forecasters: OUT/metrics.json, records.parquet and report.html (one page with pictures).
 
@@ -62,8 +66,11 @@ def evaluate_forecasters(
             trained on.
         horizon_steps: Score this many of the first future steps only, instead of as many as the models were trained
             on: 30 to score a model of Argoverse 2 on Argoverse 1, or the other way about.
+        worst: Show this many of the scenarios that each model forecasts worst in the report, by manoeuvre.
         batch: Number of scenarios in one call of the model.
         device: Where the model runs: cpu, cuda.
+        cache_gb: Size in 10⁹ bytes up to which scenarios of raw files are kept on disk in $PERCEPTION_CACHE, or else
+            ~/.cache/frozen-perception, so that the next evaluation need not parse them; 0 for not at all.
     """
     keep_apart([out], [data])
     return evaluate_models(
@@ -75,8 +82,10 @@ def evaluate_forecasters(
         data_name=data_name,
         history_steps=history_steps,
         horizon_steps=horizon_steps,
+        worst=worst,
         batch=batch,
         device=device,
+        cache_gb=cache_gb,
     )
 
 
@@ -90,8 +99,10 @@ def evaluate_models(
     data_name: str | None = None,
     history_steps: int | None = None,
     horizon_steps: int | None = None,
+    worst: int = 0,
     batch: int = 8,
     device: str = "cpu",
+    cache_gb: float = LIMIT_GB,
 ) -> dict:
     """Scores models, which may be loaded already; see `evaluate_forecasters`.
 
@@ -100,11 +111,14 @@ def evaluate_models(
     """
     if not runs:
         raise InputError("evaluate: expected at least one run, got none; give a run's folder")
+    if worst < 0 or not cache_gb >= 0:
+        raise InputError(f"--worst {worst}, --cache-gb {cache_gb}: expected numbers of at least 0; give such numbers")
     place, folder = find_device(device), open_forecasting(data, split, limit=limit)
     models = [load_scored(run, place) for run in runs]
     name_apart(models)
     trained = [model.trained for model in models]
     in_train = scenarios_in_train(data, folder)
+    folder = with_cache(folder, open_cache(cache_gb))
     if history_steps is None and horizon_steps is None:
         scenes = Split(folder, trained_shape(trained), in_train)
     else:
@@ -133,7 +147,7 @@ def evaluate_models(
         print(scenes.failures.report(len(folder)))
     write_json(out / "metrics.json", metrics)
     write_records(out / RECORDS_FILE, [row for model in models for row in model.records])
-    _report(models, by_name, comparisons, scenes, out, data_name or f"{folder.source} {split} of {data}")
+    _report(models, by_name, comparisons, scenes, out, data_name or f"{folder.source} {split} of {data}", worst)
     print(f"{out / 'metrics.json'}\n{out / RECORDS_FILE}\n{out / 'report.html'}")
     return metrics
 
@@ -162,15 +176,16 @@ def _report(
     scenes: Split,
     out: Path,
     data_name: str,
+    worst: int,
 ) -> None:
-    evaluations = [_evaluation(model, by_name[model.name], scenes) for model in models]
+    evaluations = [_evaluation(model, by_name[model.name], scenes, worst) for model in models]
     evaluations.append(Evaluation(BASELINE, {}, by_name[BASELINE], system=BASELINE))
     folder = scenes.folder
     synthetic = folder.source == "synthetic"
     write_report(out, evaluations, comparisons, data_name=data_name, synthetic=synthetic, notes=scenes.notes())
 
 
-def _evaluation(model: Scored, metrics: dict, scenes: Split) -> Evaluation:
+def _evaluation(model: Scored, metrics: dict, scenes: Split, worst: int) -> Evaluation:
     def recall(scenario_id: str) -> tuple[Scenario, Forecast]:
         scenario = scenes.recall(scenario_id)
         return scenario, model.forecast([scenario])[0]
@@ -186,6 +201,7 @@ def _evaluation(model: Scored, metrics: dict, scenes: Split) -> Evaluation:
         metrics=metrics,
         curves=read_curves(model.run) if model.run else {},
         examples=choose_examples(model.table, recall),
+        worst=choose_worst(model.table, recall, worst),
         seconds_per_scene=model.seconds / model.table.scenarios,
         parameters=(trainable, sum(p.numel() for p in parameters) - trainable),
         block=BlockProvenance(block.source, block.fingerprint, provenance(block.source))

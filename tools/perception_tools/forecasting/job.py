@@ -17,6 +17,7 @@ from perception_tools.forecasting.data import check_apart, first_labelled, train
 from perception_tools.forecasting.learning import ForecastTask
 from perception_tools.forecasting.model import Training, build_forecaster, save_model
 from perception_tools.forecasting.run import ForecastRun
+from perception_tools.shared_cache import open_cache
 from perception_tools.training.job import Job
 from perception_tools.training.sampler import SegmentSampler
 
@@ -42,7 +43,7 @@ def forecast_job(run: ForecastRun, model: Forecaster | None = None) -> Job:
     segments = SegmentSampler(len(train_folder), recipe.batch_scenarios, recipe.seed)
 
     def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
-        share = {"rank": rank, "processes": processes, "shape": scenario.shape}
+        share = {"rank": rank, "processes": processes, "shape": scenario.shape, "cache": open_cache(run.cache_gb)}
         return (
             training_loader(train_folder, trained.input, recipe, **share, workers=run.workers, keep=run.keep),
             validation_loader(val_folder, trained.input, **share),

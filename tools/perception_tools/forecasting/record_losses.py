@@ -16,8 +16,8 @@ from perception.models.forecaster import Forecaster
 from perception_datasets.errors import RecordError
 from perception_datasets.forecasting import open_forecasting
 from perception_tools.analysis.gradients import RecordLosses
-from perception_tools.forecasting.data import has_target
 from perception_tools.forecasting.model import TrainedForecaster, build_forecaster
+from perception_tools.forecasting.prepared import has_target
 from perception_tools.forecasting.split import Split, trained_shape
 
 

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array, eye_array, kron, vstack
 
 from perception_datasets.errors import Failures
 from perception_datasets.forecasting import ScenarioFolder
-from perception_tools.forecasting.data import has_target
+from perception_tools.forecasting.prepared import has_target
 
 MAX_POINTS = 2_000
 """Number of end points that are clustered; the transport problem of 2,000 and six regions takes half a second."""

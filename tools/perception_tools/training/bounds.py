@@ -61,6 +61,8 @@ Positive = Annotated[float, Bounds(0, above=True)]
 """A rate, or a factor that must not be 0."""
 Weight = Annotated[float, Bounds(0)]
 """A factor that may be 0."""
+Amount = Annotated[float, Bounds(0)]
+"""A quantity of which there may be none."""
 
 
 def check_bounds(values: Any) -> None:

@@ -29,6 +29,7 @@ from perception_tools.training.loggers import log_recipe, open_logger
 from perception_tools.training.processes import StopOnSigterm, exit_with_launcher
 from perception_tools.training.run import TrainingRun
 from perception_tools.training.run_folder import RESUME_FILE, RunFolder
+from perception_tools.training.waiting import ShareOfWaiting
 from perception_tools.training.weight_average import WeightAverage
 
 
@@ -172,6 +173,7 @@ def _callbacks(run: TrainingRun, job: Job) -> list[Callback]:
         WeightAverage(run.recipe.average_decay, run.recipe.validate_average),
         ModelCheckpoint(run.out, Path(RESUME_FILE).stem, save_on_train_epoch_end=True, enable_version_counter=False),
         StopOnSigterm(),
+        ShareOfWaiting(),
         ProgressBar(refresh_rate=10),
     ]
     if run.logger:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import tyro
 
+from perception.files import url_of
 from perception_tools.output_places import keep_apart
 from perception_tools.training.bounds import Count, Index, check_bounds
 from perception_tools.training.recipes import LearningRecipe
@@ -71,6 +72,6 @@ class TrainingRun:
         return {
             "name": self.name,
             "recipe": self.recipe.to_json(),
-            "data": str(self.data.resolve()),
+            "data": url_of(self.data) or str(self.data.resolve()),
             "limit": self.limit,
         }

@@ -4,7 +4,7 @@ import pytest
 
 from perception.baselines.constant_velocity import constant_velocity
 from perception.metrics.forecasting import METRICS, ForecastTable
-from perception_tools.forecasting.report.evaluation import choose_examples
+from perception_tools.forecasting.report.evaluation import choose_examples, choose_worst
 
 
 @pytest.fixture
@@ -51,3 +51,19 @@ def test_a_split_of_one_scene_gives_one_example(make_scenario):
     forecast = constant_velocity(scenario, scenario.agents.scored.nonzero()[0])
     table.add(scenario, forecast)
     assert [e.label for e in choose_examples(table, {scenario.id: (scenario, forecast)}.__getitem__)] == ["best"]
+
+
+def test_the_worst_forecasts_come_worst_first_and_each_once(scored):
+    table, forecasts = scored
+    worst = choose_worst(table, forecasts.__getitem__, 5)
+    assert [e.scores["min_fde"] for e in worst] == pytest.approx(focal_errors(table)[::-1][:5])
+    assert [e.label for e in worst] == [f"worst {place}" for place in range(1, 6)]
+    assert len({e.scenario.id for e in worst}) == 5
+    assert len(choose_worst(table, forecasts.__getitem__, 1000)) == len(focal_errors(table))
+    assert choose_worst(table, forecasts.__getitem__, 0) == []
+
+
+def test_a_caption_names_scenario_agent_kind_and_manoeuvre(examples):
+    example = examples[2]
+    agent = example.scenario.agents.ids[example.scenario.focal]
+    assert example.caption == f"scenario {example.scenario.id}, agent {agent} · vehicle, {example.manoeuvre}"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -13,7 +14,7 @@ from perception.metrics.paired import PairedDifference
 from perception.traffic.scenario import Forecast
 from perception_tools.forecasting.comparison import Comparison
 from perception_tools.forecasting.published import AV1_MINI, PUBLISHED
-from perception_tools.forecasting.report.evaluation import BlockProvenance
+from perception_tools.forecasting.report.evaluation import BlockProvenance, choose_worst
 from perception_tools.forecasting.report.tables import COLUMNS
 from perception_tools.forecasting.report.writer import findings, write_report
 
@@ -238,3 +239,14 @@ def test_pictures_carry_the_id_of_their_record(page, evaluations):
     for example in evaluations[1].examples:
         ids = example.scenario.id, example.scenario.agents.ids[example.scenario.focal]
         assert page.text.count("scenario {}, agent {}".format(*ids)) == 2
+
+
+def test_the_worst_forecasts_are_shown_by_manoeuvre_the_most_frequent_first(make_evaluation, scored, tmp_path):
+    table, forecasts = scored
+    worst = choose_worst(table, forecasts.__getitem__, 6)
+    page = written(tmp_path, [make_evaluation(examples=[], worst=worst)])
+    assert page.text.count("The 6 worst forecasts of vectornet") == 1
+    shown = Counter(example.manoeuvre for example in worst)
+    at = [page.text.index(f"{label}: {count}") for label, count in sorted(shown.items(), key=lambda item: -item[1])]
+    assert at == sorted(at)
+    assert all(page.text.count(example.caption) == 1 for example in worst)

@@ -9,7 +9,7 @@ import numpy as np
 
 from perception.metrics.forecasting import METRICS, ForecastTable, ScoredAgents
 from perception.metrics.manoeuvre import MANOEUVRES
-from perception.traffic.scenario import Forecast, Scenario
+from perception.traffic.scenario import AgentKind, Forecast, Scenario
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Example:
         scenario: With its future.
         forecast: Holds the focal agent; other agents' forecasts are not drawn.
         scores: Scores of the focal agent's six most probable modes, by the names of `METRICS`; `miss_rate` is 0 or 1.
-        label: Why it was chosen: `best`, `median`, `worst`, or a manoeuvre.
+        label: Why it was chosen: `best`, `median`, `worst`, a manoeuvre, or a place among the worst: `worst 3`.
         manoeuvre: What the focal agent did.
     """
 
@@ -34,6 +34,12 @@ class Example:
     def record(self) -> str:
         """Ids of scenario and focal agent, by which `records.parquet` names the forecast."""
         return f"scenario {self.scenario.id}, agent {self.scenario.agents.ids[self.scenario.focal]}"
+
+    @property
+    def caption(self) -> str:
+        """The ids, what the agent is, and what it did."""
+        kind = AgentKind(self.scenario.agents.kinds[self.scenario.focal]).name.lower().replace("_", " ")
+        return f"{self.record} · {kind}, {self.manoeuvre}"
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class Evaluation:
         curves: (step, value) points by name. The part after the last `/` names the panel, the part before it the line:
             `train/loss` and `val/loss` share one panel.
         examples: From `choose_examples`.
+        worst: From `choose_worst`.
         seconds_per_scene: Time of a scene's whole forecast; None where it was not measured.
         parameters: How many are trainable, and how many frozen.
         block: None where the model has no block.
@@ -75,6 +82,7 @@ class Evaluation:
     metrics: dict
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
+    worst: list[Example] = field(default_factory=list)
     seconds_per_scene: float | None = None
     parameters: tuple[int, int] = (0, 0)
     block: BlockProvenance | None = None
@@ -115,6 +123,20 @@ def choose_examples(table: ForecastTable, recall: Callable[[str], tuple[Scenario
         if left:
             chosen[int(left[round(quantile * (len(left) - 1))])] = label
     return [_example(rows, row, label, recall) for row, label in chosen.items()]
+
+
+def choose_worst(table: ForecastTable, recall: Callable[[str], tuple[Scenario, Forecast]], count: int) -> list[Example]:
+    """The forecasts with the largest minFDE of six modes, the worst first.
+
+    Args:
+        table: After the whole split was added.
+        recall: As for `choose_examples`.
+        count: Number of forecasts; all, where there are fewer.
+    """
+    rows = table.rows()
+    focal = np.flatnonzero(rows.focal)
+    ranked = focal[np.argsort(-rows.k6[focal, METRICS.index("min_fde")], kind="stable")]
+    return [_example(rows, row, f"worst {place}", recall) for place, row in enumerate(ranked[:count].tolist(), 1)]
 
 
 def _example(rows: ScoredAgents, row: int, label: str, recall: Callable[[str], tuple[Scenario, Forecast]]) -> Example:

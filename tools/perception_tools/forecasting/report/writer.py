@@ -12,7 +12,7 @@ from markupsafe import Markup
 from perception.errors import InputError
 from perception_tools.forecasting.comparison import Comparison
 from perception_tools.forecasting.report.charts import interval_chart, learning_curves
-from perception_tools.forecasting.report.evaluation import Evaluation
+from perception_tools.forecasting.report.evaluation import Evaluation, Example
 from perception_tools.forecasting.report.pictures import forecast_svg, legend_svg
 from perception_tools.forecasting.report.tables import (
     HEADLINE,
@@ -59,7 +59,8 @@ def write_report(
         synthetic=synthetic,
         evaluations=evaluations,
         findings=findings(evaluations, comparisons),
-        pictures=_pictures(evaluations),
+        pictures=[(e.name, _drawn(e.examples, f"picture-{i}")) for i, e in enumerate(evaluations) if e.examples],
+        worst=[(e.name, len(e.worst), _worst(e, f"worst-{i}")) for i, e in enumerate(evaluations) if e.worst],
         legend=Markup(legend_svg()),
         intervals=Markup(interval_chart(evaluations, HEADLINE)),
         scores=score_tables(evaluations),
@@ -104,10 +105,15 @@ def findings(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
     return sentences
 
 
-def _pictures(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[tuple[Markup, str]]]]:
-    """(model, its pictures with their captions) for every model that brings examples."""
-    return [
-        (e.name, [(Markup(forecast_svg(x, f"picture-{i}-{j}")), x.record) for j, x in enumerate(e.examples)])
-        for i, e in enumerate(evaluations)
-        if e.examples
-    ]
+def _drawn(examples: Sequence[Example], name: str) -> list[tuple[Markup, str]]:
+    """Pictures with their captions; the name must be unique on the page."""
+    return [(Markup(forecast_svg(x, f"{name}-{j}")), x.caption) for j, x in enumerate(examples)]
+
+
+def _worst(evaluation: Evaluation, name: str) -> list[tuple[str, list[tuple[Markup, str]]]]:
+    """(manoeuvre, its pictures) for every manoeuvre among a model's worst forecasts, the most frequent first."""
+    by_manoeuvre: dict[str, list[Example]] = {}
+    for example in evaluation.worst:
+        by_manoeuvre.setdefault(example.manoeuvre, []).append(example)
+    groups = sorted(by_manoeuvre.items(), key=lambda group: -len(group[1]))
+    return [(label, _drawn(of, f"{name}-{i}")) for i, (label, of) in enumerate(groups)]
