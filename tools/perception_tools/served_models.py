@@ -80,11 +80,11 @@ def _own_block(trained: TrainedModel, plan: ServedPlan) -> Any:
 
     return serve_exported(
         plan.checkpoint,
-        trained,
         plan.backend,
         precision=plan.precision,
         threads=plan.threads,
         provider=plan.provider,
+        trained=trained,
     )
 
 

@@ -15,6 +15,7 @@ from perception_nodes.exported.model_file import ExportedFile, expect_inputs, op
 
 Backend = Literal["onnxruntime", "openvino"]
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
+_CPU = "CPUExecutionProvider"
 
 
 class Runtime(Protocol):
@@ -24,11 +25,13 @@ class Runtime(Protocol):
         file: Where it is from, and what that says.
         inputs: Names of the arrays that it reads.
         backend: What runs it.
+        plans_by_size: Whether the first answer of every new size takes longer than later ones.
     """
 
     file: ExportedFile
     inputs: tuple[str, ...]
     backend: str
+    plans_by_size: bool
 
     def run(self, arrays: Arrays) -> dict[str, np.ndarray]:
         """The outputs by name.
@@ -56,6 +59,7 @@ class OnnxRuntime:
         # Threads that wait by turning take the processor from everything else on the robot.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = [_provider(provider, onnxruntime.get_available_providers())]
+        self.plans_by_size = providers != [_CPU]
         with _opening(file):
             self._session = onnxruntime.InferenceSession(str(file.path), options, providers=providers)
         self.file, self.inputs = file, tuple(one.name for one in self._session.get_inputs())
@@ -72,6 +76,7 @@ class OpenVino:
     """OpenVINO; arguments as for `open_runtime`."""
 
     backend = "openvino"
+    plans_by_size = True
 
     def __init__(self, file: ExportedFile, threads: int, provider: str | None = None) -> None:
         import openvino
@@ -96,11 +101,13 @@ class OpenVino:
         return {name: np.array(found[name]) for name in self._outputs}
 
 
-def open_runtime(path: Path, backend: Backend, *, threads: int = 1, provider: str | None = None) -> Runtime:
+def open_runtime(
+    path: Path | ExportedFile, backend: Backend, *, threads: int = 1, provider: str | None = None
+) -> Runtime:
     """Opens an exported model.
 
     Args:
-        path: The file that `perception export` wrote.
+        path: The file that `perception export` wrote, or one that is open.
         backend: What runs it.
         threads: Number of threads.
         provider: ONNX Runtime's execution provider (`CPUExecutionProvider`, `CUDAExecutionProvider`, …) or OpenVINO's
@@ -114,7 +121,7 @@ def open_runtime(path: Path, backend: Backend, *, threads: int = 1, provider: st
     kinds = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
     if backend not in kinds:
         raise InputError(f"backend {backend}: expected one of {', '.join(get_args(Backend))}")
-    file = open_exported(path)
+    file = path if isinstance(path, ExportedFile) else open_exported(path)
     try:
         return kinds[backend](file, threads, provider)
     except ModuleNotFoundError as error:
@@ -123,7 +130,7 @@ def open_runtime(path: Path, backend: Backend, *, threads: int = 1, provider: st
 
 
 def _provider(name: str | None, available: list[str]) -> str:
-    wanted = name or "CPUExecutionProvider"
+    wanted = name or _CPU
     if wanted not in available:
         raise InputError(f"provider {wanted}: ONNX Runtime has {first_of(available)} here; name one of them")
     return wanted

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from prometheus_client import Gauge
 from typing_extensions import override
@@ -31,7 +32,6 @@ from perception_nodes.operations.diagnostics import ExcessMonitor, InputMonitor,
 from perception_nodes.operations.inputs import Input
 from perception_nodes.operations.reasons import CONTENT
 from perception_nodes.operations.topic_process import STUCK_S, TopicProcess
-from perception_nodes.recordings.map_file import read_map_file
 from perception_nodes.ros.cdr import write_predicted_objects
 from perception_nodes.ros.clock import StampLimits, StreamClock
 from perception_nodes.ros.map_message import map_of
@@ -121,7 +121,7 @@ class ForecastingProcess(TopicProcess):
         self._runner.start()
         if plan.map_file is not None:
             file = plan.map_file
-            self._runner.do(lambda: self._use_map(lambda: read_map_file(file)))
+            self._runner.do(lambda: self._use_map(lambda: _read_map(file)))
         self._thread.start()
         self._subscribe(ros)
 
@@ -339,3 +339,10 @@ class ForecastingProcess(TopicProcess):
         except Exception as error:  # it is latched: if it ended the process, the next one would end like this
             self._map_complaint = f"the former map stays in use: {str(error)[:500]}"
             self.failures.add(self._plan.map, error)
+
+
+def _read_map(file: Path) -> tuple[MapIndex, str]:
+    """The map of a file; a node whose map comes from its topic does not import readers of recordings."""
+    from perception_nodes.recordings.map_file import read_map_file
+
+    return read_map_file(file)

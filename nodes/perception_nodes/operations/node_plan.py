@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from perception.errors import InputError
+from perception_nodes.exported.model_file import is_exported
 from perception_nodes.kinds import KINDS
 from perception_nodes.ros.wire import Topic
 
@@ -21,7 +22,7 @@ class NodePlan(ABC):
     """The keys of every node; each kind of node has a subclass with its own.
 
     Attributes:
-        checkpoint: Folder of the trained run.
+        checkpoint: Folder of the trained run; or a file of `perception export`, which needs another backend than torch.
         block: Name of the pipeline to ask the block service for. Without it the checkpoint's own block computes in the
             node's process.
         precision: Precision of the checkpoint's own block; all but float32 change the answers a little. Leave it out
@@ -84,12 +85,25 @@ class NodePlan(ABC):
                 f"node: expected either a block or a precision, got block {self.block} and precision {self.precision}; "
                 "the service's folder has its precision, so remove yours"
             )
+        if is_exported(self.checkpoint):
+            self._check_exported()
         if self.backend == "torch" and self.provider is not None:
             raise InputError(f"node: provider {self.provider}: torch has none; name a backend too, or remove it")
         if self.backend != "torch" and self.block is not None:
             raise InputError(
                 f"node: expected either a block or a backend, got block {self.block} and backend {self.backend}; an "
                 "exported model holds its own block, so remove one"
+            )
+
+    def _check_exported(self) -> None:
+        if self.backend == "torch":
+            raise InputError(
+                f"node: checkpoint {self.checkpoint}: torch computes runs, not exported files; add backend: onnxruntime"
+            )
+        if self.precision != "float32":
+            raise InputError(
+                f"node: checkpoint {self.checkpoint}: expected no precision, got {self.precision}; an exported file "
+                "has its own, so remove yours"
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
@@ -14,13 +14,11 @@ from torch import nn
 from perception.errors import InputError
 from perception.frozen.folded import TAIL_LINEARS, FoldedBlock
 from perception_tools.export.graph import quietly
+from perception_tools.export.precisions import ExportPrecision
 
 if TYPE_CHECKING:
     import onnx
 
-ExportPrecision = Literal["float32", "bf16", "fp16", "int8", "int4"]
-"""`bf16` and `fp16` store the tail's weights so, and multiply in float32 unless the runtime is told otherwise; `int8`
-has a scale for each output and scales activations in every call; `int4` has a scale for each 32 weights."""
 GROUP = 32
 """Weights that share a scale in int4."""
 

@@ -16,11 +16,12 @@ from perception_nodes.exported.model_file import SUFFIX
 from perception_nodes.exported.runtimes import open_runtime
 from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import trace
-from perception_tools.export.narrowing import ExportPrecision, expect_narrowable, name_tail, narrow, tail_weights
+from perception_tools.export.narrowing import expect_narrowable, name_tail, narrow, tail_weights
 from perception_tools.export.onnx_file import graph_hash, write_onnx
 from perception_tools.export.parity import ParityError, compare_outputs, complaints
+from perception_tools.export.precisions import ExportPrecision
 from perception_tools.extras import require
-from perception_tools.model_metadata import MODEL_FILE, model_id
+from perception_tools.model_metadata import MODEL_FILE, digest_of, model_id, stamp_of
 from perception_tools.references import resolve
 from perception_tools.tasks import Task, TrainedModel, all_tasks, task_of_run
 
@@ -52,6 +53,8 @@ def export_run(
     if task.export is None:
         able = ", ".join(other.name for other in all_tasks() if other.export)
         raise InputError(f"{run}: models of the task {task.name} cannot be exported yet; those of {able} can")
+    model_file = run / MODEL_FILE if run.is_dir() else run
+    source = {"stamp": stamp_of(model_file), "sha256": digest_of(model_file)}  # before it is loaded
     trained = task.load_model(run)
     exportable: Exportable = resolve(task.export)(trained)
     tail = tail_weights(exportable.source.model)
@@ -64,6 +67,7 @@ def export_run(
         "task": task.name,
         "name": trained.name,
         "model_id": model_id(trained.name, run, precision),
+        "source": source,
         "precision": precision,
         "blocks": fingerprints(trained.model),
         "graph": structure,
@@ -82,31 +86,6 @@ def export_run(
                 os.replace(file, out.parent / file.name)
     files = [out.parent / file.name for file in written]
     return summary | {"files": {file.name: file.stat().st_size for file in files}}
-
-
-def exported_beside(run: Path, precision: ExportPrecision = "float32") -> Path:
-    """The run's exported file, made where there is none of this state of the model.
-
-    Raises:
-        InputError: As for `export_run`.
-    """
-    from perception_nodes.exported.model_file import open_exported
-
-    if run.suffix == SUFFIX:
-        return run
-    folder = run if run.is_dir() else run.parent
-    out = folder / "exported" / f"{precision}{SUFFIX}"
-    if out.exists():
-        try:
-            file = open_exported(out)
-        except InputError:
-            pass  # of an earlier version, or damaged: it is written again
-        else:
-            name = str(file.metadata.get("name"))
-            if file.metadata.get("model_id") == model_id(name, run / MODEL_FILE if run.is_dir() else run, precision):
-                return out
-    export_run(run, out, precision)
-    return out
 
 
 def _checked(
