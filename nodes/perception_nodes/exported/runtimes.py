@@ -50,7 +50,9 @@ class OnnxRuntime:
 
     backend = "onnxruntime"
 
-    def __init__(self, file: ExportedFile, threads: int, provider: str | None = None) -> None:
+    def __init__(
+        self, file: ExportedFile, threads: int, provider: str | None = None, share_weights: bool = False
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -58,6 +60,8 @@ class OnnxRuntime:
         options.log_severity_level = 3
         # Threads that wait by turning take the processor from everything else on the robot.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if share_weights:  # packed weights are a copy of this process alone; as they lie they are the file's pages
+            options.add_session_config_entry("session.disable_prepacking", "1")
         providers = [_provider(provider, onnxruntime.get_available_providers())]
         self.plans_by_size = providers != [_CPU]
         with _opening(file):
@@ -78,8 +82,13 @@ class OpenVino:
     backend = "openvino"
     plans_by_size = True
 
-    def __init__(self, file: ExportedFile, threads: int, provider: str | None = None) -> None:
+    def __init__(
+        self, file: ExportedFile, threads: int, provider: str | None = None, share_weights: bool = False
+    ) -> None:
         import openvino
+
+        if share_weights:
+            raise InputError("share_weights: OpenVINO packs weights anew in each process; take backend onnxruntime")
 
         core = openvino.Core()
         device = provider or "CPU"
@@ -102,7 +111,12 @@ class OpenVino:
 
 
 def open_runtime(
-    path: Path | ExportedFile, backend: Backend, *, threads: int = 1, provider: str | None = None
+    path: Path | ExportedFile,
+    backend: Backend,
+    *,
+    threads: int = 1,
+    provider: str | None = None,
+    share_weights: bool = False,
 ) -> Runtime:
     """Opens an exported model.
 
@@ -112,6 +126,8 @@ def open_runtime(
         threads: Number of threads.
         provider: ONNX Runtime's execution provider (`CPUExecutionProvider`, `CUDAExecutionProvider`, …) or OpenVINO's
             device; the processor by default.
+        share_weights: Whether ONNX Runtime computes with the block's weights as they lie in their file, whose memory
+            processes share. With its own copy, packed for its kernels, it is faster.
 
     Raises:
         InputError: The file cannot be used, or the backend or provider is not there.
@@ -123,7 +139,7 @@ def open_runtime(
         raise InputError(f"backend {backend}: expected one of {', '.join(get_args(Backend))}")
     file = path if isinstance(path, ExportedFile) else open_exported(path)
     try:
-        return kinds[backend](file, threads, provider)
+        return kinds[backend](file, threads, provider, share_weights)
     except ModuleNotFoundError as error:
         extra = {"onnxruntime": "export", "openvino": "openvino"}[backend]
         raise InputError(f"{error.name} is not installed; pip install 'frozen-perception[{extra}]'") from error

@@ -31,6 +31,8 @@ class NodePlan(ABC):
             the checkpoint where there is none.
         provider: Device of that backend, in its own words, such as CUDAExecutionProvider or GPU; the processor unless
             told.
+        share_weights: Whether ONNX Runtime computes with the block's weights as they lie in their file, so that nodes
+            around one block share their memory; with a copy of its own it is faster.
         timeout_ms: Time limit of a request to the block service.
         tolerance_ms: An answer that takes longer is a warning in the diagnostics, five in a row are an error.
         domain: ROS_DOMAIN_ID.
@@ -46,6 +48,7 @@ class NodePlan(ABC):
     precision: Literal["float32", "bfloat16", "int8", "int8_dynamic"] = "float32"
     backend: Literal["torch", "onnxruntime", "openvino"] = "torch"
     provider: str | None = None
+    share_weights: bool = False
     timeout_ms: float = 80.0
     tolerance_ms: float = 100.0
     domain: int = 0
@@ -89,6 +92,8 @@ class NodePlan(ABC):
             self._check_exported()
         if self.backend == "torch" and self.provider is not None:
             raise InputError(f"node: provider {self.provider}: torch has none; name a backend too, or remove it")
+        if self.share_weights and self.backend != "onnxruntime":
+            raise InputError(f"node: share_weights: expected backend onnxruntime, got {self.backend}; remove it")
         if self.backend != "torch" and self.block is not None:
             raise InputError(
                 f"node: expected either a block or a backend, got block {self.block} and backend {self.backend}; an "

@@ -19,7 +19,12 @@ def serve_for(plan: NodePlan) -> Any:
     """The model of a node's plan, whose backend is another one than torch; see `serve_exported`."""
     assert plan.backend != "torch"
     return serve_exported(
-        plan.checkpoint, plan.backend, precision=plan.precision, threads=plan.threads, provider=plan.provider
+        plan.checkpoint,
+        plan.backend,
+        precision=plan.precision,
+        threads=plan.threads,
+        provider=plan.provider,
+        share_weights=plan.share_weights,
     )
 
 
@@ -30,6 +35,7 @@ def serve_exported(
     precision: str = "float32",
     threads: int = 1,
     provider: str | None = None,
+    share_weights: bool = False,
     trained: TrainedModel | None = None,
 ) -> Any:
     """The model of a run in another runtime, with the interface that nodes know.
@@ -41,6 +47,7 @@ def serve_exported(
         precision: Precision of the block's weights, in the words of nodes.
         threads: Number of threads.
         provider: See `open_runtime`.
+        share_weights: See `open_runtime`.
         trained: The model of the run if it is loaded already. It is needed, and loaded here, only for a task that
             cannot be served without it.
 
@@ -48,7 +55,7 @@ def serve_exported(
         InputError: It cannot be exported or opened so.
     """
     task, file = task_of_run(run), exported_file(run, exported_precision(precision))
-    runtime = open_runtime(file, backend, threads=threads, provider=provider)
+    runtime = open_runtime(file, backend, threads=threads, provider=provider, share_weights=share_weights)
     if task.served is not None:
         return resolve(task.served)(runtime)
     assert task.export is not None, "what was exported can be"
