@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from torch import nn
 
 from perception.errors import InputError
-from perception.frozen.folded import TAIL_LINEARS, FoldedBlock
+from perception.frozen.folded import TAIL_LINEARS, BlockTail, FoldedBlock
 from perception_tools.export.graph import quietly
 from perception_tools.export.precisions import ExportPrecision
 
@@ -28,7 +28,12 @@ def tail_weights(model: nn.Module) -> dict[str, Float32[np.ndarray, "dim_in dim_
     block = getattr(model, "block", None)
     if not isinstance(block, FoldedBlock):
         return {}
-    linears = {name: getattr(block.tail.block, name) for name in TAIL_LINEARS if hasattr(block.tail.block, name)}
+    return weights_of(block.tail)
+
+
+def weights_of(tail: BlockTail) -> dict[str, Float32[np.ndarray, "dim_in dim_out"]]:
+    """The weights of a tail, as graphs hold them."""
+    linears = {name: getattr(tail.block, name) for name in TAIL_LINEARS if hasattr(tail.block, name)}
     return {name: linear.weight.detach().cpu().numpy().T for name, linear in linears.items()}
 
 

@@ -73,3 +73,21 @@ def complaints(parities: list[CaseParity], precision: ExportPrecision) -> list[s
         for parity in parities
         if not parity.relative <= BOUNDS[precision]
     ]
+
+
+def check(
+    exportable: Exportable, cases: Mapping[str, Any], runtime: Runtime, precision: ExportPrecision
+) -> list[CaseParity]:
+    """Compares every case.
+
+    Raises:
+        ParityError: Something is beyond the bound of the precision.
+    """
+    parities = compare_outputs(exportable, cases, runtime)
+    wrong = complaints(parities, precision)
+    if wrong:
+        raise ParityError(
+            f"{runtime.file.path.name}: its answers are not the model's: {'; '.join(wrong)}; nothing was written; take "
+            "a wider precision, or report it with the recipe"
+        )
+    return parities

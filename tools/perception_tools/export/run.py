@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from perception.errors import InputError
-from perception.files import writing
 from perception.frozen.trained_state import fingerprints
 from perception_nodes.exported.model_file import SUFFIX
 from perception_nodes.exported.runtimes import open_runtime
 from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import trace
 from perception_tools.export.narrowing import expect_narrowable, name_tail, narrow, tail_weights
-from perception_tools.export.onnx_file import graph_hash, write_onnx
-from perception_tools.export.parity import ParityError, compare_outputs, complaints
+from perception_tools.export.onnx_file import files_beside, graph_hash
+from perception_tools.export.parity import check as check_parity
 from perception_tools.export.precision_search import Budget, search_precision
 from perception_tools.export.precisions import ExportPrecision
 from perception_tools.extras import require
@@ -89,17 +86,12 @@ def export_run(
     }
     summary: dict[str, Any] = {"run": str(run), "precision": precision, "graph": structure}
     summary["precisions"] = [] if table is None else table.lines()
-    with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-            written = write_onnx(narrow(proto, names, precision), Path(folder) / out.name, metadata)
-            if check:
-                summary |= _checked(exportable, cases, written[-1], precision)
-            if data is not None:
-                served = exportable.serve(open_runtime(written[-1], "onnxruntime"))
-                summary["metrics"] = {"trained": measure(trained.model), "exported": measure(served)}
-            for file in written:
-                os.replace(file, out.parent / file.name)
+    with files_beside(out, narrow(proto, names, precision), metadata) as written:
+        runtime = open_runtime(written[-1], "onnxruntime")
+        if check:
+            summary["parity"] = [asdict(parity) for parity in check_parity(exportable, cases, runtime, precision)]
+        if data is not None:
+            summary["metrics"] = {"trained": measure(trained.model), "exported": measure(exportable.serve(runtime))}
     files = [out.parent / file.name for file in written]
     return summary | {"files": {file.name: file.stat().st_size for file in files}}
 
@@ -131,19 +123,6 @@ def _source_of(run: Path) -> dict[str, Any]:
     """Which state of the trained model a file is of; see `perception_tools.export.exported_run`."""
     file = run / MODEL_FILE if run.is_dir() else run
     return {"stamp": stamp_of(file), "sha256": digest_of(file)}
-
-
-def _checked(
-    exportable: Exportable, cases: Mapping[str, Any], file: Path, precision: ExportPrecision
-) -> dict[str, Any]:
-    parities = compare_outputs(exportable, cases, open_runtime(file, "onnxruntime"))
-    wrong = complaints(parities, precision)
-    if wrong:
-        raise ParityError(
-            f"{file.name}: its answers are not the model's: {'; '.join(wrong)}; nothing was written; take a wider "
-            "precision, or report it with the recipe"
-        )
-    return {"parity": [asdict(parity) for parity in parities]}
 
 
 def _measure(
