@@ -44,7 +44,7 @@ def _of_arrays(kind: type[Record], arrays: Mapping[str, np.ndarray], prefix: str
 
 
 @cache
-def _inner_records(kind: type) -> dict[str, type]:
+def _inner_records(kind: type) -> dict[str, Any]:
     """Fields of a dataclass that are dataclasses themselves, and which."""
     return {name: hint for name, hint in get_type_hints(kind).items() if is_dataclass(hint)}
 

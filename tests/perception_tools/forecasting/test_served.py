@@ -31,10 +31,17 @@ def test_an_encoder_of_ones_own_is_built_for_its_input(own_encoder: str) -> None
     assert not isinstance(found, VectorizedInput)
 
 
-@pytest.mark.parametrize("metadata", [{}, {"recipe": {"nonsense": 1}}, {"recipe": None}])
-def test_a_file_that_does_not_say_how_it_was_built_is_refused(metadata: dict) -> None:
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({}, r"model\.onnx: it lacks 'recipe'; export the model again"),
+        ({"recipe": None}, r"model\.onnx: it cannot be parsed .*; export the model again"),
+        ({"recipe": {"nonsense": 1}}, "recipe: expected the fields of this version's ForecastRecipe"),
+    ],
+)
+def test_a_file_that_does_not_say_how_it_was_built_is_refused(metadata: dict, message: str) -> None:
     class Closed:
         file = ExportedFile(Path("model.onnx"), metadata, ())
 
-    with pytest.raises(InputError, match=r"model\.onnx"):
+    with pytest.raises(InputError, match=message):
         served(Closed())  # pyright: ignore[reportArgumentType]

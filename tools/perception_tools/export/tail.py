@@ -55,16 +55,17 @@ def exported_tail(tail: BlockTail, folder: Path, precision: ExportPrecision = "f
     out = folder / "exported" / f"block-{tail.fingerprint[:12]}-{precision}{SUFFIX}"
     if out.exists() and _is_of(out, tail):
         return out
-    width, inner = tail.config.dim, tail.block.o.in_features
+    weights = weights_of(tail)
+    inner, width = weights["o"].shape
 
     def rows(count: int) -> TailRows:
         generator = torch.Generator().manual_seed(count)
-        return TailRows(*(torch.randn(count, dim, generator=generator) for dim in (width, int(inner))))
+        return TailRows(*(torch.randn(count, dim, generator=generator) for dim in (width, inner)))
 
     source = GraphSource(tail, lambda tail, batch: tail(batch.residual, batch.attended), output_name="hidden")
     cases = {"some rows": rows(33), "one row": rows(1)}
     proto = trace(source, cases["some rows"])
-    proto = narrow(proto, name_tail(proto, weights_of(tail)), precision)
+    proto = narrow(proto, name_tail(proto, weights), precision)
     metadata = {"task": "block", "name": "tail", "fingerprint": tail.fingerprint, "precision": precision}
     with files_beside(out, proto, metadata) as written:
         parts = Exportable(source, lambda: cases, ("some rows",), metadata, lambda runtime: runtime)
