@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +17,11 @@ Record = TypeVar("Record")
 class TensorRecord:
     """A mixin for dataclasses whose fields are tensors, further dataclasses of tensors, or anything else."""
 
+    @classmethod
+    def of(cls: type[Record], arrays: Mapping[str, np.ndarray]) -> Record:
+        """The record whose `named_tensors` are these arrays; they share their memory."""
+        return _of_arrays(cls, arrays, "")
+
     def to(self: Record, device: torch.device | str, non_blocking: bool = False) -> Record:
         """The same record with all tensors on a device."""
         return _with_tensors(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))
@@ -22,6 +29,24 @@ class TensorRecord:
     def pin_memory(self: Record) -> Record:
         """The same record in page-locked memory, from which it is copied to a GPU faster; a `DataLoader` calls this."""
         return _with_tensors(self, Tensor.pin_memory)
+
+
+def _of_arrays(kind: type[Record], arrays: Mapping[str, np.ndarray], prefix: str) -> Record:
+    inner = _inner_records(kind)
+    return kind(
+        **{
+            f.name: _of_arrays(inner[f.name], arrays, f"{prefix}{f.name}_")
+            if f.name in inner
+            else torch.from_numpy(arrays[prefix + f.name])
+            for f in fields(kind)  # pyright: ignore[reportArgumentType]
+        }
+    )
+
+
+@cache
+def _inner_records(kind: type) -> dict[str, Any]:
+    """Fields of a dataclass that are dataclasses themselves, and which."""
+    return {name: hint for name, hint in get_type_hints(kind).items() if is_dataclass(hint)}
 
 
 def _with_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

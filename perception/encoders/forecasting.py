@@ -86,7 +86,11 @@ class ForecastBatch(Protocol):
 
 @runtime_checkable
 class ForecastInput(Protocol):
-    """How scenarios become an encoder's batch."""
+    """How scenarios become an encoder's batch.
+
+    An input may also have `arrays`, with the arguments of `collate`: the batch's `named_tensors` as arrays. If making
+    those takes no PyTorch, a node whose model another runtime computes does not import it.
+    """
 
     def prepare(self, scenario: Scenario) -> Any:
         """What can be computed once for a scenario, however often it is asked about.

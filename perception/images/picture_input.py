@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float32, UInt8
-from torch import Tensor
 
 from perception.errors import InputError
 from perception.images.image import Picture
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -47,18 +49,30 @@ class PictureInput:
             raise InputError(f"crop_pct: expected a number above 0, up to 1, got {self.crop_pct}")
 
     def prepare(self, picture: Picture) -> Float32[Tensor, "3 height width"]:
+        """Returns `prepare_array` as a tensor. Nothing else here imports PyTorch.
+
+        Raises:
+            InputError: The picture is too long and narrow.
+        """
+        import torch
+
+        return torch.from_numpy(self.prepare_array(picture))
+
+    def prepare_array(self, picture: Picture) -> Float32[np.ndarray, "3 height width"]:
         """Returns the normalised centre.
 
         Raises:
             InputError: The picture is too long and narrow.
         """
-        return self.normalised(torch.from_numpy(self.cropped(picture)).permute(2, 0, 1))
+        return self.normalised(self.cropped(picture))
 
-    def normalised(self, planes: UInt8[Tensor, "3 height width"]) -> Float32[Tensor, "3 height width"]:
+    def normalised(self, pixels: UInt8[np.ndarray, "height width 3"]) -> Float32[np.ndarray, "3 height width"]:
         """Returns the values of red, green and blue as the encoder reads them."""
-        scaled = planes.to(torch.float32).div(255)
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
-        return scaled.sub_(mean).div_(std).contiguous()
+        planes = pixels.transpose(2, 0, 1).astype(np.float32, order="C")
+        planes /= np.float32(255)
+        planes -= np.array(self.mean, np.float32)[:, None, None]
+        planes /= np.array(self.std, np.float32)[:, None, None]
+        return planes
 
     def cropped(self, picture: Picture) -> UInt8[np.ndarray, "height width 3"]:
         """Returns the resized centre, as it is before it is normalised.

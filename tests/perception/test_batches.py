@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -59,6 +60,28 @@ def test_tensors_have_the_names_of_their_fields_and_go_back_to_them() -> None:
     assert other.inner is not None
     assert (other.inner.values.tolist(), other.inner.name) == ([7] * 5, "a")
     assert named_tensors(torch.ones(1), "images").keys() == {"images"}
+
+
+@dataclass(frozen=True)
+class Two(TensorRecord):
+    left: Tensor
+    right: Tensor
+
+
+@dataclass(frozen=True)
+class Nested(TensorRecord):
+    rows: Tensor
+    two: Two
+
+
+def test_a_record_of_arrays_has_them_as_its_named_tensors_in_the_same_memory() -> None:
+    arrays = {"rows": np.arange(3), "two_left": np.ones((2, 1), np.float32), "two_right": np.zeros(0, bool)}
+    tensors = named_tensors(Nested.of(arrays))
+    assert tensors.keys() == arrays.keys()
+    for name, array in arrays.items():
+        assert torch.equal(tensors[name], torch.from_numpy(array))
+    arrays["two_left"][0] = 7.0
+    assert tensors["two_left"][0] == 7.0
 
 
 def test_axes_have_the_names_that_the_annotation_gives_them() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -251,3 +253,49 @@ def make_answerer_run(
 def trained_answerer(make_answerer_run: Callable[..., SceneQaRun], train_into_folder: Callable[..., Path]) -> Path:
     """The folder of a finished run. Tests must not change it."""
     return train_into_folder("run", make_answerer_run, accelerator="cpu")
+
+
+@pytest.fixture
+def forecast_without_torch(tmp_path: Path) -> Callable[[Path], dict]:
+    """Has a forecasting node of a process of its own answer some ticks with an exported file; returns what it says."""
+    program = """
+import json, sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from perception_nodes.operations.deployment import read_deployment
+from perception_tools.tasks import task_of_node
+import perception_tools.commands.node, perception_tools.forecasting.node as forecasting
+import perception_nodes.forecasting.tick as ticks
+from perception.geometry import SE2
+from perception.traffic.map_index import MapIndex
+from perception.traffic.scenario import AgentKind, MapPolylines
+
+(plan,) = read_deployment(Path(sys.argv[1])).nodes_of("forecast").values()
+node = forecasting.configured_node(plan, None, ExitStack())
+none = np.zeros(1, np.int64)
+lane = np.stack([np.linspace(-50, 50, 10), np.zeros(10)], axis=-1)[None]
+node.set_map(MapIndex(MapPolylines(none, lane, none, none, none.astype(bool), none.astype(bool))))
+node.activate()
+kinds, ids = np.full(3, AgentKind.VEHICLE), ("a", "b", "c")
+for number in range(12):
+    places = np.array([[10.0 + number, 0.0], [-20.0, 3.0 - number], [5.0, 5.0 + number]])
+    pose = SE2(float(number), 0.0, 0.0)
+    tick = ticks.Tick(10**8 * (number + 1), pose, ids, kinds, places, np.zeros(3), np.ones((3, 3)))
+    result = node.step(tick)
+heavy = {"torch", "lightning", "perception_datasets", "matplotlib"} & {name.split(".")[0] for name in sys.modules}
+said = {"by_model": len(result.by_model), "reason": result.reason, "model_id": result.model_id}
+print(json.dumps({**said, "imported": sorted(heavy)}))
+"""
+
+    def forecast(checkpoint: Path) -> dict:
+        config = tmp_path / "deployment.yaml"
+        node = f"{{kind: forecast, checkpoint: {checkpoint}, backend: onnxruntime}}"
+        config.write_text(f"nodes: {{ego: {node}}}")
+        done = subprocess.run([sys.executable, "-c", program, str(config)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return forecast

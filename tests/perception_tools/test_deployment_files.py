@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from onnx import TensorProto, helper
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from perception.frozen.adapter import build_adapter
 from perception.frozen.folded import fold
 from perception.frozen.folded_file import save_folded
+from perception_nodes.exported.model_file import FORMAT, KEY
 from perception_nodes.operations.deployment import read_deployment
 from perception_tools.deployment_files import file_findings
 from perception_tools.model_metadata import MODEL_FILE
@@ -89,3 +92,19 @@ def test_a_service_without_its_pipelines_or_their_block_is_found(folded: Path) -
     shutil.copy(folder / "deployment.yaml", folded / "forecast.safetensors")
     (found,) = found_in(folder, "service: {folder: folded}")
     assert "forecast.safetensors: it cannot be parsed" in found
+
+
+def test_an_exported_file_is_to_be_of_the_nodes_task(tmp_path: Path) -> None:
+    output = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])]
+    node = helper.make_node("Constant", [], ["y"], value_floats=[1.0])
+    model = helper.make_model(helper.make_graph([node], "tiny", [], output), ir_version=10)
+    helper.set_model_props(model, {KEY: json.dumps({"format": FORMAT, "task": "image", "name": "image/vit-s"})})
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    text = """
+nodes:
+  eye: {kind: image, checkpoint: m.onnx, backend: onnxruntime}
+  ego: {kind: forecast, checkpoint: m.onnx, backend: onnxruntime}
+"""
+    (found,) = found_in(tmp_path, text)
+    assert found.startswith("node ego: ")
+    assert found.endswith("m.onnx: expected a model for a node of kind forecast, got one of the task image")

@@ -39,6 +39,7 @@ def plan_with(trained_run: Path):
             "precision": "float32",
             "backend": "torch",
             "provider": None,
+            "share_weights": False,
             "block": None,
             "timeout_ms": 1e4,
             "threads": 1,

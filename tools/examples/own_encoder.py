@@ -18,9 +18,9 @@ import torch
 import tyro
 from torch import nn
 
+from perception.encoders.vectornet.batch import VectorBatch
 from perception.encoders.vectornet.network import PoseEmbedding
 from perception.encoders.vectornet.vectorize import AGENT_FEATURES, LANE_FEATURES
-from perception.encoders.vectornet.views import VectorBatch
 from perception.tokens import Tokens
 from perception_tools.forecasting.recipes import RECIPES, ForecastRecipe
 

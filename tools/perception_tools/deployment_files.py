@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from perception.errors import InputError
 from perception.files import reading
-from perception_tools.tasks import task_of_node
+from perception_tools.tasks import task_of_node, task_of_run
 
 if TYPE_CHECKING:
     from perception_nodes.operations.deployment import Deployment, ServicePlan
@@ -44,8 +44,15 @@ def file_findings(deployment: Deployment) -> Iterator[str]:
 def _check_model(node: NodePlan) -> None:
     """Raises InputError unless a node's model is of its kind, and its frozen block can be found."""
     from perception.frozen.weights import read_config
+    from perception_nodes.exported.model_file import is_exported
     from perception_tools.model_metadata import format_of
 
+    if is_exported(node.checkpoint):
+        if (task := task_of_run(node.checkpoint)).node_kind != node.kind:
+            raise InputError(
+                f"{node.checkpoint}: expected a model for a node of kind {node.kind}, got one of the task {task.name}"
+            )
+        return
     expected, found = task_of_node(node.kind).format, format_of(node.checkpoint)
     if found != expected:
         raise InputError(

@@ -7,6 +7,7 @@ import json
 import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,8 +78,24 @@ def model_id(name: str, path: Path, form: str) -> str:
         path: The model's file, or the folder of its run.
         form: The block's precision, or where the block is.
     """
-    file = path / MODEL_FILE if path.is_dir() else path
-    return f"{name}@{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}:{form}"
+    return f"{name}@{digest_of(path / MODEL_FILE if path.is_dir() else path)}:{form}"
+
+
+def digest_of(file: Path) -> str:
+    """The first digits of a file's SHA-256, computed once a process as long as its `stamp_of` stays."""
+    return _digest(file, *stamp_of(file))
+
+
+@cache
+def _digest(file: Path, _size: int, _modified_ns: int) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:12]
+
+
+def stamp_of(file: Path) -> list[int]:
+    """Size in bytes, and time of the last change in ns."""
+    about = file.stat()
+    return [about.st_size, about.st_mtime_ns]
 
 
 def served_model_id(name: str, plan: ServedBy) -> str:

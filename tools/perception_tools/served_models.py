@@ -42,6 +42,11 @@ class ServedPlan(Protocol):
         ...
 
     @property
+    def share_weights(self) -> bool:
+        """Whether ONNX Runtime shares the block's weights with other processes."""
+        ...
+
+    @property
     def block(self) -> str | None:
         """Name of the pipeline to ask the service for; None for the node's own block."""
         ...
@@ -80,11 +85,12 @@ def _own_block(trained: TrainedModel, plan: ServedPlan) -> Any:
 
     return serve_exported(
         plan.checkpoint,
-        trained,
         plan.backend,
         precision=plan.precision,
         threads=plan.threads,
         provider=plan.provider,
+        share_weights=plan.share_weights,
+        trained=trained,
     )
 
 

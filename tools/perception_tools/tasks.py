@@ -89,6 +89,8 @@ class Task:
             `perception analyse gradients` compares; None where it cannot.
         export: Function from a `TrainedModel` to its `perception_tools.export.exportable.Exportable`; None where models
             cannot be exported.
+        served: Function from a `perception_nodes.exported.runtimes.Runtime` to the exported model as the task's node
+            asks it, which imports no PyTorch; None where that takes the trained model (`export`).
         untrained: Function from a block's URI to an untrained `TrainedModel`, for benchmarks; None where there is none.
         demo: Function that shows the whole way from raw data to a report in about ten minutes; None without one.
         commands: Further commands, by their words.
@@ -111,6 +113,7 @@ class Task:
     token_views: str | None = None
     record_losses: str | None = None
     export: str | None = None
+    served: str | None = None
     untrained: str | None = None
     demo: str | None = None
     commands: Mapping[str, Command] = field(default_factory=dict)
@@ -155,14 +158,19 @@ def task_of_run(run: Path) -> Task:
     """The task that a trained model is of.
 
     Args:
-        run: A run's folder or a model file.
+        run: A run's folder, a model file or an exported file.
 
     Raises:
         InputError: There is no model, or it is of no task that is known here.
     """
+    from perception_nodes.exported.model_file import is_exported, open_exported
     from perception_tools.model_metadata import format_of
 
-    found = format_of(run)
+    if is_exported(run):
+        name = open_exported(run).metadata.get("task")
+        found = next((task.format for task in all_tasks() if task.name == name), f"task {name}")
+    else:
+        found = format_of(run)
     for task in all_tasks():
         if task.format == found:
             return task

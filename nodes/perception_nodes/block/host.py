@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from perception.errors import InputError
 from perception.files import reading
@@ -35,6 +35,7 @@ class BlockHost:
         max_batch: See `BlockService`.
         max_delay_s: See `BlockService`.
         queue_size: See `BlockService`.
+        tail: Computes the tail in place of the pipelines' own, such as an `ExportedTail`.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class BlockHost:
         max_batch: int = 256,
         max_delay_s: float = 0.002,
         queue_size: int = 16,
+        tail: nn.Module | None = None,
     ) -> None:
         if not pipelines:
             raise InputError("block host: expected at least one pipeline, got none; fold a trained model first")
@@ -58,6 +60,8 @@ class BlockHost:
         self._served: dict[str, ServedBlock] = {
             name: self.service.pipeline(name, folded) for name, folded in pipelines.items()
         }
+        if tail is not None:
+            self.service.tail = tail
         self._accepts = True
 
     @property

@@ -107,7 +107,7 @@ class BlockService:
     def __init__(
         self, tail: BlockTail, *, max_batch: int = 256, max_delay_s: float = 0.002, queue_size: int = 16
     ) -> None:
-        self.tail = tail
+        self.tail: nn.Module = tail
         self.max_batch, self.max_delay_s, self.queue_size = max_batch, max_delay_s, queue_size
         self.counts = ServiceCounts()
         self._pipelines: dict[str, FoldedBlock] = {}

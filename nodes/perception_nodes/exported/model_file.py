@@ -46,6 +46,11 @@ class ExportedFile:
         """Name of the recipe."""
         return str(self.metadata["name"])
 
+    @property
+    def model_id(self) -> str:
+        """Which model answers are from: the recipe, the first digits of the trained file's hash, the precision."""
+        return str(self.metadata.get("model_id", self.name))
+
 
 def is_exported(path: Path) -> bool:
     """Whether a path is that of an exported model, by its ending."""

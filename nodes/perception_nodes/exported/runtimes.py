@@ -15,6 +15,7 @@ from perception_nodes.exported.model_file import ExportedFile, expect_inputs, op
 
 Backend = Literal["onnxruntime", "openvino"]
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
+_CPU = "CPUExecutionProvider"
 
 
 class Runtime(Protocol):
@@ -24,11 +25,13 @@ class Runtime(Protocol):
         file: Where it is from, and what that says.
         inputs: Names of the arrays that it reads.
         backend: What runs it.
+        plans_by_size: Whether the first answer of every new size takes longer than later ones.
     """
 
     file: ExportedFile
     inputs: tuple[str, ...]
     backend: str
+    plans_by_size: bool
 
     def run(self, arrays: Arrays) -> dict[str, np.ndarray]:
         """The outputs by name.
@@ -47,7 +50,9 @@ class OnnxRuntime:
 
     backend = "onnxruntime"
 
-    def __init__(self, file: ExportedFile, threads: int, provider: str | None = None) -> None:
+    def __init__(
+        self, file: ExportedFile, threads: int, provider: str | None = None, share_weights: bool = False
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -55,7 +60,10 @@ class OnnxRuntime:
         options.log_severity_level = 3
         # Threads that wait by turning take the processor from everything else on the robot.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if share_weights:  # packed weights are a copy of this process alone; as they lie they are the file's pages
+            options.add_session_config_entry("session.disable_prepacking", "1")
         providers = [_provider(provider, onnxruntime.get_available_providers())]
+        self.plans_by_size = providers != [_CPU]
         with _opening(file):
             self._session = onnxruntime.InferenceSession(str(file.path), options, providers=providers)
         self.file, self.inputs = file, tuple(one.name for one in self._session.get_inputs())
@@ -72,9 +80,15 @@ class OpenVino:
     """OpenVINO; arguments as for `open_runtime`."""
 
     backend = "openvino"
+    plans_by_size = True
 
-    def __init__(self, file: ExportedFile, threads: int, provider: str | None = None) -> None:
+    def __init__(
+        self, file: ExportedFile, threads: int, provider: str | None = None, share_weights: bool = False
+    ) -> None:
         import openvino
+
+        if share_weights:
+            raise InputError("share_weights: OpenVINO packs weights anew in each process; take backend onnxruntime")
 
         core = openvino.Core()
         device = provider or "CPU"
@@ -96,15 +110,24 @@ class OpenVino:
         return {name: np.array(found[name]) for name in self._outputs}
 
 
-def open_runtime(path: Path, backend: Backend, *, threads: int = 1, provider: str | None = None) -> Runtime:
+def open_runtime(
+    path: Path | ExportedFile,
+    backend: Backend,
+    *,
+    threads: int = 1,
+    provider: str | None = None,
+    share_weights: bool = False,
+) -> Runtime:
     """Opens an exported model.
 
     Args:
-        path: The file that `perception export` wrote.
+        path: The file that `perception export` wrote, or one that is open.
         backend: What runs it.
         threads: Number of threads.
         provider: ONNX Runtime's execution provider (`CPUExecutionProvider`, `CUDAExecutionProvider`, …) or OpenVINO's
             device; the processor by default.
+        share_weights: Whether ONNX Runtime computes with the block's weights as they lie in their file, whose memory
+            processes share. With its own copy, packed for its kernels, it is faster.
 
     Raises:
         InputError: The file cannot be used, or the backend or provider is not there.
@@ -114,16 +137,16 @@ def open_runtime(path: Path, backend: Backend, *, threads: int = 1, provider: st
     kinds = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
     if backend not in kinds:
         raise InputError(f"backend {backend}: expected one of {', '.join(get_args(Backend))}")
-    file = open_exported(path)
+    file = path if isinstance(path, ExportedFile) else open_exported(path)
     try:
-        return kinds[backend](file, threads, provider)
+        return kinds[backend](file, threads, provider, share_weights)
     except ModuleNotFoundError as error:
         extra = {"onnxruntime": "export", "openvino": "openvino"}[backend]
         raise InputError(f"{error.name} is not installed; pip install 'frozen-perception[{extra}]'") from error
 
 
 def _provider(name: str | None, available: list[str]) -> str:
-    wanted = name or "CPUExecutionProvider"
+    wanted = name or _CPU
     if wanted not in available:
         raise InputError(f"provider {wanted}: ONNX Runtime has {first_of(available)} here; name one of them")
     return wanted

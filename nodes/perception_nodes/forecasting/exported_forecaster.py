@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Int
 
-from perception.batches import named_tensors
-from perception.encoders.forecasting import ForecastInput
 from perception.errors import InputError
 from perception.traffic.agent_frames import forecasts_in_city
 from perception.traffic.scenario import Forecast, MapPolylines, Scenario
+from perception_nodes.exported.probabilities import softmax
 from perception_nodes.exported.runtimes import Runtime
+
+if TYPE_CHECKING:
+    from perception.encoders.forecasting import ForecastInput
 
 
 class ExportedForecaster:
-    """A graph of tensors, and how scenarios are shown to it.
+    """A graph of tensors, and how scenarios are shown to it. Imports PyTorch only for an input that has no `arrays`.
 
     Args:
         runtime: The graph.
@@ -45,7 +47,8 @@ class ExportedForecaster:
 
     def warm_up_agents(self, most: int) -> Iterable[int]:
         """Numbers of agents, up to `most`, at which the first forecast takes longer than later ones."""
-        return self.input.warm_up_agents(most)
+        sizes = list(self.input.warm_up_agents(most))
+        return sizes if self.runtime.plans_by_size else sizes[-1:]
 
     def forecast(
         self,
@@ -61,13 +64,22 @@ class ExportedForecaster:
                 least one a scenario.
             lanes: Not used; see `encode_map`.
         """
-        batch = self.input.collate([self.prepare(scenario) for scenario in scenarios], agents)
-        answer = self.runtime.run({name: tensor.numpy() for name, tensor in named_tensors(batch).items()})
-        valid = batch.rows_valid.numpy()
+        arrays, valid = self._show([self.prepare(scenario) for scenario in scenarios], agents)
+        answer = self.runtime.run(arrays)
         trajectories = answer["trajectories"].astype(np.float64)[valid]
-        return forecasts_in_city(scenarios, agents, trajectories, _softmax(answer["logits"][valid]))
+        return forecasts_in_city(scenarios, agents, trajectories, softmax(answer["logits"][valid]))
 
+    def _show(
+        self, prepared: Sequence[Any], agents: Sequence[Int[np.ndarray, " _"]]
+    ) -> tuple[Mapping[str, np.ndarray], Bool[np.ndarray, "views rows"]]:
+        """Returns what the graph reads, and which rows of its answer are the agents'."""
+        make_arrays = getattr(self.input, "arrays", None)
+        if make_arrays is not None:
+            arrays = make_arrays(prepared, agents)
+            return {name: arrays[name] for name in self.runtime.inputs if name in arrays}, arrays["rows_valid"]
+        from perception.batches import named_tensors
 
-def _softmax(logits: Float[np.ndarray, "asked modes"]) -> Float[np.ndarray, "asked modes"]:
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
+        batch = self.input.collate(prepared, agents)
+        tensors = named_tensors(batch)
+        read = {name: tensors[name].numpy() for name in self.runtime.inputs if name in tensors}
+        return read, batch.rows_valid.numpy()

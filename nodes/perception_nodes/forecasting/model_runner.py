@@ -1,11 +1,13 @@
 """Runs a node's model in a thread of its own, so that an answer without it never waits for it.
 
-PyTorch is imported there and nowhere else: a node can answer while its model is loaded. Maps go there too, since the
+PyTorch is imported there and nowhere else, and not at all for a model that another runtime computes: a node can answer
+while its model is loaded. Maps go there too, since the
 encoder computes on them. Where the thread falls behind, the newest question and the newest map win.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -169,7 +171,6 @@ ForecastRunner = ModelRunner[Question, Forecast]
 
 
 def _inference() -> AbstractContextManager[object]:
-    """Computing without a thought of gradients."""
-    import torch
-
-    return torch.inference_mode()
+    """Computing without a thought of gradients, where the model that was loaded has brought PyTorch."""
+    torch = sys.modules.get("torch")
+    return nullcontext() if torch is None else torch.inference_mode()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 
-import torch
-
 KEPT_BYTES = 256 << 20
 """Freed memory at the end of a heap stays with the process up to this size."""
 LARGEST_BLOCK_BYTES = 32 << 20
@@ -16,6 +14,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 def compute_with(threads: int) -> None:
     """Sets the number of PyTorch's threads, and keeps freed memory."""
+    import torch
+
     torch.set_num_threads(threads)
     keep_freed_memory()
 

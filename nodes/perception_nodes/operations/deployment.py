@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from perception.errors import InputError
 from perception_nodes.block.limits import DEFAULT_LIMITS
@@ -101,7 +101,11 @@ class ServicePlan:
         folder: Folder of folded pipelines, written by `perception block fold`.
         pipelines: Names of the pipelines to serve; all of the folder where the list is empty.
         workers: Number of processes.
-        threads: Number of PyTorch's threads in each.
+        threads: Number of threads that compute in each.
+        backend: What computes the block's tail, which all pipelines share. All but torch take a folder in float32, and
+            export the tail into it, once.
+        precision: Precision of the tail's weights in that backend.
+        provider: Device of that backend, in its own words; the processor unless told.
         max_request_mb: Maximum memory that computing a request takes, MiB; larger ones are refused.
         max_request_gflop: Maximum work of a request, 10⁹ multiplications and additions; larger ones are refused.
     """
@@ -110,6 +114,9 @@ class ServicePlan:
     pipelines: tuple[str, ...] = ()
     workers: int = 1
     threads: int = 1
+    backend: Literal["torch", "onnxruntime", "openvino"] = "torch"
+    precision: Literal["float32", "bf16", "fp16", "int8", "int4"] = "float32"
+    provider: str | None = None
     max_request_mb: int = DEFAULT_LIMITS.max_memory_mb
     max_request_gflop: int = DEFAULT_LIMITS.max_gflop
 
@@ -121,6 +128,10 @@ class ServicePlan:
             max_request_mb=self.max_request_mb,
             max_request_gflop=self.max_request_gflop,
         )
+        if self.backend == "torch" and (self.precision != "float32" or self.provider is not None):
+            raise InputError(
+                "service: precision and provider are of another backend than torch; add backend: onnxruntime"
+            )
         if self.workers > MAX_WORKERS:
             raise InputError(f"service: expected at most {MAX_WORKERS} workers, got {self.workers}; give fewer")
 

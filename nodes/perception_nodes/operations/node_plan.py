@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from perception.errors import InputError
+from perception_nodes.exported.model_file import is_exported
 from perception_nodes.kinds import KINDS
 from perception_nodes.ros.wire import Topic
 
@@ -21,7 +22,7 @@ class NodePlan(ABC):
     """The keys of every node; each kind of node has a subclass with its own.
 
     Attributes:
-        checkpoint: Folder of the trained run.
+        checkpoint: Folder of the trained run; or a file of `perception export`, which needs another backend than torch.
         block: Name of the pipeline to ask the block service for. Without it the checkpoint's own block computes in the
             node's process.
         precision: Precision of the checkpoint's own block; all but float32 change the answers a little. Leave it out
@@ -30,6 +31,8 @@ class NodePlan(ABC):
             the checkpoint where there is none.
         provider: Device of that backend, in its own words, such as CUDAExecutionProvider or GPU; the processor unless
             told.
+        share_weights: Whether ONNX Runtime computes with the block's weights as they lie in their file, so that nodes
+            around one block share their memory; with a copy of its own it is faster.
         timeout_ms: Time limit of a request to the block service.
         tolerance_ms: An answer that takes longer is a warning in the diagnostics, five in a row are an error.
         domain: ROS_DOMAIN_ID.
@@ -45,6 +48,7 @@ class NodePlan(ABC):
     precision: Literal["float32", "bfloat16", "int8", "int8_dynamic"] = "float32"
     backend: Literal["torch", "onnxruntime", "openvino"] = "torch"
     provider: str | None = None
+    share_weights: bool = False
     timeout_ms: float = 80.0
     tolerance_ms: float = 100.0
     domain: int = 0
@@ -84,12 +88,27 @@ class NodePlan(ABC):
                 f"node: expected either a block or a precision, got block {self.block} and precision {self.precision}; "
                 "the service's folder has its precision, so remove yours"
             )
+        if is_exported(self.checkpoint):
+            self._check_exported()
         if self.backend == "torch" and self.provider is not None:
             raise InputError(f"node: provider {self.provider}: torch has none; name a backend too, or remove it")
+        if self.share_weights and self.backend != "onnxruntime":
+            raise InputError(f"node: share_weights: expected backend onnxruntime, got {self.backend}; remove it")
         if self.backend != "torch" and self.block is not None:
             raise InputError(
                 f"node: expected either a block or a backend, got block {self.block} and backend {self.backend}; an "
                 "exported model holds its own block, so remove one"
+            )
+
+    def _check_exported(self) -> None:
+        if self.backend == "torch":
+            raise InputError(
+                f"node: checkpoint {self.checkpoint}: torch computes runs, not exported files; add backend: onnxruntime"
+            )
+        if self.precision != "float32":
+            raise InputError(
+                f"node: checkpoint {self.checkpoint}: expected no precision, got {self.precision}; an exported file "
+                "has its own, so remove yours"
             )
 
 

@@ -10,20 +10,19 @@ agents or lanes than the released code's arrays hold the nearest are taken, not 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int
-from torch import Tensor
 
-from perception.batches import TensorRecord
 from perception.encoders.vectornet.input import rows_of
 from perception.encoders.vectornet.vectorize import VectorizedScenario, mirror, vectorize
 from perception.encoders.vectornet.views import poses_in_view, stack, turned
-from perception.tokens import Readout
 from perception.traffic.augmentation import NO_AUGMENTATION, Augmentation
 from perception.traffic.scenario import STEP_S, Scenario
+
+if TYPE_CHECKING:
+    from perception.encoders.mm_transformer.batch import SceneBatch
 
 HISTORY_FEATURES = 4
 """Displacement x, y in metres; seconds from the first vector's start to its middle; whether both ends were observed."""
@@ -39,44 +38,8 @@ TURN_LEFT, TURN_RIGHT, INTERSECTION, CONTROL = 4, 5, 6, 7
 SceneView = Literal["agent", "scene"]
 
 
-@dataclass(frozen=True)
-class SceneBatch(TensorRecord):
-    """Views as tensors, padded to the most agents, lanes and rows among them.
-
-    Attributes:
-        histories: The newest vectors of each agent, oldest first, see `HISTORY_FEATURES`.
-        positions: Present positions, metres.
-        agents_valid: False where a view has fewer agents.
-        lanes: See `LANE_FEATURES`.
-        lanes_valid: False where a view has fewer lanes.
-        rows: The predicted agents among a view's agents.
-        rows_valid: False where a view has fewer predicted agents.
-        row_headings: Cosine and sine of their present headings in the view.
-        row_velocities: Present velocity of the predicted agents, each in its own frame, m/s.
-        futures: Future of the predicted agents, each in its own present frame, metres.
-        futures_valid: Where it is labelled.
-    """
-
-    histories: Float32[Tensor, "views agents history_vectors history_features"]
-    positions: Float32[Tensor, "views agents 2"]
-    agents_valid: Bool[Tensor, "views agents"]
-    lanes: Float32[Tensor, "views lanes lane_vectors lane_features"]
-    lanes_valid: Bool[Tensor, "views lanes"]
-    rows: Int[Tensor, "views rows"]
-    rows_valid: Bool[Tensor, "views rows"]
-    row_headings: Float32[Tensor, "views rows 2"]
-    row_velocities: Float32[Tensor, "views rows 2"]
-    futures: Float32[Tensor, "views rows future_steps 2"]
-    futures_valid: Bool[Tensor, "views rows future_steps"]
-
-    @property
-    def readout(self) -> Readout:
-        """The rows of the predicted agents."""
-        return Readout(self.rows, self.rows_valid)
-
-
 class SceneInput:
-    """Turns scenarios into a `SceneBatch`.
+    """Turns scenarios into the arrays of a `SceneBatch`; imports PyTorch only for the batch itself.
 
     Args:
         view: Whose frame a scene is seen in: that of each agent asked about, or of the focal one.
@@ -91,13 +54,13 @@ class SceneInput:
         """The scenario's vectors, as VectorNet has them."""
         return vectorize(scenario)
 
-    def collate(
+    def arrays(
         self,
         prepared: Sequence[VectorizedScenario],
         agents: Sequence[Int[np.ndarray, " _"]],
         augmentations: Sequence[Augmentation] | None = None,
-    ) -> SceneBatch:
-        """Views of the agents asked about; see `ForecastInput.collate`."""
+    ) -> dict[str, np.ndarray]:
+        """Views of the agents asked about, as arrays; see `ForecastInput`."""
         views: list[dict[str, np.ndarray]] = []
         for scenario, wanted, augmentation in zip(
             prepared, agents, augmentations or [NO_AUGMENTATION] * len(prepared), strict=True
@@ -107,7 +70,18 @@ class SceneInput:
             for asked in rows[:, None] if self.view == "agent" else [rows]:
                 viewer = int(asked[0]) if self.view == "agent" else scenario.focal
                 views.append(_see(seen, viewer, asked, augmentation.turn_rad, self.history_vectors))
-        return SceneBatch(**{name: stack([view[name] for view in views]) for name in views[0]})
+        return {name: stack([view[name] for view in views]) for name in views[0]}
+
+    def collate(
+        self,
+        prepared: Sequence[VectorizedScenario],
+        agents: Sequence[Int[np.ndarray, " _"]],
+        augmentations: Sequence[Augmentation] | None = None,
+    ) -> SceneBatch:
+        """The same as tensors; see `ForecastInput.collate`."""
+        from perception.encoders.mm_transformer.batch import SceneBatch
+
+        return SceneBatch.of(self.arrays(prepared, agents, augmentations))
 
     def warm_up_agents(self, most: int) -> range:
         """One agent: tensors are as large as their scene, whatever is asked about."""

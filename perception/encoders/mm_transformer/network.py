@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from perception.attention import pack, unpack
 from perception.encoders.forecasting import ProposalTokens
 from perception.encoders.mm_transformer.attention import Decoder, Encoder, LinearEmbedding, PositionalEncoding
-from perception.encoders.mm_transformer.input import HISTORY_FEATURES, LANE_FEATURES, SceneBatch, SceneInput, SceneView
+from perception.encoders.mm_transformer.batch import SceneBatch
+from perception.encoders.mm_transformer.input import HISTORY_FEATURES, LANE_FEATURES, SceneInput, SceneView
 from perception.tokens import Readout
 
 SUBGRAPH_WIDTH = 32

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
 
 from perception.encoders.vectornet.vectorize import VectorizedScenario, mirror, vectorize
-from perception.encoders.vectornet.views import VectorBatch, View, make_batch
+from perception.encoders.vectornet.views import View, make_views
 from perception.traffic.augmentation import NO_AUGMENTATION, Augmentation
 from perception.traffic.scenario import Scenario
+
+if TYPE_CHECKING:
+    from perception.encoders.vectornet.batch import VectorBatch
 
 POLYLINE_STEP = 8
 """In inference polylines are padded to a multiple of this, so that kernels, which are written anew for each size
@@ -18,7 +22,7 @@ POLYLINE_STEP = 8
 
 
 class VectorizedInput:
-    """Turns scenarios into a `VectorBatch`.
+    """Turns scenarios into the arrays of a `VectorBatch`; imports PyTorch only for the batch itself.
 
     Args:
         view: From where polylines are seen, see `perception.encoders.vectornet.views`.
@@ -33,21 +37,32 @@ class VectorizedInput:
         """The scenario's vectors; see `vectorize`."""
         return vectorize(scenario)
 
-    def collate(
+    def arrays(
         self,
         prepared: Sequence[VectorizedScenario],
         agents: Sequence[Int[np.ndarray, " _"]],
         augmentations: Sequence[Augmentation] | None = None,
-    ) -> VectorBatch:
-        """Views of the agents asked about; see `ForecastInput.collate`."""
+    ) -> dict[str, np.ndarray]:
+        """Views of the agents asked about, as arrays; see `ForecastInput`."""
         augmented = augmentations or [NO_AUGMENTATION] * len(prepared)
-        return make_batch(
+        return make_views(
             [mirror(s) if a.mirrored else s for s, a in zip(prepared, augmented, strict=True)],
             [rows_of(scenario, wanted) for scenario, wanted in zip(prepared, agents, strict=True)],
             view=self.view,
             max_tokens=self.max_tokens,
             turn_rad=[a.turn_rad for a in augmented],
         )
+
+    def collate(
+        self,
+        prepared: Sequence[VectorizedScenario],
+        agents: Sequence[Int[np.ndarray, " _"]],
+        augmentations: Sequence[Augmentation] | None = None,
+    ) -> VectorBatch:
+        """The same as tensors; see `ForecastInput.collate`."""
+        from perception.encoders.vectornet.batch import VectorBatch
+
+        return VectorBatch.of(self.arrays(prepared, agents, augmentations))
 
     def warm_up_agents(self, most: int) -> range:
         """One number of agents for each padded size."""

@@ -17,9 +17,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.attention import Neighbours, RelativeAttention, SelfAttention, pack, unpack
+from perception.encoders.vectornet.batch import VectorBatch
 from perception.encoders.vectornet.input import POLYLINE_STEP, VectorizedInput
 from perception.encoders.vectornet.vectorize import AGENT_FEATURES, LANE_FEATURES, vectorize_lanes
-from perception.encoders.vectornet.views import VectorBatch, View
+from perception.encoders.vectornet.views import View
 from perception.tokens import Tokens
 from perception.traffic.map_index import take
 from perception.traffic.scenario import AgentKind, MapPolylines

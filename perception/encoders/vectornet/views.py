@@ -13,14 +13,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float32, Int
-from torch import Tensor
 
-from perception.attention import Neighbours
-from perception.batches import TensorRecord
 from perception.encoders.vectornet.vectorize import VectorizedScenario
-from perception.tokens import Readout
 
 View = Literal["agent", "scene", "pairwise"]
 LOOK_AHEAD_S = 1.5
@@ -31,55 +26,6 @@ REACH_M = 25.0
 """A lane that comes this near to one of them is seen in the scene view: on Argoverse 1, 59 of 116 lanes do."""
 MOVING_M_S = 1.0
 """Slower agents count as standing."""
-
-
-@dataclass(frozen=True)
-class VectorBatch(TensorRecord):
-    """Scenarios and views as tensors.
-
-    Polylines are ragged: those that any view sees stand one after another, all agents before all lanes.
-    Only the views are padded, to the most tokens and the most rows among them.
-
-    Attributes:
-        agent_vectors: See `perception.encoders.vectornet.vectorize.AGENT_FEATURES`.
-        agent_vectors_valid: True where both ends of a vector were observed.
-        agent_kinds: `AgentKind` values.
-        lane_vectors: See `perception.encoders.vectornet.vectorize.LANE_FEATURES`.
-        lane_rows: Which of the scenarios' lanes, counted over all scenarios, these are.
-        token_index: Which polyline a token is, counted over agents and then lanes. Agents stand first in each view.
-        token_poses: x, y (metres), cos, sin of the polyline's frame in the view's frame.
-        token_valid: False where a view has fewer tokens.
-        neighbours: In the pairwise view, the tokens that each token sees, itself first; none in the others.
-        rows: Tokens of the predicted agents.
-        rows_valid: False where a view has fewer predicted agents.
-        row_velocities: Present velocity of the predicted agents, each in its own frame, m/s.
-        futures: Future of the predicted agents, each in its own present frame, metres.
-        futures_valid: Where it is labelled.
-        view_scenario: Which scenario of the batch a view is of.
-        row_agents: Row of the predicted agent among its `VectorizedScenario`'s agents.
-    """
-
-    agent_vectors: Float32[Tensor, "agents history_vectors agent_features"]
-    agent_vectors_valid: Bool[Tensor, "agents history_vectors"]
-    agent_kinds: Int[Tensor, " agents"]
-    lane_vectors: Float32[Tensor, "lanes lane_vectors lane_features"]
-    lane_rows: Int[Tensor, " lanes"]
-    token_index: Int[Tensor, "views tokens"]
-    token_poses: Float32[Tensor, "views tokens 4"]
-    token_valid: Bool[Tensor, "views tokens"]
-    neighbours: Neighbours
-    rows: Int[Tensor, "views rows"]
-    rows_valid: Bool[Tensor, "views rows"]
-    row_velocities: Float32[Tensor, "views rows 2"]
-    futures: Float32[Tensor, "views rows future_steps 2"]
-    futures_valid: Bool[Tensor, "views rows future_steps"]
-    view_scenario: Int[Tensor, " views"]
-    row_agents: Int[Tensor, "views rows"]
-
-    @property
-    def readout(self) -> Readout:
-        """The rows of the predicted agents."""
-        return Readout(self.rows, self.rows_valid)
 
 
 @dataclass(frozen=True)
@@ -94,15 +40,15 @@ class _Viewer:
     neighbours: Int[np.ndarray, "seen neighbours"]
 
 
-def make_batch(
+def make_views(
     scenarios: Sequence[VectorizedScenario],
     targets: Sequence[Int[np.ndarray, " _"]],
     *,
     view: View = "agent",
     max_tokens: int = 96,
     turn_rad: Sequence[float] | None = None,
-) -> VectorBatch:
-    """Views of the target agents of each scenario, as one batch.
+) -> dict[str, np.ndarray]:
+    """Views of the target agents of each scenario: the arrays of a `VectorBatch`, by their names in it.
 
     Args:
         scenarios: At least one, all with the same number of history steps.
@@ -221,7 +167,7 @@ def poses_in_view(
     ])  # fmt: skip
 
 
-def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Viewer]]) -> VectorBatch:
+def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Viewer]]) -> dict[str, np.ndarray]:
     first_agent = np.cumsum([0] + [len(s.agents) for s in scenarios])
     first_lane = np.cumsum([first_agent[-1]] + [len(s.lane_poses) for s in scenarios])
     polylines = [
@@ -232,38 +178,36 @@ def _pad(scenarios: Sequence[VectorizedScenario], views: Sequence[tuple[int, _Vi
     position_among_seen = np.cumsum(seen) - 1
     seen_agents, seen_lanes = seen[: first_agent[-1]], seen[first_agent[-1] :]
 
-    def take(name: str, rows: Bool[np.ndarray, " rows"]) -> Tensor:
-        return torch.from_numpy(np.concatenate([getattr(scenario, name) for scenario in scenarios])[rows])
+    def take(name: str, rows: Bool[np.ndarray, " rows"]) -> np.ndarray:
+        return np.concatenate([getattr(scenario, name) for scenario in scenarios])[rows]
 
-    def of_rows(name: str) -> Tensor:
+    def of_rows(name: str) -> np.ndarray:
         return stack([getattr(scenarios[index], name)[view.row_agents] for index, view in views])
 
-    return VectorBatch(
-        agent_vectors=take("agent_vectors", seen_agents),
-        agent_vectors_valid=take("agent_vectors_valid", seen_agents),
-        agent_kinds=take("agent_kinds", seen_agents),
-        lane_vectors=take("lane_vectors", seen_lanes),
-        lane_rows=torch.from_numpy(np.flatnonzero(seen_lanes)),
-        token_index=stack([position_among_seen[tokens] for tokens in polylines]),
-        token_poses=stack([view.poses for _, view in views]),
-        token_valid=stack([np.ones(len(view.poses), bool) for _, view in views]),
-        neighbours=Neighbours(
-            stack([view.neighbours for _, view in views]),
-            stack([np.ones(view.neighbours.shape, bool) for _, view in views]),
-        ),
-        rows=stack([view.rows for _, view in views]),
-        rows_valid=stack([np.ones(len(view.rows), bool) for _, view in views]),
-        row_velocities=of_rows("agent_velocities"),
-        futures=of_rows("futures"),
-        futures_valid=of_rows("futures_valid"),
-        view_scenario=torch.tensor([index for index, _ in views]),
-        row_agents=stack([view.row_agents for _, view in views]),
-    )
+    return {
+        "agent_vectors": take("agent_vectors", seen_agents),
+        "agent_vectors_valid": take("agent_vectors_valid", seen_agents),
+        "agent_kinds": take("agent_kinds", seen_agents),
+        "lane_vectors": take("lane_vectors", seen_lanes),
+        "lane_rows": np.flatnonzero(seen_lanes),
+        "token_index": stack([position_among_seen[tokens] for tokens in polylines]),
+        "token_poses": stack([view.poses for _, view in views]),
+        "token_valid": stack([np.ones(len(view.poses), bool) for _, view in views]),
+        "neighbours_index": stack([view.neighbours for _, view in views]),
+        "neighbours_valid": stack([np.ones(view.neighbours.shape, bool) for _, view in views]),
+        "rows": stack([view.rows for _, view in views]),
+        "rows_valid": stack([np.ones(len(view.rows), bool) for _, view in views]),
+        "row_velocities": of_rows("agent_velocities"),
+        "futures": of_rows("futures"),
+        "futures_valid": of_rows("futures_valid"),
+        "view_scenario": np.array([index for index, _ in views]),
+        "row_agents": stack([view.row_agents for _, view in views]),
+    }
 
 
-def stack(arrays: Sequence[np.ndarray]) -> Tensor:
+def stack(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Arrays along a new first axis, each filled up with 0 to the largest along every other."""
     stacked = np.zeros((len(arrays), *np.max([array.shape for array in arrays], axis=0)), arrays[0].dtype)
     for place, array in zip(stacked, arrays, strict=True):
         place[tuple(slice(size) for size in array.shape)] = array
-    return torch.from_numpy(stacked)
+    return stacked

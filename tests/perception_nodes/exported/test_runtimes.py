@@ -54,6 +54,9 @@ def test_what_cannot_be_used_is_said(backend: Backend, write_model: Callable[...
         open_runtime(path, backend).run({})
     with pytest.raises(InputError, match=r"provider NONESUCH: .* name one"):
         open_runtime(path, backend, provider="NONESUCH")
+    if backend == "openvino":
+        with pytest.raises(InputError, match="share_weights: OpenVINO packs weights anew"):
+            open_runtime(path, backend, share_weights=True)
     with pytest.raises(InputError, match="threads 0: expected at least 1"):
         open_runtime(path, backend, threads=0)
 

@@ -25,16 +25,20 @@ from perception_nodes.forecasting.node import ForecastingNode
 class StandIn:
     """A runtime that asks the model."""
 
-    backend, inputs = "stand-in", ()
+    backend, plans_by_size = "stand-in", True
 
-    def __init__(self, model: Forecaster, metadata: dict | None = None) -> None:
-        self.model = model
+    def __init__(self, model: Forecaster, metadata: dict | None = None, read: tuple[str, ...] = ()) -> None:
+        self.model, self.inputs = model, read
         self.example: Any = None
         given = {"future_steps": model.horizon_steps} if metadata is None else metadata
         self.file = ExportedFile(Path("model.onnx"), given, ())
 
     def run(self, arrays):
-        batch = with_named_tensors(self.example, {name: torch.from_numpy(value) for name, value in arrays.items()})
+        assert arrays.keys() == set(self.inputs), "no more than it reads"
+        tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+        rows = arrays["rows"].shape
+        labels = {"futures": torch.zeros(*rows, 0, 2), "futures_valid": torch.zeros(*rows, 0, dtype=torch.bool)}
+        batch = with_named_tensors(self.example, labels | tensors)
         with torch.inference_mode():
             return {name: value.numpy() for name, value in named_tensors(self.model(batch)).items()}
 
@@ -48,9 +52,10 @@ def model() -> Forecaster:
 
 
 def serve(model: Forecaster, example: list[Scenario]) -> ExportedForecaster:
-    stand_in = StandIn(model)
     asked = [np.arange(len(scenario.agents)) for scenario in example]
-    stand_in.example = model.collate([model.prepare(scenario) for scenario in example], asked)
+    batch = model.collate([model.prepare(scenario) for scenario in example], asked)
+    stand_in = StandIn(model, read=tuple(name for name in named_tensors(batch) if "futures" not in name))
+    stand_in.example = batch
     return ExportedForecaster(stand_in, model.input)
 
 
@@ -80,3 +85,27 @@ def test_a_node_takes_it_in_place_of_the_model(make_scenario: Callable[..., Scen
 def test_a_file_that_does_not_say_how_far_it_looks_is_refused(steps: object, model: Forecaster) -> None:
     with pytest.raises(InputError, match="expected future_steps in its metadata"):
         ExportedForecaster(StandIn(model, {"future_steps": steps}), model.input)
+
+
+class TensorsOnly:
+    """An input of somebody's own, which has no `arrays`."""
+
+    def __init__(self, input: Any) -> None:
+        self.prepare, self.collate, self.warm_up_agents = input.prepare, input.collate, input.warm_up_agents
+
+
+def test_an_input_that_makes_tensors_alone_does_too(make_scenario: Callable[..., Scenario], model: Forecaster) -> None:
+    scenarios, asked = [make_scenario("a", agents=3)], [np.array([0, 2])]
+    served = serve(model, scenarios)
+    (expected,) = served.forecast(scenarios, asked)
+    (found,) = ExportedForecaster(served.runtime, TensorsOnly(model.input)).forecast(scenarios, asked)
+    np.testing.assert_array_equal(found.trajectories, expected.trajectories)
+
+
+def test_it_warms_up_for_every_size_only_where_the_runtime_plans_by_size(
+    make_scenario: Callable[..., Scenario], model: Forecaster
+) -> None:
+    served = serve(model, [make_scenario("a", agents=3)])
+    assert [*served.warm_up_agents(33)] == [*model.warm_up_agents(33)]
+    served.runtime.plans_by_size = False
+    assert [*served.warm_up_agents(33)] == [*model.warm_up_agents(33)][-1:]

@@ -64,6 +64,10 @@ def test_a_file_of_the_former_version_is_read_with_a_warning(tmp_path: Path, cap
     ("text", "complaint"),
     [
         ("service: {folder: f, workers: 0}", ":1: service: expected workers above 0, got 0"),
+        (
+            "service: {folder: f, precision: int8}",
+            ":1: service: precision and provider are of another backend than torch",
+        ),
         ("nodes:\n  a-b: {kind: forecast, checkpoint: c}", ":1: node 'a-b': expected a ROS name"),
         ("nodes:\n  a: {kind: forecast, checkpoint: c, block: f}", "asks for the block f, but there is no service"),
         (

@@ -57,3 +57,21 @@ def test_the_precisions_are_those_of_the_kernels() -> None:
 def test_not_a_number_is_not_positive() -> None:
     with pytest.raises(InputError, match="map: expected voxel_m above 0, got nan"):
         expect_positive("map", voxel_m=float("nan"))
+
+
+@every_kind
+def test_an_exported_file_is_for_another_backend_and_has_its_own_precision(kind: str) -> None:
+    plan, file = plan_type(kind), Path("llama.onnx")
+    assert plan(file, backend="openvino").checkpoint == file
+    with pytest.raises(InputError, match=r"llama\.onnx: torch computes runs, not exported files; add backend"):
+        plan(file)
+    with pytest.raises(InputError, match=r"llama\.onnx: expected no precision, got bfloat16"):
+        plan(file, backend="onnxruntime", precision="bfloat16")
+
+
+@every_kind
+def test_weights_are_shared_by_onnx_runtime_alone(kind: str) -> None:
+    assert plan_type(kind)(Path("run"), backend="onnxruntime", share_weights=True).share_weights
+    for backend in ("torch", "openvino"):
+        with pytest.raises(InputError, match=f"share_weights: expected backend onnxruntime, got {backend}"):
+            plan_type(kind)(Path("run"), backend=backend, share_weights=True)

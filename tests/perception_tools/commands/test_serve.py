@@ -168,6 +168,7 @@ main(["serve", "block", sys.argv[1], "--oip", "0", "--json-logs"])
     [
         ([], "expected --zenoh or --oip PORT, got neither"),
         (["--oip", "0", "--threads", "0"], "--threads 0: expected at least 1"),
+        (["--oip", "0", "--precision", "int8"], "--precision and --provider are of another backend"),
         (["--oip", "0", "--ca", "ca.pem"], "expected --ca, --certificate and --key together"),
         (["--oip", "0", "--oip-address", "0.0.0.0"], "0.0.0.0:0: expected a place on loopback"),
         (["--oip", "0", "--name", "forecats"], "expected forecats, found forecast"),

@@ -10,7 +10,7 @@ import pytest
 from perception.errors import InputError
 from perception_nodes.exported.model_file import open_exported
 from perception_tools.export import parity
-from perception_tools.export.run import export_run, exported_beside
+from perception_tools.export.run import export_run
 
 
 def test_the_answers_are_the_models_for_every_size(exported_forecaster: tuple[Path, dict]) -> None:
@@ -60,32 +60,3 @@ def test_a_model_without_a_block_has_nothing_to_narrow(run_without_block: Path, 
 def test_names_end_in_onnx(trained_run: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected a name that ends in \.onnx"):
         export_run(trained_run, tmp_path / "model.pt")
-
-
-def test_the_file_beside_a_run_is_made_once(
-    trained_run: Path, exported_forecaster: tuple[Path, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import shutil
-
-    from perception_tools.export import run as exporting
-
-    copy = tmp_path / "run"
-    shutil.copytree(trained_run, copy)
-    made: list[Path] = []
-
-    def export(_run: Path, out: Path, _precision: str) -> None:
-        made.append(out)
-        out.parent.mkdir()
-        for file in exported_forecaster[0].parent.glob("*.*"):
-            shutil.copy(file, out.parent / (out.name if file.suffix == ".onnx" else file.name))
-
-    monkeypatch.setattr(exporting, "export_run", export)
-    path = exported_beside(copy)
-    assert path == copy / "exported" / "float32.onnx"
-    assert exported_beside(copy) == path
-    assert made == [path]
-    path.write_bytes(b"damaged")
-    path.parent.rename(tmp_path / "elsewhere")
-    assert exported_beside(copy) == path
-    assert made == [path, path]
-    assert exported_beside(path) == path

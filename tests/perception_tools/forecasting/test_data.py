@@ -13,9 +13,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perception.encoders.vectornet.batch import VectorBatch
 from perception.encoders.vectornet.input import VectorizedInput
 from perception.encoders.vectornet.vectorize import VectorizedScenario
-from perception.encoders.vectornet.views import VectorBatch, View
+from perception.encoders.vectornet.views import View
 from perception.errors import InputError
 from perception.traffic.augmentation import NO_AUGMENTATION
 from perception.traffic.scenario import Scenario, UnusableScenario

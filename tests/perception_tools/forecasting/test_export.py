@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from onnxruntime import InferenceSession
 
 from perception_tools.export.graph import trace
+from perception_tools.export.onnx_file import write_onnx
 from perception_tools.export.parity import compare_outputs, complaints
 from perception_tools.forecasting.export import exportable
 from perception_tools.forecasting.model import TrainedForecaster, Training, build_forecaster, load_model
@@ -53,11 +55,17 @@ class Graph:
         return dict(zip(names, self._session.run(names, given), strict=True))
 
 
-def test_mm_transformer_answers_in_a_graph_as_in_pytorch() -> None:
+def test_mm_transformer_answers_in_a_graph_as_in_pytorch_and_in_a_node_without_it(
+    tmp_path: Path, forecast_without_torch: Callable[[Path], dict]
+) -> None:
     name, block = "forecast/mmtransformer-llama", BlockRecipe(source="random:32x48x4?seed=0")
     recipe = replace(RECIPES[name], block=block, dim=16, heads=2)
     training = Training(name, "made", scenarios=1, history_steps=20, future_steps=30, steps=0)
     found = exportable(TrainedForecaster(build_forecaster(recipe, 30).eval(), recipe, training))
     cases = found.cases()
-    graph = Graph(trace(found.source, next(iter(cases.values()))).SerializeToString())
+    proto = trace(found.source, next(iter(cases.values())))
+    graph = Graph(proto.SerializeToString())
     assert complaints(compare_outputs(found, cases, graph), "float32") == []  # pyright: ignore[reportArgumentType]
+    (path,) = write_onnx(proto, tmp_path / "model.onnx", {"task": "forecast", "name": name, **found.metadata})
+    told = forecast_without_torch(path)
+    assert (told["by_model"] > 0, told["imported"]) == (True, [])

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from perception.encoders.vectornet.views import VectorBatch, View
+from perception.encoders.vectornet.batch import VectorBatch
+from perception.encoders.vectornet.views import View
 from perception.errors import InputError
 from perception.models.forecaster import Forecaster
 from perception.traffic.scenario import Scenario

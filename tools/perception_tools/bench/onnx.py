@@ -159,8 +159,9 @@ def _exported_ways(
 
     from perception_nodes.exported.runtimes import Backend, open_runtime
     from perception_tools.export.graph import trace
-    from perception_tools.export.narrowing import ExportPrecision, name_tail, narrow, tail_weights
+    from perception_tools.export.narrowing import name_tail, narrow, tail_weights
     from perception_tools.export.onnx_file import write_onnx
+    from perception_tools.export.precisions import ExportPrecision
 
     proto = trace(exportable.source, next(iter(batches.values())))
     names = name_tail(proto, tail_weights(exportable.source.model))

@@ -12,7 +12,8 @@ from tyro.conf import Positional, arg
 def export(
     run: Annotated[Positional[Path], arg(metavar="RUN")],
     out: Annotated[Positional[Path], arg(metavar="OUT.onnx")],
-    precision: Literal["float32", "bf16", "fp16", "int8", "int4"] = "float32",
+    precision: Literal["float32", "bf16", "fp16", "int8", "int4", "auto"] = "float32",
+    budget: str | None = None,
     check: bool = True,
     data: Path | None = None,
     split: str = "val",
@@ -28,7 +29,9 @@ def export(
         run: A run's folder, or its model.safetensors.
         out: The file to write.
         precision: Precision of the block's weights. bf16 and fp16 halve the file; int8 also scales activations in
-            every call; int4 has a scale for each 32 weights.
+            every call; int4 has a scale for each 32 weights. auto tries all of them on --data, prints what each costs,
+            and takes the fastest that is within --budget; the file's metadata keeps the table.
+        budget: For auto: by how much one of the task's numbers may become worse, such as minFDE=+1% or top1=-0.005.
         check: Compare the file's answers with the model's, for batches of several sizes and the borders of what can
             come; where they differ, nothing is written and the exit status is 1.
         data: A data set folder, as for `perception evaluate`: compare the task's numbers too.
@@ -42,10 +45,12 @@ def export(
 
     keep_apart([out], [run / MODEL_FILE if run.is_dir() else run, *([] if data is None else [data])])
     try:
-        summary = export_run(run, out, precision, check=check, data=data, split=split, limit=limit)
+        summary = export_run(run, out, precision, budget=budget, check=check, data=data, split=split, limit=limit)
     except ParityError as error:
         print(f"perception export: {error}", file=sys.stderr)
         return 1
+    for line in summary.get("precisions", []):
+        print(line)
     for name, size in summary["files"].items():
         print(f"{out.parent / name}  {size / 1e6:.1f} MB")
     if check:

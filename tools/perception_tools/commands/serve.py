@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from tyro.conf import Positional
 
 from perception.errors import InputError
 from perception_nodes.block.limits import DEFAULT_LIMITS, RequestLimits
+from perception_tools.export.precisions import ExportPrecision
 
 if TYPE_CHECKING:
     import zenoh
 
+    from perception.frozen.folded import FoldedBlock
+    from perception_nodes.block.exported_tail import ExportedTail
     from perception_nodes.block.host import BlockHost
+    from perception_nodes.exported.runtimes import Backend
     from perception_nodes.operations.deployment import Deployment
     from perception_nodes.operations.endpoints import OperationsServer, StopSignal
     from perception_nodes.security.identity import Identity
@@ -37,6 +41,9 @@ def serve_block(
     allow_unencrypted: bool = False,
     metrics: int | None = None,
     threads: int = 1,
+    backend: Literal["torch", "onnxruntime", "openvino"] = "torch",
+    precision: ExportPrecision = "float32",
+    provider: str | None = None,
     max_request_mb: int = DEFAULT_LIMITS.max_memory_mb,
     max_request_gflop: int = DEFAULT_LIMITS.max_gflop,
     json_logs: bool = False,
@@ -62,7 +69,11 @@ def serve_block(
         key: Key of the certificate.
         allow_unencrypted: Listen beyond loopback without certificates too, where anybody may ask.
         metrics: Port of /livez, /readyz and /metrics on loopback; 0 chooses a free one.
-        threads: Number of PyTorch's threads.
+        threads: Number of threads that compute.
+        backend: What computes the block's tail, the large part that all pipelines share. All but torch take a folder in
+            float32, and export the tail into it, once.
+        precision: Precision of the tail's weights in that backend.
+        provider: Device of that backend, in its own words; the processor by default.
         max_request_mb: Maximum memory that computing a request takes, MiB; larger ones are refused.
         max_request_gflop: Maximum work of a request, 10⁹ multiplications and additions; larger ones are refused.
         json_logs: Log as JSON.
@@ -71,6 +82,8 @@ def serve_block(
         raise InputError("serve block: expected --zenoh or --oip PORT, got neither; say how clients connect")
     if threads < 1:
         raise InputError(f"--threads {threads}: expected at least 1; give the number of cores the service may use")
+    if backend == "torch" and (precision != "float32" or provider is not None):
+        raise InputError("serve block: --precision and --provider are of another backend; add --backend onnxruntime")
     identity = _identity(ca, certificate, key)
     from perception_nodes.block.host import BlockHost, load_pipelines
     from perception_nodes.operations.computing import compute_with
@@ -84,7 +97,9 @@ def serve_block(
     limits = RequestLimits(max_memory_mb=max_request_mb, max_gflop=max_request_gflop)
     stop = StopSignal()
     with ExitStack() as open_:
-        host = BlockHost(load_pipelines(folder, name), limits=limits)
+        pipelines = load_pipelines(folder, name)
+        tail = None if backend == "torch" else _tail(pipelines, folder, backend, precision, threads, provider)
+        host = BlockHost(pipelines, limits=limits, tail=tail)
         open_.callback(host.drain, 1.0)
         ready: dict[str, object] = {"serving": sorted(host.widths)}
         if oip is not None:
@@ -110,6 +125,24 @@ def serve_block(
         notify(READY)
         stopped = stop.wait(watched(lambda: not host.trouble()))
     leave(0 if stopped else 1)
+
+
+def _tail(
+    pipelines: Mapping[str, FoldedBlock],
+    folder: Path,
+    backend: Backend,
+    precision: ExportPrecision,
+    threads: int,
+    provider: str | None,
+) -> ExportedTail:
+    """The tail of a folder's pipelines in another runtime."""
+    from perception_nodes.block.exported_tail import ExportedTail
+    from perception_nodes.exported.runtimes import open_runtime
+    from perception_tools.export.tail import exported_tail
+
+    tail = next(iter(pipelines.values())).tail
+    file = exported_tail(tail, folder, precision)
+    return ExportedTail(open_runtime(file, backend, threads=threads, provider=provider), tail)
 
 
 def _identity(ca: Path | None, certificate: Path | None, key: Path | None) -> Identity | None:

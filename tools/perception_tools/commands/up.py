@@ -124,6 +124,8 @@ def commands(plan: Deployment, file: Path) -> dict[str, list[str]]:
     if plan.service is not None:
         serve = [*perception, "serve", "block", str(plan.service.folder.resolve()), "--zenoh", "--json-logs"]
         serve += ["--connect", plan.router.place, "--threads", str(plan.service.threads)]
+        serve += ["--backend", plan.service.backend, "--precision", plan.service.precision]
+        serve += ["--provider", plan.service.provider] if plan.service.provider is not None else []
         serve += ["--max-request-mb", str(plan.service.max_request_mb)]
         serve += ["--max-request-gflop", str(plan.service.max_request_gflop)]
         serve += ["--name", *plan.service.pipelines] if plan.service.pipelines else []

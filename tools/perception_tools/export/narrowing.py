@@ -5,22 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32
 from torch import nn
 
 from perception.errors import InputError
-from perception.frozen.folded import TAIL_LINEARS, FoldedBlock
+from perception.frozen.folded import TAIL_LINEARS, BlockTail, FoldedBlock
 from perception_tools.export.graph import quietly
+from perception_tools.export.precisions import ExportPrecision
 
 if TYPE_CHECKING:
     import onnx
 
-ExportPrecision = Literal["float32", "bf16", "fp16", "int8", "int4"]
-"""`bf16` and `fp16` store the tail's weights so, and multiply in float32 unless the runtime is told otherwise; `int8`
-has a scale for each output and scales activations in every call; `int4` has a scale for each 32 weights."""
 GROUP = 32
 """Weights that share a scale in int4."""
 
@@ -30,7 +28,12 @@ def tail_weights(model: nn.Module) -> dict[str, Float32[np.ndarray, "dim_in dim_
     block = getattr(model, "block", None)
     if not isinstance(block, FoldedBlock):
         return {}
-    linears = {name: getattr(block.tail.block, name) for name in TAIL_LINEARS if hasattr(block.tail.block, name)}
+    return weights_of(block.tail)
+
+
+def weights_of(tail: BlockTail) -> dict[str, Float32[np.ndarray, "dim_in dim_out"]]:
+    """The weights of a tail, as graphs hold them."""
+    linears = {name: getattr(tail.block, name) for name in TAIL_LINEARS if hasattr(tail.block, name)}
     return {name: linear.weight.detach().cpu().numpy().T for name, linear in linears.items()}
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perception.files import writing
 from perception_nodes.exported.model_file import FORMAT, KEY
 
 if TYPE_CHECKING:
@@ -39,6 +43,22 @@ def write_onnx(proto: onnx.ModelProto, path: Path, metadata: Mapping[str, Any]) 
     path.write_bytes(proto.SerializeToString(deterministic=True))
     onnx.checker.check_model(str(path))
     return [*written, path]
+
+
+@contextmanager
+def files_beside(out: Path, proto: onnx.ModelProto, metadata: Mapping[str, Any]) -> Iterator[list[Path]]:
+    """Gives the `with` block the files of `write_onnx` in another folder; if it ends well, they move to where OUT is.
+
+    Raises:
+        InputError: They cannot be written there.
+    """
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+            written = write_onnx(proto, Path(folder) / out.name, metadata)
+            yield written
+            for file in written:
+                os.replace(file, out.parent / file.name)
 
 
 def graph_hash(proto: onnx.ModelProto) -> str:

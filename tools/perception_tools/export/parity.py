@@ -13,7 +13,7 @@ from perception.batches import named_tensors
 from perception.errors import InputError
 from perception_nodes.exported.runtimes import Runtime
 from perception_tools.export.exportable import Exportable
-from perception_tools.export.narrowing import ExportPrecision
+from perception_tools.export.precisions import ExportPrecision
 
 BOUNDS: Mapping[ExportPrecision, float] = {"float32": 1e-5, "fp16": 5e-3, "bf16": 3e-2, "int8": 0.1, "int4": 0.5}
 """Largest error of an output, relative to its size; of narrow weights the task's numbers say more."""
@@ -73,3 +73,21 @@ def complaints(parities: list[CaseParity], precision: ExportPrecision) -> list[s
         for parity in parities
         if not parity.relative <= BOUNDS[precision]
     ]
+
+
+def check(
+    exportable: Exportable, cases: Mapping[str, Any], runtime: Runtime, precision: ExportPrecision
+) -> list[CaseParity]:
+    """Compares every case.
+
+    Raises:
+        ParityError: Something is beyond the bound of the precision.
+    """
+    parities = compare_outputs(exportable, cases, runtime)
+    wrong = complaints(parities, precision)
+    if wrong:
+        raise ParityError(
+            f"{runtime.file.path.name}: its answers are not the model's: {'; '.join(wrong)}; nothing was written; take "
+            "a wider precision, or report it with the recipe"
+        )
+    return parities

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from perception.errors import InputError
-from perception.files import writing
 from perception.frozen.trained_state import fingerprints
 from perception_nodes.exported.model_file import SUFFIX
 from perception_nodes.exported.runtimes import open_runtime
 from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import trace
-from perception_tools.export.narrowing import ExportPrecision, expect_narrowable, name_tail, narrow, tail_weights
-from perception_tools.export.onnx_file import graph_hash, write_onnx
-from perception_tools.export.parity import ParityError, compare_outputs, complaints
+from perception_tools.export.narrowing import expect_narrowable, name_tail, narrow, tail_weights
+from perception_tools.export.onnx_file import files_beside, graph_hash
+from perception_tools.export.parity import check as check_parity
+from perception_tools.export.precision_search import Budget, search_precision
+from perception_tools.export.precisions import ExportPrecision
 from perception_tools.extras import require
-from perception_tools.model_metadata import MODEL_FILE, model_id
+from perception_tools.model_metadata import MODEL_FILE, digest_of, model_id, stamp_of
 from perception_tools.references import resolve
 from perception_tools.tasks import Task, TrainedModel, all_tasks, task_of_run
 
@@ -28,8 +28,9 @@ from perception_tools.tasks import Task, TrainedModel, all_tasks, task_of_run
 def export_run(
     run: Path,
     out: Path,
-    precision: ExportPrecision = "float32",
+    precision: ExportPrecision | Literal["auto"] = "float32",
     *,
+    budget: str | None = None,
     check: bool = True,
     data: Path | None = None,
     split: str = "val",
@@ -37,94 +38,95 @@ def export_run(
 ) -> dict:
     """Exports a run; nothing is written where a check fails.
 
+    Args:
+        run: A run's folder or model file.
+        out: The file to write.
+        precision: Precision of the block's weights; `auto` takes the fastest within the budget.
+        budget: For `auto`, see `Budget`.
+        check: Whether to compare the file's answers with the model's.
+        data: A data set to compare the task's numbers on; for `auto` also to choose by.
+        split: Which split of it.
+        limit: Number of its first records.
+
     Returns:
-        What the command prints: files, megabytes, parity by case and output, and with data the task's numbers.
+        What the command prints: files, megabytes, parity by case and output, with data the task's numbers, and for
+        `auto` the lines of the table.
 
     Raises:
         InputError: The task has no export, or the model cannot be traced.
         ParityError: The file's answers differ from the model's.
     """
-    require("onnx")
-    require("onnxscript")
-    if out.suffix != SUFFIX:
-        raise InputError(f"{out}: expected a name that ends in {SUFFIX}; give one")
-    task = task_of_run(run)
-    if task.export is None:
-        able = ", ".join(other.name for other in all_tasks() if other.export)
-        raise InputError(f"{run}: models of the task {task.name} cannot be exported yet; those of {able} can")
+    _check_options(out, precision, budget, data)
+    task = _task_with_export(run)
+    source = _source_of(run)  # before it is loaded
     trained = task.load_model(run)
-    exportable: Exportable = resolve(task.export)(trained)
+    exportable: Exportable = resolve(str(task.export))(trained)
     tail = tail_weights(exportable.source.model)
-    expect_narrowable(tail, precision)
+    if precision != "auto":
+        expect_narrowable(tail, precision)
     cases = exportable.cases()
     proto = trace(exportable.source, next(iter(cases.values())))
-    structure = graph_hash(proto)
-    proto = narrow(proto, name_tail(proto, tail), precision)
+    structure, names, table = graph_hash(proto), name_tail(proto, tail), None
+    measure = partial(_measure, task, trained, data=data, split=split, limit=limit)
+    if precision == "auto":
+        assert budget is not None
+        with tempfile.TemporaryDirectory() as folder:
+            table = search_precision(proto, names, exportable, budget, measure, trained.model, Path(folder))
+        precision = table.chosen
     metadata = {
         "task": task.name,
         "name": trained.name,
         "model_id": model_id(trained.name, run, precision),
+        "source": source,
         "precision": precision,
         "blocks": fingerprints(trained.model),
         "graph": structure,
+        **({} if table is None else {"precisions": {**table.as_json(), "split": split, "limit": limit}}),
         **exportable.metadata,
     }
-    with writing(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-            written = write_onnx(proto, Path(folder) / out.name, metadata)
-            summary: dict[str, Any] = {"run": str(run), "precision": precision, "graph": structure}
-            if check:
-                summary |= _checked(exportable, cases, written[-1], precision)
-            if data is not None:
-                summary["metrics"] = _metrics(task, trained, exportable, written[-1], data, split, limit)
-            for file in written:
-                os.replace(file, out.parent / file.name)
+    summary: dict[str, Any] = {"run": str(run), "precision": precision, "graph": structure}
+    summary["precisions"] = [] if table is None else table.lines()
+    with files_beside(out, narrow(proto, names, precision), metadata) as written:
+        runtime = open_runtime(written[-1], "onnxruntime")
+        if check:
+            summary["parity"] = [asdict(parity) for parity in check_parity(exportable, cases, runtime, precision)]
+        if data is not None:
+            summary["metrics"] = {"trained": measure(trained.model), "exported": measure(exportable.serve(runtime))}
     files = [out.parent / file.name for file in written]
     return summary | {"files": {file.name: file.stat().st_size for file in files}}
 
 
-def exported_beside(run: Path, precision: ExportPrecision = "float32") -> Path:
-    """The run's exported file, made where there is none of this state of the model.
-
-    Raises:
-        InputError: As for `export_run`.
-    """
-    from perception_nodes.exported.model_file import open_exported
-
-    if run.suffix == SUFFIX:
-        return run
-    folder = run if run.is_dir() else run.parent
-    out = folder / "exported" / f"{precision}{SUFFIX}"
-    if out.exists():
-        try:
-            file = open_exported(out)
-        except InputError:
-            pass  # of an earlier version, or damaged: it is written again
-        else:
-            name = str(file.metadata.get("name"))
-            if file.metadata.get("model_id") == model_id(name, run / MODEL_FILE if run.is_dir() else run, precision):
-                return out
-    export_run(run, out, precision)
-    return out
-
-
-def _checked(
-    exportable: Exportable, cases: Mapping[str, Any], file: Path, precision: ExportPrecision
-) -> dict[str, Any]:
-    parities = compare_outputs(exportable, cases, open_runtime(file, "onnxruntime"))
-    wrong = complaints(parities, precision)
-    if wrong:
-        raise ParityError(
-            f"{file.name}: its answers are not the model's: {'; '.join(wrong)}; nothing was written; take a wider "
-            "precision, or report it with the recipe"
+def _check_options(out: Path, precision: str, budget: str | None, data: Path | None) -> None:
+    require("onnx")
+    require("onnxscript")
+    if out.suffix != SUFFIX:
+        raise InputError(f"{out}: expected a name that ends in {SUFFIX}; give one")
+    is_auto = precision == "auto"
+    if is_auto != (budget is not None) or (is_auto and data is None):
+        raise InputError(
+            f"--precision {precision}: expected --precision auto with --budget and --data, or a precision without a "
+            "budget; give all three, or a precision"
         )
-    return {"parity": [asdict(parity) for parity in parities]}
+    if budget is not None:
+        Budget.of(budget)
 
 
-def _metrics(
-    task: Task, trained: TrainedModel, exportable: Exportable, file: Path, data: Path, split: str, limit: int | None
-) -> dict[str, dict[str, float]]:
-    headline = resolve(task.headline)
-    models = {"trained": trained.model, "exported": exportable.serve(open_runtime(file, "onnxruntime"))}
-    return {name: headline(model, trained, data, split, limit) for name, model in models.items()}
+def _task_with_export(run: Path) -> Task:
+    task = task_of_run(run)
+    if task.export is None:
+        able = ", ".join(other.name for other in all_tasks() if other.export)
+        raise InputError(f"{run}: models of the task {task.name} cannot be exported yet; those of {able} can")
+    return task
+
+
+def _source_of(run: Path) -> dict[str, Any]:
+    """Which state of the trained model a file is of; see `perception_tools.export.exported_run`."""
+    file = run / MODEL_FILE if run.is_dir() else run
+    return {"stamp": stamp_of(file), "sha256": digest_of(file)}
+
+
+def _measure(
+    task: Task, trained: TrainedModel, model: Any, *, data: Path | None, split: str, limit: int | None
+) -> dict[str, float]:
+    """The task's numbers of the trained model in any form."""
+    return resolve(task.headline)(model, trained, data, split, limit)

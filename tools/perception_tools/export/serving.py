@@ -1,42 +1,62 @@
-"""A trained run as another runtime computes it."""
+"""A trained run as another runtime computes it. Imports no PyTorch where the task's node needs none."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from perception.errors import InputError
-from perception.kernels.precision import Precision
 from perception_nodes.exported.runtimes import Backend, open_runtime
-from perception_tools.export.narrowing import ExportPrecision
-from perception_tools.export.run import exported_beside
+from perception_tools.export.exported_run import exported_file
+from perception_tools.export.precisions import exported_precision
 from perception_tools.references import resolve
 from perception_tools.tasks import TrainedModel, task_of_run
 
-PRECISIONS: dict[Precision, ExportPrecision] = {"float32": "float32", "bfloat16": "bf16", "int8_dynamic": "int8"}
-"""Precision of a node → that of the exported file."""
+if TYPE_CHECKING:
+    from perception_nodes.operations.node_plan import NodePlan
+
+
+def serve_for(plan: NodePlan) -> Any:
+    """The model of a node's plan, whose backend is another one than torch; see `serve_exported`."""
+    assert plan.backend != "torch"
+    return serve_exported(
+        plan.checkpoint,
+        plan.backend,
+        precision=plan.precision,
+        threads=plan.threads,
+        provider=plan.provider,
+        share_weights=plan.share_weights,
+    )
 
 
 def serve_exported(
     run: Path,
-    trained: TrainedModel,
     backend: Backend,
     *,
-    precision: Precision = "float32",
+    precision: str = "float32",
     threads: int = 1,
     provider: str | None = None,
+    share_weights: bool = False,
+    trained: TrainedModel | None = None,
 ) -> Any:
     """The model of a run in another runtime, with the interface that nodes know.
 
-    The run is exported into its folder where that has not been done; see `exported_beside`.
+    Args:
+        run: A run's folder or model file, which is exported into its folder where that has not been done
+            (`exported_file`); or an exported file.
+        backend: What computes it.
+        precision: Precision of the block's weights, in the words of nodes.
+        threads: Number of threads.
+        provider: See `open_runtime`.
+        share_weights: See `open_runtime`.
+        trained: The model of the run if it is loaded already. It is needed, and loaded here, only for a task that
+            cannot be served without it.
 
     Raises:
         InputError: It cannot be exported or opened so.
     """
-    if precision not in PRECISIONS:
-        raise InputError(
-            f"precision {precision}: exported models have {', '.join(PRECISIONS)}; give one of them, or backend torch"
-        )
-    task, file = task_of_run(run), exported_beside(run, PRECISIONS[precision])
-    assert task.export is not None
-    return resolve(task.export)(trained).serve(open_runtime(file, backend, threads=threads, provider=provider))
+    task, file = task_of_run(run), exported_file(run, exported_precision(precision))
+    runtime = open_runtime(file, backend, threads=threads, provider=provider, share_weights=share_weights)
+    if task.served is not None:
+        return resolve(task.served)(runtime)
+    assert task.export is not None, "what was exported can be"
+    return resolve(task.export)(trained or task.load_model(run)).serve(runtime)

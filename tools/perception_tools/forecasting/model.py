@@ -15,7 +15,7 @@ from perception.heads.trajectory import TrajectoryDecoder
 from perception.heads.trajectory_proposals import ProposalDecoder
 from perception.models.forecaster import Forecaster
 from perception_tools.blocks import build_block
-from perception_tools.forecasting.recipes import ENCODERS, ForecastRecipe
+from perception_tools.forecasting.recipes import ENCODERS, ForecastRecipe, numbers_for
 from perception_tools.forecasting.task import TASK
 from perception_tools.model_files import expect_types, read_model, write_model
 from perception_tools.references import resolve_given
@@ -95,7 +95,7 @@ def build_encoder(recipe: ForecastRecipe) -> nn.Module:
             f"encoder {recipe.encoder}: its constructor asks for {', '.join(missing)}, which no recipe has; give it a "
             f"default, or take one of {', '.join(name for name in numbers if name not in ('block', 'proposals'))}"
         )
-    return kind(**{name: numbers[name] for name in wanted if name in numbers})
+    return kind(**numbers_for(kind, recipe))
 
 
 def save_model(path: Path, model: Forecaster, recipe: ForecastRecipe, training: Training) -> None:

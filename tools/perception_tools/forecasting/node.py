@@ -7,8 +7,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from perception.errors import InputError
+from perception_nodes.exported.model_file import is_exported, open_exported
 from perception_nodes.forecasting.node import ForecastingNode
 from perception_nodes.forecasting.process import ForecastingProcess
+from perception_nodes.operations.computing import keep_freed_memory
 from perception_nodes.operations.torch_loading import preload_torch, without_collections
 from perception_nodes.ros.clock import StreamClock
 from perception_tools.forecasting.task import TASK
@@ -41,16 +43,34 @@ def open_node(plan: ForecastPlan, session: zenoh.Session, ros: RosNode, open_: E
 
 def waiting_node(plan: ForecastPlan, clock: StreamClock) -> ForecastingNode:
     """Returns a node that knows of its model what the model's file says of it."""
-    training = read_metadata(plan.checkpoint, TASK.format).get("training", {})
+    exported = open_exported(plan.checkpoint).metadata if is_exported(plan.checkpoint) else None
+    metadata = read_metadata(plan.checkpoint, TASK.format) if exported is None else exported
+    training = metadata.get("training", {})
     history, horizon = (_steps_of(plan, training, name) for name in ("history_steps", "future_steps"))
     node = ForecastingNode(clock=clock.now_ns)
-    name = served_model_id(str(training.get("name")), plan)
+    name = served_model_id(str(training.get("name")), plan) if exported is None else str(exported.get("model_id"))
     node.configure(None, history_steps=history, horizon_steps=horizon, model_id=name)
     return node
 
 
 def load_into(node: ForecastingNode, plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) -> None:
-    """Gives a node its model, warmed up; the trained block leaves memory with this function where it is not used."""
+    """Gives a node its model, warmed up; PyTorch is imported only for a model that it computes itself."""
+    if plan.backend == "torch":
+        _load_trained(node, plan, session, open_)
+    else:
+        _load_exported(node, plan)
+
+
+def _load_exported(node: ForecastingNode, plan: ForecastPlan) -> None:
+    from perception_tools.export.serving import serve_for
+
+    keep_freed_memory()
+    with without_collections():
+        node.set_model(serve_for(plan))
+
+
+def _load_trained(node: ForecastingNode, plan: ForecastPlan, session: zenoh.Session, open_: ExitStack) -> None:
+    """The trained block leaves memory with this function where it is not used."""
     with without_collections():
         preload_torch()
         from perception_tools.forecasting.model import load_model

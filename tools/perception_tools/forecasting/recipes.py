@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from typing_extensions import override
 
@@ -17,6 +18,11 @@ ENCODERS = {
     "mmtransformer": "perception.encoders.mm_transformer.network:MMTransformer",
 }
 """Word in a recipe → the encoder's class."""
+INPUTS = {
+    "vectornet": "perception.encoders.vectornet.input:VectorizedInput",
+    "mmtransformer": "perception.encoders.mm_transformer.input:SceneInput",
+}
+"""Word in a recipe → the class of that encoder's input, which imports no PyTorch."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,12 @@ class ForecastRecipe(LearningRecipe):
                 f"proposals.regions: expected a number that divides modes={self.modes}, and loss=proposals with more "
                 f"than one, got {regions} with loss={self.loss}; give --loss proposals and such a number"
             )
+
+
+def numbers_for(kind: Callable[..., Any], recipe: ForecastRecipe) -> dict[str, Any]:
+    """Those of a recipe's numbers that a constructor asks for by name."""
+    numbers = vars(recipe) | vars(recipe.proposals)
+    return {name: numbers[name] for name in inspect.signature(kind).parameters if name in numbers}
 
 
 _MM_TRANSFORMER = ForecastRecipe(

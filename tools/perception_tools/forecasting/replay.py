@@ -263,7 +263,7 @@ def _exported(
 
     if not isinstance(run, Path):
         raise InputError(f"backend {backend}: expected a run's folder or model file to export, got a model; save it")
-    return serve_exported(run, trained, backend, precision=precision, threads=threads)
+    return serve_exported(run, backend, precision=precision, threads=threads, trained=trained)
 
 
 def _summary(played: Played) -> dict:

@@ -23,6 +23,7 @@ TASK = Task(
     token_views="perception_tools.forecasting.token_views:forecast_views",
     record_losses="perception_tools.forecasting.record_losses:record_losses",
     export="perception_tools.forecasting.export:exportable",
+    served="perception_tools.forecasting.served:served",
     untrained="perception_tools.forecasting.export:untrained",
     demo="perception_tools.forecasting.demo:demo",
     commands={

@@ -15,8 +15,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.patches import Polygon
 
+from perception.encoders.vectornet.batch import VectorBatch
 from perception.encoders.vectornet.vectorize import VectorizedScenario
-from perception.encoders.vectornet.views import VectorBatch
 from perception.errors import InputError
 from perception.frozen.stages import block_attention, block_stages, expect_adapter, noted_inputs
 from perception.models.forecaster import Forecaster

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from perception_nodes.image.node import ImageNode
 from perception_nodes.image.process import ImageProcess
+from perception_nodes.operations.computing import keep_freed_memory
 from perception_nodes.operations.torch_loading import without_collections
-from perception_tools.classification.node import configure_node
 from perception_tools.extras import require
-from perception_tools.image.model import load_classifier
 
 if TYPE_CHECKING:
     import zenoh
@@ -29,9 +28,29 @@ def open_node(plan: ImagePlan, session: zenoh.Session, ros: RosNode, open_: Exit
 
 
 def configured_node(plan: ImagePlan, session: zenoh.Session, open_: ExitStack) -> ImageNode:
-    """Returns a node with its model; the trained block leaves memory with this function where it is not used."""
+    """Returns a node with its model; PyTorch is imported only for a model that it computes itself."""
     require("PIL")
-    with without_collections():
-        node = ImageNode(plan.top)
-        configure_node(node, load_classifier(plan.checkpoint), plan, session, open_)
+    node = ImageNode(plan.top)
+    if plan.backend == "torch":
+        _load_trained(node, plan, session, open_)
+    else:
+        _load_exported(node, plan)
     return node
+
+
+def _load_exported(node: ImageNode, plan: ImagePlan) -> None:
+    from perception_tools.export.serving import serve_for
+
+    keep_freed_memory()
+    with without_collections():
+        model = serve_for(plan)
+        node.configure(model, model.classes, model_id=model.runtime.file.model_id)
+
+
+def _load_trained(node: ImageNode, plan: ImagePlan, session: zenoh.Session, open_: ExitStack) -> None:
+    """The trained block leaves memory with this function where it is not used."""
+    from perception_tools.classification.node import configure_node
+    from perception_tools.image.model import load_classifier
+
+    with without_collections():
+        configure_node(node, load_classifier(plan.checkpoint), plan, session, open_)

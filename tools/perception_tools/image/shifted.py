@@ -29,8 +29,8 @@ class ShiftedPictures:
         self.pictures, self.input, self.shift = pictures, input, shift
         size = 3 * (input.height + 2 * shift) * (input.width + 2 * shift)
         self._kept = KeptRecords(self._read, min(keep, MOST_BYTES // size))
-        levels = torch.arange(256, dtype=torch.uint8).expand(3, 1, 256)
-        self._values = input.normalised(levels)[:, 0].numpy()
+        levels = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+        self._values = input.normalised(levels)[:, 0]
 
     def show(self, index: int, rng: np.random.Generator) -> Float32[Tensor, "3 height width"]:
         """A picture, moved and mirrored as `rng` draws.

@@ -20,6 +20,7 @@ TASK = Task(
     token_views="perception_tools.image.token_views:picture_views",
     record_losses="perception_tools.image.record_losses:record_losses",
     export="perception_tools.image.export:exportable",
+    served="perception_nodes.image.exported_classifier:ExportedClassifier",
     untrained="perception_tools.image.export:untrained",
     node="perception_tools.image.node:open_node",
     node_kind="image",

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from perception.encoders.forecasting import ForecastBatch, ForecastInput
 from perception.encoders.mm_transformer import input as shown
-from perception.encoders.mm_transformer.input import SceneBatch, SceneInput
+from perception.encoders.mm_transformer.batch import SceneBatch
+from perception.encoders.mm_transformer.input import SceneInput
 from perception.geometry import SE2
 from perception.traffic.augmentation import Augmentation
 from perception.traffic.scenario import Scenario, Turn

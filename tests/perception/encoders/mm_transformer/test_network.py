@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from perception.encoders.mm_transformer.input import SceneBatch
+from perception.encoders.mm_transformer.batch import SceneBatch
 from perception.encoders.mm_transformer.network import LaneNet, MMTransformer
 from perception.heads.trajectory_proposals import ProposalDecoder
 

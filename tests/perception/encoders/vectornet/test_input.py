@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from perception.encoders.forecasting import ForecastInput
+from perception.encoders.vectornet.batch import VectorBatch
 from perception.encoders.vectornet.input import POLYLINE_STEP, VectorizedInput
 from perception.encoders.vectornet.vectorize import mirror, vectorize
-from perception.encoders.vectornet.views import make_batch
+from perception.encoders.vectornet.views import make_views
 from perception.traffic.augmentation import Augmentation
 
 
@@ -39,7 +40,8 @@ def test_augmentation_is_a_mirror_then_a_turn(random_scenario, view) -> None:
     vectors, focal = vectorize(scenario), np.array([scenario.focal])
     shown = VectorizedInput(view, max_tokens=5)
     batch = shown.collate([vectors], [focal], [Augmentation(mirrored=True, turn_rad=0.3)])
-    expected = make_batch([mirror(vectors)], [np.array([vectors.focal])], view=view, max_tokens=5, turn_rad=[0.3])
+    made = make_views([mirror(vectors)], [np.array([vectors.focal])], view=view, max_tokens=5, turn_rad=[0.3])
+    expected = VectorBatch.of(made)
     assert torch.equal(batch.token_poses, expected.token_poses)
     assert torch.equal(batch.futures, expected.futures)
     np.testing.assert_array_equal(vectors.futures, vectorize(scenario).futures)

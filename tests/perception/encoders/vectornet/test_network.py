@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from perception.attention import Neighbours
+from perception.encoders.vectornet.batch import VectorBatch
 from perception.encoders.vectornet.network import PolylineSubgraph, SubgraphLayer, VectorNet, relative_poses
 from perception.encoders.vectornet.vectorize import vectorize
-from perception.encoders.vectornet.views import VectorBatch, View, make_batch
+from perception.encoders.vectornet.views import View, make_views
 from perception.geometry import SE2
 from perception.traffic.map_index import take
 from perception.traffic.scenario import Scenario
@@ -22,6 +24,10 @@ from perception.traffic.scenario import Scenario
 def view(request: pytest.FixtureRequest) -> View:
     """Both kinds of global graph."""
     return request.param
+
+
+def make_batch(*given: Any, **options: Any) -> VectorBatch:
+    return VectorBatch.of(make_views(*given, **options))
 
 
 @pytest.fixture

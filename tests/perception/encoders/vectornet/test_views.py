@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,13 +12,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perception.encoders.vectornet.batch import VectorBatch
 from perception.encoders.vectornet.vectorize import VectorizedScenario, vectorize
-from perception.encoders.vectornet.views import VectorBatch, View, _nearest_others, make_batch
+from perception.encoders.vectornet.views import View, _nearest_others, make_views
 from perception.geometry import SE2
 from perception.traffic.scenario import Scenario
 
 seeds = st.integers(0, 10_000)
 few = settings(deadline=None, max_examples=15)
+
+
+def make_batch(*given: Any, **options: Any) -> VectorBatch:
+    return VectorBatch.of(make_views(*given, **options))
 
 
 def everybody(vectors: VectorizedScenario) -> np.ndarray:
