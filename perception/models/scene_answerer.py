@@ -235,7 +235,9 @@ class SceneAnswerer(nn.Module):
             logits = self.answer_head(torch.cat([pooled_situation, pooled_question], dim=-1))
             return SceneAnswers(logits, None, None, self.one_answer)
         assert scenes is not None
-        scene = _scene_of_question(scenes.proposals.shape[0], question.ids.shape[0], scene_of_question, question.ids.device)
+        scene = _scene_of_question(
+            scenes.proposals.shape[0], question.ids.shape[0], scene_of_question, question.ids.device
+        )
         objects = Tokens(scenes.objects.values[scene], scenes.objects.valid[scene])
         viewpoint, prior, mentions = None, None, []
         if self.grounding is None:

@@ -89,7 +89,8 @@ class Task:
             `perception analyse gradients` compares; None where it cannot.
         export: Function from a `TrainedModel` to its `perception_tools.export.exportable.Exportable`; None where models
             cannot be exported.
-        untrained: Function from a block's URI to an untrained `TrainedModel`, for benchmarks; None where there is none.
+        untrained: Function from a block's URI, and the name of a recipe or None for a small one, to an untrained
+            `TrainedModel`, for benchmarks; None where there is none.
         demo: Function that shows the whole way from raw data to a report in about ten minutes; None without one.
         commands: Further commands, by their words.
     """

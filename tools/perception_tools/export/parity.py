@@ -18,6 +18,9 @@ from perception_tools.export.narrowing import ExportPrecision
 BOUNDS: Mapping[ExportPrecision, float] = {"float32": 1e-5, "fp16": 5e-3, "bf16": 3e-2, "int8": 0.1, "int4": 0.5}
 """Largest error of an output, relative to its size; of narrow weights the task's numbers say more."""
 
+METRIC_BOUND = 1e-3
+"""Largest difference of a task's number in float32, relative to it where it is above 1."""
+
 
 class ParityError(InputError):
     """A runtime's answers are not the model's."""
@@ -72,4 +75,21 @@ def complaints(parities: list[CaseParity], precision: ExportPrecision) -> list[s
         f"{parity.largest:.3g}), expected {BOUNDS[precision]:.0e}"
         for parity in parities
         if not parity.relative <= BOUNDS[precision]
+    ]
+
+
+def metric_complaints(metrics: Mapping[str, Mapping[str, float]], precision: ExportPrecision) -> list[str]:
+    """Which of a task's numbers are other ones, in words; narrow weights may change them, within a budget of their own.
+
+    Args:
+        metrics: Of the model, `trained`, and of the file, `exported`.
+        precision: Precision of the file.
+    """
+    if precision != "float32":
+        return []
+    trained, exported = metrics["trained"], metrics["exported"]
+    return [
+        f"{name} is {exported[name]:.4f}, the model's {expected:.4f}"
+        for name, expected in trained.items()
+        if not abs(exported[name] - expected) <= METRIC_BOUND * max(1.0, abs(expected))
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import trace
 from perception_tools.export.narrowing import ExportPrecision, expect_narrowable, name_tail, narrow, tail_weights
 from perception_tools.export.onnx_file import graph_hash, write_onnx
-from perception_tools.export.parity import ParityError, compare_outputs, complaints
+from perception_tools.export.parity import ParityError, compare_outputs, complaints, metric_complaints
 from perception_tools.extras import require
 from perception_tools.model_metadata import MODEL_FILE, model_id
 from perception_tools.references import resolve
@@ -78,6 +78,7 @@ def export_run(
                 summary |= _checked(exportable, cases, written[-1], precision)
             if data is not None:
                 summary["metrics"] = _metrics(task, trained, exportable, written[-1], data, split, limit)
+                _expect_no_complaint(written[-1], metric_complaints(summary["metrics"], precision) if check else [])
             for file in written:
                 os.replace(file, out.parent / file.name)
     files = [out.parent / file.name for file in written]
@@ -113,13 +114,16 @@ def _checked(
     exportable: Exportable, cases: Mapping[str, Any], file: Path, precision: ExportPrecision
 ) -> dict[str, Any]:
     parities = compare_outputs(exportable, cases, open_runtime(file, "onnxruntime"))
-    wrong = complaints(parities, precision)
+    _expect_no_complaint(file, complaints(parities, precision))
+    return {"parity": [asdict(parity) for parity in parities]}
+
+
+def _expect_no_complaint(file: Path, wrong: Sequence[str]) -> None:
     if wrong:
         raise ParityError(
             f"{file.name}: its answers are not the model's: {'; '.join(wrong)}; nothing was written; take a wider "
             "precision, or report it with the recipe"
         )
-    return {"parity": [asdict(parity) for parity in parities]}
 
 
 def _metrics(

@@ -17,6 +17,8 @@ TASK = Task(
     evaluate="perception_tools.points.evaluate:evaluate_classifiers",
     headline="perception_tools.points.headline:headline",
     monitored={"top1": "max", "top5": "max"},
+    export="perception_tools.points.export:exportable",
+    untrained="perception_tools.points.export:untrained",
     commands={
         "sample objects": Command(
             "perception_tools.points.sample:sample_objects", "make labelled point clouds of furniture", "data"

@@ -17,6 +17,8 @@ TASK = Task(
     evaluate="perception_tools.video.evaluate:evaluate_recognizers",
     headline="perception_tools.video.headline:headline",
     monitored={"top1": "max", "top5": "max"},
+    export="perception_tools.video.export:exportable",
+    untrained="perception_tools.video.export:untrained",
     commands={
         "bench video": Command(
             "perception_tools.video.bench.video:bench_video",
