@@ -27,10 +27,10 @@ class ExportedClassifier(nn.Module):
         self.device_of = nn.Parameter(torch.zeros(0))
         self._collate = model.collate
 
-    def forward(self, records: Float32[Tensor, batch * values]) -> Float32[Tensor, "batch classes"]:
+    def forward(self, records: Float32[Tensor, "*records"]) -> Float32[Tensor, "batch classes"]:
         """Returns a logit for each class."""
         return torch.from_numpy(self.runtime.run({self._name: records.numpy()})["logits"])
 
-    def collate(self, prepared: Sequence[Any]) -> Float32[Tensor, batch * values]:
+    def collate(self, prepared: Sequence[Any]) -> Float32[Tensor, "*records"]:
         """Records side by side."""
         return self._collate(prepared)

@@ -55,7 +55,7 @@ class ExportedImageText(nn.Module):
         """The numbers of the words."""
         return Tokens(texts.ids.float().unsqueeze(-1), texts.valid)
 
-    def fuse(self, image: Tokens, text: Tokens) -> Float32[Tensor, batch * outputs]:
+    def fuse(self, image: Tokens, text: Tokens) -> Float32[Tensor, "*pairs"]:
         """What the graph gives for each pair."""
         images = image.values.unflatten(2, (self.input.height, self.input.width))
         ids = text.values.squeeze(-1).long()
