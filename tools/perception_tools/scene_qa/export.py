@@ -18,6 +18,7 @@ from torch import Tensor
 
 from perception.batches import TensorRecord, named_tensors
 from perception.encoders.pointnet2 import Sampled
+from perception.encoders.text import LstmText
 from perception.heads.answer import SceneAnswers
 from perception.models.scene_answerer import SceneAnswerer
 from perception.scenes.classes import BOX_CLASSES
@@ -131,32 +132,36 @@ def exportable(trained: TrainedAnswerer) -> Exportable:
             f"{MANY} questions about one scene": batch((9_000,), many),
         },
         timed=("one question of one word", f"{MANY} questions about one scene"),
-        metadata={
-            "recipe": trained.recipe.to_json(),
-            "training": asdict(trained.training),
-            "answers": list(trained.answers.answers),
-            "words": {"words": list(model.text.vocabulary.words), "rule": model.text.vocabulary.rule}
-            if hasattr(model.text, "vocabulary")
-            else {},
-            "scene": asdict(model.input) | {"mean_color": MEAN_COLOR.tolist()},
-            "inputs": {
-                "points": "sampled points of each scan; scene frame: metres, z up, the floor near z = 0",
-                "features": "red, green, blue as (value - mean_color) / 256, then the height above the floor in metres",
-                "centres": "indices of points, farthest first, from the first point on",
-                "neighbours": "indices of points in the ball around each centre, in the order of the points",
-                "situation_ids": "numbers of words, from 1; 0 is an unknown word and the only word of an empty text",
-                "question_ids": "the same",
-                "scene_of_question": "index of each question's scene",
-            },
-            "outputs": {
-                "logits": "one for each of `answers`; the last is of answers that are not known",
-                "evidence": "weight of each proposal of the detector in the answer",
-                "viewpoint_position": "estimated position of the asker; scene frame, metres",
-                "viewpoint_quaternion": "x, y, z, w, not normalised; the asker looks along -x",
-            },
-        },
+        metadata=_metadata(trained),
         serve=lambda runtime: ExportedAnswerer(runtime, model),
     )
+
+
+def _metadata(trained: TrainedAnswerer) -> dict[str, Any]:
+    text = trained.model.text
+    assert isinstance(text, LstmText), "recipes have no other"
+    return {
+        "recipe": trained.recipe.to_json(),
+        "training": asdict(trained.training),
+        "answers": list(trained.answers.answers),
+        "words": {"words": list(text.vocabulary.words), "rule": text.vocabulary.rule},
+        "scene": asdict(trained.model.input) | {"mean_color": MEAN_COLOR.tolist()},
+        "inputs": {
+            "points": "sampled points of each scan; scene frame: metres, z up, the floor near z = 0",
+            "features": "red, green, blue as (value - mean_color) / 256, then the height above the floor in metres",
+            "centres": "indices of points, farthest first, from the first point on",
+            "neighbours": "indices of points in the ball around each centre, in the order of the points",
+            "situation_ids": "numbers of words, from 1; 0 is an unknown word and the only word of an empty text",
+            "question_ids": "the same",
+            "scene_of_question": "index of each question's scene",
+        },
+        "outputs": {
+            "logits": "one for each of `answers`; the last is of answers that are not known",
+            "evidence": "weight of each proposal of the detector in the answer",
+            "viewpoint_position": "estimated position of the asker; scene frame, metres",
+            "viewpoint_quaternion": "x, y, z, w, not normalised; the asker looks along -x",
+        },
+    }
 
 
 def _answer(model: Any, batch: SceneQuestions) -> SceneAnswers:
