@@ -6,12 +6,16 @@ distances the lower index wins, and squared distances are summed x, y, z in the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from perception.clouds.buckets import Buckets, group_nearby
 from perception.clouds.farthest import farthest_among
+from perception.clouds.traced import ball_query_traced, farthest_points_traced, nearest_traced
 
 ORIGIN_RADIUS_SQUARED = 1e-3
 """The CUDA kernel never chooses points this near the origin, since its authors pad clouds with zeros; m²."""
@@ -48,6 +52,8 @@ def farthest_points(
     first = eligible.int().argmax(1) if start is None else start
     if skip_origin:
         eligible = eligible & (_square(points) > ORIGIN_RADIUS_SQUARED)
+    if torch.compiler.is_exporting():
+        return farthest_points_traced(points, count, eligible, first)
     if points.device.type == "cpu" and points.shape[1] > FEW_POINTS * min(len(points), BATCH):
         detached = points.detach()
         return torch.stack([farthest_among(*cloud, count) for cloud in zip(detached, eligible, first, strict=True)])
@@ -93,6 +99,8 @@ def ball_query(
         count: Number of points per ball.
         valid: False for padding.
     """
+    if torch.compiler.is_exporting():
+        return ball_query_traced(_square_distances(centres, points, valid), radius, count)
     clouds = zip(centres.detach(), points.detach(), [None] * len(points) if valid is None else valid, strict=True)
     return torch.stack([_ball_query_of_one(*cloud, radius, count) for cloud in clouds])
 
@@ -139,11 +147,11 @@ def nearest_neighbors(
 ) -> tuple[Float[Tensor, "batch queries {count}"], Int[Tensor, "batch queries {count}"]]:
     """Returns distances (not squared) and indices of the nearest points of each query, nearest first.
 
-    Padding comes last, at infinite distance. The order of equally distant points is undefined.
+    Padding comes last, at infinite distance; of equally distant points the lower index comes first.
     """
     chunks = []
-    for part in queries.split(max(1, PAIRS_AT_ONCE // points[..., 0].numel()), dim=1):
-        squared, index = _square_distances(part, points, valid).topk(count, dim=-1, largest=False)
+    for part in _chunks(queries, points):
+        squared, index = _nearest(_square_distances(part, points, valid), count)
         chunks.append((squared.sqrt(), index))
     distances, indices = zip(*chunks, strict=True)
     return torch.cat(distances, dim=1), torch.cat(indices, dim=1)
@@ -159,14 +167,9 @@ def three_nearest(
     If there are fewer than three valid points, the rest is index 0 at infinite distance.
     """
     chunks = []
-    for part in queries.split(max(1, PAIRS_AT_ONCE // points[..., 0].numel()), dim=1):
-        squared, rounds = _square_distances(part, points, valid), []
-        for _ in range(3):
-            nearest = squared.min(-1, keepdim=True)
-            rounds.append(nearest)
-            squared.scatter_(-1, nearest.indices, torch.inf)
-        distance = torch.cat([nearest.values for nearest in rounds], -1).sqrt()
-        chunks.append((distance, torch.cat([nearest.indices for nearest in rounds], -1)))
+    for part in _chunks(queries, points):
+        squared, index = _three_smallest(_square_distances(part, points, valid))
+        chunks.append((squared.sqrt(), index))
     distances, indices = (torch.cat(part, dim=1) for part in zip(*chunks, strict=True))
     return distances, torch.where(distances.isinf(), 0, indices)
 
@@ -182,7 +185,7 @@ def interpolate(
     PointNet++ (§3.4) squares the distance. Each cloud needs at least one valid point.
     """
     distance, index = three_nearest(queries, points, valid)
-    weight = 1 / (distance + 1e-8)
+    weight = 1 / (1 + distance / 1e-8)  # in proportion to that; exporters drop a sum with 1e-8
     weight = weight / weight.sum(-1, keepdim=True)
     return (take(values, index) * weight.unsqueeze(-1)).sum(-2)
 
@@ -194,6 +197,46 @@ def take(
     batch, points, dim = values.shape
     start = points * torch.arange(batch, device=index.device).view(-1, *[1] * (index.ndim - 1))
     return values.reshape(-1, dim).index_select(0, (index + start).flatten()).view(*index.shape, dim)
+
+
+def _chunks(
+    queries: Float[Tensor, "batch queries 3"], points: Float[Tensor, "batch points 3"]
+) -> Sequence[Float[Tensor, "batch _ 3"]]:
+    """Queries in parts that have at most `PAIRS_AT_ONCE` distances; all at once in an exported graph."""
+    if torch.compiler.is_exporting():
+        return [queries]
+    return queries.split(max(1, PAIRS_AT_ONCE // points[..., 0].numel()), dim=1)
+
+
+def _nearest(
+    squared: Float[Tensor, "batch queries points"], count: int
+) -> tuple[Float[Tensor, "batch queries {count}"], Int[Tensor, "batch queries {count}"]]:
+    """The smallest squared distances and their indices; ties go to the lower index, which `topk` does not promise."""
+    if torch.compiler.is_exporting():
+        return nearest_traced(squared, count)
+    if squared.dtype != torch.float32:
+        ordered = squared.sort(dim=-1, stable=True)
+        return ordered.values[..., :count], ordered.indices[..., :count]
+    # Bits of floats that are not negative are in the order of their values. With the index behind them no two keys are
+    # equal, and choosing the smallest takes a third of the time of a stable sort.
+    index = torch.arange(squared.shape[-1], device=squared.device)
+    keys = (squared.view(torch.int32).long() << 32 | index).topk(count, dim=-1, largest=False).values
+    nearest = keys & 0xFFFFFFFF
+    return squared.gather(-1, nearest), nearest
+
+
+def _three_smallest(
+    squared: Float[Tensor, "batch queries points"],
+) -> tuple[Float[Tensor, "batch queries 3"], Int[Tensor, "batch queries 3"]]:
+    """The three smallest squared distances and their indices, infinite where there are fewer; changes its argument."""
+    if torch.compiler.is_exporting():
+        return nearest_traced(F.pad(squared, (0, 3), value=torch.inf), 3)
+    rounds = []
+    for _ in range(3):
+        nearest = squared.min(-1, keepdim=True)
+        rounds.append(nearest)
+        squared.scatter_(-1, nearest.indices, torch.inf)
+    return torch.cat([n.values for n in rounds], -1), torch.cat([n.indices for n in rounds], -1)
 
 
 def _square(vectors: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:

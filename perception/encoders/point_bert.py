@@ -83,8 +83,13 @@ def group_points(points: Float[Tensor, "batch points 3"], groups: int, size: int
         size: Number of points in a group.
     """
     centres = take(points, farthest_points(points, groups))
-    _, index = nearest_neighbors(centres, points, min(size, points.shape[1]))
-    index = index.repeat(1, 1, -(-size // index.shape[2]))[..., :size]
+    if torch.compiler.is_exporting():  # any number of points, which is not known yet
+        _, index = nearest_neighbors(centres, points, size)
+        found = torch.ones_like(index[0, 0]).sum()
+        index = index.index_select(-1, torch.arange(size, device=points.device) % found)
+    else:
+        _, index = nearest_neighbors(centres, points, min(size, points.shape[1]))
+        index = index.repeat(1, 1, -(-size // index.shape[2]))[..., :size]
     return Groups(centres, take(points, index) - centres.unsqueeze(2))
 
 
@@ -194,7 +199,7 @@ class PointBert(nn.Module):
         self, values: Float[Tensor, "batch groups dim"], centres: Float[Tensor, "batch groups 3"]
     ) -> PositionedTokens:
         """Puts the class token before tokens of groups, and gives all of them positions."""
-        batch = len(values)
+        batch = values.shape[0]  # a graph that is traced keeps this open, but not len(values)
         values = torch.cat([self.cls_token.expand(batch, -1, -1), values], 1)
         positions = torch.cat([self.cls_pos.expand(batch, -1, -1), self.pos_embed(centres)], 1)
         valid = torch.ones(values.shape[:2], dtype=torch.bool, device=values.device)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from perception.batches import TensorRecord
 from perception.clouds.grouping import ball_query, farthest_points, interpolate, take
 from perception.kernels.linear import InferenceLinear, inference_linear
 
@@ -33,6 +34,19 @@ class Level:
     radius: float
     neighbours: int
     widths: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Sampled(TensorRecord):
+    """What the first level takes of clouds; it depends on all of their points, but on no weight.
+
+    Attributes:
+        centres: Indices of the points that it keeps.
+        neighbours: Indices of the points in the ball around each.
+    """
+
+    centres: Int[Tensor, "clouds centres"]
+    neighbours: Int[Tensor, "clouds centres neighbours"]
 
 
 class PointMLP(nn.Module):
@@ -81,9 +95,18 @@ class SetAbstraction(nn.Module):
         centres: Float[Tensor, "batch centres 3"],
         points: Float[Tensor, "batch points 3"],
         features: Float[Tensor, "batch points features"],
+        index: Int[Tensor, "batch centres neighbours"] | None = None,
     ) -> Float[Tensor, "batch centres width"]:
-        """Returns one feature per centre."""
-        index = ball_query(centres, points, self.radius, self.neighbours)
+        """Returns one feature per centre.
+
+        Args:
+            centres: Positions of the centres.
+            points: Positions of the points.
+            features: Features of the points.
+            index: Indices of the points in each ball, where they are known already.
+        """
+        if index is None:
+            index = ball_query(centres, points, self.radius, self.neighbours)
         relative = (take(points, index) - centres.unsqueeze(2)) / self.radius
         encoded = self.mlp(torch.cat([relative, take(features, index)], dim=-1))
         # Both give the same values: `max` is cheaper to differentiate, `amax` ten times cheaper to compute.
@@ -133,16 +156,32 @@ class PointNet2(nn.Module):
             FeaturePropagation(below, fine, widths) for below, fine in zip(coarse, skipped, strict=True)
         )
 
-    def forward(
-        self, points: Float[Tensor, "batch points 3"], features: Float[Tensor, "batch points features"]
-    ) -> tuple[Int[Tensor, "batch seeds"], Float[Tensor, "batch seeds 3"], Float[Tensor, "batch seeds width"]]:
-        """Returns the indices of the seeds among the points, their positions and features."""
+    def sample(self, points: Float[Tensor, "batch points 3"]) -> Sampled:
+        """What the first level takes of clouds."""
+        first = self.down[0]
+        assert isinstance(first, SetAbstraction)
         chosen = farthest_points(points, self.centres[0])
-        centres = take(points, chosen)  # of every level: each prefix of a sample is a sample
-        levels = [(points, features)]
-        for count, down in zip(self.centres, self.down, strict=True):
-            levels.append((centres[:, :count], down(centres[:, :count], *levels[-1])))
+        return Sampled(chosen, ball_query(take(points, chosen), points, first.radius, first.neighbours))
+
+    def forward(
+        self,
+        points: Float[Tensor, "batch points 3"],
+        features: Float[Tensor, "batch points features"],
+        sampled: Sampled | None = None,
+    ) -> tuple[Int[Tensor, "batch seeds"], Float[Tensor, "batch seeds 3"], Float[Tensor, "batch seeds width"]]:
+        """Returns the indices of the seeds among the points, their positions and features.
+
+        Args:
+            points: Positions of the points.
+            features: Features of the points.
+            sampled: From `sample`, where it is known already.
+        """
+        sampled = sampled or self.sample(points)
+        centres = take(points, sampled.centres)  # of every level: each prefix of a sample is a sample
+        levels, neighbours = [(points, features)], [sampled.neighbours, *[None] * (len(self.down) - 1)]
+        for count, down, index in zip(self.centres, self.down, neighbours, strict=True):
+            levels.append((centres[:, :count], down(centres[:, :count], *levels[-1], index)))
         seeds, seed_features = levels[-1]
         for (fine_points, fine), up in zip(levels[-2:1:-1], self.up, strict=True):
             seeds, seed_features = fine_points, up(fine_points, fine, seeds, seed_features)
-        return chosen[:, : self.centres[1]], seeds, seed_features
+        return sampled.centres[:, : self.centres[1]], seeds, seed_features

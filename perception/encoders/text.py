@@ -58,9 +58,25 @@ class LstmText(nn.Module):
     def forward(self, texts: TextBatch) -> Tokens:
         """Returns the LSTM's output after each word; zeros for padding."""
         words = self.dropout(self.words(texts.ids))
+        if torch.compiler.is_exporting():  # an LSTM that reads forwards never sees the padding behind a text
+            return Tokens(_lstm_in_graph(self.lstm, words) * texts.valid.unsqueeze(-1), texts.valid)
         packed = pack_padded_sequence(words, texts.valid.sum(1).cpu(), batch_first=True, enforce_sorted=False)
         encoded, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=texts.ids.shape[1])
         return Tokens(encoded, texts.valid)
+
+
+def _lstm_in_graph(lstm: nn.LSTM, x: Float[Tensor, "texts words word_dim"]) -> Float[Tensor, "texts words dim"]:
+    """ONNX's operator, for any number of words; PyTorch's exporter would write out the words of one batch."""
+
+    def ordered(weight: Tensor) -> Tensor:
+        of_input, of_forget, of_cell, of_output = weight.chunk(4)
+        return torch.cat([of_input, of_output, of_forget, of_cell]).unsqueeze(0)
+
+    biases = torch.cat([ordered(lstm.bias_ih_l0), ordered(lstm.bias_hh_l0)], dim=1)
+    inputs = (x.transpose(0, 1), ordered(lstm.weight_ih_l0), ordered(lstm.weight_hh_l0), biases)
+    shape = (x.shape[1], 1, x.shape[0], lstm.hidden_size)
+    read = torch.onnx.ops.symbolic("LSTM", inputs, {"hidden_size": lstm.hidden_size}, dtype=x.dtype, shape=shape)
+    return read.squeeze(1).transpose(0, 1)
 
 
 class TransformerText(nn.Module):

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from perception.clouds.grouping import farthest_points, take
-from perception.encoders.pointnet2 import Level, PointMLP, PointNet2, SetAbstraction
+from perception.encoders.pointnet2 import Level, PointMLP, PointNet2, Sampled, SetAbstraction
 from perception.tokens import Tokens
 
 LEVELS = (
@@ -126,15 +126,19 @@ class VoteNet(nn.Module):
         self.propose = nn.Sequential(PointMLP((dim, dim, dim)), nn.Linear(dim, 2 + 3 + 2 + 5 * self.classes))
 
     def forward(
-        self, points: Float[Tensor, "batch points 3"], features: Float[Tensor, "batch points features"]
+        self,
+        points: Float[Tensor, "batch points 3"],
+        features: Float[Tensor, "batch points features"],
+        sampled: Sampled | None = None,
     ) -> Detections:
         """Detects the proposals of each scene.
 
         Args:
             points: Scene frame, metres.
             features: Point features of `perception.scenes.sample.SceneBatch`.
+            sampled: From the backbone's `sample`, where it is known already.
         """
-        seed_index, seeds, seed_features = self.backbone(points, features)
+        seed_index, seeds, seed_features = self.backbone(points, features, sampled)
         offset, residual = self.vote(seed_features).split([3, seed_features.shape[-1]], dim=-1)
         votes, vote_features = seeds + offset, seed_features + residual
         vote_features = vote_features / vote_features.norm(dim=-1, keepdim=True).clamp_min(1e-6)

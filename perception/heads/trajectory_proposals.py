@@ -90,19 +90,24 @@ class ProposalDecoder(nn.Module):
         return (squared - self.region_weights).argmin(-1)
 
     def answer(self, modes: TrajectoryModes) -> TrajectoryModes:
-        """At most `ANSWERED` futures: the likeliest, then the likeliest of those that end apart from all before."""
+        """At most `ANSWERED` futures: the likeliest, then the likeliest of those that end apart from all before.
+
+        Of equally likely ones the first comes first, in an exported graph too: probabilities are compared as they are,
+        since arithmetic on them rounds differently there.
+        """
         count = modes.logits.shape[-1]
         if count <= ANSWERED:
             return modes
         rank = modes.probabilities
         ends = modes.trajectories[..., -1, :]
         near = (ends.unsqueeze(-2) - ends.unsqueeze(-3)).norm(dim=-1) < APART_M
-        chosen = []
+        chosen, taken = [], torch.zeros_like(rank, dtype=torch.bool)
         for _ in range(ANSWERED):
-            best = rank.argmax(-1, keepdim=True)
+            apart = torch.where(taken & ~taken.all(-1, keepdim=True), -torch.inf, rank)
+            best = apart.argmax(-1, keepdim=True)
             chosen.append(best)
-            of_best = near.gather(-2, best.unsqueeze(-1).expand(*best.shape, count)).squeeze(-2)
-            rank = torch.where(of_best & (rank > 0), rank - 1, rank).scatter(-1, best, -torch.inf)
+            taken = taken | near.gather(-2, best.unsqueeze(-1).expand(*best.shape, count)).squeeze(-2)
+            rank = rank.scatter(-1, best, -torch.inf)
         index = torch.cat(chosen, dim=-1)
         trajectories = modes.trajectories.gather(
             -3, index[..., None, None].expand(*index.shape, *modes.trajectories.shape[-2:])

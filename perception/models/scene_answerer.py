@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from perception.clouds.grouping import take
+from perception.encoders.pointnet2 import Sampled
 from perception.encoders.text import LstmText, TextEncoder
 from perception.encoders.votenet import Detections, VoteNet
 from perception.errors import InputError
@@ -181,22 +182,27 @@ class SceneAnswerer(nn.Module):
         return self.answer(scenes, self.text.batch(situations), self.text.batch(questions), scene_of_question)
 
     def encode_scene(
-        self, points: Float[Tensor, "scenes points 3"], features: Float[Tensor, "scenes points features"]
+        self,
+        points: Float[Tensor, "scenes points 3"],
+        features: Float[Tensor, "scenes points features"],
+        sampled: Sampled | None = None,
     ) -> SceneTokens:
         """What questions need of scenes.
 
         Args:
             points: Scene frame, metres.
             features: Colours and heights, see `perception.scenes.sample.SceneBatch`.
+            sampled: From the detector's backbone, where it is known already.
 
         Raises:
             InputError: There is no point, or one is not finite.
         """
         if self.scene is None or self.objects_in is None:
             raise ValueError("SceneAnswerer: expected a model that sees scenes, got one that answers blindly")
-        _check_points(points, features)
-        found = self.scene(points, features)
-        proposals = found.valid.int().argsort(dim=1, descending=True, stable=True)[:, : found.valid.sum(1).max()]
+        if not torch.compiler.is_exporting():
+            _check_points(points, features)
+        found = self.scene(points, features, sampled)
+        proposals = _objects_first(found.valid)
         values = self.objects_in(take(found.features, proposals))
         appearance = None
         if self.grounding is not None:
@@ -221,7 +227,7 @@ class SceneAnswerer(nn.Module):
                 or each is about the scene of the same index.
         """
         if not self.with_situation:
-            situation = self.text.batch([""] * len(question.ids))
+            situation = self._empty_texts(question)
         situation_tokens, question_tokens = self.fusion.read(self._read(situation), self._read(question))
         pooled_situation, _ = self.pool_situation(situation_tokens)
         pooled_question, _ = self.pool_question(question_tokens)
@@ -229,7 +235,9 @@ class SceneAnswerer(nn.Module):
             logits = self.answer_head(torch.cat([pooled_situation, pooled_question], dim=-1))
             return SceneAnswers(logits, None, None, self.one_answer)
         assert scenes is not None
-        scene = _scene_of_question(len(scenes.proposals), len(question.ids), scene_of_question, question.ids.device)
+        scene = _scene_of_question(
+            scenes.proposals.shape[0], question.ids.shape[0], scene_of_question, question.ids.device
+        )
         objects = Tokens(scenes.objects.values[scene], scenes.objects.valid[scene])
         viewpoint, prior, mentions = None, None, []
         if self.grounding is None:
@@ -247,16 +255,32 @@ class SceneAnswerer(nn.Module):
             objects, viewpoint, prior = grounded.objects, grounded.viewpoint, grounded.prior
             mentions = [grounded.mentions]
         pooled_objects, weights = self.pool_objects(objects.replace(self.block(objects)), prior)
-        evidence = weights.new_zeros(len(scene), scenes.detections.valid.shape[1])
+        evidence = weights.new_zeros(scene.shape[0], scenes.detections.valid.shape[1])
         evidence = evidence.scatter(1, scenes.proposals[scene], weights)
         logits = self.answer_head(torch.cat([pooled_situation, pooled_question, pooled_objects, *mentions], dim=-1))
         if self.viewpoint_head is not None:
             viewpoint = self.viewpoint_head(torch.cat([pooled_situation, pooled_objects], dim=-1))
         return SceneAnswers(logits, evidence, viewpoint, self.one_answer)
 
+    def _empty_texts(self, texts: TextBatch) -> TextBatch:
+        """An empty text for each of some texts."""
+        empty = self.text.batch([""])
+        count = texts.ids.shape[0]
+        return TextBatch(empty.ids.expand(count, -1), empty.valid.expand(count, -1))
+
     def _read(self, texts: TextBatch) -> Tokens:
         read = self.text(texts)
         return read.replace(self.text_in(read.values))
+
+
+def _objects_first(valid: Bool[Tensor, "scenes proposals"]) -> Int[Tensor, "scenes objects"]:
+    """Indices of proposals that are objects, padded by some that are not; of all proposals in an exported graph.
+
+    How many objects there are is known only when they are counted. What follows does not read the others.
+    """
+    if torch.compiler.is_exporting():
+        return torch.arange(valid.shape[1], device=valid.device).expand_as(valid)
+    return valid.int().argsort(dim=1, descending=True, stable=True)[:, : valid.sum(1).max()]
 
 
 def _with_detections(objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " questions"]) -> SceneObjects:

@@ -91,7 +91,8 @@ class Task:
             cannot be exported.
         served: Function from a `perception_nodes.exported.runtimes.Runtime` to the exported model as the task's node
             asks it, which imports no PyTorch; None where that takes the trained model (`export`).
-        untrained: Function from a block's URI to an untrained `TrainedModel`, for benchmarks; None where there is none.
+        untrained: Function from a block's URI, and the name of a recipe or None for a small one, to an untrained
+            `TrainedModel`, for benchmarks; None where there is none.
         demo: Function that shows the whole way from raw data to a report in about ten minutes; None without one.
         commands: Further commands, by their words.
     """

@@ -165,6 +165,19 @@ def test_of_equally_near_points_the_lower_indices_count() -> None:
     distance, index = three_nearest(torch.zeros(1, 1, 3), corners)
     assert index.tolist() == [[[4, 0, 1]]]
     assert distance.tolist() == [[[0.5, 1.0, 1.0]]]
+    for dtype in (torch.float32, torch.float64):
+        distance, index = nearest_neighbors(torch.zeros(1, 1, 3, dtype=dtype), corners.to(dtype), 4)
+        assert index.tolist() == [[[4, 0, 1, 2]]]
+        assert distance.tolist() == [[[0.5, 1.0, 1.0, 1.0]]]
+
+
+@few
+@given(seeds)
+def test_neighbours_are_those_of_a_stable_sort(seed: int) -> None:
+    clouds, valid = random_clouds(seed)
+    _, index = nearest_neighbors(clouds[:, :7], clouds, 20, valid)
+    squared = (clouds[:, :7, None] - clouds[:, None]).square().sum(-1).masked_fill(~valid[:, None], torch.inf)
+    assert torch.equal(index, squared.sort(dim=-1, stable=True).indices[..., :20])
 
 
 def test_neighbours_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

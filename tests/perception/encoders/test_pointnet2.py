@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from perception.clouds.grouping import farthest_points, take
-from perception.encoders.pointnet2 import FeaturePropagation, Level, PointMLP, PointNet2, SetAbstraction
+from perception.encoders.pointnet2 import FeaturePropagation, Level, PointMLP, PointNet2, Sampled, SetAbstraction
 
 LEVELS = (Level(32, 0.5, 8, (6, 8)), Level(16, 0.8, 8, (8, 10)), Level(8, 1.2, 4, (10, 12)))
 
@@ -78,6 +78,15 @@ def test_the_encoding_of_a_scene_does_not_depend_on_its_position_or_the_batch() 
 def test_a_scene_of_fewer_points_than_centres_is_encoded() -> None:
     _, _, features = tiny()(torch.rand(1, 5, 3), torch.randn(1, 5, 2))
     assert features.isfinite().all()
+
+
+def test_what_the_first_level_takes_can_be_computed_before() -> None:
+    model, points, features = tiny(), torch.rand(2, 90, 3), torch.randn(2, 90, 2)
+    sampled = model.sample(points)
+    for given, computed in zip(model(points, features, sampled), model(points, features), strict=True):
+        assert torch.equal(given, computed)
+    elsewhere = Sampled(sampled.centres, torch.zeros_like(sampled.neighbours))
+    assert not torch.equal(model(points, features, elsewhere)[2], model(points, features)[2])
 
 
 def test_levels_must_shrink() -> None:

@@ -46,6 +46,14 @@ def test_of_many_the_likeliest_that_end_apart_come_first_and_then_the_others() -
     torch.testing.assert_close(answered.probabilities.sum(), torch.tensor(1.0))
 
 
+def test_of_equally_likely_proposals_the_first_comes_first_and_near_ones_keep_their_order() -> None:
+    ends = torch.tensor([0.0, 10.0, 20.0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    trajectories = torch.stack([ends, torch.zeros(8)], dim=-1)[None, :, None]
+    logits = torch.tensor([[1.0, 0.0, 0.0, 0.0, 0.0, 4e-7, 0.0, 0.0]])
+    answered = ProposalDecoder(8, modes=8).answer(TrajectoryModes(trajectories, logits))
+    torch.testing.assert_close(answered.trajectories[0, :, 0, 0], torch.tensor([0.0, 10.0, 20.0, 0.3, 0.1, 0.2]))
+
+
 def test_proposals_are_shared_out_evenly() -> None:
     with pytest.raises(ValueError, match="regions that divide modes=6, got regions=4"):
         ProposalDecoder(8, modes=6, regions=4)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from perception.errors import InputError
-from perception_tools.bench.onnx import FIRST, bench_onnx
+from perception_tools.bench.onnx import bench_onnx
+from perception_tools.bench.onnx_ways import FIRST
 
 
 def test_every_way_is_timed_on_the_same_batch_and_compared(
@@ -25,7 +26,14 @@ def test_every_way_is_timed_on_the_same_batch_and_compared(
     for timing in timings.values():
         assert 0 < timing["p50_ms"] <= timing["p99_ms"] <= timing["max_ms"]
         assert timing["case"] == "100 agents and 40 lanes"
+        assert timing["records_per_s"] == pytest.approx(100 / timing["p50_ms"] * 1e3)
+        assert timing["memory_mb"] is None or timing["memory_mb"] > 0
     assert "onnxruntime int8" in capsys.readouterr().out
+
+
+def test_models_of_a_recipe_are_timed_by_its_name() -> None:
+    with pytest.raises(InputError, match="there is no recipe 'image/vit-micr'; did you mean"):
+        bench_onnx(recipe=("image/vit-micr",))
 
 
 @pytest.mark.parametrize("options", [{"repeat": 0}, {"threads": 0}])

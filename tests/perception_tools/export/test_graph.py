@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -87,6 +87,24 @@ def test_it_computes_batches_of_any_size(
     expected = source.answer(batch)
     torch.testing.assert_close(torch.from_numpy(read), expected["read"])
     torch.testing.assert_close(torch.from_numpy(mean), expected["mean"])
+
+
+def test_axes_of_a_fixed_length_are_not_open(source: GraphSource) -> None:
+    proto = trace(replace(source, fixed_axes={"tokens": 5}), make(2, 5, 3))
+    (values, _) = proto.graph.input
+    assert [dim.dim_param or dim.dim_value for dim in values.type.tensor_type.shape.dim] == ["scenes", 5, 3]
+
+
+@dataclass(frozen=True)
+class TwoTexts(TensorRecord):
+    first: Float[Tensor, "texts words"]
+    second: Float[Tensor, "texts words"]
+
+
+def test_two_axes_of_one_name_are_refused() -> None:
+    source = GraphSource(nn.Identity(), lambda _, batch: batch.first.sum(1) + batch.second.sum(1))
+    with pytest.raises(ValueError, match="expected a name for each open axis, got one for several"):
+        trace(source, TwoTexts(torch.ones(2, 3), torch.ones(2, 4)))
 
 
 def test_a_tensor_alone_has_the_names_that_it_is_given() -> None:

@@ -17,7 +17,8 @@ from perception.frozen.adapter import build_adapter
 from perception.frozen.folded import fold
 from perception.tokens import Tokens
 from perception_tools.export.graph import GraphSource, trace
-from perception_tools.export.narrowing import ExportPrecision, name_tail, narrow, tail_weights
+from perception_tools.export.narrowing import name_tail, narrow, tail_weights
+from perception_tools.export.precisions import ExportPrecision
 
 
 class Model(nn.Module):

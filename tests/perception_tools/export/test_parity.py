@@ -9,7 +9,7 @@ from torch import nn
 
 from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import GraphSource
-from perception_tools.export.parity import CaseParity, compare_outputs, complaints
+from perception_tools.export.parity import CaseParity, compare_outputs, complaints, metric_complaints
 
 
 class Answers:
@@ -46,3 +46,11 @@ def test_what_is_not_valid_does_not_count() -> None:
 def test_a_wrong_shape_and_no_number_are_complaints() -> None:
     for error in (np.zeros((4, 2, 3), np.float32), np.full((2, 3), np.nan, np.float32)):
         assert len(complaints([compare(error)], "int4")) == 1
+
+
+def test_a_tasks_number_that_is_another_one_is_a_complaint_in_float32_alone() -> None:
+    metrics = {"trained": {"top1": 0.5, "min_fde": 4.0}, "exported": {"top1": 0.49, "min_fde": 4.003}}
+    assert metric_complaints(metrics, "float32") == ["top1 is 0.4900, the model's 0.5000"]
+    assert metric_complaints(metrics, "int8") == []
+    metrics["exported"]["min_fde"] = float("nan")
+    assert len(metric_complaints(metrics, "float32")) == 2

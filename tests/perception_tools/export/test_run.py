@@ -51,6 +51,16 @@ def test_nothing_is_written_where_answers_differ(
     assert [*(tmp_path / "out").iterdir()] == []
 
 
+@pytest.mark.usefixtures("traced_before")
+def test_nothing_is_written_where_the_tasks_numbers_differ(
+    trained_run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parity, "METRIC_BOUND", -1.0)
+    with pytest.raises(InputError, match=r"its answers are not the model's: .* is .*, the model's .*; nothing was"):
+        export_run(trained_run, tmp_path / "out" / "m.onnx", data=data, limit=2)
+    assert [*(tmp_path / "out").iterdir()] == []
+
+
 def test_a_model_without_a_block_has_nothing_to_narrow(run_without_block: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"--precision int8: .* which this model does not have"):
         export_run(run_without_block, tmp_path / "m.onnx", "int8")

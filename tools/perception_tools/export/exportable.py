@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from torch import nn
 
 from perception_nodes.exported.runtimes import Runtime
 from perception_tools.export.graph import GraphSource
@@ -22,6 +24,7 @@ class Exportable:
         metadata: What a user of the file must know, as JSON: recipe, units, frames, classes, normalisation.
         serve: A runtime as the task's `headline` takes a model.
         valid: Which of the leading rows of an answer count; None if all do.
+        peers: Models of other libraries of the same size, by name, which are called with a batch; for benchmarks.
     """
 
     source: GraphSource
@@ -30,3 +33,4 @@ class Exportable:
     metadata: Mapping[str, Any]
     serve: Callable[[Runtime], Any]
     valid: Callable[[Any], Any] = lambda _: None
+    peers: Mapping[str, Callable[[], nn.Module]] = field(default_factory=dict)

@@ -6,8 +6,8 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,6 +34,7 @@ class GraphSource:
         input_name: Name of the input where the batch is a single tensor.
         input_axes: Names of that tensor's axes; numbers where they are fixed.
         output_name: Name of the output where the answer is a single tensor.
+        fixed_axes: Length of those axes of a dataclass's tensors that are not open, by name.
     """
 
     model: nn.Module
@@ -41,10 +42,14 @@ class GraphSource:
     input_name: str = "values"
     input_axes: tuple[str, ...] = ()
     output_name: str = "logits"
+    fixed_axes: Mapping[str, int] = field(default_factory=dict)
 
     def axes(self, batch: Any) -> dict[str, tuple[str, ...]]:
         """Names of the axes of each of a batch's tensors; numbers where they are fixed."""
-        return {self.input_name: self.input_axes} if self.input_axes else axis_names(batch, self.input_name)
+        if self.input_axes:
+            return {self.input_name: self.input_axes}
+        names = axis_names(batch, self.input_name)
+        return {name: tuple(str(self.fixed_axes.get(axis, axis)) for axis in axes) for name, axes in names.items()}
 
     def answer(self, batch: Any) -> dict[str, Tensor]:
         """The model's answer for a batch, by name."""
@@ -123,6 +128,8 @@ def _name_axes(proto: onnx.ModelProto, names: dict[str, tuple[str, ...]]) -> Non
                 dim.dim_value = int(name)
             elif dim.HasField("dim_param"):
                 dim.dim_param = of_tracer.setdefault(dim.dim_param, name)
+    if len({*of_tracer.values()}) < len(of_tracer):
+        raise ValueError(f"expected a name for each open axis, got one for several: {sorted(of_tracer.values())}")
     for value in proto.graph.output:
         for dim in value.type.tensor_type.shape.dim:
             if dim.HasField("dim_param"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ from perception_tools.export.precisions import ExportPrecision
 
 BOUNDS: Mapping[ExportPrecision, float] = {"float32": 1e-5, "fp16": 5e-3, "bf16": 3e-2, "int8": 0.1, "int4": 0.5}
 """Largest error of an output, relative to its size; of narrow weights the task's numbers say more."""
+
+METRIC_BOUND = 1e-3
+"""Largest difference of a task's number in float32, relative to it where it is above 1."""
 
 
 class ParityError(InputError):
@@ -84,10 +87,39 @@ def check(
         ParityError: Something is beyond the bound of the precision.
     """
     parities = compare_outputs(exportable, cases, runtime)
-    wrong = complaints(parities, precision)
+    _expect_none(runtime, complaints(parities, precision))
+    return parities
+
+
+def check_metrics(metrics: Mapping[str, Mapping[str, float]], runtime: Runtime, precision: ExportPrecision) -> None:
+    """Compares a task's numbers; see `metric_complaints`.
+
+    Raises:
+        ParityError: They are other ones.
+    """
+    _expect_none(runtime, metric_complaints(metrics, precision))
+
+
+def metric_complaints(metrics: Mapping[str, Mapping[str, float]], precision: ExportPrecision) -> list[str]:
+    """Which of a task's numbers are other ones, in words; narrow weights may change them, within a budget of their own.
+
+    Args:
+        metrics: Of the model, `trained`, and of the file, `exported`.
+        precision: Precision of the file.
+    """
+    if precision != "float32":
+        return []
+    trained, exported = metrics["trained"], metrics["exported"]
+    return [
+        f"{name} is {exported[name]:.4f}, the model's {expected:.4f}"
+        for name, expected in trained.items()
+        if not abs(exported[name] - expected) <= METRIC_BOUND * max(1.0, abs(expected))
+    ]
+
+
+def _expect_none(runtime: Runtime, wrong: Sequence[str]) -> None:
     if wrong:
         raise ParityError(
             f"{runtime.file.path.name}: its answers are not the model's: {'; '.join(wrong)}; nothing was written; take "
             "a wider precision, or report it with the recipe"
         )
-    return parities

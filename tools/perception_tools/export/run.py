@@ -17,6 +17,7 @@ from perception_tools.export.graph import trace
 from perception_tools.export.narrowing import expect_narrowable, name_tail, narrow, tail_weights
 from perception_tools.export.onnx_file import files_beside, graph_hash
 from perception_tools.export.parity import check as check_parity
+from perception_tools.export.parity import check_metrics
 from perception_tools.export.precision_search import Budget, search_precision
 from perception_tools.export.precisions import ExportPrecision
 from perception_tools.extras import require
@@ -91,7 +92,10 @@ def export_run(
         if check:
             summary["parity"] = [asdict(parity) for parity in check_parity(exportable, cases, runtime, precision)]
         if data is not None:
-            summary["metrics"] = {"trained": measure(trained.model), "exported": measure(exportable.serve(runtime))}
+            metrics = {"trained": measure(trained.model), "exported": measure(exportable.serve(runtime))}
+            if check:
+                check_metrics(metrics, runtime, precision)
+            summary["metrics"] = metrics
     files = [out.parent / file.name for file in written]
     return summary | {"files": {file.name: file.stat().st_size for file in files}}
 

@@ -64,11 +64,11 @@ def exportable(trained: TrainedForecaster) -> Exportable:
     )
 
 
-def untrained(block: str) -> TrainedForecaster:
-    """The default recipe's model with a block, as it is before training."""
-    recipe = RECIPES[RECIPE]
-    recipe = replace(recipe, block=replace(recipe.block, source=block))
-    training = Training(RECIPE, "nothing", 0, HISTORY_STEPS, FUTURE_STEPS, 0)
+def untrained(block: str, recipe_name: str | None = None) -> TrainedForecaster:
+    """The model of a recipe with a block, as it is before training."""
+    name = recipe_name or RECIPE
+    recipe = replace(RECIPES[name], block=replace(RECIPES[name].block, source=block))
+    training = Training(name, "nothing", 0, HISTORY_STEPS, FUTURE_STEPS, 0)
     return TrainedForecaster(build_forecaster(recipe, FUTURE_STEPS).eval(), recipe, training)
 
 

@@ -2,55 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
 import torch
-from jaxtyping import Float32
 from torch import Tensor
 
-from perception.models.image_classifier import ImageClassifier
-from perception_nodes.exported.runtimes import Runtime
 from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import GraphSource
+from perception_tools.export.served_classifier import ExportedClassifier
+from perception_tools.image.bench.vit import timm_of
 from perception_tools.image.model import ImageTraining, TrainedClassifier, build_classifier
 from perception_tools.image.recipes import RECIPES
 
 MANY = 33
-RECIPE = "image/vit-s-llama"
+RECIPE = "image/vit-micro-llama"
 CLASSES = 1000
 
 
-class ExportedClassifier(torch.nn.Module):
-    """A classifier that a runtime computes, as evaluation calls the trained one.
-
-    Args:
-        runtime: The graph.
-        model: Shows pictures to it.
-    """
-
-    def __init__(self, runtime: Runtime, model: ImageClassifier) -> None:
-        super().__init__()
-        self.runtime, self.input = runtime, model.input
-        self.device_of = torch.nn.Parameter(torch.zeros(0))
-        self._collate = model.collate
-
-    def forward(self, images: Float32[Tensor, "batch 3 height width"]) -> Float32[Tensor, "batch classes"]:
-        """Returns a logit for each class."""
-        return torch.from_numpy(self.runtime.run({"images": images.numpy()})["logits"])
-
-    def collate(self, prepared: Sequence[Any]) -> Float32[Tensor, "batch 3 height width"]:
-        """Pictures side by side."""
-        return self._collate(prepared)
-
-
-def untrained(block: str) -> TrainedClassifier:
-    """ViT-S with a block, as it is before training."""
-    recipe = RECIPES[RECIPE]
-    recipe = replace(recipe, block=replace(recipe.block, source=block))
+def untrained(block: str, recipe_name: str | None = None) -> TrainedClassifier:
+    """The model of a recipe with a block, as it is before training."""
+    name = recipe_name or RECIPE
+    recipe = replace(RECIPES[name], block=replace(RECIPES[name].block, source=block))
     classes = tuple(f"class{number}" for number in range(CLASSES))
-    return TrainedClassifier(build_classifier(recipe, CLASSES).eval(), recipe, classes, ImageTraining(RECIPE, "", 0, 0))
+    return TrainedClassifier(build_classifier(recipe, CLASSES).eval(), recipe, classes, ImageTraining(name, "", 0, 0))
 
 
 def exportable(trained: TrainedClassifier) -> Exportable:
@@ -83,5 +57,8 @@ def exportable(trained: TrainedClassifier) -> Exportable:
             "inputs": {"images": "RGB, resized and cropped as `picture` says, then normalised by its mean and std"},
             "outputs": {"logits": "one for each of `classes`; softmax gives probabilities"},
         },
-        serve=lambda runtime: ExportedClassifier(runtime, trained.model),
+        serve=lambda runtime: ExportedClassifier(runtime, trained.model, "images"),
+        peers={
+            "timm, no block": lambda: timm_of(model.encoder, (shown.height, shown.width), len(trained.classes)).eval()
+        },
     )

@@ -17,6 +17,8 @@ TASK = Task(
     evaluate="perception_tools.image_text.evaluate:evaluate_image_text",
     headline="perception_tools.image_text.headline:headline",
     monitored={"accuracy/overall": "max", "recall/image_retrieval/1": "max", "recall/text_retrieval/1": "max"},
+    export="perception_tools.image_text.export:exportable",
+    untrained="perception_tools.image_text.export:untrained",
     commands={
         "score vqav2": Command(
             "perception_tools.image_text.score:score_vqav2", "score anybody's answers to VQAv2's questions", "judge"

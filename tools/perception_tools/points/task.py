@@ -22,6 +22,8 @@ TASK = Task(
     replay="perception_tools.points.replay:replay",
     token_views="perception_tools.points.token_views:cloud_views",
     record_losses="perception_tools.points.record_losses:record_losses",
+    export="perception_tools.points.export:exportable",
+    untrained="perception_tools.points.export:untrained",
     commands={
         "sample objects": Command(
             "perception_tools.points.sample:sample_objects", "make labelled point clouds of furniture", "data"

@@ -20,6 +20,8 @@ TASK = Task(
     monitored={"em1": "max", "em10": "max", "em1_cleaned": "max"},
     node="perception_tools.scene_qa.node:open_node",
     node_kind="scene-qa",
+    export="perception_tools.scene_qa.export:exportable",
+    untrained="perception_tools.scene_qa.export:untrained",
     commands={
         "ask": Command(
             "perception_tools.scene_qa.ask:ask", "ask a running scene question node; prints its answer", "robot"

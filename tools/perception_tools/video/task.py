@@ -22,6 +22,8 @@ TASK = Task(
     replay="perception_tools.video.replay:replay",
     token_views="perception_tools.video.token_views:clip_views",
     record_losses="perception_tools.video.record_losses:record_losses",
+    export="perception_tools.video.export:exportable",
+    untrained="perception_tools.video.export:untrained",
     commands={
         "bench video": Command(
             "perception_tools.video.bench.video:bench_video",

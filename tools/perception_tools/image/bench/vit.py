@@ -14,6 +14,7 @@ from perception_tools.machine import describe_machine
 if TYPE_CHECKING:
     from torch import nn
 
+    from perception.encoders.vit import Vit
     from perception.models.image_classifier import ImageClassifier
 
 CLASSES = 1000
@@ -81,6 +82,16 @@ def make_timm(size: str) -> nn.Module:
     import timm
 
     return timm.create_model(f"vit_{size}_patch{PATCH}_{PICTURE}", num_classes=CLASSES)
+
+
+def timm_of(encoder: Vit, picture: tuple[int, int], classes: int) -> nn.Module:
+    """Timm's model of the same size as ours, with its random initial weights."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    of = encoder.size
+    return VisionTransformer(
+        picture, encoder.patch, num_classes=classes, embed_dim=of.dim, depth=of.depth, num_heads=of.heads
+    )
 
 
 def make_classifier(size: str, block: str | None, dtype: str = "float32") -> ImageClassifier:

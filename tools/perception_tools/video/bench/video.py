@@ -19,6 +19,7 @@ from perception_tools.machine import describe_machine
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from perception.encoders.video_mae import VideoMae
     from perception.models.action_recognizer import ActionRecognizer
 
 CLASSES = 174
@@ -76,7 +77,7 @@ def _steps(size: str, block: str, batch: int, rows_at_once: int, repeat: int) ->
     clips, labels = torch.randn(batch, 3, IMAGES, PICTURE, PICTURE), torch.randint(CLASSES, (batch,))
     ways = {
         "ours, bare": make_step(make_recognizer(size, None), clips, labels),
-        "transformers, bare": make_step(make_transformers(size), clips, labels),
+        "transformers, bare": make_step(make_transformers(make_recognizer(size, None).encoder, CLASSES), clips, labels),
         "ours, block, few rows at once": make_step(make_recognizer(size, block, rows_at_once), clips, labels),
         "ours, block, all rows at once": make_step(make_recognizer(size, block), clips, labels),
     }
@@ -99,24 +100,23 @@ def make_recognizer(size: str, block: str | None, rows_at_once: int | None = Non
     return ActionRecognizer(encoder, adapter, ActionHead(dim, CLASSES))
 
 
-def make_transformers(size: str) -> nn.Module:
-    """Hugging Face's model of the same size, called as ours."""
+def make_transformers(encoder: VideoMae, classes: int) -> nn.Module:
+    """Hugging Face's model of the same size as ours, called as ours."""
     import torch
     from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
-    from perception.encoders.video_mae import VIDEO_MAE_SIZES
-
-    of = VIDEO_MAE_SIZES[size]
+    of, (images, height, _) = encoder.size, encoder.clip
     config: Any = VideoMAEConfig(
         hidden_size=of.dim,
         num_hidden_layers=of.depth,
         num_attention_heads=of.heads,
         intermediate_size=4 * of.dim,
-        image_size=PICTURE,
-        num_frames=IMAGES,
-        patch_size=PATCH,
+        image_size=height,
+        num_frames=images,
+        patch_size=encoder.patch,
+        tubelet_size=encoder.tubelet,
     )
-    config.num_labels = CLASSES
+    config.num_labels = classes
 
     class Called(torch.nn.Module):
         def __init__(self) -> None:
