@@ -17,7 +17,13 @@ TASK = Task(
     evaluate="perception_tools.image_text.evaluate:evaluate_image_text",
     headline="perception_tools.image_text.headline:headline",
     monitored={"accuracy/overall": "max", "recall/image_retrieval/1": "max", "recall/text_retrieval/1": "max"},
+    demo="perception_tools.image_text.demo:demo",
     commands={
+        "sample picture-questions": Command(
+            "perception_tools.image_text.sample:sample_picture_questions",
+            "draw small pictures of coloured shapes with questions in VQAv2's format",
+            "data",
+        ),
         "score vqav2": Command(
             "perception_tools.image_text.score:score_vqav2", "score anybody's answers to VQAv2's questions", "judge"
         ),
