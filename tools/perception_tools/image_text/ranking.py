@@ -50,15 +50,14 @@ def score_row(
     device = next(model.parameters()).device
     row = np.empty(len(captions), dtype=np.float32)
     order = sorted(range(len(captions)), key=lambda number: len(captions[number]))
-    image = picture.to(device)
+    seen = picture.to(device)[None]
+    image = model.fusion.start(Tokens(seen, torch.ones(seen.shape[:2], dtype=torch.bool, device=device)))
     for start in range(0, len(order), pairs):
         chosen = order[start : start + pairs]
         values = torch.nn.utils.rnn.pad_sequence([captions[number] for number in chosen], batch_first=True)
         lengths = torch.tensor([len(captions[number]) for number in chosen])
         valid = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
-        seen = image.expand(len(chosen), -1, -1)
-        tokens = Tokens(seen, torch.ones(seen.shape[:2], dtype=torch.bool, device=device))
-        fused = model.fuse(tokens, Tokens(values.to(device), valid.to(device)))
+        fused = model.fuse_started(image.expand(len(chosen)), Tokens(values.to(device), valid.to(device)))
         row[chosen] = model.rank(fused).float().cpu().numpy()
     return row
 
