@@ -32,5 +32,10 @@ TASK = Task(
             "write the questions of the package easy-vqa in VQAv2's format",
             "data",
         ),
+        "bench image-text": Command(
+            "perception_tools.image_text.bench.image_text:bench_image_text",
+            "time training with a block, and ranking beside METER's loop and other fusions",
+            "bench",
+        ),
     },
 )
