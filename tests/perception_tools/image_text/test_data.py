@@ -53,6 +53,22 @@ def test_false_captions_are_of_other_pictures_and_change_with_the_pass(captions_
     assert len(few[Key(0, 0)].texts) == 6
 
 
+def test_training_pictures_change_with_the_pass_and_validation_ones_do_not(
+    questions_folder: Path, model: ImageText
+) -> None:
+    split = open_questions(questions_folder, "train", None, None)
+    plain = ShownTexts(split, model)
+    shown = ShownTexts(split, model, auto_augment="rand-m3-n2-p1", seed=1)
+    passes = [shown[Key(0, number)].image for number in range(4)]
+    assert all(image is not None for image in passes)
+    assert any(not passes[0].equal(image) for image in passes[1:])  # pyright: ignore[reportOptionalMemberAccess, reportArgumentType]
+    again = pickle.loads(pickle.dumps(shown))[Key(0, 2)].image  # our own; workers get it so
+    assert again.equal(passes[2]), "a function of seed, pass and picture"
+    assert shown[0].image.equal(plain[0].image)  # pyright: ignore[reportOptionalMemberAccess]
+    with pytest.raises(InputError, match="expected a string of timm's RandAugment, got 'much'"):
+        ShownTexts(split, model, auto_augment="much")
+
+
 def test_a_broken_picture_is_replaced_in_training_and_named_in_validation(
     questions_folder: Path, model: ImageText
 ) -> None:

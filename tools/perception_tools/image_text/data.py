@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 from jaxtyping import Float32
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -21,6 +22,7 @@ from perception.texts.vocabulary import TextBatch
 from perception_datasets.image_text.karpathy import CaptionedPicture, caption_file, read_captions
 from perception_datasets.image_text.picture_files import PictureFiles, open_picture_files, warn_of_missing
 from perception_datasets.image_text.vqa import VqaQuestion, question_files, read_questions
+from perception_tools.training.augmentation import rand_augment, seeded
 from perception_tools.training.loaders import KeptRecords
 from perception_tools.training.sampler import Key
 
@@ -132,7 +134,11 @@ class ShownTexts(Dataset[Shown]):
         model: Whose input prepares pictures.
         answers: Known answers.
         false_captions: Number of captions of other pictures beside a true one.
-        seed: Seed of the choice of captions.
+        seed: Seed of the choice of captions and of changes of pictures.
+        auto_augment: timm's string of the RandAugment of training pictures; empty for none.
+
+    Raises:
+        InputError: timm does not know that RandAugment.
     """
 
     def __init__(
@@ -143,7 +149,9 @@ class ShownTexts(Dataset[Shown]):
         answers: Sequence[str] = (),
         false_captions: int = 15,
         seed: int = 0,
+        auto_augment: str = "",
     ) -> None:
+        self._change = rand_augment(auto_augment) if auto_augment else None
         self._split, self._false_captions, self._seed = split, false_captions, seed
         self._class_of = {answer: number for number, answer in enumerate(answers)}
         self._input = model.input
@@ -165,7 +173,10 @@ class ShownTexts(Dataset[Shown]):
             index = (first + offset) % len(self)
             record = self._split.records[index]
             try:
-                image = self._images[picture_of(record)]
+                if is_training and self._change is not None:
+                    image = self._changed(picture_of(record), self._change, (self._seed, data_pass, index))
+                else:
+                    image = self._images[picture_of(record)]
             except InputError as error:
                 unread.append((picture_of(record), str(error)))
                 continue
@@ -179,6 +190,14 @@ class ShownTexts(Dataset[Shown]):
 
     def _prepared(self, name: str) -> Float32[Tensor, "3 height width"]:
         return self._input.prepare(self._split.files.decode(name))
+
+    def _changed(
+        self, name: str, change: Callable[[Image.Image], Image.Image], seed: tuple[int, ...]
+    ) -> Float32[Tensor, "3 height width"]:
+        picture = self._split.files.decode(name)
+        with seeded(int(np.random.SeedSequence(seed).generate_state(1)[0])):
+            pixels = np.array(change(Image.fromarray(picture.pixels)))
+        return self._input.prepare(replace(picture, pixels=pixels))
 
     def _shown(
         self, record: VqaQuestion | CaptionedPicture, index: int, data_pass: int, image: Tensor, unread: tuple

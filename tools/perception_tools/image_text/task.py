@@ -17,6 +17,7 @@ TASK = Task(
     evaluate="perception_tools.image_text.evaluate:evaluate_image_text",
     headline="perception_tools.image_text.headline:headline",
     monitored={"accuracy/overall": "max", "recall/image_retrieval/1": "max", "recall/text_retrieval/1": "max"},
+    token_views="perception_tools.image_text.token_views:question_views",
     demo="perception_tools.image_text.demo:demo",
     commands={
         "sample picture-questions": Command(
