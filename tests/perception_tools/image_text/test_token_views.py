@@ -63,4 +63,5 @@ def test_what_has_no_answer_to_look_for_is_refused(
 def test_the_command_looks_at_questions(trained_answers: Path, questions_folder: Path, tmp_path: Path) -> None:
     words = ["analyse", "filtering", str(trained_answers), "--data", str(questions_folder), "--limit", "3"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
-    assert "what color is it?" in (tmp_path / "out" / "report.html").read_text()
+    (page,) = (tmp_path / "out").glob("*.html")
+    assert "what color is it?" in page.read_text()
