@@ -8,6 +8,7 @@ layers of the same shape turn causal without one.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import cast
 
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -182,9 +183,15 @@ class CoAttention(nn.Module):
         """
         return self.join(self.start(image), text, text_readout=text_readout)
 
+    @property
+    def layers(self) -> list[tuple[CoAttentionLayer, CoAttentionLayer]]:
+        """The picture's and the text's layers, in pairs."""
+        pairs = zip(self.image_layers, self.text_layers, strict=True)
+        return cast("list[tuple[CoAttentionLayer, CoAttentionLayer]]", list(pairs))
+
     def start(self, image: Tokens) -> StartedImage:
         """What a picture needs no text for."""
-        ours, theirs = self.image_layers[0], self.text_layers[0]
+        ours, theirs = self.layers[0]
         attended = ours.attention(image.values, image)
         key, value = theirs.crossattention.keys_and_values(image.values)
         return StartedImage(image.valid, attended, ours.crossattention.queries(attended), key, value)
@@ -193,7 +200,7 @@ class CoAttention(nn.Module):
         self, image: StartedImage, text: Tokens, *, text_readout: Readout = _EVERY_ROW
     ) -> tuple[Tokens, Float[Tensor, "batch rows dim"]]:
         """As `forward`, from where `start` stopped."""
-        (image_layer, text_layer), *later = zip(self.image_layers, self.text_layers, strict=True)
+        (image_layer, text_layer), *later = self.layers
         readout = _EVERY_ROW if later else text_readout
         cross = image_layer.crossattention
         seen = cross.attend(image.attended, image.query, *cross.keys_and_values(text.values), text.valid)

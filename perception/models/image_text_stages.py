@@ -57,7 +57,7 @@ def read_pair_stages(
 
 
 def _text_attention(model: ImageText, image: Tokens, text: Tokens) -> Float[Tensor, "batch heads tokens"]:
-    *early, (_, last) = zip(model.fusion.image_layers, model.fusion.text_layers, strict=True)
+    *early, (_, last) = model.fusion.layers
     for image_layer, text_layer in early:
         image, text = image.replace(image_layer(image, text)), text.replace(text_layer(text, image))
     first, cross = Readout.first(text), last.crossattention

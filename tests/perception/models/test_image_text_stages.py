@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -12,7 +14,7 @@ from perception.texts.tokenizer import WordTokenizer
 pytest.importorskip("transformers")
 
 
-def make_model(layers: int, **block: str):  # what is imported at the top escapes the shape checks
+def make_model(layers: int, **block: str) -> Any:
     from perception.encoders.clip_vision import ClipVision
     from perception.encoders.roberta import RobertaText
     from perception.models.image_text import ImageText

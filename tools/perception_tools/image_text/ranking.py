@@ -97,7 +97,7 @@ def score_pairs(
     counts = left.sum(axis=1)
     begin_s, is_said, done = time.perf_counter(), False, 0
     for number in tqdm(np.flatnonzero(counts).tolist(), desc=title, leave=False):
-        columns = np.flatnonzero(left[number])
+        columns = np.flatnonzero(left[number]).tolist()
         table[number, columns] = score_row(model, pictures[number], [captions[i] for i in columns], pairs)
         table.flush()
         done += len(columns)
