@@ -10,12 +10,11 @@ from markupsafe import Markup
 
 from perception.metrics.retrieval import CUTS, DIRECTIONS
 from perception.metrics.vqa_accuracy import OVERALL
-from perception_tools.analysis.filtering.pictures import colour_bar_svg
 from perception_tools.image_text.published import RECALL, VQA, VQA_COLUMNS
 from perception_tools.report.comparison_rows import paired_rows, percent, system_rows
 from perception_tools.report.page import Cell, Table, write_page
 
-if TYPE_CHECKING:  # an answer file is scored without torch
+if TYPE_CHECKING:  # no model is needed where a file of answers is scored
     from perception_tools.image_text.report.examples import ShownQuestion
 
 _BESIDE = {"without_picture": "picture removed", "shuffled_pictures": "other pictures"}
@@ -50,9 +49,15 @@ def write_answer_report(path: Path, metrics: Mapping, data_name: str, examples: 
         findings=[*answer_findings(metrics), *metrics["remarks"]],
         sections=sections,
         examples=examples,
-        bar=Markup(colour_bar_svg()) if examples else "",
+        bar=_colour_bar() if examples else "",
         unread=list(metrics.get("unread", ())),
     )
+
+
+def _colour_bar() -> Markup:
+    from perception_tools.analysis.filtering.pictures import colour_bar_svg
+
+    return Markup(colour_bar_svg())
 
 
 def write_retrieval_report(path: Path, metrics: Mapping, data_name: str) -> None:
