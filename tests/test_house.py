@@ -41,7 +41,7 @@ FLOORS = (  # of perception/, from top to bottom; each imports from itself and f
     {"frozen"},
     {"kernels"},
     {"traffic", "scenes", "clouds", "images", "clips", "texts"}  # types
-    | {"tokens", "batches", "geometry", "attention", "errors", "files", "processes"},
+    | {"tokens", "batches", "geometry", "attention", "errors", "files", "hub", "processes"},
 )
 BESIDE_THE_FLOORS: dict[str, set[str]] = {"metrics": set(), "analysis": {"metrics"}, "baselines": {"metrics"}}
 """Folders of perception/ that no floor imports: they import types, themselves and the named folders."""

@@ -7,7 +7,6 @@ so that 11 of the 12 layers of ViT-B run, and applies `ln_post` to every token.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from perception.encoders.vit import MLP_RATIO, VitSize
 from perception.errors import InputError, first_of
+from perception.hub import expect_model, load_pretrained
 from perception.tokens import Tokens
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -69,11 +69,11 @@ class ClipVision(nn.Module):
         return Tokens(values, torch.ones(values.shape[:2], dtype=torch.bool, device=values.device))
 
 
-def load_clip_vision(folder: Path, picture: int | None = None, skip_last: int = 1) -> ClipVision:
-    """A pretrained tower from a folder of CLIP, or of its picture tower, in the hub's layout; nothing is downloaded.
+def load_clip_vision(folder: str | Path, picture: int | None = None, skip_last: int = 1) -> ClipVision:
+    """A pretrained tower of CLIP, or of its picture tower, from a folder in the hub's layout or from huggingface.co.
 
     Args:
-        folder: Folder with `config.json` and safetensors.
+        folder: Folder with `config.json` and safetensors, or the name of a model on huggingface.co.
         picture: Height and width of the pictures in pixels; the tower's own by default. Position embeddings are
             resized to others, as METER resizes them.
         skip_last: Number of last layers to leave out.
@@ -81,19 +81,13 @@ def load_clip_vision(folder: Path, picture: int | None = None, skip_last: int = 
     Raises:
         InputError: The folder cannot be used.
     """
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: expected a model folder in the hub's layout, found no config.json in it")
+    expect_model(folder)
     try:
         from transformers import CLIPVisionModel
-
-        loaded: Any = CLIPVisionModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-        model, found = loaded
     except ImportError as error:
         raise InputError("transformers: expected it to be installed; pip install 'frozen-perception[text]'") from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{folder}: expected CLIP's picture tower, got: {error}") from error
+    options = {"use_safetensors": True, "output_loading_info": True}
+    model, found = load_pretrained(CLIPVisionModel, folder, "CLIP's picture tower", **options)
     if missing := sorted(found["missing_keys"]):  # the library fills them with random numbers
         raise InputError(f"{folder}: expected CLIP's picture tower, it lacks {first_of(missing)}; give another folder")
     config = model.config

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from perception.encoders.vit import MLP_RATIO, VitSize
 from perception.errors import InputError, first_of
+from perception.hub import expect_model, load_pretrained
 from perception.texts.tokenizer import PAD, HubTokenizer, Tokenizer
 from perception.texts.vocabulary import TextBatch
 from perception.tokens import Tokens
@@ -83,29 +83,25 @@ class RobertaText(nn.Module):
         return Tokens(x, texts.valid)
 
 
-def load_roberta(folder: Path, longest: int, dropout: float = 0.1) -> RobertaText:
-    """A pretrained tower and its tokenizer from a folder in the hub's layout; nothing is downloaded.
+def load_roberta(folder: str | Path, longest: int, dropout: float = 0.1) -> RobertaText:
+    """A pretrained tower and its tokenizer from a folder in the hub's layout or from huggingface.co.
 
     Args:
-        folder: Folder with `config.json`, safetensors and a tokenizer.
+        folder: Folder with `config.json`, safetensors and a tokenizer, or the name of a model on huggingface.co.
         longest: Maximum number of tokens of a text.
         dropout: Dropout in training.
 
     Raises:
         InputError: The folder cannot be used.
     """
-    if not (folder / "config.json").is_file():
-        raise InputError(f"{folder}: expected a model folder in the hub's layout, found no config.json in it")
-    tokenizer = HubTokenizer.from_folder(folder)
+    expect_model(folder)
     try:
         from transformers import RobertaModel
-
-        loaded: Any = RobertaModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False, output_loading_info=True
-        )
-        model, found = loaded
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{folder}: expected RoBERTa, got: {error}") from error
+    except ImportError as error:
+        raise InputError("transformers: expected it to be installed; pip install 'frozen-perception[text]'") from error
+    options = {"use_safetensors": True, "add_pooling_layer": False, "output_loading_info": True}
+    model, found = load_pretrained(RobertaModel, folder, "RoBERTa", **options)
+    tokenizer = HubTokenizer.from_folder(folder)
     if missing := sorted(found["missing_keys"]):  # the library fills them with random numbers
         raise InputError(f"{folder}: expected RoBERTa, it lacks {first_of(missing)}; give another folder")
     config = model.config

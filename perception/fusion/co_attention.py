@@ -7,8 +7,11 @@ layers of the same shape turn causal without one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+from typing import cast
+
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from perception.tokens import Readout, Tokens
@@ -67,10 +70,29 @@ class BertAttention(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch rows dim"], read: Tokens) -> Float[Tensor, "batch rows dim"]:
         """Returns the rows' new values. Each batch entry of what is read needs at least one valid token."""
-        query = self._heads(self.self.query(x))
-        key, value = self._heads(self.self.key(read.values)), self._heads(self.self.value(read.values))
+        return self.attend(x, self.queries(x), *self.keys_and_values(read.values), read.valid)
+
+    def queries(self, x: Float[Tensor, "batch rows dim"]) -> Float[Tensor, "batch heads rows head_dim"]:
+        """What the rows look for."""
+        return self._heads(self.self.query(x))
+
+    def keys_and_values(
+        self, read: Float[Tensor, "batch tokens dim"]
+    ) -> tuple[Float[Tensor, "batch heads tokens head_dim"], Float[Tensor, "batch heads tokens head_dim"]]:
+        """What the tokens are found by, and what they give."""
+        return self._heads(self.self.key(read)), self._heads(self.self.value(read))
+
+    def attend(
+        self,
+        x: Float[Tensor, "batch rows dim"],
+        query: Float[Tensor, "batch heads rows head_dim"],
+        key: Float[Tensor, "batch heads tokens head_dim"],
+        value: Float[Tensor, "batch heads tokens head_dim"],
+        valid: Bool[Tensor, "batch tokens"],
+    ) -> Float[Tensor, "batch rows dim"]:
+        """Returns the rows' new values, given their queries and the keys and values of the tokens."""
         dropout = self.dropout if self.training else 0.0
-        gathered = F.scaled_dot_product_attention(query, key, value, read.valid[:, None, None], dropout)
+        gathered = F.scaled_dot_product_attention(query, key, value, valid[:, None, None], dropout)
         return self.output(gathered.transpose(1, 2).flatten(2), x)
 
     def _heads(self, x: Float[Tensor, "batch rows dim"]) -> Float[Tensor, "batch heads rows head_dim"]:
@@ -96,8 +118,35 @@ class CoAttentionLayer(nn.Module):
     def forward(self, own: Tokens, other: Tokens, readout: Readout = _EVERY_ROW) -> Float[Tensor, "batch rows dim"]:
         """Returns the new values of the rows that are read; other rows are not computed."""
         x = self.attention(readout.gather(own.values), own)
-        x = self.crossattention(x, other)
+        return self.feed_forward(self.crossattention(x, other))
+
+    def feed_forward(self, x: Float[Tensor, "batch rows dim"]) -> Float[Tensor, "batch rows dim"]:
+        """The last part, row by row."""
         return self.output(self.intermediate(x), x)
+
+
+@dataclass(frozen=True)
+class StartedImage:
+    """What the first layers compute of a picture alone, once for any number of texts.
+
+    Attributes:
+        valid: Validity of its tokens.
+        attended: Its tokens after their attention to each other.
+        query: Their queries to the text.
+        key: Keys of its tokens, for the text's first layer.
+        value: Values of its tokens, for the text's first layer.
+    """
+
+    valid: Bool[Tensor, "batch tokens"]
+    attended: Float[Tensor, "batch tokens dim"]
+    query: Float[Tensor, "batch heads tokens head_dim"]
+    key: Float[Tensor, "batch heads tokens head_dim"]
+    value: Float[Tensor, "batch heads tokens head_dim"]
+
+    def expand(self, batch: int) -> StartedImage:
+        """One picture beside each of so many texts; no memory is copied."""
+        parts = (getattr(self, part.name) for part in fields(self))
+        return StartedImage(*(part.expand(batch, *part.shape[1:]) for part in parts))
 
 
 class CoAttention(nn.Module):
@@ -132,7 +181,35 @@ class CoAttention(nn.Module):
         Returns:
             The picture's tokens, and the rows of the text that are read.
         """
-        *early, (last_image, last_text) = zip(self.image_layers, self.text_layers, strict=True)
-        for image_layer, text_layer in early:
-            image, text = image.replace(image_layer(image, text)), text.replace(text_layer(text, image))
-        return image.replace(last_image(image, text)), last_text(text, image, text_readout)
+        return self.join(self.start(image), text, text_readout=text_readout)
+
+    @property
+    def layers(self) -> list[tuple[CoAttentionLayer, CoAttentionLayer]]:
+        """The picture's and the text's layers, in pairs."""
+        pairs = zip(self.image_layers, self.text_layers, strict=True)
+        return cast("list[tuple[CoAttentionLayer, CoAttentionLayer]]", list(pairs))
+
+    def start(self, image: Tokens) -> StartedImage:
+        """What a picture needs no text for."""
+        ours, theirs = self.layers[0]
+        attended = ours.attention(image.values, image)
+        key, value = theirs.crossattention.keys_and_values(image.values)
+        return StartedImage(image.valid, attended, ours.crossattention.queries(attended), key, value)
+
+    def join(
+        self, image: StartedImage, text: Tokens, *, text_readout: Readout = _EVERY_ROW
+    ) -> tuple[Tokens, Float[Tensor, "batch rows dim"]]:
+        """As `forward`, from where `start` stopped."""
+        (image_layer, text_layer), *later = self.layers
+        readout = _EVERY_ROW if later else text_readout
+        cross = image_layer.crossattention
+        seen = cross.attend(image.attended, image.query, *cross.keys_and_values(text.values), text.valid)
+        seen = Tokens(image_layer.feed_forward(seen), image.valid)
+        rows = text_layer.attention(readout.gather(text.values), text)
+        cross = text_layer.crossattention
+        rows = text_layer.feed_forward(cross.attend(rows, cross.queries(rows), image.key, image.value, image.valid))
+        for at, (image_layer, text_layer) in enumerate(later, start=1):
+            words = text.replace(rows)
+            readout = text_readout if at == len(later) else _EVERY_ROW
+            seen, rows = seen.replace(image_layer(seen, words)), text_layer(words, seen, readout)
+        return seen, rows

@@ -21,7 +21,7 @@ from perception.batches import TensorRecord
 from perception.encoders.clip_vision import CLIP_MEAN, CLIP_STD, ClipVision
 from perception.encoders.roberta import RobertaText
 from perception.frozen.block import EVERY_ROW
-from perception.fusion.co_attention import CoAttention
+from perception.fusion.co_attention import CoAttention, StartedImage
 from perception.heads.matching import MatchHead, PairAnswerHead, Pooler
 from perception.images.image import Picture
 from perception.images.picture_input import PictureInput
@@ -115,11 +115,15 @@ class ImageText(nn.Module):
             image: From `encode_image`.
             text: From `encode_text`, one for each picture.
         """
+        return self.fuse_started(self.fusion.start(image), text)
+
+    def fuse_started(self, image: StartedImage, text: Tokens) -> Float[Tensor, "batch features"]:
+        """As `fuse`, from what `fusion.start` computes once for all texts of a picture."""
         first = Readout.first(text)
         if self.streams == "image":
-            seen, rows = self.fusion(image, text, text_readout=first)
+            seen, rows = self.fusion.join(image, text, text_readout=first)
         else:
-            seen, every = self.fusion(image, text, text_readout=EVERY_ROW)
+            seen, every = self.fusion.join(image, text, text_readout=EVERY_ROW)
             rows = self.block(text.replace(every), first)
         picture = self.block(seen, Readout.first(seen))
         return torch.cat([self.text_pooler(rows[:, 0]), self.image_pooler(picture[:, 0])], dim=-1)

@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from perception.errors import InputError
+from perception.hub import load_pretrained
 from perception.texts.vocabulary import TextBatch, Vocabulary, split_words
 
 START, PAD, END, UNKNOWN = range(4)
@@ -98,8 +99,8 @@ class HubTokenizer:
             )
 
     @classmethod
-    def from_folder(cls, folder: Path) -> HubTokenizer:
-        """The tokenizer in a folder of the hub's layout; nothing is downloaded.
+    def from_folder(cls, folder: str | Path) -> HubTokenizer:
+        """The tokenizer in a folder of the hub's layout, or of a model on huggingface.co.
 
         Raises:
             InputError: There is none.
@@ -110,13 +111,14 @@ class HubTokenizer:
             raise InputError(
                 "transformers: expected it to be installed; pip install 'frozen-perception[text]'"
             ) from error
+        what = "a tokenizer of RoBERTa's family"
+        loaded = load_pretrained(AutoTokenizer, folder, what)
         try:
-            loaded: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             return cls(loaded.backend_tokenizer.to_str())
         except InputError as error:
             raise InputError(f"{folder}: {error}") from error
-        except (OSError, ValueError, AttributeError, KeyError) as error:
-            raise InputError(f"{folder}: expected a tokenizer of RoBERTa's family, got: {error}") from error
+        except AttributeError as error:
+            raise InputError(f"{folder}: expected {what}, got: {error}") from error
 
     def __len__(self) -> int:
         return self._backend.get_vocab_size()

@@ -77,6 +77,11 @@ def question_files(folder: Path, split: str, *, annotated: bool = True) -> tuple
     return questions[0], annotations[0] if annotations else None
 
 
+def split_files(folder: Path, split: str) -> tuple[Path, Path]:
+    """Returns where we write the questions and annotations of a split, by names that `question_files` finds."""
+    return folder / f"v2_OpenEnded_{split}_questions.json", folder / f"v2_{split}_annotations.json"
+
+
 def read_questions(questions: Path, annotations: Path | None = None) -> list[VqaQuestion]:
     """Reads all questions of a file in order, joined to their annotations by question id.
 

@@ -79,6 +79,23 @@ def test_rows_that_are_not_read_are_not_needed() -> None:
     torch.testing.assert_close(first, every[:, :1])
 
 
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_one_start_of_a_picture_serves_any_number_of_texts(layers: int) -> None:
+    fusion: Any = randomised(CoAttention(8, 2, layers))
+    image, text = random_tokens(1, 5, 8), random_tokens(4, 3, 8, seed=1)
+    shown = Tokens(image.values.expand(4, -1, -1), image.valid.expand(4, -1))
+    first = Readout.first(text)
+    seen, rows = fusion(shown, text, text_readout=first)
+    once, read = fusion.join(fusion.start(image).expand(4), text, text_readout=first)
+    torch.testing.assert_close(once.values, seen.values)
+    torch.testing.assert_close(read, rows)
+    x, y = shown, text
+    for image_layer, text_layer in zip(fusion.image_layers, fusion.text_layers, strict=True):
+        x, y = x.replace(image_layer(x, y)), y.replace(text_layer(y, x))
+    torch.testing.assert_close(once.values, x.values)
+    torch.testing.assert_close(read, y.values[:, :1])
+
+
 def test_heads_divide_the_width() -> None:
     with pytest.raises(ValueError, match="heads that divide dim=8, got heads=3"):
         CoAttention(8, 3, 1)

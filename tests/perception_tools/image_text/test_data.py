@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,21 @@ def test_false_captions_are_of_other_pictures_and_change_with_the_pass(captions_
     assert shown[Key(4, 2)].texts == passes[2], "a function of seed, pass and picture"
     few = ShownTexts(replace(split, records=split.records[:3]), model, false_captions=5)
     assert len(few[Key(0, 0)].texts) == 6
+
+
+def test_training_pictures_change_with_the_pass_and_validation_ones_do_not(
+    questions_folder: Path, model: ImageText
+) -> None:
+    split = open_questions(questions_folder, "train", None, None)
+    plain = ShownTexts(split, model)
+    shown = ShownTexts(split, model, auto_augment="rand-m3-n2-p1", seed=1)
+    passes: list[Any] = [shown[Key(0, number)].image for number in range(4)]
+    assert any(not passes[0].equal(image) for image in passes[1:])
+    again: Any = pickle.loads(pickle.dumps(shown))[Key(0, 2)].image  # our own; workers get it so
+    assert again.equal(passes[2]), "a function of seed, pass and picture"
+    assert shown[0].image.equal(plain[0].image)  # pyright: ignore[reportOptionalMemberAccess]
+    with pytest.raises(InputError, match="expected a string of timm's RandAugment, got 'much'"):
+        ShownTexts(split, model, auto_augment="much")
 
 
 def test_a_broken_picture_is_replaced_in_training_and_named_in_validation(

@@ -76,6 +76,24 @@ def test_captions_and_pictures_are_found_by_each_other(
     assert "image retrieval R@1" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_a_shortlist_says_what_it_scored_and_what_it_cost(
+    trained_ranks: Path, captions_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = evaluate_image_text((trained_ranks,), captions_folder, tmp_path / "out", shortlist=2)
+    assert 18 * 2 < found["shortlist"]["scored"] < found["shortlist"]["of"] == 9 * 18
+    assert found["shortlist"]["checked"].keys() == {"image_retrieval", "text_retrieval"}
+    sentence = f"{found['shortlist']['scored']} of 162 pairs were scored, a shortlist of 2 pictures for each caption"
+    assert sentence in capsys.readouterr().out
+    assert sentence in (tmp_path / "out" / "report.html").read_text()
+    full = evaluate_image_text((trained_ranks,), captions_folder, tmp_path / "full")
+    assert full["shortlist"] is None
+    assert "every pair was scored" in (tmp_path / "full" / "report.html").read_text()
+    all_of_them = evaluate_image_text((trained_ranks,), captions_folder, tmp_path / "all", shortlist=9)
+    assert all_of_them["recall"] == full["recall"]
+    with pytest.raises(InputError, match="--shortlist 0"):
+        evaluate_image_text((trained_ranks,), captions_folder, tmp_path / "none", shortlist=0)
+
+
 def test_a_broken_picture_is_named_and_its_question_counts_as_wrong(
     trained_answers: Path, questions_folder: Path, tmp_path: Path
 ) -> None:

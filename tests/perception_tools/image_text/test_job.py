@@ -54,7 +54,7 @@ def test_towers_of_the_hub_give_sizes_tokens_and_weights(make_run: MakeRun, tmp_
     numbers = {"vocab_size": len(tokens), "max_position_embeddings": 40, "type_vocab_size": 1, "pad_token_id": 1}
     roberta = transformers.RobertaModel(transformers.RobertaConfig(num_hidden_layers=2, **numbers, **sizes))
     roberta.save_pretrained(text)
-    run = make_run(tmp_path / "run", image_tower=image, text_tower=text)
+    run = make_run(tmp_path / "run", image_tower=str(image), text_tower=str(text))
     job = image_text_job(run)
     job.save(tmp_path / "model.safetensors", 0)
     loaded = load_image_text(tmp_path / "model.safetensors")
@@ -65,7 +65,7 @@ def test_towers_of_the_hub_give_sizes_tokens_and_weights(make_run: MakeRun, tmp_
     assert loaded.model.text.state_dict()["encoder.layer.1.output.dense.weight"].equal(theirs)
     assert len(loaded.model.text.tokenizer) == len(tokens)
     with pytest.raises(InputError, match=r"found no config\.json"):
-        image_text_job(make_run(tmp_path / "run", image_tower=tmp_path))
+        image_text_job(make_run(tmp_path / "run", image_tower=str(tmp_path)))
 
 
 def test_answers_come_from_a_file_or_from_the_training_questions(make_run: MakeRun, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from perception.models.image_text import ImageText
 from perception.tokens import Tokens
 from perception_tools.image_text import ranking
 from perception_tools.image_text.model import load_image_text
-from perception_tools.image_text.ranking import encode_captions, score_pairs, score_row
+from perception_tools.image_text.ranking import encode_captions, score_pairs, score_row, score_shortlist
 
 TEXTS = ["a red square", "a square", "blue", "a square that is green number 3", "red red red"]
 
@@ -85,4 +86,33 @@ def test_the_projected_time_is_said_once(
     score_pairs(model, pictures, encode_captions(model, TEXTS, 8), tmp_path / "0.npy", say=say)
     (line,) = said
     assert "pairs/s, about" in line
-    assert "for 3 more pictures" in line
+    assert "for 15 more pairs" in line
+
+
+def test_a_shortlist_scores_its_pairs_alone_goes_on_after_a_stop_and_ranks_others_last(
+    model: ImageText, pictures: Sequence[torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captions, path, picture_of = encode_captions(model, TEXTS, 8), tmp_path / "0.npy", np.array([0, 1, 2, 3, 3])
+    full = score_pairs(model, pictures, captions, tmp_path / "full.npy")
+    scored: list[int] = []
+    stops: list[int] = []
+
+    def counted(*args: Any) -> np.ndarray:
+        if len(scored) == 2 and not stops:
+            stops.append(1)
+            raise KeyboardInterrupt
+        scored.append(len(args[2]))
+        return score_row(*args)
+
+    monkeypatch.setattr(ranking, "score_row", counted)
+    with pytest.raises(KeyboardInterrupt):
+        score_shortlist(model, pictures, captions, path, picture_of, 1)
+    found = score_shortlist(model, pictures, captions, path, picture_of, 1)
+    assert found.shortlist is not None
+    assert found.shortlist["scored"] == sum(scored) < found.shortlist["of"] == 20
+    kept = np.isfinite(found.table)
+    np.testing.assert_allclose(found.table[kept], full[kept], atol=1e-5)
+    assert (found.table[~kept] == -np.inf).all()
+    assert found.shortlist["checked"]["text_retrieval"]["queries"] == 1
+    everything = score_shortlist(model, pictures, captions, path, picture_of, 4)
+    np.testing.assert_allclose(everything.table, full, atol=1e-5)

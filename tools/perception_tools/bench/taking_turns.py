@@ -65,15 +65,20 @@ class Work:
 
 def make_step(model: nn.Module, records: Tensor, labels: Tensor) -> Work:
     """A training step of a classifier."""
-    import torch
-
     from perception.losses.classification import classification_loss
+
+    return make_training(model, lambda: classification_loss(model(records), labels))
+
+
+def make_training(model: nn.Module, compute_loss: Callable[[], Tensor]) -> Work:
+    """A training step that lowers a loss."""
+    import torch
 
     trained = [parameter for parameter in model.train().parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, 1e-4, fused=True)  # as `perception_tools.training.optim` makes it
 
     def step() -> None:
-        loss = classification_loss(model(records), labels)
+        loss = compute_loss()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

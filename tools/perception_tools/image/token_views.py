@@ -8,9 +8,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
-from matplotlib.axes import Axes
-from PIL import Image
+from jaxtyping import Float
 
 from perception.analysis.filtering import centre_prior, grid_targets
 from perception.errors import InputError
@@ -21,13 +19,11 @@ from perception_datasets.errors import Failures, RecordError
 from perception_datasets.images.masks import Masks, PictureMask, open_masks
 from perception_datasets.images.open_pictures import open_pictures
 from perception_datasets.images.records import Pictures
-from perception_tools.analysis.filtering.pictures import heat_over
+from perception_tools.analysis.filtering.pictures import draw_patches
 from perception_tools.analysis.filtering.views import Asked, TokenView, TokenViews
 from perception_tools.image.model import TrainedClassifier
 
 NO_MASK = "they have no mask"
-DRAWN_PIXELS = 112
-"""Maximum side of a drawn picture: a page holds some hundred of them."""
 PATCH_RULE = (
     "A token is of the target where more than half of its pixels that count are; masks are brought to the model's "
     "picture by the nearest pixel, and cropped as the picture is. The class token is left out."
@@ -88,32 +84,10 @@ def _view(model: ImageClassifier, picture: Picture, mask: PictureMask | None, as
         target=target,
         counted=counted,
         priors={"a box in the middle": centre_prior(grid)},
-        draw=partial(_draw, model.input.cropped(picture), shown, grid),
+        draw=partial(draw_patches, model.input.cropped(picture), shown, grid),
     )
 
 
 def _patches(values: Float[torch.Tensor, "tokens width"]) -> Float[np.ndarray, "patches width"]:
     """Features without those of the class token."""
     return values[1:].double().cpu().numpy()
-
-
-def _draw(
-    pixels: UInt8[np.ndarray, "height width 3"],
-    target: Bool[np.ndarray, "height width"] | None,
-    grid: tuple[int, int],
-    axes: Axes,
-    values: Float[np.ndarray, " patches"] | None,
-) -> None:
-    """The picture with the outline of its target, or in grey under the colours of its patches."""
-    height, width = pixels.shape[:2]
-    if values is None:
-        axes.imshow(pixels, interpolation="none")
-        if target is not None and target.any():
-            rows, columns = np.arange(-1, height + 1), np.arange(-1, width + 1)
-            for shade, wide in (("black", 3.0), ("white", 1.4)):  # seen on any picture
-                axes.contour(columns, rows, np.pad(target, 1), levels=[0.5], colors=shade, linewidths=wide)
-            axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-        return
-    side = max(1, min(DRAWN_PIXELS // max(grid), max(height // grid[0], width // grid[1])))
-    small = Image.fromarray(pixels).resize((grid[1] * side, grid[0] * side), Image.Resampling.BOX)
-    axes.imshow(heat_over(np.array(small), values.reshape(grid)), interpolation="none")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 import torch
 from jaxtyping import Float32
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -21,6 +22,7 @@ from perception.texts.vocabulary import TextBatch
 from perception_datasets.image_text.karpathy import CaptionedPicture, caption_file, read_captions
 from perception_datasets.image_text.picture_files import PictureFiles, open_picture_files, warn_of_missing
 from perception_datasets.image_text.vqa import VqaQuestion, question_files, read_questions
+from perception_tools.training.augmentation import rand_augment, seeded
 from perception_tools.training.loaders import KeptRecords
 from perception_tools.training.readable import Faults, first_readable
 from perception_tools.training.sampler import Key
@@ -131,7 +133,11 @@ class ShownTexts(Dataset[Shown]):
         model: Whose input prepares pictures.
         answers: Known answers.
         false_captions: Number of captions of other pictures beside a true one.
-        seed: Seed of the choice of captions.
+        seed: Seed of the choice of captions and of changes of pictures.
+        auto_augment: timm's string of the RandAugment of training pictures; empty for none.
+
+    Raises:
+        InputError: timm does not know that RandAugment.
     """
 
     def __init__(
@@ -142,7 +148,9 @@ class ShownTexts(Dataset[Shown]):
         answers: Sequence[str] = (),
         false_captions: int = 15,
         seed: int = 0,
+        auto_augment: str = "",
     ) -> None:
+        self._change = rand_augment(auto_augment) if auto_augment else None
         self._split, self._false_captions, self._seed = split, false_captions, seed
         self._class_of = {answer: number for number, answer in enumerate(answers)}
         self._input = model.input
@@ -157,14 +165,19 @@ class ShownTexts(Dataset[Shown]):
         Raises:
             InputError: In training, its picture and those of the records after it cannot be decoded.
         """
-        if isinstance(key, Key):
-            found = first_readable(self._image, key.index, len(self), self._name, "pictures")
-            return self._shown(found.index, key.data_pass, found.value, found.unread)
-        try:
-            image = self._image(key)
-        except InputError as error:
-            return Shown(None, (), {}, ((self._name(key), str(error)),))
-        return self._shown(key, 0, image)
+        if not isinstance(key, Key):
+            try:
+                return self._shown(key, 0, self._image(key))
+            except InputError as error:
+                return Shown(None, (), {}, ((self._name(key), str(error)),))
+
+        def show(index: int) -> Float32[Tensor, "3 height width"]:
+            if self._change is None:
+                return self._image(index)
+            return self._changed(self._name(index), self._change, (self._seed, key.data_pass, index))
+
+        found = first_readable(show, key.index, len(self), self._name, "pictures")
+        return self._shown(found.index, key.data_pass, found.value, found.unread)
 
     def _name(self, index: int) -> str:
         return picture_of(self._split.records[index])
@@ -174,6 +187,14 @@ class ShownTexts(Dataset[Shown]):
 
     def _prepared(self, name: str) -> Float32[Tensor, "3 height width"]:
         return self._input.prepare(self._split.files.decode(name))
+
+    def _changed(
+        self, name: str, change: Callable[[Image.Image], Image.Image], seed: tuple[int, ...]
+    ) -> Float32[Tensor, "3 height width"]:
+        picture = self._split.files.decode(name)
+        with seeded(int(np.random.SeedSequence(seed).generate_state(1)[0])):
+            pixels = np.array(change(Image.fromarray(picture.pixels)))
+        return self._input.prepare(replace(picture, pixels=pixels))
 
     def _shown(self, index: int, data_pass: int, image: Tensor, unread: Faults = ()) -> Shown:
         record = self._split.records[index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -25,8 +26,13 @@ from perception_tools.image_text.prediction import (
     others_than_own,
     predict_answers,
 )
-from perception_tools.image_text.ranking import encode_captions, score_pairs, score_row
-from perception_tools.image_text.report.writer import write_answer_report, write_retrieval_report
+from perception_tools.image_text.ranking import encode_captions, score_row, score_shortlist
+from perception_tools.image_text.report.examples import draw_questions
+from perception_tools.image_text.report.writer import (
+    shortlist_in_words,
+    write_answer_report,
+    write_retrieval_report,
+)
 from perception_tools.image_text.scoring import (
     blind_of,
     print_accuracy,
@@ -51,6 +57,8 @@ def evaluate_image_text(
     data_name: str | None = None,
     batch: int = 64,
     pairs: int = 256,
+    shortlist: int | None = None,
+    examples: int = 6,
     device: str = "cpu",
 ) -> dict:
     """Scores trained models: OUT/metrics.json, records.parquet and report.html; answers in EvalAI's format.
@@ -71,14 +79,21 @@ def evaluate_image_text(
         data_name: What to call the data in the report.
         batch: Number of pictures or questions in one call of the model.
         pairs: Number of pairs of a picture and a caption in one call of the fusion.
+        shortlist: Retrieval scores only so many pictures for each caption, and captions for each picture in proportion,
+            which are chosen from the scores of a few anchors. What that costs is measured on queries that are scored in
+            full, and stands under `shortlist`. By default every pair is scored.
+        examples: Number of questions that the report shows with their pictures, what each model answers, where it looks
+            and what its block amplifies.
         device: Where models run: cpu, cuda.
 
     Raises:
         InputError: A model or the data cannot be used.
     """
-    for name, number in (("batch", batch), ("pairs", pairs), ("limit", limit)):
+    for name, number in (("batch", batch), ("pairs", pairs), ("limit", limit), ("shortlist", shortlist)):
         if number is not None and number < 1:
             raise InputError(f"--{name} {number}: expected at least 1; leave it out for the usual")
+    if examples < 0:
+        raise InputError(f"--examples {examples}: expected at least 0")
     if not runs:
         raise InputError("evaluate: expected at least one run, got none; give a run's folder")
     keep_apart([out], [data, *([pictures] if pictures else [])])
@@ -96,10 +111,10 @@ def evaluate_image_text(
     named = dict(zip(names, models, strict=True))
     if goals == {"vqa"}:
         records = open_questions(data, split, pictures, limit)
-        judged = _answers(named, records, out, batch)
+        judged = _answers(named, records, out, batch, examples)
     else:
         records = open_captions(data, split, pictures, limit)
-        judged = _retrieval(named, records, out, batch, pairs)
+        judged = _retrieval(named, records, out, batch, pairs, shortlist)
     if records.note:
         print(records.note)
     first, *others = names
@@ -143,7 +158,9 @@ class _Judged:
     show: Callable[[dict], None]
 
 
-def _answers(models: dict[str, TrainedImageText], records: Split[VqaQuestion], out: Path, batch: int) -> _Judged:
+def _answers(
+    models: dict[str, TrainedImageText], records: Split[VqaQuestion], out: Path, batch: int, examples: int
+) -> _Judged:
     """Every model's answers, with and without the pictures."""
     questions = records.records
     blind = blind_of(questions)
@@ -168,13 +185,20 @@ def _answers(models: dict[str, TrainedImageText], records: Split[VqaQuestion], o
             tables[name][shown] = numbers | {"first_against_this": compare(scores[name], vqa_scores(other))}
     write_vqa_records(out / "records.parquet", questions, own)
     further = {"blind_answers": asdict(blind), "remarks": remarks}
-    return _Judged(tables, scores, further, tuple(unread.values()), write_answer_report, print_accuracy)
+    shown = draw_questions(models, questions, records.files, set(unread), examples)
+    write_report = partial(write_answer_report, examples=shown)
+    return _Judged(tables, scores, further, tuple(unread.values()), write_report, print_accuracy)
 
 
 def _retrieval(
-    models: dict[str, TrainedImageText], records: Split[CaptionedPicture], out: Path, batch: int, pairs: int
+    models: dict[str, TrainedImageText],
+    records: Split[CaptionedPicture],
+    out: Path,
+    batch: int,
+    pairs: int,
+    shortlist: int | None,
 ) -> _Judged:
-    """Every model's scores of every pair."""
+    """Every model's scores of every pair, or of those on a shortlist."""
     split = records.records
     tables, scores, ranked = {}, {}, {}
     encoded = {
@@ -188,12 +212,15 @@ def _retrieval(
         pictures = [encoded[name].tokens[of.file] for of in read]
         captions = encode_captions(trained.model, [text for of in read for text in of.captions], batch)
         path = out / "pairs" / f"{number}.npy"
-        found = score_pairs(trained.model, pictures, captions, path, pairs=pairs, title=name)
+        scored = score_shortlist(
+            trained.model, pictures, captions, path, picture_of, shortlist, pairs=pairs, title=name
+        )
+        found = scored.table
         ranked[name] = rank_pairs(found, picture_of)
         scores[name] = retrieval_scores(ranked[name])
         blind = score_row(trained.model, grey_tokens(trained), captions, pairs)
         exchanged = others_than_own(range(len(read)))
-        tables[name] = ranked[name].as_json()
+        tables[name] = ranked[name].as_json() | {"shortlist": scored.shortlist}
         for shown, of in (
             ("without_picture", np.broadcast_to(blind, found.shape)),
             ("shuffled_pictures", found[exchanged]),
@@ -239,3 +266,5 @@ def _print_recall(metrics: dict) -> None:
         for label, table in shown.items():
             numbers = (table["recall"][direction][str(k)] for direction in DIRECTIONS for k in CUTS)
             print(f"{label:<{width}} " + " ".join(f"{100 * number:7.2f}" for number in numbers))
+        if of["shortlist"]:
+            print(shortlist_in_words(name, of["shortlist"]))

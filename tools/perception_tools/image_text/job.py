@@ -64,7 +64,8 @@ def image_text_job(run: ImageTextRun, model: ImageText | None = None) -> Job:
         load_meter(run.start_from, trained, drop_heads=True)
     task, collate = ImageTextTask(recipe, trained), Collator(trained, len(answers))
     options = {"answers": answers, "false_captions": recipe.false_captions, "seed": recipe.seed}
-    shown, judged = ShownTexts(train, trained, **options), ShownTexts(val, trained, **options)
+    shown = ShownTexts(train, trained, **options, auto_augment=recipe.auto_augment)
+    judged = ShownTexts(val, trained, **options)
     segments = SegmentSampler(len(train.records), recipe.batch, recipe.seed)
 
     def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:

@@ -1,4 +1,4 @@
-"""Scores of every pair of a picture and a caption: towers once, the fusion for each pair, in parts, resumable."""
+"""Scores of pairs of a picture and a caption: towers once, the fusion for each pair, in parts, resumable."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, Int
 from tqdm import tqdm
 
 from perception.errors import InputError
@@ -18,6 +20,7 @@ from perception.files import whole_file, writing
 from perception.frozen.trained_state import trainable_state_dict
 from perception.models.image_text import ImageText
 from perception.tokens import Tokens
+from perception_tools.image_text.shortlist import Sample, approximate, choose_pairs, measure_loss, ranked
 
 _PROJECT_AFTER_S = 5.0
 """Seconds of work after which the time for all pairs is said."""
@@ -50,15 +53,14 @@ def score_row(
     device = next(model.parameters()).device
     row = np.empty(len(captions), dtype=np.float32)
     order = sorted(range(len(captions)), key=lambda number: len(captions[number]))
-    image = picture.to(device)
+    seen = picture.to(device)[None]
+    image = model.fusion.start(Tokens(seen, torch.ones(seen.shape[:2], dtype=torch.bool, device=device)))
     for start in range(0, len(order), pairs):
         chosen = order[start : start + pairs]
         values = torch.nn.utils.rnn.pad_sequence([captions[number] for number in chosen], batch_first=True)
         lengths = torch.tensor([len(captions[number]) for number in chosen])
         valid = torch.arange(values.shape[1]) < lengths.unsqueeze(1)
-        seen = image.expand(len(chosen), -1, -1)
-        tokens = Tokens(seen, torch.ones(seen.shape[:2], dtype=torch.bool, device=device))
-        fused = model.fuse(tokens, Tokens(values.to(device), valid.to(device)))
+        fused = model.fuse_started(image.expand(len(chosen)), Tokens(values.to(device), valid.to(device)))
         row[chosen] = model.rank(fused).float().cpu().numpy()
     return row
 
@@ -72,8 +74,9 @@ def score_pairs(
     pairs: int = 256,
     title: str = "pairs",
     say: Callable[[str], None] = print,
+    wanted: Bool[np.ndarray, "pictures captions"] | None = None,
 ) -> Float32[np.ndarray, "pictures captions"]:
-    """Scores every pair. What was scored before a stop is in the file and is not scored again.
+    """Scores pairs. What was scored before a stop is in the file and is not scored again.
 
     Args:
         model: It ranks.
@@ -83,25 +86,72 @@ def score_pairs(
         pairs: Maximum number of pairs in one call of the fusion.
         title: What the progress bar says.
         say: Where to say how long it will take.
+        wanted: The pairs to score; all by default. Others are not numbers unless they were scored before.
 
     Raises:
         InputError: The file is of another model or other data, or cannot be written.
     """
-    table = _open_table(path, (len(pictures), len(captions)), _fingerprint(model, pictures, captions))
-    left = np.flatnonzero(np.isnan(table).any(axis=1)).tolist()
-    begin_s, is_said = time.perf_counter(), False
-    for done, number in enumerate(tqdm(left, desc=title, leave=False), start=1):
-        table[number] = score_row(model, pictures[number], captions, pairs)
-        passed_s = time.perf_counter() - begin_s
-        if not is_said and done < len(left) and passed_s > _PROJECT_AFTER_S:
-            rate = done * len(captions) / passed_s
-            rest_s = passed_s / done * (len(left) - done)
-            say(
-                f"{title}: {rate:,.0f} pairs/s, about {rest_s / 60:,.1f} minutes for {len(left) - done:,} more pictures"
-            )
-            is_said = True
+    shape = (len(pictures), len(captions))
+    table = _open_table(path, shape, _fingerprint(model, pictures, captions))
+    left = np.isnan(table) & (np.ones(shape, dtype=bool) if wanted is None else wanted)
+    counts = left.sum(axis=1)
+    begin_s, is_said, done = time.perf_counter(), False, 0
+    for number in tqdm(np.flatnonzero(counts).tolist(), desc=title, leave=False):
+        columns = np.flatnonzero(left[number]).tolist()
+        table[number, columns] = score_row(model, pictures[number], [captions[i] for i in columns], pairs)
         table.flush()
+        done += len(columns)
+        passed_s, rest = time.perf_counter() - begin_s, int(counts.sum()) - done
+        if not is_said and rest and passed_s > _PROJECT_AFTER_S:
+            minutes = rest * passed_s / done / 60
+            say(f"{title}: {done / passed_s:,.0f} pairs/s, about {minutes:,.1f} minutes for {rest:,} more pairs")
+            is_said = True
     return np.array(table)
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Scores of pairs for ranking.
+
+    Attributes:
+        table: Minus infinity where a pair is not on the shortlist.
+        shortlist: What metrics.json says of the shortlist; None where every pair was scored.
+    """
+
+    table: Float32[np.ndarray, "pictures captions"]
+    shortlist: dict | None
+
+
+def score_shortlist(
+    model: ImageText,
+    pictures: Sequence[torch.Tensor],
+    captions: Sequence[torch.Tensor],
+    path: Path,
+    picture_of: Int[np.ndarray, " captions"],
+    count: int | None,
+    **options: Any,
+) -> Ranked:
+    """Scores every pair, or the pairs on a shortlist, whose loss is measured on queries that are scored in full.
+
+    Args:
+        model: It ranks.
+        pictures: Tokens of each picture.
+        captions: Tokens of each caption.
+        path: As in `score_pairs`, whose other options can be given too.
+        picture_of: Number of each caption's picture.
+        count: Number of pictures on each caption's shortlist; None scores every pair.
+        options: Of `score_pairs`.
+    """
+    if count is None:
+        return Ranked(score_pairs(model, pictures, captions, path, **options), None)
+    shape = (len(pictures), len(captions))
+    sample = Sample.draw(*shape, count)
+    table = score_pairs(model, pictures, captions, path, **options, wanted=sample.mask(shape))
+    chosen = choose_pairs(approximate(table, sample), count) | sample.known(shape)
+    table = score_pairs(model, pictures, captions, path, **options, wanted=chosen)
+    scored = int((chosen | sample.mask(shape)).sum())
+    told = {"pictures": count, "scored": scored, "of": table.size}
+    return Ranked(ranked(table, chosen), told | {"checked": measure_loss(table, chosen, sample, picture_of)})
 
 
 def _open_table(path: Path, shape: tuple[int, int], fingerprint: str) -> np.memmap:

@@ -53,6 +53,8 @@ class ImageTextRecipe(LearningRecipe):
         answers_at_least: An answer is in the vocabulary if it is the most frequent one of as many questions.
         false_captions: Number of captions of other pictures that a caption is told from.
         match_weight: Weight of the loss of matching beside that of ranking.
+        auto_augment: timm's string of the RandAugment of training pictures, without inversion; empty for none. Their
+            pixels are then read again in every pass.
         batch: Number of questions or pictures in a step, over all processes.
     """
 
@@ -75,6 +77,7 @@ class ImageTextRecipe(LearningRecipe):
     answers_at_least: Count = 9
     false_captions: Count = 15
     match_weight: Weight = 0.5
+    auto_augment: str = ""
     batch: Count = 512
 
     passes: Count = PASSES
@@ -107,8 +110,13 @@ class ImageTextRecipe(LearningRecipe):
 PAPER = BlockRecipe(kind="language", init="default", matched=False, residual=False, learning_rate_multiplier=10.0)
 """Nothing around the block, as in the authors' released code for other tasks. Its projections learn ten times as fast
 as the image encoder (§C.5)."""
-VQA = ImageTextRecipe(optimizer=METER_VQA)
-RETRIEVAL = ImageTextRecipe(goal="retrieval", longest=40, accumulate=128, optimizer=METER_RETRIEVAL)
+CLIP_RANDAUG = "rand-m3-n2-p1"
+"""METER's `clip_randaug`, RandAugment(2, 9): two changes, each surely, of strength 9 of 30 as its code counts, which is
+3 of timm's 10. It comes before pictures are resized."""
+VQA = ImageTextRecipe(optimizer=METER_VQA, auto_augment=CLIP_RANDAUG)
+RETRIEVAL = ImageTextRecipe(
+    goal="retrieval", longest=40, accumulate=128, optimizer=METER_RETRIEVAL, auto_augment=CLIP_RANDAUG
+)
 MICRO_VQA = ImageTextRecipe(
     image_dim=64,
     image_depth=3,

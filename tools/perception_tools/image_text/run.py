@@ -21,10 +21,10 @@ class ImageTextRun(TrainingRun):
         data: Folder with VQAv2's questions and annotations, or with a dataset_*.json of captions.
         pictures: Folder or archive of the pictures; by default they are looked for in `data`, in its subfolders and
             in tar archives in it.
-        image_tower: Folder of CLIP in the hub's layout (safetensors); its size takes the place of the recipe's. All
-            its layers but the last are used.
-        text_tower: Folder of RoBERTa and its tokenizer in the hub's layout. Without it the words of the training texts
-            are the tokens.
+        image_tower: CLIP: a folder in the hub's layout (safetensors), or a name on huggingface.co such as
+            openai/clip-vit-base-patch32. Its size takes the place of the recipe's; its last layer is not used.
+        text_tower: RoBERTa and its tokenizer: a folder, or a name such as FacebookAI/roberta-base. Without it the words
+            of the training texts are the tokens.
         start_from: METER's checkpoint (.ckpt); heads of other answers are left out.
         answers: JSON list of answers, or {answer: class}, in place of those that the training questions give.
         limit: Train on this many of the first questions or pictures only.
@@ -34,8 +34,8 @@ class ImageTextRun(TrainingRun):
 
     recipe: tyro.conf.OmitArgPrefixes[ImageTextRecipe]
     pictures: Path | None = None
-    image_tower: Path | None = None
-    text_tower: Path | None = None
+    image_tower: str | None = None
+    text_tower: str | None = None
     start_from: Path | None = None
     answers: Path | None = None
     keep: tyro.conf.Suppress[int] = 0
@@ -44,14 +44,17 @@ class ImageTextRun(TrainingRun):
     def check(self) -> None:
         """As in `TrainingRun`; nothing is written over what is read."""
         super().check()
-        keep_apart([self.out], [path for path in self._files().values() if path is not None])
+        keep_apart([self.out], [Path(place) for place in self._places().values() if place is not None])
 
     @override
     def describe(self) -> dict:
         """What makes it this run and no other, as run.json holds it."""
-        named = {name: str(path.resolve()) if path else None for name, path in self._files().items()}
+        named = {
+            name: str(Path(place).resolve()) if place is not None and Path(place).exists() else place and str(place)
+            for name, place in self._places().items()
+        }
         return super().describe() | named | {"split": self.split}
 
-    def _files(self) -> dict[str, Path | None]:
+    def _places(self) -> dict[str, Path | str | None]:
         names = ("pictures", "image_tower", "text_tower", "start_from", "answers")
         return {name: getattr(self, name) for name in names}

@@ -19,7 +19,14 @@ TASK = Task(
     monitored={"accuracy/overall": "max", "recall/image_retrieval/1": "max", "recall/text_retrieval/1": "max"},
     export="perception_tools.image_text.export:exportable",
     untrained="perception_tools.image_text.export:untrained",
+    token_views="perception_tools.image_text.token_views:question_views",
+    demo="perception_tools.image_text.demo:demo",
     commands={
+        "sample picture-questions": Command(
+            "perception_tools.image_text.sample:sample_picture_questions",
+            "draw small pictures of coloured shapes with questions in VQAv2's format",
+            "data",
+        ),
         "score vqav2": Command(
             "perception_tools.image_text.score:score_vqav2", "score anybody's answers to VQAv2's questions", "judge"
         ),
@@ -27,6 +34,11 @@ TASK = Task(
             "perception_tools.image_text.prepare:prepare_easy_vqa",
             "write the questions of the package easy-vqa in VQAv2's format",
             "data",
+        ),
+        "bench image-text": Command(
+            "perception_tools.image_text.bench.image_text:bench_image_text",
+            "time training with a block, and ranking beside METER's loop and other fusions",
+            "bench",
         ),
     },
 )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from timm.data.auto_augment import rand_augment_transform
 from timm.data.transforms_factory import transforms_imagenet_train
 from torch import Tensor
 
@@ -47,6 +48,34 @@ def timm_changes(
             "rand-m9-mstd0.5-inc1, or '' for none"
         ) from error
     return change, finish
+
+
+_KEEPS_COLOURS = (
+    *("AutoContrast", "Equalize", "Rotate", "Posterize", "Solarize", "SolarizeAdd", "Color", "Contrast", "Brightness"),
+    *("Sharpness", "ShearX", "ShearY", "TranslateX", "TranslateY"),
+)
+"""timm's names of RandAugment's changes but for inversion: texts speak of colours (ViLT,
+https://arxiv.org/abs/2102.03334, §4.3)."""
+_MOVES_PIXELS = 100
+
+
+def rand_augment(config: str) -> Callable[[Image.Image], Image.Image]:
+    """Timm's RandAugment for pictures with texts: nothing is inverted, and what is moved in is black.
+
+    Args:
+        config: timm's string, such as `rand-m3-n2-p1`.
+
+    Raises:
+        InputError: timm does not know it.
+    """
+    options = {"translate_const": _MOVES_PIXELS, "img_mean": (0, 0, 0), "interpolation": Image.Resampling.BILINEAR}
+    try:
+        return rand_augment_transform(config, options, list(_KEEPS_COLOURS))
+    except (AssertionError, ValueError) as error:
+        raise InputError(
+            f"auto_augment: expected a string of timm's RandAugment, got {config!r}; give one such as rand-m3-n2-p1, "
+            "or '' for none"
+        ) from error
 
 
 @contextmanager

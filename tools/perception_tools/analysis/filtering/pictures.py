@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from perception.analysis.filtering import threshold_ious
 from perception_tools.analysis.filtering.measure import Example, Place, threshold_of_best
@@ -28,6 +29,8 @@ STAGE_WORDS = {
 }
 KINDS = ("magnitude", "frequency")
 LOOKS = "where it looks"
+DRAWN_PIXELS = 112
+"""Maximum side of a drawn picture: a page holds some hundred of them."""
 RASTER_DPI = 170
 """Of what a task draws as pixels, such as maps with hundreds of lines."""
 _HEAD_INCHES, _FOOT_INCHES, _SIDE_INCHES, _GAP_INCHES = 0.28, 0.2, 1.2, 0.08
@@ -52,6 +55,36 @@ def heat_over(
     repeats = picture.shape[0] // heat.shape[0], picture.shape[1] // heat.shape[1]
     colours = heat_colours(np.kron(heat, np.ones(repeats)))
     return np.round(255 * (share * colours + (1 - share) * (0.25 + 0.75 * grey))).astype(np.uint8)
+
+
+def draw_patches(
+    pixels: UInt8[np.ndarray, "height width 3"],
+    target: Bool[np.ndarray, "height width"] | None,
+    grid: tuple[int, int],
+    axes: Axes,
+    values: Float[np.ndarray, " patches"] | None,
+) -> None:
+    """Draws a picture with the outline of its target, or in grey under the colours of its patches.
+
+    Args:
+        pixels: The picture as the model sees it.
+        target: Which pixels are of the target; None where that is not known.
+        grid: Rows and columns of patches.
+        axes: Empty axes.
+        values: Activation of each patch, row by row; None draws the picture itself.
+    """
+    height, width = pixels.shape[:2]
+    if values is None:
+        axes.imshow(pixels, interpolation="none")
+        if target is not None and target.any():
+            rows, columns = np.arange(-1, height + 1), np.arange(-1, width + 1)
+            for shade, wide in (("black", 3.0), ("white", 1.4)):  # seen on any picture
+                axes.contour(columns, rows, np.pad(target, 1), levels=[0.5], colors=shade, linewidths=wide)
+            axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+        return
+    side = max(1, min(DRAWN_PIXELS // max(grid), max(height // grid[0], width // grid[1])))
+    small = Image.fromarray(pixels).resize((grid[1] * side, grid[0] * side), Image.Resampling.BOX)
+    axes.imshow(heat_over(np.array(small), values.reshape(grid)), interpolation="none")
 
 
 def example_inches(example: Example) -> float:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from perception.metrics.retrieval import CUTS, DIRECTIONS
 from perception.metrics.vqa_accuracy import OVERALL
@@ -11,18 +14,22 @@ from perception_tools.image_text.published import RECALL, VQA, VQA_COLUMNS
 from perception_tools.report.comparison_rows import paired_rows, percent, system_rows
 from perception_tools.report.page import Cell, Table, write_page
 
+if TYPE_CHECKING:  # no model is needed where a file of answers is scored
+    from perception_tools.image_text.report.examples import ShownQuestion
+
 _BESIDE = {"without_picture": "picture removed", "shuffled_pictures": "other pictures"}
 """Further tables of a model → what it was shown."""
 _TEMPLATE = "perception_tools.image_text.report:image_text.html"
 
 
-def write_answer_report(path: Path, metrics: Mapping, data_name: str) -> None:
+def write_answer_report(path: Path, metrics: Mapping, data_name: str, examples: Sequence[ShownQuestion] = ()) -> None:
     """Writes one self-contained page on answers, for light and dark screens.
 
     Args:
         path: Path of the HTML file.
         metrics: As metrics.json has them.
         data_name: What to call the questions.
+        examples: Questions to show with their pictures.
     """
     systems = {metrics["name"]: metrics} | metrics["others"]
     note = "Per cent; below, the 95 % bootstrap interval over pictures."
@@ -41,8 +48,16 @@ def write_answer_report(path: Path, metrics: Mapping, data_name: str) -> None:
         subtitle=f"{metrics['questions']:,} questions about {metrics['pictures']:,} pictures.",
         findings=[*answer_findings(metrics), *metrics["remarks"]],
         sections=sections,
+        examples=examples,
+        bar=_colour_bar() if examples else "",
         unread=list(metrics.get("unread", ())),
     )
+
+
+def _colour_bar() -> Markup:
+    from perception_tools.analysis.filtering.pictures import colour_bar_svg
+
+    return Markup(colour_bar_svg())
 
 
 def write_retrieval_report(path: Path, metrics: Mapping, data_name: str) -> None:
@@ -63,14 +78,34 @@ def write_retrieval_report(path: Path, metrics: Mapping, data_name: str) -> None
         path,
         _TEMPLATE,
         title=f"{', '.join(systems)} on {data_name}",
-        subtitle=f"{metrics['pictures']:,} pictures and {metrics['captions']:,} captions, every pair scored.",
+        subtitle=f"{metrics['pictures']:,} pictures and {metrics['captions']:,} captions.",
         findings=[
             f"{metrics['name']} finds the picture of {percent(first)} % of the captions first; chance is "
-            f"{percent(chance)} %."
+            f"{percent(chance)} %.",
+            *(
+                shortlist_in_words(name, of["shortlist"]) if of["shortlist"] else f"{name}: every pair was scored."
+                for name, of in systems.items()
+            ),
         ],
         sections=sections,
+        examples=(),
         unread=list(metrics.get("unread", ())),
     )
+
+
+def shortlist_in_words(name: str, shortlist: dict) -> str:
+    """What a shortlist left out, and what that cost."""
+    sentence = (
+        f"{name}: {shortlist['scored']:,} of {shortlist['of']:,} pairs were scored, a shortlist of "
+        f"{shortlist['pictures']} pictures for each caption."
+    )
+    for direction, of in shortlist["checked"].items():
+        cells = ", ".join(f"R@{k} {100 * of['full'][k]:.1f} and {100 * of['shortlist'][k]:.1f} %" for k in of["full"])
+        sentence += (
+            f" {direction.replace('_', ' ').capitalize()} of {of['queries']:,} queries by the full ranking and by the "
+            f"shortlist: {cells}."
+        )
+    return sentence
 
 
 def answer_findings(metrics: Mapping) -> Iterator[str]:
