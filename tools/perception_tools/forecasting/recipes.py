@@ -15,6 +15,7 @@ from perception_tools.training.recipes import BLOCKS, LearningRecipe, ScheduleRe
 ENCODERS = {
     "vectornet": "perception.encoders.vectornet.network:VectorNet",
     "mmtransformer": "perception.encoders.mm_transformer.network:MMTransformer",
+    "query-centric": "perception.encoders.query_centric.network:QueryCentric",
 }
 """Word in a recipe → the encoder's class."""
 
@@ -132,8 +133,10 @@ _MM_TRANSFORMER = ForecastRecipe(
 )
 """Pang et al., §C.4: AdamW, 5e-4, batch 32, 32 epochs; "drop the learning rate by 1/4" at 20, 24 and 28 is read as a
 factor of 0.25. Weight decay, clipping, augmentation and averaging are not stated there and are the house's."""
+_QUERY_CENTRIC = ForecastRecipe(encoder="query-centric", dim=128, max_tokens=32)
 _BASES = {
     "vectornet": (ForecastRecipe(), "VectorNet"),
+    "query-centric": (_QUERY_CENTRIC, "query-centric encoder"),
     "mmtransformer": (_MM_TRANSFORMER, "mmTransformer"),
     "mmtransformer-36": (
         replace(_MM_TRANSFORMER, modes=36, proposals=ProposalRecipe(regions=6)),

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.encoders.vectornet.vectorize import VectorizedScenario, vectorize
-from perception.encoders.vectornet.views import VectorBatch, View, _nearest_others, make_batch
+from perception.encoders.vectornet.views import VectorBatch, View, make_batch, nearest
 from perception.geometry import SE2
 from perception.traffic.scenario import Scenario
 
@@ -39,7 +39,7 @@ def test_the_nearest_are_a_stable_sorts_first_with_oneself_in_front(seed: int, s
     count = max(1, round(share * size))
     expected = squared_m.copy()
     np.fill_diagonal(expected, -1)
-    assert np.array_equal(_nearest_others(squared_m, count), np.argsort(expected, axis=1, kind="stable")[:, :count])
+    assert np.array_equal(nearest(squared_m, count, itself=True), np.argsort(expected, axis=1, kind="stable")[:, :count])
 
 
 def pose_of(row: np.ndarray) -> SE2:
