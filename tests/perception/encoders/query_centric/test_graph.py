@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.encoders.query_centric.graph import SceneGraph, connect
@@ -14,10 +14,14 @@ from perception.geometry import SE2
 from perception.traffic.scenario import Scenario
 
 
+few = settings(max_examples=15)
+
+
 def graph(scenario: Scenario, max_agents: int = 4, max_lanes: int = 6) -> SceneGraph:
     return connect(vectorize(scenario), max_agents, max_lanes)
 
 
+@few
 @given(seed=st.integers(0, 1000), max_agents=st.integers(1, 6), max_lanes=st.integers(1, 9))
 def test_each_row_has_a_fixed_number_of_places_and_in_them_what_there_is(
     random_scenario, seed: int, max_agents: int, max_lanes: int
@@ -38,6 +42,7 @@ def test_each_row_has_a_fixed_number_of_places_and_in_them_what_there_is(
             assert ((seen[min(agents, of_agents) :] >= agents) & (seen[min(agents, of_agents) :] < agents + lanes)).all()
 
 
+@few
 @given(seed=st.integers(0, 1000))
 def test_no_agent_that_is_left_out_is_nearer_than_one_that_is_seen(random_scenario, seed: int) -> None:
     found = graph(random_scenario(seed), max_agents=2)
@@ -50,6 +55,7 @@ def test_no_agent_that_is_left_out_is_nearer_than_one_that_is_seen(random_scenar
         assert distance[row, others].min(initial=np.inf) >= distance[row, seen].max() - 1e-3
 
 
+@few
 @given(seed=st.integers(0, 1000), turn=st.floats(-3.2, 3.2), x=st.floats(-2000, 2000))
 def test_edges_do_not_depend_on_where_the_city_lies(random_scenario, moved, seed: int, turn: float, x: float) -> None:
     scenario = random_scenario(seed)

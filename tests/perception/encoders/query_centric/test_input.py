@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perception.encoders.forecasting import ForecastBatch, ForecastInput
 from perception.encoders.query_centric.input import GraphBatch, GraphInput
 from perception.traffic.augmentation import Augmentation
 from perception.traffic.scenario import Scenario
+
+
+few = settings(max_examples=15)
 
 
 def show(scenarios: list[Scenario], agents: list[list[int]], neighbours: int = 8) -> GraphBatch:
@@ -37,6 +40,7 @@ def test_a_quarter_of_the_neighbours_are_agents_and_lanes_have_half_as_many(make
     assert batch.lane_neighbours.shape == (3, 4 + 12)
 
 
+@few
 @given(seeds=st.lists(st.integers(0, 1000), min_size=1, max_size=4))
 def test_scenes_do_not_touch_and_tokens_are_their_elements(random_scenario, seeds: list[int]) -> None:
     scenarios = [random_scenario(seed) for seed in seeds]
@@ -58,6 +62,7 @@ def test_scenes_do_not_touch_and_tokens_are_their_elements(random_scenario, seed
         np.testing.assert_array_equal(kinds, scenario.agents.kinds[seen(scenario)])
 
 
+@few
 @given(seeds=st.lists(st.integers(0, 1000), min_size=2, max_size=3))
 def test_a_scene_in_a_batch_is_the_scene_alone(random_scenario, seeds: list[int]) -> None:
     scenarios = [random_scenario(seed) for seed in seeds]
