@@ -45,9 +45,7 @@ class RelationEmbedding(nn.Module):
     def __init__(self, dim: int = RELATION_DIM) -> None:
         super().__init__()
         self.register_buffer("frequencies", 2 * torch.pi / torch.tensor(WAVELENGTHS_M), persistent=False)
-        self.mlp = nn.Sequential(
-            nn.Linear(6 + 4 * len(WAVELENGTHS_M), dim // 2), nn.ReLU(), nn.Linear(dim // 2, dim)
-        )
+        self.mlp = nn.Sequential(nn.Linear(6 + 4 * len(WAVELENGTHS_M), dim // 2), nn.ReLU(), nn.Linear(dim // 2, dim))
 
     def forward(
         self, own: Float[Tensor, "rows 4"], others: Float[Tensor, "rows neighbours 4"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from onnxruntime import InferenceSession
 
 from perception_tools.export.graph import trace
@@ -53,8 +54,9 @@ class Graph:
         return dict(zip(names, self._session.run(names, given), strict=True))
 
 
-def test_mm_transformer_answers_in_a_graph_as_in_pytorch() -> None:
-    name, block = "forecast/mmtransformer-llama", BlockRecipe(source="random:32x48x4?seed=0")
+@pytest.mark.parametrize("name", ["forecast/mmtransformer-llama", "forecast/query-centric-micro-llama"])
+def test_other_encoders_answer_in_a_graph_as_in_pytorch(name: str) -> None:
+    block = BlockRecipe(source="random:32x48x4?seed=0")
     recipe = replace(RECIPES[name], block=block, dim=16, heads=2)
     training = Training(name, "made", scenarios=1, history_steps=20, future_steps=30, steps=0)
     found = exportable(TrainedForecaster(build_forecaster(recipe, 30).eval(), recipe, training))

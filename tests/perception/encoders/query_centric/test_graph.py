@@ -13,7 +13,6 @@ from perception.encoders.vectornet.vectorize import vectorize
 from perception.geometry import SE2
 from perception.traffic.scenario import Scenario
 
-
 few = settings(max_examples=15)
 
 
@@ -39,7 +38,9 @@ def test_each_row_has_a_fixed_number_of_places_and_in_them_what_there_is(
             seen = index[valid]
             assert len(set(seen.tolist())) == len(seen), "no element twice"
             assert (seen[: min(agents, of_agents)] < agents).all()
-            assert ((seen[min(agents, of_agents) :] >= agents) & (seen[min(agents, of_agents) :] < agents + lanes)).all()
+            assert (
+                (seen[min(agents, of_agents) :] >= agents) & (seen[min(agents, of_agents) :] < agents + lanes)
+            ).all()
 
 
 @few

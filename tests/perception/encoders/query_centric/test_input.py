@@ -13,7 +13,6 @@ from perception.encoders.query_centric.input import GraphBatch, GraphInput
 from perception.traffic.augmentation import Augmentation
 from perception.traffic.scenario import Scenario
 
-
 few = settings(max_examples=15)
 
 

@@ -39,7 +39,9 @@ def test_the_nearest_are_a_stable_sorts_first_with_oneself_in_front(seed: int, s
     count = max(1, round(share * size))
     expected = squared_m.copy()
     np.fill_diagonal(expected, -1)
-    assert np.array_equal(nearest(squared_m, count, itself=True), np.argsort(expected, axis=1, kind="stable")[:, :count])
+    assert np.array_equal(
+        nearest(squared_m, count, itself=True), np.argsort(expected, axis=1, kind="stable")[:, :count]
+    )
 
 
 def pose_of(row: np.ndarray) -> SE2:
