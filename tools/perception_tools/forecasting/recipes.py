@@ -45,8 +45,9 @@ class ForecastRecipe(LearningRecipe):
     """A forecaster on Argoverse; the numbers of VectorNet unless another encoder's recipe sets its own.
 
     Attributes:
-        encoder: `vectornet`, `mmtransformer`, `query-centric`, or anybody's as MODULE:CLASS: an `nn.Module` whose `forward(batch)` gives
-            `Tokens`. It is built from those of the recipe's numbers that its constructor names, such as `dim`.
+        encoder: `vectornet`, `mmtransformer`, `query-centric`, or anybody's as MODULE:CLASS: an `nn.Module` whose
+            `forward(batch)` gives `Tokens`. It is built from those of the recipe's numbers that its constructor names,
+            such as `dim`.
         view: `pairwise`: every agent and lane sees its neighbours from where it lies, all in one pass; `agent`: every
             predicted agent sees the scene from its own pose, a pass for each; `scene`: all from the focal one's.
         loss: `winner`: the mode that ends nearest to the truth is regressed, and the scores learn which it is;
@@ -104,7 +105,7 @@ class ForecastRecipe(LearningRecipe):
         regions = self.proposals.regions
         if self.encoder == "query-centric" and self.view != "pairwise":
             raise InputError(
-                f"view: expected pairwise, got {self.view}; with the query-centric encoder every agent and lane sees its "
+                f"view: expected pairwise, got {self.view}; in the query-centric encoder every agent and lane sees its "
                 "neighbours from where it lies"
             )
         if self.encoder != "mmtransformer":
