@@ -123,17 +123,17 @@ class HistoryEncoder(nn.Module):
 
 
 class LaneEncoder(nn.Module):
-    """A lane's vectors, in driving order, to one feature."""
+    """A lane's vectors to one feature, however many they are; each says by itself where in the lane it lies."""
 
-    def __init__(self, dim: int, vectors: int = 9) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(vectors * LANE_FEATURES, dim), nn.LayerNorm(dim), nn.ReLU(), nn.Linear(dim, dim)
-        )
+        self.vector = nn.Sequential(nn.Linear(LANE_FEATURES, dim // 2), nn.ReLU(), nn.Linear(dim // 2, dim))
+        self.out = nn.Sequential(nn.LayerNorm(2 * dim), nn.ReLU(), nn.Linear(2 * dim, dim))
 
     def forward(self, vectors: Float[Tensor, "lanes vectors features"]) -> Float[Tensor, "lanes dim"]:
         """One feature a lane."""
-        return self.mlp(vectors.flatten(1))
+        x = self.vector(vectors)
+        return self.out(torch.cat([x.amax(1), x.mean(1)], dim=-1))
 
 
 class ModeDecoder(nn.Module):

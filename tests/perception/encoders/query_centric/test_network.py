@@ -13,7 +13,7 @@ from torch import nn
 
 from perception.encoders.forecasting import MapEncoder, ModeTokens
 from perception.encoders.query_centric.input import GraphBatch
-from perception.encoders.query_centric.network import HistoryEncoder, QueryCentric, RelationEmbedding
+from perception.encoders.query_centric.network import HistoryEncoder, LaneEncoder, QueryCentric, RelationEmbedding
 from perception.geometry import SE2
 from perception.traffic.scenario import Scenario
 
@@ -166,6 +166,15 @@ def test_an_agent_without_a_past_is_encoded_and_unseen_steps_say_nothing() -> No
     assert features.isfinite().all()
     shorter = history(vectors[:, 1:] * valid[:, 1:].unsqueeze(-1), valid[:, 1:], kinds)
     torch.testing.assert_close(shorter, features)
+
+
+@pytest.mark.parametrize("vectors", [1, 9, 20])
+def test_lanes_may_have_any_number_of_vectors_and_there_may_be_none(vectors: int) -> None:
+    lane = LaneEncoder(8)
+    assert lane(torch.randn(0, vectors, 12)).shape == (0, 8)
+    features = lane(torch.randn(3, vectors, 12))
+    assert features.shape == (3, 8)
+    assert not torch.allclose(features[0], features[1])
 
 
 def test_gradients_reach_every_parameter(random_scenario) -> None:
