@@ -76,10 +76,7 @@ class RelativeAttention(nn.Module):
             raise ValueError(f"RelativeAttention: expected heads that divide dim={dim}, got heads={heads}")
         self.heads = heads
         self.query_key_value = nn.Linear(dim, 3 * dim)
-        self.relation_key = nn.Parameter(torch.empty(heads, dim // heads, relation_dim))
-        self.relation_value = nn.Parameter(torch.empty(heads, relation_dim, dim // heads))
-        for weight in (self.relation_key, self.relation_value):
-            nn.init.uniform_(weight, -(relation_dim**-0.5), relation_dim**-0.5)
+        self.relation_key, self.relation_value = _maps_of_heads(heads, dim // heads, relation_dim)
         self.out = nn.Linear(dim, dim)
 
     def forward(
@@ -103,6 +100,74 @@ class RelativeAttention(nn.Module):
         from_relations = (weights.transpose(1, 2) @ relations).transpose(1, 2) @ self.relation_value
         gathered = all_weights @ value + from_relations
         return self.out(pack(gathered.transpose(1, 2).flatten(2), valid))
+
+
+class GatheredAttention(nn.Module):
+    """Attention of some rows to a fixed number of rows of a table, with relative positions (Shaw et al. 2018, eq. 3-4).
+
+    Computes what `RelativeAttention` computes, at a cost that grows with the number of pairs, not with its square. Here
+    keys and values are not computed either: with x_j in place of r, q·(K x_j) is (Kᵀq)·x_j as well, so that the table's
+    rows are gathered once and all heads share them. What has no effect is left out: a key's bias changes no weight, and
+    a value's is the output's. A row may have several queries, which share what is gathered for it.
+
+    Args:
+        dim: Width of the rows.
+        heads: Number of heads; they divide `dim`.
+        relation_dim: Width of the relations.
+    """
+
+    def __init__(self, dim: int, heads: int, relation_dim: int) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"GatheredAttention: expected heads that divide dim={dim}, got heads={heads}")
+        self.heads = heads
+        self.query = nn.Linear(dim, dim)
+        self.key, self.value = _maps_of_heads(heads, dim // heads, dim)
+        self.relation_key, self.relation_value = _maps_of_heads(heads, dim // heads, relation_dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(
+        self,
+        x: Float[Tensor, "rows queries dim"],
+        table: Float[Tensor, "elements dim"],
+        index: Int[Tensor, "rows neighbours"],
+        valid: Bool[Tensor, "rows neighbours"],
+        relations: Float[Tensor, "rows neighbours relation_dim"],
+    ) -> Float[Tensor, "rows queries dim"]:
+        """Returns what each query gathers.
+
+        Args:
+            x: Queries.
+            table: What is attended to, of all scenes.
+            index: Which rows of the table each row attends to.
+            valid: False for padding. A row without any valid neighbour gathers nothing.
+            relations: How each neighbour lies to the row.
+        """
+        seen = table.index_select(0, index.flatten()).unflatten(0, index.shape)
+        query = self.query(x).unflatten(-1, (self.heads, -1)) * (x.shape[-1] / self.heads) ** -0.5
+        scores = _of_heads(query, self.key) @ seen.transpose(1, 2)
+        scores = scores + _of_heads(query, self.relation_key) @ relations.transpose(1, 2)
+        attends = valid.unsqueeze(1)
+        weights = scores.masked_fill(~attends, torch.finfo(scores.dtype).min).softmax(-1) * attends
+        by_head = (x.shape[1], self.heads)
+        gathered = _of_heads((weights @ seen).unflatten(1, by_head), self.value)
+        gathered = gathered + _of_heads((weights @ relations).unflatten(1, by_head), self.relation_value)
+        return self.out(gathered.unflatten(1, by_head).flatten(2))
+
+
+def _of_heads(
+    x: Float[Tensor, "rows queries heads features"], maps: Float[Tensor, "heads features width"]
+) -> Float[Tensor, "rows queries_heads width"]:
+    """Each head's map of its own vectors."""
+    return torch.einsum("rqhf,hfw->rqhw", x, maps).flatten(1, 2)
+
+
+def _maps_of_heads(heads: int, width: int, features: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """Maps that give each head's keys, transposed so that they apply to the query, and its values."""
+    maps = nn.Parameter(torch.empty(heads, width, features)), nn.Parameter(torch.empty(heads, features, width))
+    for weight in maps:
+        nn.init.uniform_(weight, -(features**-0.5), features**-0.5)
+    return maps
 
 
 def pack(

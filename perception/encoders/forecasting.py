@@ -3,6 +3,7 @@
 An encoder is an `nn.Module` whose `forward(batch)` gives `Tokens`; it never knows the block. Its input turns scenarios
 into that batch. An encoder that brings none reads VectorNet's (`perception.encoders.vectornet.input`). One that makes
 an agent's futures itself gives `ProposalTokens`, and says `gives_proposals = True` so that it gets the head for them.
+One whose futures look at the scene for themselves, before the usual head regresses them, gives `ModeTokens`.
 """
 
 from __future__ import annotations
@@ -45,6 +46,17 @@ class ProposalTokens(Tokens):
             return read, self.proposals
         asked = self.headings.shape[1]
         return read[:, :asked], read[:, asked:].unflatten(1, (asked, -1))
+
+
+@dataclass(frozen=True)
+class ModeTokens(Tokens):
+    """Tokens for the block, and what each future of the agents asked about has seen by itself.
+
+    Attributes:
+        modes: Added to the agent's token in the head, one for each of its futures.
+    """
+
+    modes: Float[Tensor, "batch asked modes dim"]
 
 
 @runtime_checkable

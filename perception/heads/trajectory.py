@@ -88,14 +88,22 @@ class TrajectoryDecoder(nn.Module):
         """The futures that are given out: all."""
         return modes
 
-    def forward(self, agents: Float[Tensor, "*agents dim"], velocities: Float[Tensor, "*agents 2"]) -> TrajectoryModes:
+    def forward(
+        self,
+        agents: Float[Tensor, "*agents dim"],
+        velocities: Float[Tensor, "*agents 2"],
+        seen: Float[Tensor, "*agents modes dim"] | None = None,
+    ) -> TrajectoryModes:
         """K futures for every row.
 
         Args:
             agents: Tokens.
             velocities: Present velocity of each agent in its own frame, m/s.
+            seen: What each future has seen by itself (`ModeTokens`); nothing where not given.
         """
         x = agents.unsqueeze(-2) + self.mode
+        if seen is not None:
+            x = x + seen
         control_points = self.regress(x).unflatten(-1, (CONTROL_POINTS, 2)).float() / POSITION_SCALE
         with torch.autocast(control_points.device.type, enabled=False):  # bfloat16 is 0.25 m coarse at 50 m
             deviations = self.bernstein @ control_points

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from perception.encoders.forecasting import ForecastBatch, ForecastInput, MapEncoder, ProposalTokens
+from perception.encoders.forecasting import ForecastBatch, ForecastInput, MapEncoder, ModeTokens, ProposalTokens
 from perception.encoders.vectornet.input import VectorizedInput
 from perception.heads.trajectory import TrajectoryDecoder, TrajectoryModes
 from perception.heads.trajectory_proposals import ProposalDecoder
@@ -58,7 +58,10 @@ class Forecaster(nn.Module):
         tokens = self.encoder(batch) if lanes is None else self.encoder(batch, lanes)
         if isinstance(tokens, ProposalTokens):
             return self.head(*tokens.split(self.block(tokens, tokens.readout)), tokens.headings)
-        return self.head(self.block(tokens, batch.readout), batch.row_velocities)
+        agents = self.block(tokens, batch.readout)
+        if isinstance(tokens, ModeTokens):
+            return self.head(agents, batch.row_velocities, tokens.modes)
+        return self.head(agents, batch.row_velocities)
 
     def answer(self, batch: ForecastBatch, lanes: Float[Tensor, "all_lanes dim"] | None = None) -> TrajectoryModes:
         """The futures that are given out and judged; of many proposals the head chooses some. Arguments as above."""

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from perception.attention import Neighbours, RelativeAttention, SelfAttention, pack, unpack
+from perception.attention import GatheredAttention, Neighbours, RelativeAttention, SelfAttention, pack, unpack
 
 VALID = torch.tensor([[True] * 5, [True, False, True, True, False], [False] * 4 + [True]])
 
@@ -81,3 +83,84 @@ def test_heads_must_divide_the_width() -> None:
         SelfAttention(8, 3)
     with pytest.raises(ValueError, match="got heads=3"):
         RelativeAttention(8, 3, 2)
+    with pytest.raises(ValueError, match="got heads=3"):
+        GatheredAttention(8, 3, 2)
+
+
+def gathered_like(relative: RelativeAttention, dim: int, relation_dim: int) -> GatheredAttention:
+    """The same weights, written as gathered attention has them; a value's bias is the output's."""
+    heads = relative.heads
+    gathered = GatheredAttention(dim, heads, relation_dim).double()
+    query, key, value = relative.query_key_value.weight.unflatten(0, (3, -1)).unbind(0)
+    bias = relative.query_key_value.bias.unflatten(0, (3, -1))
+    with torch.no_grad():
+        gathered.query.weight.copy_(query)
+        gathered.query.bias.copy_(bias[0])
+        gathered.key.copy_(key.unflatten(0, (heads, -1)))
+        gathered.value.copy_(value.unflatten(0, (heads, -1)).transpose(1, 2))
+        gathered.relation_key.copy_(relative.relation_key)
+        gathered.relation_value.copy_(relative.relation_value)
+        gathered.out.weight.copy_(relative.out.weight)
+        gathered.out.bias.copy_(relative.out.bias + relative.out.weight @ bias[2])
+    return gathered
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 1000), tokens=st.integers(1, 9), count=st.integers(1, 9))
+def test_gathered_attention_equals_the_dense_masked_one(seed: int, tokens: int, count: int) -> None:
+    torch.manual_seed(seed)
+    relative = RelativeAttention(8, 2, 3).double()
+    gathered = gathered_like(relative, 8, 3)
+    valid = torch.ones(1, tokens, dtype=torch.bool)
+    neighbours = neighbours_of(valid, count)
+    x, relations = torch.randn(tokens, 8).double(), torch.randn(1, tokens, count, 3).double()
+    expected = relative(x, valid, neighbours, relations)
+    out = gathered(x.unsqueeze(1), x, neighbours.index[0], neighbours.valid[0], relations[0])
+    torch.testing.assert_close(out.squeeze(1), expected, rtol=0, atol=1e-12)
+
+
+def test_gathered_attention_equals_message_passing_of_torch_geometric() -> None:
+    """Messages along a list of edges, weighted by a softmax over the edges that end in the same row."""
+    geometric = pytest.importorskip("torch_geometric.nn", reason="needs torch-geometric, the extra [graph]")
+    from torch_geometric.utils import softmax
+
+    class EdgeAttention(geometric.MessagePassing):
+        def __init__(self, of: GatheredAttention) -> None:
+            super().__init__(aggr="add", node_dim=0)
+            self.of = of
+
+        def forward(self, x, table, edge_index, relations):
+            query = self.of.query(x).unflatten(-1, (self.of.heads, -1))
+            gathered = self.propagate(edge_index, x=(table, None), query=(None, query), relations=relations)
+            return self.of.out(gathered.flatten(1))
+
+        def message(self, x_j, query_i, relations, index, size_i):
+            of = self.of
+            key = torch.einsum("hdf,ef->ehd", of.key, x_j) + torch.einsum("hdn,en->ehd", of.relation_key, relations)
+            value = torch.einsum("hfd,ef->ehd", of.value, x_j) + torch.einsum(
+                "hnd,en->ehd", of.relation_value, relations
+            )
+            weights = softmax((query_i * key).sum(-1) * key.shape[-1] ** -0.5, index, num_nodes=size_i)
+            return weights.unsqueeze(-1) * value
+
+    torch.manual_seed(0)
+    attention = GatheredAttention(8, 2, 3).double()
+    x, table = torch.randn(5, 8).double(), torch.randn(7, 8).double()
+    index, valid, relations = torch.randint(7, (5, 4)), torch.rand(5, 4) < 0.6, torch.randn(5, 4, 3).double()
+    valid[2] = False  # a row without neighbours
+    row, place = valid.nonzero().T
+    edges = torch.stack([index[row, place], row])
+    expected = EdgeAttention(attention)(x, table, edges, relations[row, place])
+    out = attention(x.unsqueeze(1), table, index, valid, relations)
+    torch.testing.assert_close(out.squeeze(1), expected, rtol=0, atol=1e-12)
+
+
+def test_queries_of_a_row_do_not_see_each_other() -> None:
+    torch.manual_seed(0)
+    attention = GatheredAttention(8, 2, 3)
+    x, table = torch.randn(3, 4, 8), torch.randn(5, 8)
+    index, valid, relations = torch.randint(5, (3, 2)), torch.ones(3, 2, dtype=torch.bool), torch.randn(3, 2, 3)
+    together = attention(x, table, index, valid, relations)
+    for query in range(4):
+        alone = attention(x[:, [query]], table, index, valid, relations)
+        torch.testing.assert_close(together[:, [query]], alone)

@@ -30,6 +30,7 @@ MODULES_OF = {
     "openvino": ("openvino",),
     "text": ("tokenizers", "transformers"),
     "video": ("av", "PIL"),
+    "graph": ("torch_geometric",),
     "corruptions": ("imagecorruptions",),
     "captions": ("pycocoevalcap",),
     "rerun": ("rerun",),

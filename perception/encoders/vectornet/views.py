@@ -72,11 +72,11 @@ def make_views(
 def _scene_view(
     scenario: VectorizedScenario, targets: Int[np.ndarray, " targets"], turn_rad: float, neighbours: int
 ) -> _Viewer:
-    agents, lanes = np.arange(len(scenario.agents)), _lanes_in_reach(scenario)
+    agents, lanes = np.arange(len(scenario.agents)), lanes_in_reach(scenario)
     view = turned(scenario.agent_poses[scenario.focal], turn_rad)
     poses = poses_in_view(np.concatenate([scenario.agent_poses, scenario.lane_poses[lanes]]), view)
-    nearest = _neighbours(scenario, lanes, neighbours)
-    return _Viewer(agents, lanes, poses, rows=targets, row_agents=targets, neighbours=nearest)
+    seen = _neighbours(scenario, lanes, neighbours)
+    return _Viewer(agents, lanes, poses, rows=targets, row_agents=targets, neighbours=seen)
 
 
 def _neighbours(
@@ -90,28 +90,37 @@ def _neighbours(
     centres = np.concatenate([np.column_stack([x + ahead * cos, y + ahead * sin]), scenario.lane_poses[lanes, :2]])
     to_lanes = np.full((len(centres), len(lanes)), np.inf, np.float32)
     for points in scenario.lane_points[lanes].swapaxes(0, 1):
-        np.minimum(to_lanes, _squared_m(centres, points), out=to_lanes)
-    distance = np.concatenate([_squared_m(centres, scenario.agent_poses[:, :2]), to_lanes], axis=1)
-    return _nearest_others(distance, min(count, len(centres)))
+        np.minimum(to_lanes, squared_m(centres, points), out=to_lanes)
+    distance = np.concatenate([squared_m(centres, scenario.agent_poses[:, :2]), to_lanes], axis=1)
+    return nearest(distance, min(count, len(centres)), itself=True)
 
 
-def _nearest_others(squared_m: Float32[np.ndarray, "n n"], count: int) -> Int[np.ndarray, "n {count}"]:
-    """Each row's own column, and then those of the least values, of equal ones the first: a stable sort's beginning.
+def nearest(distance: Float32[np.ndarray, "n m"], count: int, itself: bool = False) -> Int[np.ndarray, "n {count}"]:
+    """Columns of each row's least values, of equal ones the first: a stable sort's beginning.
 
     A distance's bits, read as a whole number, are in the distances' order, and with the column behind them no two are
     equal. So it does not matter which of NumPy's partitions finds the least.
+
+    Args:
+        distance: At least 0; squares do.
+        count: How many columns; at most all.
+        itself: Whether row i begins with column i, whatever its distance.
     """
-    order = (squared_m.view(np.uint32).astype(np.int64) << 32) | np.arange(len(squared_m))
-    np.fill_diagonal(order, np.arange(len(squared_m)) - 2**32)
+    if count == 0:
+        return np.zeros((len(distance), 0), np.int64)
+    order = (distance.view(np.uint32).astype(np.int64) << 32) | np.arange(distance.shape[1])
+    if itself:
+        np.fill_diagonal(order, np.arange(min(order.shape)) - 2**32)
     least = np.partition(order, count - 1, axis=1)[:, :count]
     return np.sort(least, axis=1) & (2**32 - 1)
 
 
-def _squared_m(a: Float32[np.ndarray, "n 2"], b: Float32[np.ndarray, "m 2"]) -> Float32[np.ndarray, "n m"]:
+def squared_m(a: Float32[np.ndarray, "n 2"], b: Float32[np.ndarray, "m 2"]) -> Float32[np.ndarray, "n m"]:
+    """Squares of the distances between two sets of points."""
     return (a[:, :1] - b[:, 0]) ** 2 + (a[:, 1:] - b[:, 1]) ** 2
 
 
-def _lanes_in_reach(scenario: VectorizedScenario) -> Int[np.ndarray, " seen_lanes"]:
+def lanes_in_reach(scenario: VectorizedScenario) -> Int[np.ndarray, " seen_lanes"]:
     """Lanes beside the way of the focal agent or a moving one, if each goes on at its present velocity."""
     moves = np.linalg.norm(scenario.agent_velocities, axis=-1) > MOVING_M_S
     moves[scenario.focal] = True
@@ -122,7 +131,7 @@ def _lanes_in_reach(scenario: VectorizedScenario) -> Int[np.ndarray, " seen_lane
     way_y = (y + elapsed_s * (sin * ahead + cos * left)).ravel()
     ways, nearest_m2 = np.column_stack([way_x, way_y]), np.full(len(scenario.lane_points), np.inf, np.float32)
     for points in scenario.lane_points.swapaxes(0, 1):  # all at once they would take some hundred megabytes
-        np.minimum(nearest_m2, _squared_m(points, ways).min(axis=1), out=nearest_m2)
+        np.minimum(nearest_m2, squared_m(points, ways).min(axis=1), out=nearest_m2)
     return np.flatnonzero(nearest_m2 < REACH_M**2)
 
 
@@ -133,9 +142,9 @@ def _agent_view(scenario: VectorizedScenario, agent: int, turn_rad: float, max_t
     to_agents = ((scenario.agent_poses[:, :2] - centre) ** 2).sum(-1)
     to_agents[agent] = -1.0  # the agent itself is always the first token
     to_lanes = ((scenario.lane_points - centre) ** 2).sum(-1).min(-1, initial=np.inf)
-    nearest = np.argsort(np.concatenate([to_agents, to_lanes]), kind="stable")[:max_tokens]
-    agents = nearest[nearest < len(to_agents)]
-    lanes = nearest[nearest >= len(to_agents)] - len(to_agents)
+    seen = np.argsort(np.concatenate([to_agents, to_lanes]), kind="stable")[:max_tokens]
+    agents = seen[seen < len(to_agents)]
+    lanes = seen[seen >= len(to_agents)] - len(to_agents)
     view = turned(pose, turn_rad)
     poses = poses_in_view(np.concatenate([scenario.agent_poses[agents], scenario.lane_poses[lanes]]), view)
     return _Viewer(

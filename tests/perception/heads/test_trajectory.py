@@ -30,6 +30,16 @@ def test_a_mode_is_scored_by_where_it_ends_in_the_scale_of_all_positions() -> No
     torch.testing.assert_close(modes.logits, expected[..., 0])
 
 
+def test_what_a_future_has_seen_by_itself_is_added_to_its_agent() -> None:
+    decoder, agents, seen = TrajectoryDecoder(8, modes=3, steps=4), torch.randn(2, 5, 8), torch.randn(2, 5, 3, 8)
+    velocities = torch.randn(2, 5, 2)
+    modes, without = decoder(agents, velocities, seen), decoder(agents, velocities)
+    (alike,) = decoder(agents[:1] + seen[:1, :, 1], velocities[:1]).trajectories
+    torch.testing.assert_close(modes.trajectories[0, :, 1], alike[:, 1])
+    assert not torch.allclose(modes.trajectories, without.trajectories)
+    torch.testing.assert_close(decoder(agents, velocities, torch.zeros_like(seen)).logits, without.logits)
+
+
 def test_modes_begin_half_as_far_apart_as_normalised_tokens() -> None:
     torch.manual_seed(0)
     assert TrajectoryDecoder(8, modes=1000).mode.std().item() == pytest.approx(0.5, rel=0.05)

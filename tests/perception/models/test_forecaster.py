@@ -13,6 +13,7 @@ from torch import nn
 
 from perception.baselines.constant_velocity import constant_velocity
 from perception.encoders.mm_transformer.network import MMTransformer
+from perception.encoders.query_centric.network import QueryCentric
 from perception.encoders.vectornet import views
 from perception.encoders.vectornet.network import VectorNet
 from perception.encoders.vectornet.views import View
@@ -228,3 +229,50 @@ def test_of_36_proposals_six_are_given_out(random_scenario) -> None:
     (forecast,) = model.forecast([scenario], [seen(scenario)])
     assert forecast.trajectories.shape[1] == 6
     np.testing.assert_allclose(forecast.probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def tiny_query_centric() -> Forecaster:
+    torch.manual_seed(0)
+    encoder = QueryCentric(dim=16, heads=2, modes=3, max_tokens=12)
+    block = build_adapter(16, kind="language", source="random:32x48x4?seed=0", init="default")
+    return Forecaster(encoder, block, TrajectoryDecoder(16, modes=3, steps=10)).eval()
+
+
+def test_the_query_centric_encoder_forecasts_many_scenarios_as_one_by_one_in_any_order_and_city(
+    random_scenario, moved
+) -> None:
+    scenarios, model = [random_scenario(seed) for seed in SEEDS], tiny_query_centric()
+    together = model.forecast(scenarios, [seen(s) for s in scenarios])
+    kept = model.forecast(scenarios, [seen(s) for s in scenarios], [model.encoder.encode_map(s.map) for s in scenarios])
+    elsewhere = SE2(2500.0, -900.0, 2.0)
+    for scenario, forecast, with_kept_map in zip(scenarios, together, kept, strict=True):
+        agents = seen(scenario)
+        order = np.roll(np.arange(len(agents)), 1)
+        (there,) = model.forecast([moved(scenario, elsewhere)], [agents[order]])
+        expected = Forecast(agents[order], elsewhere.apply(forecast.trajectories[order]), forecast.probabilities[order])
+        assert_same(there, expected, atol=5e-3, probability_atol=1e-3)
+        assert_same(with_kept_map, forecast)
+        assert forecast.trajectories.shape == (len(agents), 3, 10, 2)
+
+
+def test_the_query_centric_models_folded_form_and_fast_read_out_forecast_the_same(random_scenario) -> None:
+    scenario, model = random_scenario(4), tiny_query_centric()
+    question = [scenario], [seen(scenario)]
+    (expected,), (folded,) = model.forecast(*question), model.folded().forecast(*question)
+    assert_same(folded, expected, atol=1e-4)
+    assert isinstance(model.block, FrozenBlockAdapter)
+    for regime in get_args(Regime):
+        model.block.regime = regime
+        (read,) = model.forecast(*question)
+        assert_same(read, expected, atol=1e-4)
+
+
+def test_futures_of_the_query_centric_model_use_what_the_block_gives_and_what_they_saw_themselves(
+    random_scenario,
+) -> None:
+    model, scenario = tiny_query_centric().train(), random_scenario(5)
+    modes = model(model.collate([model.prepare(scenario)], [seen(scenario)]))
+    (modes.trajectories.square().mean() + (modes.logits * torch.arange(3)).mean()).backward()
+    silent = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    # what shifts all scores alike has no gradient through a softmax, and a shift of all keys none through attention
+    assert [n for n in silent if not n.endswith("score.1.bias")] == []

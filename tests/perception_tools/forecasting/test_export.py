@@ -56,11 +56,11 @@ class Graph:
         return dict(zip(names, self._session.run(names, given), strict=True))
 
 
-@pytest.mark.parametrize("proposals", ["", "-36"])
-def test_mm_transformer_answers_in_a_graph_as_in_pytorch_and_in_a_node_without_it(
-    proposals: str, tmp_path: Path, forecast_without_torch: Callable[[Path], dict]
+@pytest.mark.parametrize("encoder", ["mmtransformer", "mmtransformer-36", "query-centric-micro"])
+def test_other_encoders_answer_in_a_graph_as_in_pytorch_and_in_a_node_without_it(
+    encoder: str, tmp_path: Path, forecast_without_torch: Callable[[Path], dict]
 ) -> None:
-    name, block = f"forecast/mmtransformer{proposals}-llama", BlockRecipe(source="random:32x48x4?seed=0")
+    name, block = f"forecast/{encoder}-llama", BlockRecipe(source="random:32x48x4?seed=0")
     recipe = replace(RECIPES[name], block=block, dim=16, heads=2)
     training = Training(name, "made", scenarios=1, history_steps=20, future_steps=30, steps=0)
     found = exportable(TrainedForecaster(build_forecaster(recipe, 30).eval(), recipe, training))

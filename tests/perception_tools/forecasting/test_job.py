@@ -13,9 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from perception.encoders.query_centric.network import QueryCentric
 from perception.encoders.vectornet.input import VectorizedInput
 from perception.errors import InputError
 from perception_datasets.forecasting import open_forecasting
+from perception_tools.forecasting.evaluate import evaluate_models
 from perception_tools.forecasting.job import forecast_job
 from perception_tools.forecasting.model import build_forecaster, load_model
 from perception_tools.forecasting.recipes import ForecastRecipe, ProposalRecipe
@@ -131,3 +133,15 @@ def test_mm_transformer_is_trained_and_comes_back_from_its_file(
     scenario = open_forecasting(data, "val")[0]
     (forecast,) = trained.model.forecast([scenario], [np.array([scenario.focal])])
     assert forecast.trajectories.shape == (1, 6, 30, 2)
+
+
+def test_the_query_centric_encoder_is_trained_evaluated_and_comes_back_from_its_file(
+    make_run: Callable[..., ForecastRun], data: Path, tmp_path: Path
+) -> None:
+    fit(make_run(tmp_path / "run", recipe={"encoder": "query-centric", "max_tokens": 16}, accelerator="cpu"))
+    trained, scenario = load_model(tmp_path / "run").model, open_forecasting(data, "val")[0]
+    assert isinstance(trained.encoder, QueryCentric)
+    (forecast,) = trained.forecast([scenario], [np.array([scenario.focal])])
+    assert forecast.trajectories.shape == (1, 6, 30, 2)
+    metrics = evaluate_models([tmp_path / "run"], data, tmp_path / "report")
+    assert metrics["k6"]["min_fde"] > 0

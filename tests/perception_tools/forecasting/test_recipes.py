@@ -31,7 +31,9 @@ def test_a_recipe_of_another_version_is_refused(values: dict) -> None:
         ForecastRecipe.from_json(values)
 
 
-@pytest.mark.parametrize("model", ["vectornet", "mmtransformer", "mmtransformer-36"])
+@pytest.mark.parametrize(
+    "model", ["vectornet", "mmtransformer", "mmtransformer-36", "query-centric", "query-centric-micro"]
+)
 def test_the_controls_differ_from_the_method_in_their_block_alone(model: str) -> None:
     kinds = {"": "none", "-llama": "language", "-mlp": "mlp", "-random": "random"}
     method = RECIPES[f"forecast/{model}-llama"]
@@ -65,12 +67,21 @@ def test_mm_transformer_has_the_papers_numbers_and_36_proposals_six_regions() ->
         ("mmtransformer-36", {"modes": 35}, "a number that divides modes=35"),
         ("mmtransformer-36", {"loss": "winner"}, "loss=proposals with more than one, got 6 with loss=winner"),
         ("vectornet", {"proposals": ProposalRecipe(regions=2)}, "only mmtransformer reads them"),
+        ("query-centric", {"view": "scene"}, "view: expected pairwise, got scene"),
+        ("query-centric", {"proposals": ProposalRecipe(layers=1)}, "only mmtransformer reads them"),
+        ("query-centric", {"dim": 127}, "dim: expected a multiple of heads=8"),
         ("mmtransformer", {"dim": 127}, "dim: expected a multiple of heads=2"),
     ],
 )
 def test_numbers_that_do_not_go_together_are_refused(name: str, changes: dict, words: str) -> None:
     with pytest.raises(InputError, match=words):
         dataclasses.replace(RECIPES[f"forecast/{name}"], **changes).check()
+
+
+def test_the_query_centric_recipe_differs_from_vectornets_in_encoder_and_size_alone() -> None:
+    ours, vectornet = RECIPES["forecast/query-centric"], RECIPES["forecast/vectornet"]
+    same = dataclasses.replace(ours, encoder="vectornet", dim=vectornet.dim, max_tokens=vectornet.max_tokens)
+    assert same == vectornet
 
 
 def test_every_recipe_has_its_line_of_help() -> None:

@@ -2,12 +2,13 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 
 from perception.encoders.mm_transformer.input import SceneInput
+from perception.encoders.query_centric.input import GraphInput
 from perception.encoders.vectornet.input import VectorizedInput
 from perception.kernels.precision import Precision
 from perception_tools.forecasting.model import TrainedForecaster, Training, build_forecaster, load_model, save_model
@@ -164,12 +165,21 @@ def test_a_folder_that_is_no_log_is_named(
     assert str(tmp_path / "annotations.feather") in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("view", ["agent", "scene"])
-def test_mm_transformer_streams_what_it_says_offline(
-    view: Literal["agent", "scene"], sensor_log: Path, tiny_recipe: ForecastRecipe, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"encoder": "mmtransformer", "view": "agent", "loss": "proposals"},
+        {"encoder": "mmtransformer", "view": "scene", "loss": "proposals"},
+        {"encoder": "query-centric"},
+    ],
+    ids=lambda changes: "-".join(changes.values()),
+)
+def test_other_encoders_stream_what_they_say_offline(
+    changes: dict, sensor_log: Path, tiny_recipe: ForecastRecipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(SceneInput, "warm_up_agents", lambda _self, _most: (1,))
-    recipe = replace(tiny_recipe, encoder="mmtransformer", view=view, loss="proposals")
+    for shown in (SceneInput, GraphInput):
+        monkeypatch.setattr(shown, "warm_up_agents", lambda _self, _most: (1,))
+    recipe = replace(tiny_recipe, **changes)
     model = build_forecaster(recipe, 30).eval()
     played = play(sensor_log, TrainedForecaster(model, recipe, Training("tiny", "argoverse1", 8, 20, 30, 0)))
     summary = played.summary()

@@ -16,11 +16,13 @@ from perception_tools.training.recipes import BLOCKS, LearningRecipe, ScheduleRe
 ENCODERS = {
     "vectornet": "perception.encoders.vectornet.network:VectorNet",
     "mmtransformer": "perception.encoders.mm_transformer.network:MMTransformer",
+    "query-centric": "perception.encoders.query_centric.network:QueryCentric",
 }
 """Word in a recipe → the encoder's class."""
 INPUTS = {
     "vectornet": "perception.encoders.vectornet.input:VectorizedInput",
     "mmtransformer": "perception.encoders.mm_transformer.input:SceneInput",
+    "query-centric": "perception.encoders.query_centric.input:GraphInput",
 }
 """Word in a recipe → the class of that encoder's input, which imports no PyTorch."""
 
@@ -50,19 +52,22 @@ class ForecastRecipe(LearningRecipe):
     """A forecaster on Argoverse; the numbers of VectorNet unless another encoder's recipe sets its own.
 
     Attributes:
-        encoder: `vectornet`, `mmtransformer`, or anybody's as MODULE:CLASS: an `nn.Module` whose `forward(batch)` gives
-            `Tokens`. It is built from those of the recipe's numbers that its constructor names, such as `dim`.
+        encoder: `vectornet`, `mmtransformer`, `query-centric`, or anybody's as MODULE:CLASS: an `nn.Module` whose
+            `forward(batch)` gives `Tokens`. It is built from those of the recipe's numbers that its constructor names,
+            such as `dim`.
         view: `pairwise`: every agent and lane sees its neighbours from where it lies, all in one pass; `agent`: every
             predicted agent sees the scene from its own pose, a pass for each; `scene`: all from the focal one's.
         loss: `winner`: the mode that ends nearest to the truth is regressed, and the scores learn which it is;
             `proposals`: mmTransformer's.
         proposals: mmTransformer's own numbers.
         dim: Width of the tokens.
-        global_layers: VectorNet's self-attention layers over all polylines.
+        global_layers: VectorNet's self-attention layers over all polylines; the query-centric encoder's layers of
+            attention to neighbours, and as many in which an agent's futures look around.
         heads: Number of heads of that attention.
-        dropout: Dropout in the global graph.
+        dropout: Dropout in those layers.
         modes: Number of futures for each agent, K.
-        max_tokens: Nearest polylines that each agent or lane sees (`pairwise`), or an agent's view holds (`agent`).
+        max_tokens: Nearest polylines that each agent or lane sees (`pairwise`), or an agent's view holds (`agent`). The
+            query-centric encoder's agents see this many, a quarter of them agents, and its lanes half as many.
         batch_scenarios: Number of scenarios in a step, over all processes.
         targets_per_scenario: Number of agents predicted in a training scenario: the focal agent and randomly chosen
             others whose future is complete, those that move first.
@@ -105,6 +110,11 @@ class ForecastRecipe(LearningRecipe):
         if self.encoder in ENCODERS:
             check_heads(self.dim, self.heads)
         regions = self.proposals.regions
+        if self.encoder == "query-centric" and self.view != "pairwise":
+            raise InputError(
+                f"view: expected pairwise, got {self.view}; in the query-centric encoder every agent and lane sees its "
+                "neighbours from where it lies"
+            )
         if self.encoder != "mmtransformer":
             if self.proposals != ProposalRecipe():
                 raise InputError(
@@ -144,8 +154,15 @@ _MM_TRANSFORMER = ForecastRecipe(
 )
 """Pang et al., §C.4: AdamW, 5e-4, batch 32, 32 epochs; "drop the learning rate by 1/4" at 20, 24 and 28 is read as a
 factor of 0.25. Weight decay, clipping, augmentation and averaging are not stated there and are the house's."""
+_QUERY_CENTRIC = ForecastRecipe(encoder="query-centric", dim=128, max_tokens=32)
+"""Numbers of the house: the same training as VectorNet's, at half its width."""
 _BASES = {
     "vectornet": (ForecastRecipe(), "VectorNet"),
+    "query-centric": (_QUERY_CENTRIC, "query-centric encoder (HiVT, QCNet, SIMPL)"),
+    "query-centric-micro": (
+        replace(_QUERY_CENTRIC, dim=32, heads=4, global_layers=1, max_tokens=16),
+        "query-centric encoder, tiny",
+    ),
     "mmtransformer": (_MM_TRANSFORMER, "mmTransformer"),
     "mmtransformer-36": (
         replace(_MM_TRANSFORMER, modes=36, proposals=ProposalRecipe(regions=6)),

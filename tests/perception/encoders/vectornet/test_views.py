@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from perception.encoders.vectornet.batch import VectorBatch
 from perception.encoders.vectornet.vectorize import VectorizedScenario, vectorize
-from perception.encoders.vectornet.views import View, _nearest_others, make_views
+from perception.encoders.vectornet.views import View, make_views, nearest
 from perception.geometry import SE2
 from perception.traffic.scenario import Scenario
 
@@ -38,13 +38,16 @@ def tensors(batch: VectorBatch) -> dict[str, torch.Tensor]:
 
 @few
 @given(seed=seeds, size=st.integers(1, 12), share=st.floats(0.1, 1.0))
-def test_the_nearest_are_a_stable_sorts_first_with_oneself_in_front(seed: int, size: int, share: float) -> None:
+def test_the_nearest_are_a_stable_sorts_first_and_may_begin_with_oneself(seed: int, size: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     squared_m = rng.choice(np.array([0, 1e-12, 0.5, 2, 3e8, np.inf], np.float32), (size, size))  # many are equal
     count = max(1, round(share * size))
+    assert np.array_equal(nearest(squared_m, count), np.argsort(squared_m, axis=1, kind="stable")[:, :count])
     expected = squared_m.copy()
     np.fill_diagonal(expected, -1)
-    assert np.array_equal(_nearest_others(squared_m, count), np.argsort(expected, axis=1, kind="stable")[:, :count])
+    assert np.array_equal(
+        nearest(squared_m, count, itself=True), np.argsort(expected, axis=1, kind="stable")[:, :count]
+    )
 
 
 def pose_of(row: np.ndarray) -> SE2:

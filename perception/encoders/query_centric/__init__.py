@@ -1,0 +1,1 @@
+"""A query-centric encoder: its graph of a scene, its input and its network."""
