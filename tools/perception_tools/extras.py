@@ -24,7 +24,7 @@ MODULES_OF = {
     ),
     "oip": ("google.protobuf", "grpc", "grpc_health", "open_inference"),
     "camera": ("PIL", "pyarrow", "scipy"),
-    "lidar": ("h5py", "laspy", "open3d", "trimesh"),
+    "lidar": ("h5py", "laspy", "open3d", "scipy", "trimesh"),
     "maps": ("lanelet2",),
     "export": ("onnx", "onnxruntime", "onnxscript"),
     "openvino": ("openvino",),

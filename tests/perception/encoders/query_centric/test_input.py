@@ -35,7 +35,7 @@ def test_it_is_what_a_forecaster_expects(make_scenario) -> None:
 
 
 def test_a_quarter_of_the_neighbours_are_agents_and_lanes_have_half_as_many(make_scenario) -> None:
-    batch = show([make_scenario(agents=3)], [[0]], max_tokens=32)
+    batch = show([make_scenario(agents=3)], [[0]], neighbours=32)
     assert batch.agent_neighbours.shape == (3, 8 + 24)
     assert batch.lane_neighbours.shape == (3, 4 + 12)
 
