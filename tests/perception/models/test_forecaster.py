@@ -243,7 +243,8 @@ def test_the_query_centric_encoder_forecasts_many_scenarios_as_one_by_one_in_any
 ) -> None:
     scenarios, model = [random_scenario(seed) for seed in SEEDS], tiny_query_centric()
     together = model.forecast(scenarios, [seen(s) for s in scenarios])
-    kept = model.forecast(scenarios, [seen(s) for s in scenarios], [model.encoder.encode_map(s.map) for s in scenarios])
+    maps = [features for s in scenarios if (features := model.encode_map(s.map)) is not None]
+    kept = model.forecast(scenarios, [seen(s) for s in scenarios], maps)
     elsewhere = SE2(2500.0, -900.0, 2.0)
     for scenario, forecast, with_kept_map in zip(scenarios, together, kept, strict=True):
         agents = seen(scenario)
