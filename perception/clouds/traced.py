@@ -6,6 +6,8 @@ every step has sizes that follow from those of the inputs. Both give the same va
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -24,6 +26,7 @@ def farthest_points_traced(
     """
     from torch._higher_order_ops import scan
 
+    @no_type_check  # checks of shapes, which run in tests, cannot be traced inside such an operator
     def step(carry: tuple[Tensor, Tensor, Tensor], zero: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
         points, nearest, last = carry
         x, y, z = (points - points.gather(1, last.expand(-1, -1, 3))).square().unbind(-1)

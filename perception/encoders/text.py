@@ -68,12 +68,12 @@ class LstmText(nn.Module):
 def _lstm_in_graph(lstm: nn.LSTM, x: Float[Tensor, "texts words word_dim"]) -> Float[Tensor, "texts words dim"]:
     """ONNX's operator, for any number of words; PyTorch's exporter would write out the words of one batch."""
 
-    def ordered(weight: Tensor) -> Tensor:
-        of_input, of_forget, of_cell, of_output = weight.chunk(4)
+    def ordered(name: str) -> Tensor:
+        of_input, of_forget, of_cell, of_output = lstm.get_parameter(name).chunk(4)
         return torch.cat([of_input, of_output, of_forget, of_cell]).unsqueeze(0)
 
-    biases = torch.cat([ordered(lstm.bias_ih_l0), ordered(lstm.bias_hh_l0)], dim=1)
-    inputs = (x.transpose(0, 1), ordered(lstm.weight_ih_l0), ordered(lstm.weight_hh_l0), biases)
+    biases = torch.cat([ordered("bias_ih_l0"), ordered("bias_hh_l0")], dim=1)
+    inputs = (x.transpose(0, 1), ordered("weight_ih_l0"), ordered("weight_hh_l0"), biases)
     shape = (x.shape[1], 1, x.shape[0], lstm.hidden_size)
     read = torch.onnx.ops.symbolic("LSTM", inputs, {"hidden_size": lstm.hidden_size}, dtype=x.dtype, shape=shape)
     return read.squeeze(1).transpose(0, 1)

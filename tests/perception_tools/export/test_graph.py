@@ -95,18 +95,6 @@ def test_axes_of_a_fixed_length_are_not_open(source: GraphSource) -> None:
     assert [dim.dim_param or dim.dim_value for dim in values.type.tensor_type.shape.dim] == ["scenes", 5, 3]
 
 
-@dataclass(frozen=True)
-class TwoTexts(TensorRecord):
-    first: Float[Tensor, "texts words"]
-    second: Float[Tensor, "texts words"]
-
-
-def test_two_axes_of_one_name_are_refused() -> None:
-    source = GraphSource(nn.Identity(), lambda _, batch: batch.first.sum(1) + batch.second.sum(1))
-    with pytest.raises(ValueError, match="expected a name for each open axis, got one for several"):
-        trace(source, TwoTexts(torch.ones(2, 3), torch.ones(2, 4)))
-
-
 def test_a_tensor_alone_has_the_names_that_it_is_given() -> None:
     source = GraphSource(nn.Linear(3, 2).eval(), lambda model, x: model(x), input_name="images", output_name="classes")
     proto = trace(source, torch.randn(2, 3))

@@ -78,7 +78,7 @@ def bench_onnx(
     Args:
         runs: Runs to time. Without one, an untrained model of each task that can be exported: equal work, answers that
             mean nothing.
-        recipe: Recipes whose untrained models are timed, in place of the small ones; `image/vit-s-llama`, for example.
+        recipe: Recipes whose untrained models are timed, in place of the small ones.
         json: File for all numbers.
         block: URI of the block of untrained models; `random:llama-7b` has LLaMA-7B's size.
         repeat: Number of rounds.

@@ -57,10 +57,10 @@ def _opened(
         held: A model whose weights it reads, in memory already.
         is_same: Whether its answers can be compared.
     """
-    began_s = time.perf_counter()
     load_s: list[float] = []
 
     def work() -> Answer:
+        began_s = time.perf_counter()
         answer = make()
         load_s.append(time.perf_counter() - began_s)
         answer(batch)

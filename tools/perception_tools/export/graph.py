@@ -128,8 +128,6 @@ def _name_axes(proto: onnx.ModelProto, names: dict[str, tuple[str, ...]]) -> Non
                 dim.dim_value = int(name)
             elif dim.HasField("dim_param"):
                 dim.dim_param = of_tracer.setdefault(dim.dim_param, name)
-    if len({*of_tracer.values()}) < len(of_tracer):
-        raise ValueError(f"expected a name for each open axis, got one for several: {sorted(of_tracer.values())}")
     for value in proto.graph.output:
         for dim in value.type.tensor_type.shape.dim:
             if dim.HasField("dim_param"):
