@@ -64,7 +64,8 @@ def test_training_pictures_change_with_the_pass_and_validation_ones_do_not(
     assert any(not passes[0].equal(image) for image in passes[1:])
     again: Any = pickle.loads(pickle.dumps(shown))[Key(0, 2)].image  # our own; workers get it so
     assert again.equal(passes[2]), "a function of seed, pass and picture"
-    assert shown[0].image.equal(plain[0].image)  # pyright: ignore[reportOptionalMemberAccess]
+    judged: Any = shown[0].image
+    assert judged.equal(plain[0].image)
     with pytest.raises(InputError, match="expected a string of timm's RandAugment, got 'much'"):
         ShownTexts(split, model, auto_augment="much")
 
