@@ -10,8 +10,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def cache(tmp_path: Path) -> Iterator[SharedCache]:
     cache.close()
 
 
-def never() -> object:
+def never() -> Any:
     raise AssertionError("it is kept already")
 
 
@@ -183,7 +184,7 @@ class Squares:
         return self.cache.get(MAKER, str(index), lambda: (index**2, os.getpid()))
 
 
-def first_of(items: list) -> list:
+def first_of(items: Sequence[Any]) -> Sequence[Any]:
     return items
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from perception.errors import InputError
 from perception.frozen.adapter import FrozenBlockAdapter, build_adapter
-from perception.frozen.folded import BlockTail, FoldedBlock, fold
+from perception.frozen.folded import FoldedBlock, fold
 from perception.tokens import Readout, Tokens
 from perception_nodes.block.service import (
     ACTIVE_DELAYS,
@@ -30,7 +30,7 @@ WIDTHS = {"forecast": 16, "answer": 24, "image": 8, "cloud": 16}
 class Gate(nn.Module):
     """A tail that waits until it is opened, and keeps the number of rows of each batch."""
 
-    def __init__(self, tail: BlockTail) -> None:
+    def __init__(self, tail: nn.Module) -> None:
         super().__init__()
         self.tail, self.open, self.entered = tail, threading.Event(), threading.Event()
         self.rows: list[int] = []

@@ -61,7 +61,7 @@ def test_it_is_the_time_between_steps(
         max_epochs=2, accelerator="cpu", callbacks=[share], logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
     )  # fmt: skip
-    trainer.fit(Step(clock), make_loader(Slow(clock, seconds), collate=torch.stack, batch=1))
+    trainer.fit(Step(clock), make_loader(Slow(clock, seconds), collate=lambda seen: torch.stack(list(seen)), batch=1))
     assert share.stepped_s == 4.0, "of the last segment alone"
     assert share.share == pytest.approx(expected, abs=0.2 * expected)
     assert float(trainer.callback_metrics["waits"]) == pytest.approx(share.share)

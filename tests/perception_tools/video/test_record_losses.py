@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from perception.errors import InputError
 from perception_datasets.video.open_videos import open_videos
 from perception_tools.main import main
-from perception_tools.video.data import ClipReader, ShownClip, ValidationClips
+from perception_tools.video.data import ClipReader, ValidationClips
 from perception_tools.video.model import load_recognizer
 from perception_tools.video.record_losses import record_losses
 
@@ -23,8 +23,8 @@ def test_losses_are_those_of_each_clip_in_a_mixed_order(trained_recognizer: Path
     found = torch.stack(list(source.losses(trained.recognizer)))
     videos = open_videos(clips, "train", classes=trained.classes)
     shown = ValidationClips(ClipReader(videos, trained.recipe.shorter_side), trained.recognizer.input)
-    seen = [clip for number in range(len(shown)) if isinstance(clip := shown[number], ShownClip)]
-    logits = trained.recognizer(torch.stack([clip.copies[0] for clip in seen]))
+    seen = [shown[number] for number in range(len(shown))]
+    logits = trained.recognizer(torch.stack([clip.value for clip in seen]))
     expected = F.cross_entropy(logits, torch.tensor([clip.label for clip in seen]), reduction="none")
     torch.testing.assert_close(found.sort().values, expected.sort().values)
     assert not torch.allclose(found, expected, rtol=0, atol=1e-7)

@@ -18,7 +18,8 @@ from perception.models.masked_autoencoder import MaskedAutoencoder
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.video.open_videos import open_videos
 from perception_tools.analysis.gradients import RecordLosses
-from perception_tools.video.data import ClipReader, UnreadClip, ValidationClips, labelled
+from perception_tools.classification.records import labelled
+from perception_tools.video.data import ClipReader, ValidationClips
 from perception_tools.video.model import TrainedRecognizer, build_recognizer
 
 
@@ -32,17 +33,17 @@ def record_losses(trained: TrainedRecognizer, data: Path, split: str, limit: int
         raise InputError(f"{trained.name}: expected a model that recognises actions, got one of pre-training")
     of, recipe, failures = trained.training, trained.recipe, Failures()
     videos = open_videos(data, split, classes=trained.classes, labels=of.labels, where=of.where, limit=limit)
-    reader = ClipReader(labelled(videos, split), recipe.shorter_side)
+    reader = ClipReader(labelled(videos, split, "video"), recipe.shorter_side)
 
     def losses(model: ActionRecognizer) -> Iterator[Float[Tensor, ""]]:
         device, shown = next(model.parameters()).device, ValidationClips(reader, model.input, recipe.order)
         for index in np.random.default_rng(0).permutation(len(videos)).tolist():
             clip = shown[index]
-            if isinstance(clip, UnreadClip):
+            if clip.value is None:
                 failures.add(clip.id, RecordError(clip.fault))
                 continue
             label = torch.tensor([clip.label], device=device)
-            yield F.cross_entropy(model(model.collate(clip.copies).to(device)), label)
+            yield F.cross_entropy(model(model.collate([clip.value]).to(device)), label)
 
     def initial(seed: int) -> ActionRecognizer:
         return build_recognizer(replace(recipe, seed=seed), len(trained.classes))
