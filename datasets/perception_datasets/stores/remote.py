@@ -73,7 +73,7 @@ def upload(folder: Path, url: str, splits: Sequence[str]) -> None:
             for number, own in enumerate(store.read_split(folder, split)):
                 path = store.part_path(folder, split, number)
                 there = f"{root}/{split}/{path.name}"
-                if files.exists(f"{there}/{METADATA}") and own in files.read_text(f"{there}/{METADATA}"):
+                if files.exists(f"{there}/{METADATA}") and own in str(files.read_text(f"{there}/{METADATA}")):
                     continue
                 if files.exists(f"{root}/{split}/{METADATA}"):  # it is not whole while its parts change
                     files.rm_file(f"{root}/{split}/{METADATA}")
