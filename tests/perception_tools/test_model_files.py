@@ -15,7 +15,7 @@ from torch import nn
 
 from perception.errors import InputError
 from perception.frozen.weights import WeightsError
-from perception_tools.model_files import TrainedModel, expect_types, read_model, write_model, write_trained
+from perception_tools.model_files import TrainedWithClasses, expect_types, read_model, write_model, write_trained
 from perception_tools.model_metadata import MODEL_FILE, format_of, model_id
 from perception_tools.training.recipes import LearningRecipe
 
@@ -93,15 +93,15 @@ class Trained:
     steps: int
 
 
-class TrainedWords(TrainedModel[nn.Linear, LearningRecipe, Trained]):
+class TrainedWords(TrainedWithClasses[nn.Linear, LearningRecipe, Trained]):
     CLASSES_KEY = ("words", "known")
 
 
 @pytest.mark.parametrize(
-    ("kind", "key"), [(TrainedModel, {"names": ["a", "b"]}), (TrainedWords, {"known": ["a", "b"]})]
+    ("kind", "key"), [(TrainedWithClasses, {"names": ["a", "b"]}), (TrainedWords, {"known": ["a", "b"]})]
 )
 def test_a_trained_model_is_written_with_its_recipe_its_classes_and_what_it_was_trained_on(
-    kind: type[TrainedModel], key: dict, tmp_path: Path
+    kind: type[TrainedWithClasses], key: dict, tmp_path: Path
 ) -> None:
     trained = kind(nn.Linear(3, 2), LearningRecipe(passes=7), ("a", "b"), Trained("words/micro", 5))
     write_trained(tmp_path / MODEL_FILE, FORMAT, trained, further={"more": 1})
@@ -123,7 +123,7 @@ def test_a_trained_model_is_written_with_its_recipe_its_classes_and_what_it_was_
     ],
 )
 def test_a_damaged_recipe_or_training_is_refused(part: str, values: dict, message: str, tmp_path: Path) -> None:
-    trained = TrainedModel(nn.Linear(3, 2), LearningRecipe(), (), Trained("words/micro", 5))
+    trained = TrainedWithClasses(nn.Linear(3, 2), LearningRecipe(), (), Trained("words/micro", 5))
     write_trained(tmp_path / MODEL_FILE, FORMAT, trained)
     stored = read_model(tmp_path, FORMAT)
     stored.metadata[part] = values

@@ -43,7 +43,7 @@ Training = TypeVar("Training", bound=TrainingRecord)
 
 
 @dataclass(frozen=True)
-class TrainedModel(Generic[Model, Recipe, Training]):
+class TrainedWithClasses(Generic[Model, Recipe, Training]):
     """A model that chooses among classes, as its file holds it.
 
     Attributes:
@@ -124,7 +124,7 @@ class StoredModel:
         built_by.check()
         return built_by, trained_on
 
-    def class_names(self, kind: type[TrainedModel] = TrainedModel) -> tuple[str, ...]:
+    def class_names(self, kind: type[TrainedWithClasses] = TrainedWithClasses) -> tuple[str, ...]:
         """Names of the model's classes, by label.
 
         Args:
@@ -159,7 +159,7 @@ def write_model(path: Path, model: nn.Module, format_name: str, metadata: dict[s
     write_tensors(path, weights, {"format": format_name, **texts})
 
 
-def write_trained(path: Path, format_name: str, trained: TrainedModel, **further: dict) -> None:
+def write_trained(path: Path, format_name: str, trained: TrainedWithClasses, **further: dict) -> None:
     """Writes a model that chooses among classes, with its recipe and what it was trained on; whole or not at all.
 
     Args:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from perception_tools.model_files import TrainedWithClasses
 from perception_tools.served_models import ServedPlan, served_model, use_remote_block
-from perception_tools.tasks import TrainedModel
 
 if TYPE_CHECKING:
     import zenoh
@@ -14,17 +14,12 @@ if TYPE_CHECKING:
     from perception_nodes.operations.classifier_node import ClassifierNode
 
 
-class TrainedClasses(TrainedModel, Protocol):
-    """A trained model that knows the names of its classes."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of its classes, by label."""
-        ...
-
-
 def configure_node(
-    node: ClassifierNode[Any], trained: TrainedClasses, plan: ServedPlan, session: zenoh.Session, open_: ExitStack
+    node: ClassifierNode[Any],
+    trained: TrainedWithClasses[Any, Any, Any],
+    plan: ServedPlan,
+    session: zenoh.Session,
+    open_: ExitStack,
 ) -> None:
     """Gives a node its model, with its block folded or, where the plan says so, at a service.
 

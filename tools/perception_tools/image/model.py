@@ -14,7 +14,7 @@ from perception.models.image_classifier import ImageClassifier
 from perception_tools.blocks import build_block
 from perception_tools.image.recipes import ImageRecipe
 from perception_tools.image.task import TASK
-from perception_tools.model_files import TrainedModel, read_model, write_trained
+from perception_tools.model_files import TrainedWithClasses, read_model, write_trained
 
 
 def build_classifier(recipe: ImageRecipe, classes: int) -> ImageClassifier:
@@ -51,7 +51,7 @@ class ImageTraining:
     steps: int
 
 
-TrainedClassifier = TrainedModel[ImageClassifier, ImageRecipe, ImageTraining]
+TrainedClassifier = TrainedWithClasses[ImageClassifier, ImageRecipe, ImageTraining]
 """A classifier, as its file holds it."""
 
 

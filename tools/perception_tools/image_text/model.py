@@ -17,7 +17,7 @@ from perception.texts.tokenizer import Tokenizer, tokenizer_from_json
 from perception_tools.blocks import build_block
 from perception_tools.image_text.recipes import ImageTextRecipe
 from perception_tools.image_text.task import TASK
-from perception_tools.model_files import TrainedModel, read_model, write_trained
+from perception_tools.model_files import TrainedWithClasses, read_model, write_trained
 
 
 def build_image_text(recipe: ImageTextRecipe, tokenizer: Tokenizer, answers: int) -> ImageText:
@@ -70,7 +70,7 @@ class ImageTextTraining:
     steps: int
 
 
-class TrainedImageText(TrainedModel[ImageText, ImageTextRecipe, ImageTextTraining]):
+class TrainedImageText(TrainedWithClasses[ImageText, ImageTextRecipe, ImageTextTraining]):
     """A model of pictures with texts, as its file holds it; its recipe has the sizes of the towers it started from."""
 
     CLASSES_KEY = ("answers", "answers")

@@ -13,7 +13,7 @@ from perception.errors import InputError
 from perception.heads.classification import ClsMaxHead
 from perception.models.point_classifier import PointClassifier
 from perception_tools.blocks import build_block
-from perception_tools.model_files import TrainedModel, read_model, write_trained
+from perception_tools.model_files import TrainedWithClasses, read_model, write_trained
 from perception_tools.points.recipes import PointRecipe
 from perception_tools.points.task import TASK
 
@@ -60,7 +60,7 @@ class PointTraining:
     best_on: str = "held-out"
 
 
-TrainedClassifier = TrainedModel[PointClassifier, PointRecipe, PointTraining]
+TrainedClassifier = TrainedWithClasses[PointClassifier, PointRecipe, PointTraining]
 """A classifier, as its file holds it."""
 
 

@@ -14,7 +14,7 @@ from perception.heads.action import ActionHead
 from perception.models.action_recognizer import ActionRecognizer
 from perception.models.masked_autoencoder import MaskedAutoencoder
 from perception_tools.blocks import build_block
-from perception_tools.model_files import TrainedModel, read_model, write_trained
+from perception_tools.model_files import TrainedWithClasses, read_model, write_trained
 from perception_tools.video.recipes import ActionRecipe
 from perception_tools.video.task import TASK
 
@@ -78,7 +78,7 @@ class ActionTraining:
     steps: int
 
 
-class TrainedRecognizer(TrainedModel[ActionRecognizer | MaskedAutoencoder, ActionRecipe, ActionTraining]):
+class TrainedRecognizer(TrainedWithClasses[ActionRecognizer | MaskedAutoencoder, ActionRecipe, ActionTraining]):
     """A model of clips, as its file holds it; of a run of pre-training an autoencoder, without classes."""
 
     @property
