@@ -38,12 +38,13 @@ def configured(plan: Any) -> Any:
         return configured_node(plan, None, open_)  # pyright: ignore[reportArgumentType]  # no block elsewhere
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 def test_a_configured_node_says_of_clouds_in_boxes_what_predict_says_offline(
-    trained_points: Path, clouds: Path, plan_of: Callable[..., Any]
+    backend: str, trained_points: Path, clouds: Path, plan_of: Callable[..., Any]
 ) -> None:
     trained, test = load_classifier(trained_points), open_clouds(clouds, "test")
     offline = predict(trained.model, test)
-    node = configured(plan_of(trained_points))
+    node = configured(plan_of(trained_points, f"backend: {backend}"))
     assert node.model_id.startswith("points/micro-llama@")
     node.activate()
     straight = np.array([0.0, 0.0, 0.0, 1.0])

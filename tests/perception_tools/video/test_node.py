@@ -38,12 +38,13 @@ def configured(plan: Any) -> Any:
         return configured_node(plan, None, open_)  # pyright: ignore[reportArgumentType]  # no block elsewhere
 
 
+@pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 def test_a_configured_node_says_of_videos_what_predict_says_offline(
-    trained_recognizer: Path, clips: Path, plan_of: Callable[..., Any]
+    backend: str, trained_recognizer: Path, clips: Path, plan_of: Callable[..., Any]
 ) -> None:
     trained, videos = load_recognizer(trained_recognizer), open_videos(clips, "val")
     offline = predict(trained.recognizer, videos, views=Views(1, 1), shorter_side=trained.recipe.shorter_side)
-    node = configured(plan_of(trained_recognizer))
+    node = configured(plan_of(trained_recognizer, f"stride_s: 0.2, backend: {backend}"))
     assert node.model_id.startswith("video/micro-llama@")
     node.activate()
     begin_ns = 0

@@ -1,10 +1,11 @@
-"""A classifier that a runtime computes, as evaluation calls the trained one."""
+"""A classifier that a runtime computes, as evaluation and nodes call the trained one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
@@ -34,3 +35,11 @@ class ExportedClassifier(nn.Module):
     def collate(self, prepared: Sequence[Any]) -> Float32[Tensor, "*records"]:
         """Records side by side."""
         return self._collate(prepared)
+
+    def classify(self, records: Sequence[Any]) -> Float32[np.ndarray, "records classes"]:
+        """Probability of each class, for at least one record."""
+        return self.classify_prepared([self.input.prepare(record) for record in records])
+
+    def classify_prepared(self, prepared: Sequence[Any]) -> Float32[np.ndarray, "records classes"]:
+        """Probability of each class, for at least one record as the model's `prepare` gives it."""
+        return self(self.collate(prepared)).softmax(-1).numpy()
