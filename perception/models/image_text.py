@@ -115,10 +115,14 @@ class ImageText(nn.Module):
             image: From `encode_image`.
             text: From `encode_text`, one for each picture.
         """
-        return self.fuse_started(self.fusion.start(image), text)
+        return self.fuse_started(self.start(image), text)
+
+    def start(self, image: Tokens) -> StartedImage:
+        """What `fuse` computes of pictures alone, once for all their texts."""
+        return self.fusion.start(image)
 
     def fuse_started(self, image: StartedImage, text: Tokens) -> Float[Tensor, "batch features"]:
-        """As `fuse`, from what `fusion.start` computes once for all texts of a picture."""
+        """As `fuse`, from what `start` gives."""
         first = Readout.first(text)
         if self.streams == "image":
             seen, rows = self.fusion.join(image, text, text_readout=first)

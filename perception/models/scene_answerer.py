@@ -292,7 +292,10 @@ def _with_detections(objects: Tokens, scenes: SceneTokens, scene: Int[Tensor, " 
 
 
 def _scene_of_question(
-    scenes: int, questions: int, given: Int[Tensor, " questions"] | None, device: torch.device
+    scenes: int | torch.SymInt,
+    questions: int | torch.SymInt,
+    given: Int[Tensor, " questions"] | None,
+    device: torch.device,
 ) -> Int[Tensor, " questions"]:
     """Index of the scene that each question is about."""
     if given is not None:

@@ -30,7 +30,7 @@ class _Family:
     blocks: dict[str, str] = field(default_factory=dict)
 
     def pattern(self) -> str:
-        """All names, such as `image/vit-s[-llama|-mlp]-100`."""
+        """All names, such as `TASK/NAME[-llama|-mlp]-100`."""
         more = f"[{'|'.join(self.blocks)}]" if self.blocks else ""
         return f"{self.name[: self.at]}{more}{self.name[self.at :]}"
 

@@ -109,7 +109,7 @@ def test_a_file_of_the_former_version_is_read_with_a_warning(tmp_path: Path, cap
         ),
         (
             "nodes:\n  a:\n    checkpoint: c\n    kind: forcast",
-            ":4: nodes.a.kind: expected one of forecast, scene-qa, image; found",
+            ":4: nodes.a.kind: expected one of forecast, scene-qa, image, points, video; found",
         ),
         ("nodes: {a: {kind: forecast, checkpoint: c, scan: s}}", "nodes.a has no key 'scan'"),
         (

@@ -137,7 +137,7 @@ def test_an_unknown_kind_is_answered_with_the_known_ones(tmp_path: Path, capsys:
     assert expected in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["node", "--help"])
-    assert "{forecast,scene-qa,image}" in capsys.readouterr().out
+    assert "{forecast,scene-qa,image,points,video}" in capsys.readouterr().out
 
 
 def test_a_node_with_a_certificate_forecasts_what_a_tracker_with_one_tracks(

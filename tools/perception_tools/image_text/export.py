@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,22 @@ MANY = 17
 RECIPE = "image-text/vqa-micro-llama"
 ANSWERS = 3_129
 WORDS = "is it the a of what color how many red green blue yes no there on and man woman dog".split()
+
+
+@dataclass(frozen=True)
+class StartedPixels:
+    """Pixels where a trained model has what its fusion computes of a picture alone.
+
+    Attributes:
+        tokens: From `ExportedImageText.encode_image`.
+    """
+
+    tokens: Tokens
+
+    def expand(self, batch: int) -> StartedPixels:
+        """One picture beside each of so many texts; no memory is copied."""
+        values, valid = self.tokens.values, self.tokens.valid
+        return StartedPixels(Tokens(values.expand(batch, *values.shape[1:]), valid.expand(batch, *valid.shape[1:])))
 
 
 class ExportedImageText(nn.Module):
@@ -54,6 +70,14 @@ class ExportedImageText(nn.Module):
     def encode_text(self, texts: TextBatch) -> Tokens:
         """The numbers of the words."""
         return Tokens(texts.ids.float().unsqueeze(-1), texts.valid)
+
+    def start(self, image: Tokens) -> StartedPixels:
+        """The pixels: nothing is computed before the graph."""
+        return StartedPixels(image)
+
+    def fuse_started(self, image: StartedPixels, text: Tokens) -> Float32[Tensor, "*pairs"]:
+        """As `fuse`, from what `start` gives."""
+        return self.fuse(image.tokens, text)
 
     def fuse(self, image: Tokens, text: Tokens) -> Float32[Tensor, "*pairs"]:
         """What the graph gives for each pair."""

@@ -54,7 +54,7 @@ def score_row(
     row = np.empty(len(captions), dtype=np.float32)
     order = sorted(range(len(captions)), key=lambda number: len(captions[number]))
     seen = picture.to(device)[None]
-    image = model.fusion.start(Tokens(seen, torch.ones(seen.shape[:2], dtype=torch.bool, device=device)))
+    image = model.start(Tokens(seen, torch.ones(seen.shape[:2], dtype=torch.bool, device=device)))
     for start in range(0, len(order), pairs):
         chosen = order[start : start + pairs]
         values = torch.nn.utils.rnn.pad_sequence([captions[number] for number in chosen], batch_first=True)
