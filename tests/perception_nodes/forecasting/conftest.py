@@ -41,6 +41,8 @@ class FakeTracker:
         from perception_nodes.ros.wire import LATCHED
 
         self.plan, self.ros = plan, ros
+        self.process: ForecastingProcess | None = None
+        self.has_map = False
         self.forecasts: queue.Queue[bytes] = queue.Queue()
         self.states: queue.Queue[bytes] = queue.Queue()
         self.diagnoses: queue.Queue[bytes] = queue.Queue()
@@ -56,6 +58,7 @@ class FakeTracker:
 
     def send_map(self, lanes: MapIndex) -> None:
         """Latches a map."""
+        self.has_map = True
         from perception_nodes.ros.map_message import map_message
         from perception_nodes.ros.messages import POLYLINE_MAP, serialize
 
@@ -75,19 +78,24 @@ class FakeTracker:
             objects = tracked_objects_of(tick, np.zeros((len(tick), 2)), frame_id=frame_id)
             self.objects.put(write_tracked_objects(objects))
 
-    def introduce(self, process: ForecastingProcess, tick: Tick) -> None:
-        """Sends the ego's pose until a process knows it and has a map."""
+    def _introduce(self, process: ForecastingProcess, tick: Tick) -> None:
+        """Sends the ego's pose until a process knows it, and has the map that was latched."""
         from perception_nodes.forecasting.messages import odometry_of
         from perception_nodes.ros.messages import ODOMETRY, serialize
 
         end = time.monotonic() + 60
-        while process._node._equipment.map is None or not process._frames._odometry:
+        while (self.has_map and process._node._equipment.map is None) or not process._frames._odometry:
             assert time.monotonic() < end, "no map and no pose came"
             self.ego.put(serialize(odometry_of(tick), ODOMETRY))
             time.sleep(0.02)
 
     def meet(self, tick: Tick) -> bytes:
-        """Sends a first tick until the two have found each other; the same tick again is not answered."""
+        """Sends a first tick until the two have found each other; the same tick again is not answered.
+
+        The ego's pose comes first: topics find each other one by one, and objects without a pose are not asked about.
+        """
+        if self.process is not None:
+            self._introduce(self.process, tick)
         end = time.monotonic() + 60
         while time.monotonic() < end:
             self.send(tick)
@@ -293,6 +301,7 @@ def running(sessions: tuple[zenoh.Session, zenoh.Session], plan: ForecastPlan) -
             if lanes is not None:
                 tracker.send_map(lanes)  # latched: the node comes later
             with ForecastingProcess(node, ros, own, load=load) as process:
+                tracker.process = process
                 yield process, tracker
 
     return run

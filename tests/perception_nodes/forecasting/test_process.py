@@ -49,7 +49,6 @@ def test_a_trackers_ticks_come_back_as_the_cores_own_forecasts(
     ticks = [make_tick(step) for step in range(10)]
     with running(configured(mapped=False), lanes=lanes) as (process, tracker):
         assert process.ready() == "no objects yet"
-        tracker.introduce(process, ticks[0])
         answers = [tracker.meet(ticks[0])]
         for tick in ticks[1:]:
             tracker.send(tick)
