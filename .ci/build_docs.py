@@ -12,6 +12,9 @@ import matplotlib.font_manager  # noqa: F401 - on a machine's first import it ru
 import pdoc
 import torch
 
+with warnings.catch_warnings(action="ignore"):  # on import it uses a part of torch that is deprecated
+    import torch_geometric.data  # noqa: F401
+
 PACKAGES = ("perception", "perception_datasets", "perception_nodes", "perception_tools")
 NEEDS = {"perception_nodes.block.over_ray": "ray"}
 """Module → a package that it imports and that [dev] does not install. Without the package it gets no page."""
