@@ -38,6 +38,17 @@ def _sampled_alike() -> None:
     random.seed(int(os.environ.get("TEST_SEED", "0")))
 
 
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """Fails a test after which SIGINT or SIGTERM does something else in this process, where other tests follow."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGTERM, before[1])
+    assert after == before, "this test leaves another handler of SIGINT or SIGTERM; put the former back"
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data ($PERCEPTION_DATA or ../shared/data); the test is skipped where there is none."""

@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -107,20 +107,33 @@ def _wrong(check: Check) -> str:
 
 
 class StopSignal:
-    """Waits for SIGTERM or SIGINT, which then do not end the process at once. For the main thread."""
+    """Waits for SIGTERM or SIGINT, which do not end the process at once within its context. For the main thread."""
 
-    def __init__(self) -> None:
+    def __enter__(self) -> Self:
         self._read, self._write = os.pipe()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # A pipe instead of a threading.Event, whose lock the waiting main thread, where handlers run, may hold.
-            signal.signal(number, lambda *_: os.write(self._write, b"."))
+        # A pipe instead of a threading.Event, whose lock the waiting main thread, where handlers run, may hold.
+        self._before = {
+            number: signal.signal(number, lambda *_: os.write(self._write, b"."))
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._read)
+        os.close(self._write)
 
     def wait(self, works: Callable[[], bool] = lambda: True, every_s: float = 0.5) -> bool:
         """Returns True once a signal comes, False once `works` does; that is checked every `every_s` seconds."""
         while works():
-            if select.select([self._read], [], [], every_s)[0]:
+            if self.within(every_s):
                 return True
         return False
+
+    def within(self, seconds: float) -> bool:
+        """Returns True as soon as a signal comes, False after a time without one."""
+        return bool(select.select([self._read], [], [], max(seconds, 0.0))[0])
 
 
 def leave(status: int, reason: str = "") -> NoReturn:

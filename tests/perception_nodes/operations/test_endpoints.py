@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from perception.errors import InputError
-from perception_nodes.operations.endpoints import OperationsServer
+from perception_nodes.operations.endpoints import OperationsServer, StopSignal
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -47,9 +47,9 @@ def test_probes_follow_the_process_and_numbers_are_prometheus_text() -> None:
 def test_a_stop_signal_ends_the_wait_and_not_the_process(number: signal.Signals) -> None:
     code = """
 from perception_nodes.operations.endpoints import StopSignal
-stop = StopSignal()
-print("holds", flush=True)
-print(stop.wait())
+with StopSignal() as stop:
+    print("holds", flush=True)
+    print(stop.wait())
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -63,9 +63,19 @@ def test_a_process_that_does_not_work_any_more_ends_the_wait() -> None:
     code = """
 from perception_nodes.operations.endpoints import StopSignal
 working = iter([True, True, False])
-print(StopSignal().wait(lambda: next(working), every_s=0.01))
+with StopSignal() as stop:
+    print(stop.wait(lambda: next(working), every_s=0.01))
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_signals_do_afterwards_what_they_did_before() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    with StopSignal() as stop:
+        assert not stop.within(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.within(60.0)
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
 
 
 def test_leaving_says_what_was_still_to_be_said() -> None:

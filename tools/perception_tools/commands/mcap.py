@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -73,17 +72,12 @@ def play_recordings(
     if not recordings:
         raise InputError("mcap play: expected at least one recording, got none; give one")
     chosen = [playable(path, topics) for path in recordings]
-    stop = StopSignal()
-
-    def wait(seconds: float) -> bool:
-        end, stopped = time.monotonic() + seconds, False
-        while not stopped and (left := end - time.monotonic()) > 0:
-            once = iter((True, False))
-            stopped = stop.wait(lambda once=once: next(once), left)
-        return stopped
-
-    with joined(connect, config, name) as session, RosNode(session, RmwZenoh(node=name, domain=domain)) as ros:
-        player = Player(ros, chosen, rate=rate, wait=wait, clock=clock)
+    with (
+        StopSignal() as stop,
+        joined(connect, config, name) as session,
+        RosNode(session, RmwZenoh(node=name, domain=domain)) as ros,
+    ):
+        player = Player(ros, chosen, rate=rate, wait=stop.within, clock=clock)
         print(f"plays {', '.join(sorted({t.name for each in chosen for t in each.topics}))}", flush=True)
         whole = player.play()
         while whole and loop:

@@ -92,8 +92,7 @@ def _run(
     from perception_nodes.ros.wire import RmwZenoh
 
     log_as_json()
-    stop = StopSignal()
-    with ExitStack() as open_:
+    with StopSignal() as stop, ExitStack() as open_:
         identity = deployment.identity_of(name)
         session = _session(deployment, identity, stop)
         if session is None:

@@ -95,8 +95,7 @@ def serve_block(
         log_as_json()
     compute_with(threads)
     limits = RequestLimits(max_memory_mb=max_request_mb, max_gflop=max_request_gflop)
-    stop = StopSignal()
-    with ExitStack() as open_:
+    with StopSignal() as stop, ExitStack() as open_:
         pipelines = load_pipelines(folder, name)
         tail = None if backend == "torch" else _tail(pipelines, folder, backend, precision, threads, provider)
         host = BlockHost(pipelines, limits=limits, tail=tail)
@@ -206,13 +205,14 @@ def serve_router(
     from perception_nodes.operations.watchdog import READY, notify, watched
 
     plan = Deployment(RouterPlan(listen, allow_unencrypted)) if config is None else read_deployment(config)
-    stop, stopped = StopSignal(), False
-    while not stopped:
-        identity = plan.identity_of(ROUTER)
-        with _router(plan, identity) as session:
-            print(json.dumps({"router": plan.router.listen, "zenoh": str(session.zid())}), flush=True)
-            notify(READY)
-            stopped = stop.wait(watched(_serves(identity)))
+    stopped = False
+    with StopSignal() as stop:
+        while not stopped:
+            identity = plan.identity_of(ROUTER)
+            with _router(plan, identity) as session:
+                print(json.dumps({"router": plan.router.listen, "zenoh": str(session.zid())}), flush=True)
+                notify(READY)
+                stopped = stop.wait(watched(_serves(identity)))
     leave(0)
 
 
