@@ -144,7 +144,7 @@ class StartedImage:
     value: Float[Tensor, "batch heads tokens head_dim"]
 
     def expand(self, batch: int) -> StartedImage:
-        """One picture beside each of so many texts; no memory is copied."""
+        """Returns one picture for `batch` texts; no memory is copied."""
         parts = (getattr(self, part.name) for part in fields(self))
         return StartedImage(*(part.expand(batch, *part.shape[1:]) for part in parts))
 

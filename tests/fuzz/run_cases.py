@@ -34,7 +34,7 @@ ADDRESS_SPACE = 6 << 30
 """Bytes beyond what the process has mapped at the start: a bomb must not take the machine down with it."""
 MAX_GROWTH = 1 << 30
 MAX_SECONDS = 10.0
-"""Of the processor; what waits is ended by the alarm."""
+"""Processor time; a case that waits is ended by the alarm."""
 _EXTREMES = (0, 1, 127, 2**15 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**64 - 1)
 _WORDS = ("NaN", "inf", "-inf", "1e300", "-1", "0", "", "99999999999999999999", "0.5", "true", "x", "[" * 20_000)
 _VALUES = (None, True, -1, 0, 1.5, 10**30, float("nan"), float("inf"), "", "x", [], [[]], {}, {"a": 1}, [None] * 3)

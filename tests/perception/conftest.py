@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -93,3 +93,25 @@ def bpe_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vocabulary = {token: number for number, token in enumerate(tokens)}
     transformers.RobertaTokenizer(vocab=vocabulary, merges=merges).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def expect_the_arrays(make_scenario: Callable[..., Scenario]) -> Callable[[Any, type], None]:
+    """Checks that an input's tensors are its arrays, and that the read-out names the agents asked about."""
+
+    def expect(shown: Any, batch_type: type) -> None:
+        import torch
+
+        from perception.batches import named_tensors
+
+        scenarios = [make_scenario("a", agents=3), make_scenario("b", agents=2)]
+        prepared, asked = [shown.prepare(scenario) for scenario in scenarios], [np.array([0, 2]), np.array([1])]
+        arrays, batch = shown.arrays(prepared, asked), shown.collate(prepared, asked)
+        assert isinstance(batch, batch_type)
+        tensors = named_tensors(batch)
+        assert tensors.keys() == arrays.keys()
+        assert all(torch.equal(tensors[name], torch.from_numpy(array)) for name, array in arrays.items())
+        assert batch.readout.rows is batch.rows
+        assert int(batch.rows_valid.sum()) == 3
+
+    return expect

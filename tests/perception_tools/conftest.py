@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -299,3 +301,20 @@ print(json.dumps({**said, "imported": sorted(heavy)}))
         return json.loads(done.stdout.splitlines()[-1])
 
     return forecast
+
+
+@pytest.fixture
+def node_of(tmp_path: Path) -> Callable[..., Any]:
+    """Configures a node as a deployment's file says: of a kind, with a checkpoint and options, and its own block."""
+    from perception_nodes.operations.deployment import read_deployment
+    from perception_tools.tasks import task_of_node
+
+    def configured(kind: str, checkpoint: Path, options: str = "top: 3") -> Any:
+        config = tmp_path / "deployment.yaml"
+        config.write_text(f"nodes: {{sensor: {{kind: {kind}, checkpoint: {checkpoint}, {options}}}}}")
+        plan = read_deployment(config).nodes_of(kind)["sensor"]
+        module = import_module(str(task_of_node(kind).node).split(":")[0])
+        with ExitStack() as open_:
+            return module.configured_node(plan, None, open_)
+
+    return configured

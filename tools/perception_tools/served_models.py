@@ -3,63 +3,18 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from perception.kernels.linear import for_inference
-from perception.kernels.precision import Precision
 from perception_nodes.operations.computing import compute_with
+from perception_tools.export.serving import ServedPlan, serve_for
 from perception_tools.model_metadata import served_model_id
 from perception_tools.tasks import TrainedModel
 
 if TYPE_CHECKING:
     import zenoh
-
-
-class ServedPlan(Protocol):
-    """What a node's plan says about its model."""
-
-    @property
-    def checkpoint(self) -> Path:
-        """A run's folder or a model file."""
-        ...
-
-    @property
-    def precision(self) -> Precision:
-        """Precision of the block's weights, in the node's own process."""
-        ...
-
-    @property
-    def backend(self) -> Literal["torch", "onnxruntime", "openvino"]:
-        """What computes the model."""
-        ...
-
-    @property
-    def provider(self) -> str | None:
-        """Device of a backend other than torch, in its own words."""
-        ...
-
-    @property
-    def share_weights(self) -> bool:
-        """Whether ONNX Runtime shares the block's weights with other processes."""
-        ...
-
-    @property
-    def block(self) -> str | None:
-        """Name of the pipeline to ask the service for; None for the node's own block."""
-        ...
-
-    @property
-    def timeout_ms(self) -> float:
-        """Deadline of a request to the service."""
-        ...
-
-    @property
-    def threads(self) -> int:
-        """Number of threads that torch computes with."""
-        ...
 
 
 def served_model(trained: TrainedModel, plan: ServedPlan) -> tuple[Any, str]:
@@ -81,17 +36,7 @@ def _own_block(trained: TrainedModel, plan: ServedPlan) -> Any:
     """The model with its block in this process."""
     if plan.backend == "torch":
         return trained.model.folded(plan.precision)
-    from perception_tools.export.serving import serve_exported
-
-    return serve_exported(
-        plan.checkpoint,
-        plan.backend,
-        precision=plan.precision,
-        threads=plan.threads,
-        provider=plan.provider,
-        share_weights=plan.share_weights,
-        trained=trained,
-    )
+    return serve_for(plan, trained)
 
 
 def use_remote_block(

@@ -131,7 +131,7 @@ class _Subjects(NamedTuple):
         kind: What is counted.
         only_kind: The only shape of its kind, whose colour is asked.
         only_color: The only shape of its colour, whose kind is asked.
-        name: Of a shape that may be there.
+        name: Name of a shape that may be in the picture.
         pair: Two shapes and how the first may lie to the second.
     """
 

@@ -30,7 +30,7 @@ class VideoNode(ClassifierNode["ActionRecognizer"]):
         top: Number of classes that are named.
         stride_s: Time between two pictures of a clip, seconds.
         max_gap_s: A longer gap between two pictures that come begins the clip anew.
-        every: One answer is due every so many pictures.
+        every: Number of pictures after which an answer is due.
         shorter_side: Shorter side in pixels to which pictures are made smaller first, as in the model's training; 0
             leaves them.
 

@@ -20,7 +20,7 @@ class VideoPlan(CameraPlan):
 
     Attributes:
         classes: Topic of the likeliest actions.
-        every: One answer for so many pictures.
+        every: Number of pictures for each answer.
         stride_s: Time between two pictures of a clip, seconds; with 16 pictures, clips of 3.75 s unless told.
         max_gap_s: After a longer gap between two pictures, or stamps that go back by more, the clip begins anew.
     """

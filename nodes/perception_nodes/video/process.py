@@ -19,7 +19,8 @@ class VideoProcess(ClassifierProcess[VideoNode]):
     """Runs a configured node between topics; see `ClassifierProcess`.
 
     Every picture is taken into the clip. Those that came while the model computed are all taken before the next answer,
-    which is of the newest of them; where pictures come faster than they are read, every so many are answered anyway.
+    which is of the newest of them. Where pictures come faster than they are read, an answer is given all the same after
+    `every` and `WAITING` of them.
 
     Args:
         node: A configured node.

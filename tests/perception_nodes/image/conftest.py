@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest inst
 
 @pytest.fixture(scope="session")
 def image_classifier() -> ImageClassifier:
-    """Of three classes, around a seeded random block. Tests must not change it."""
+    """A classifier of three classes around a seeded random block. Tests must not change it."""
     import torch
 
     from perception.encoders.vit import Vit, VitSize

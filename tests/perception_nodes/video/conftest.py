@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # what is imported here escapes the shape checks: pytest inst
 
 @pytest.fixture(scope="session")
 def action_recognizer() -> ActionRecognizer:
-    """Of three actions and clips of four pictures, around a seeded random block. Tests must not change it."""
+    """A recogniser of three actions in four pictures, around a seeded random block. Tests must not change it."""
     import torch
 
     from perception.encoders.video_mae import VideoMae

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from perception_nodes.recordings.recording import Recorder
 from perception_nodes.ros.messages import IMAGE, make, topic_of
 from perception_tools.classification.replay import (
     Played,
+    active,
     check_places,
     find_topic,
     largest_difference,
@@ -101,3 +103,23 @@ def test_the_difference_is_that_of_the_class_of_each_hypothesis() -> None:
         for name, score in (("b", 0.5), ("a", 0.25))
     ]
     assert largest_difference(results, np.array([0.25, 0.75]), ("a", "b")) == 0.25
+
+
+def test_a_node_has_the_folded_model_and_ends_also_where_a_replay_fails(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    trained = SimpleNamespace(name="image/x", classes=("a", "b"), model=SimpleNamespace(folded=lambda to: f"in {to}"))
+    calls: list[object] = []
+    node = SimpleNamespace(
+        configure=lambda model, classes, model_id: calls.append((model, classes, model_id.split("@")[0])),
+        activate=lambda: calls.append("activate"),
+        shutdown=lambda: calls.append("shutdown"),
+    )
+
+    def fail() -> None:
+        with active(node, trained, tmp_path, "int8_dynamic") as name:  # pyright: ignore[reportArgumentType]
+            calls.append(name.endswith(":int8_dynamic"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert calls == [("in int8_dynamic", ("a", "b"), "image/x"), "activate", True, "shutdown"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,7 +18,7 @@ from perception.frozen.adapter import build_adapter
 from perception.frozen.folded import fold
 from perception.tokens import Tokens
 from perception_tools.export.graph import GraphSource, trace
-from perception_tools.export.narrowing import name_tail, narrow, tail_weights
+from perception_tools.export.narrowing import name_tail, narrow, tail_weights, write_narrowed
 from perception_tools.export.precisions import ExportPrecision
 
 
@@ -94,3 +95,15 @@ def test_float32_stays_as_it_is_and_nothing_to_narrow_is_said(named: tuple[Model
         narrow(proto, (), "bf16")
     with pytest.raises(InputError, match="expected the weight o of the block's tail in the graph"):
         name_tail(proto, {"o": np.zeros((64, 64), np.float32)})
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_a_narrowed_file_leaves_the_graph_as_it_is_and_tells_its_size(
+    precision: ExportPrecision, named: tuple[ModelProto, tuple[str, ...]], tmp_path: Path
+) -> None:
+    proto, names = named
+    before = proto.SerializeToString(deterministic=True)
+    file, megabytes = write_narrowed(proto, names, precision, tmp_path, {"name": "tiny"})
+    assert proto.SerializeToString(deterministic=True) == before
+    assert file == tmp_path / f"{precision}.onnx"
+    assert megabytes == sum(path.stat().st_size for path in tmp_path.iterdir()) / 1e6

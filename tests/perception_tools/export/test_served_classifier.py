@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from perception_tools.export.served_classifier import ExportedClassifier
+from perception_tools.export.served_classifier import ServedClassifier
 
 
 class Runtime:
@@ -26,7 +26,7 @@ class Model:
 
 
 def test_it_gives_the_graph_what_the_model_would_read() -> None:
-    served = ExportedClassifier(Runtime(), Model(), "clips")  # pyright: ignore[reportArgumentType]
+    served = ServedClassifier(Runtime(), Model(), "clips")  # pyright: ignore[reportArgumentType]
     records = served.collate([torch.ones(2, 4), torch.zeros(2, 4)])
     np.testing.assert_array_equal(served(records), [[8, 8, 8], [0, 0, 0]])
     assert served.input is Model.input
@@ -34,7 +34,7 @@ def test_it_gives_the_graph_what_the_model_would_read() -> None:
 
 
 def test_nodes_get_probabilities_of_records() -> None:
-    served = ExportedClassifier(Runtime(), Model(), "clips")  # pyright: ignore[reportArgumentType]
+    served = ServedClassifier(Runtime(), Model(), "clips")  # pyright: ignore[reportArgumentType]
     probabilities = served.classify([1, 0])
     np.testing.assert_allclose(probabilities, np.full((2, 3), 1 / 3), rtol=1e-6)
     np.testing.assert_array_equal(probabilities, served.classify_prepared([torch.ones(2, 4), torch.zeros(2, 4)]))

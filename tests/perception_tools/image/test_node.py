@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +13,16 @@ from perception_datasets.images.open_pictures import open_pictures
 from perception_nodes.image.plan import ImagePlan
 from perception_nodes.operations.deployment import read_deployment
 from perception_tools.image.model import load_classifier
-from perception_tools.image.node import configured_node
 from perception_tools.image.prediction import predict
 from perception_tools.main import main
 
 
-@pytest.fixture
-def plan_of(tmp_path: Path) -> Callable[..., Any]:
-    """Reads a node's plan from a deployment's file."""
-
-    def read(checkpoint: Path, options: str = "top: 3") -> Any:
-        config = tmp_path / "deployment.yaml"
-        config.write_text(f"nodes: {{camera: {{kind: image, checkpoint: {checkpoint}, {options}}}}}")
-        return read_deployment(config).nodes_of("image")["camera"]
-
-    return read
-
-
-def configured(plan: Any) -> Any:
-    with ExitStack() as open_:
-        return configured_node(plan, None, open_)  # pyright: ignore[reportArgumentType]  # no block elsewhere
-
-
 def test_a_configured_node_says_of_pictures_what_predict_says_offline(
-    trained_classifier: Path, pictures: Path, plan_of: Callable[..., Any]
+    trained_classifier: Path, pictures: Path, node_of: Callable[..., Any]
 ) -> None:
     trained, val = load_classifier(trained_classifier), open_pictures(pictures, "val")
     offline = predict(trained.model, val)
-    node = configured(plan_of(trained_classifier))
+    node = node_of("image", trained_classifier)
     assert node.model_id.startswith("image/vit-micro-llama@")
     assert node.model_id.endswith(":float32")
     node.activate()
@@ -52,22 +33,22 @@ def test_a_configured_node_says_of_pictures_what_predict_says_offline(
 
 
 def test_a_narrower_block_is_served_where_the_plan_says_so(
-    trained_classifier: Path, plan_of: Callable[..., Any]
+    trained_classifier: Path, node_of: Callable[..., Any]
 ) -> None:
-    assert configured(plan_of(trained_classifier, "precision: int8_dynamic")).model_id.endswith(":int8_dynamic")
+    assert node_of("image", trained_classifier, "precision: int8_dynamic").model_id.endswith(":int8_dynamic")
 
 
-def test_a_model_of_another_task_is_refused(trained_run: Path, plan_of: Callable[..., Any]) -> None:
+def test_a_model_of_another_task_is_refused(trained_run: Path, node_of: Callable[..., Any]) -> None:
     with pytest.raises(InputError, match="expected a file of format 'frozen-perception image classifier 1'"):
-        configured(plan_of(trained_run))
+        node_of("image", trained_run)
 
 
 def test_without_pillow_the_extra_is_named(
-    trained_classifier: Path, plan_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    trained_classifier: Path, node_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("perception_tools.extras.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"PIL is not installed; pip install 'frozen-perception\[nodes\]'"):
-        configured(plan_of(trained_classifier))
+        node_of("image", trained_classifier)
 
 
 def test_init_robot_finds_the_camera_of_either_type(trained_classifier: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +16,16 @@ from perception_nodes.points.node import Box
 from perception_nodes.points.plan import PointsPlan
 from perception_tools.main import main
 from perception_tools.points.model import load_classifier
-from perception_tools.points.node import configured_node
 from perception_tools.points.prediction import predict
-
-
-@pytest.fixture
-def plan_of(tmp_path: Path) -> Callable[..., Any]:
-    """Reads a node's plan from a deployment's file."""
-
-    def read(checkpoint: Path, options: str = "top: 3") -> Any:
-        config = tmp_path / "deployment.yaml"
-        config.write_text(f"nodes: {{lidar: {{kind: points, checkpoint: {checkpoint}, {options}}}}}")
-        return read_deployment(config).nodes_of("points")["lidar"]
-
-    return read
-
-
-def configured(plan: Any) -> Any:
-    with ExitStack() as open_:
-        return configured_node(plan, None, open_)  # pyright: ignore[reportArgumentType]  # no block elsewhere
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 def test_a_configured_node_says_of_clouds_in_boxes_what_predict_says_offline(
-    backend: str, trained_points: Path, clouds: Path, plan_of: Callable[..., Any]
+    backend: str, trained_points: Path, clouds: Path, node_of: Callable[..., Any]
 ) -> None:
     trained, test = load_classifier(trained_points), open_clouds(clouds, "test")
     offline = predict(trained.model, test)
-    node = configured(plan_of(trained_points, f"backend: {backend}"))
+    node = node_of("points", trained_points, f"backend: {backend}")
     assert node.model_id.startswith("points/micro-llama@")
     node.activate()
     straight = np.array([0.0, 0.0, 0.0, 1.0])
@@ -55,22 +36,22 @@ def test_a_configured_node_says_of_clouds_in_boxes_what_predict_says_offline(
         assert [scores[name] for name in trained.classes] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
-def test_a_narrower_block_is_served_where_the_plan_says_so(trained_points: Path, plan_of: Callable[..., Any]) -> None:
-    assert configured(plan_of(trained_points, "precision: int8_dynamic")).model_id.endswith(":int8_dynamic")
+def test_a_narrower_block_is_served_where_the_plan_says_so(trained_points: Path, node_of: Callable[..., Any]) -> None:
+    assert node_of("points", trained_points, "precision: int8_dynamic").model_id.endswith(":int8_dynamic")
 
 
-def test_a_model_of_another_task_is_refused(trained_run: Path, plan_of: Callable[..., Any]) -> None:
+def test_a_model_of_another_task_is_refused(trained_run: Path, node_of: Callable[..., Any]) -> None:
     with pytest.raises(InputError, match="expected a file of format 'frozen-perception point classifier 1'"):
-        configured(plan_of(trained_run))
+        node_of("points", trained_run)
 
 
 def test_without_scipy_clouds_are_not_taken_apart_and_boxes_are_classified_all_the_same(
-    trained_points: Path, plan_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    trained_points: Path, node_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("perception_tools.extras.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"scipy is not installed; pip install 'frozen-perception\[lidar\]'"):
-        configured(plan_of(trained_points))
-    assert configured(plan_of(trained_points, "boxes: /boxes")).model_id
+        node_of("points", trained_points)
+    assert node_of("points", trained_points, "boxes: /boxes").model_id
 
 
 def test_init_robot_finds_the_lidar(trained_points: Path, tmp_path: Path) -> None:

@@ -109,3 +109,10 @@ def test_heads_share_the_width_evenly_and_near_widths_are_named(name: str) -> No
 def test_an_encoder_of_ones_own_may_have_any_width() -> None:
     recipe: Any = task_of_recipe("forecast/vectornet").recipes["forecast/vectornet"]
     dataclasses.replace(recipe, dim=100, heads=8, encoder="mine:Encoder").check()
+
+
+def test_a_recipe_around_another_block_differs_in_its_source_alone() -> None:
+    recipe = task_of_recipe("forecast/vectornet-random").recipes["forecast/vectornet-random"]
+    around = recipe.with_source("random:4x8x2")
+    assert around.block == dataclasses.replace(recipe.block, source="random:4x8x2")
+    assert dataclasses.replace(around, block=recipe.block) == recipe

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,34 +16,16 @@ from perception_nodes.operations.deployment import read_deployment
 from perception_nodes.video.plan import VideoPlan
 from perception_tools.main import main
 from perception_tools.video.model import load_recognizer, save_recognizer
-from perception_tools.video.node import configured_node
 from perception_tools.video.prediction import Views, predict
-
-
-@pytest.fixture
-def plan_of(tmp_path: Path) -> Callable[..., Any]:
-    """Reads a node's plan from a deployment's file."""
-
-    def read(checkpoint: Path, options: str = "stride_s: 0.2") -> Any:
-        config = tmp_path / "deployment.yaml"
-        config.write_text(f"nodes: {{watch: {{kind: video, checkpoint: {checkpoint}, {options}}}}}")
-        return read_deployment(config).nodes_of("video")["watch"]
-
-    return read
-
-
-def configured(plan: Any) -> Any:
-    with ExitStack() as open_:
-        return configured_node(plan, None, open_)  # pyright: ignore[reportArgumentType]  # no block elsewhere
 
 
 @pytest.mark.parametrize("backend", ["torch", "onnxruntime"])
 def test_a_configured_node_says_of_videos_what_predict_says_offline(
-    backend: str, trained_recognizer: Path, clips: Path, plan_of: Callable[..., Any]
+    backend: str, trained_recognizer: Path, clips: Path, node_of: Callable[..., Any]
 ) -> None:
     trained, videos = load_recognizer(trained_recognizer), open_videos(clips, "val")
     offline = predict(trained.recognizer, videos, views=Views(1, 1), shorter_side=trained.recipe.shorter_side)
-    node = configured(plan_of(trained_recognizer, f"stride_s: 0.2, backend: {backend}"))
+    node = node_of("video", trained_recognizer, f"stride_s: 0.2, backend: {backend}")
     assert node.model_id.startswith("video/micro-llama@")
     node.activate()
     begin_ns = 0
@@ -59,23 +40,23 @@ def test_a_configured_node_says_of_videos_what_predict_says_offline(
 
 
 def test_a_narrower_block_is_served_where_the_plan_says_so(
-    trained_recognizer: Path, plan_of: Callable[..., Any]
+    trained_recognizer: Path, node_of: Callable[..., Any]
 ) -> None:
-    assert configured(plan_of(trained_recognizer, "precision: int8_dynamic")).model_id.endswith(":int8_dynamic")
+    assert node_of("video", trained_recognizer, "precision: int8_dynamic").model_id.endswith(":int8_dynamic")
 
 
 def test_models_that_recognise_nothing_or_see_another_order_are_refused(
-    trained_recognizer: Path, pretrained: Path, trained_run: Path, plan_of: Callable[..., Any], tmp_path: Path
+    trained_recognizer: Path, pretrained: Path, trained_run: Path, node_of: Callable[..., Any], tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match="expected a file of format 'frozen-perception action recognizer 1'"):
-        configured(plan_of(trained_run))
+        node_of("video", trained_run)
     with pytest.raises(InputError, match="expected a model that recognises actions, found one of pre-training"):
-        configured(plan_of(pretrained))
+        node_of("video", pretrained)
     trained = load_recognizer(trained_recognizer)
     recipe = replace(trained.recipe, order="reversed")
     save_recognizer(tmp_path / "control.safetensors", trained.model, recipe, trained.classes, trained.training)
     with pytest.raises(InputError, match="found a control that sees them reversed; give another"):
-        configured(plan_of(tmp_path / "control.safetensors"))
+        node_of("video", tmp_path / "control.safetensors")
 
 
 def test_init_robot_finds_the_camera(trained_recognizer: Path, tmp_path: Path) -> None:

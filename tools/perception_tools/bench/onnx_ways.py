@@ -149,12 +149,9 @@ def exported_ways(
         threads: Number of threads.
         quick: Leaves the narrowest precision out.
     """
-    import onnx
-
     from perception_nodes.exported.runtimes import Backend, open_runtime
     from perception_tools.export.graph import trace
-    from perception_tools.export.narrowing import name_tail, narrow, tail_weights
-    from perception_tools.export.onnx_file import write_onnx
+    from perception_tools.export.narrowing import name_tail, tail_weights, write_narrowed
     from perception_tools.export.precisions import ExportPrecision
 
     proto = trace(exportable.source, next(iter(batches.values())))
@@ -164,25 +161,15 @@ def exported_ways(
     backends: list[Backend] = [name for name in ("onnxruntime", "openvino") if find_spec(name) is not None]
     ways = []
     for precision in precisions:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(proto)
-        metadata = {"name": "bench", **exportable.metadata}
-        files = write_onnx(narrow(copy, names, precision), folder / f"{precision}.onnx", metadata)
-        size = sum(file.stat().st_size for file in files) / 1e6
+        file, megabytes = write_narrowed(proto, names, precision, folder, {"name": "bench", **exportable.metadata})
         for backend in backends:
 
-            def make(backend: Backend = backend, path: Path = files[-1]) -> Answer:
+            def make(backend: Backend = backend, path: Path = file) -> Answer:
                 return _asks(exportable, open_runtime(path, backend, threads=threads))
 
-            ways.append(_opened(f"{backend} {precision}", batch, make, size))
+            ways.append(_opened(f"{backend} {precision}", batch, make, megabytes))
     return ways
 
 
 def _asks(exportable: Exportable, runtime: Any) -> Answer:
-    from perception.batches import named_tensors
-
-    def answer(batch: Any) -> Sequence[np.ndarray]:
-        arrays = {name: value.numpy() for name, value in named_tensors(batch, exportable.source.input_name).items()}
-        return list(runtime.run(arrays).values())
-
-    return answer
+    return lambda batch: list(runtime.run(exportable.source.arrays(batch)).values())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from perception_tools.export.serving import ServedPlan
 from perception_tools.model_files import TrainedWithClasses
-from perception_tools.served_models import ServedPlan, served_model, use_remote_block
+from perception_tools.served_models import served_model, use_remote_block
 
 if TYPE_CHECKING:
     import zenoh

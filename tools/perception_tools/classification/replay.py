@@ -19,9 +19,12 @@ from perception.files import writing
 from perception_tools.output_places import keep_apart
 
 if TYPE_CHECKING:
+    from perception.kernels.precision import Precision
+    from perception_nodes.operations.classifier_node import ClassifierNode
     from perception_nodes.recordings.mcap_file import Recorded
     from perception_nodes.recordings.recorded_topic import RecordedTopic
     from perception_nodes.ros.wire import Topic
+    from perception_tools.model_files import TrainedWithClasses
 
 Record = Callable[["Recorded", bytes], None]
 """Takes each message, and its answer, which is empty where there is none."""
@@ -169,6 +172,32 @@ def recording(out: Path | None, sources: Collection[RecordedTopic], target: Topi
                     recorder.record(target, message.stamp_ns, answer)
 
             yield record
+
+
+@contextmanager
+def active(
+    node: ClassifierNode[Any], trained: TrainedWithClasses[Any, Any, Any], checkpoint: Path, precision: Precision
+) -> Iterator[str]:
+    """Gives a node a trained model for as long as the context lasts.
+
+    Args:
+        node: A node without a model.
+        trained: The model; its block is folded.
+        checkpoint: The run's folder or model file.
+        precision: Precision of the block's weights.
+
+    Yields:
+        The model's id.
+    """
+    from perception_tools.model_metadata import model_id
+
+    name = model_id(trained.name, checkpoint, precision)
+    node.configure(trained.model.folded(precision), trained.classes, model_id=name)
+    node.activate()
+    try:
+        yield name
+    finally:
+        node.shutdown()
 
 
 def print_summary(node: str, log: Path, topic: str, model: str, precision: str, played: Played) -> dict:

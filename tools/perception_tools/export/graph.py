@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -50,6 +51,10 @@ class GraphSource:
             return {self.input_name: self.input_axes}
         names = axis_names(batch, self.input_name)
         return {name: tuple(str(self.fixed_axes.get(axis, axis)) for axis in axes) for name, axes in names.items()}
+
+    def arrays(self, batch: Any) -> dict[str, np.ndarray]:
+        """What a runtime reads of a batch, by name."""
+        return {name: value.numpy() for name, value in named_tensors(batch, self.input_name).items()}
 
     def answer(self, batch: Any) -> dict[str, Tensor]:
         """The model's answer for a batch, by name."""

@@ -14,6 +14,7 @@ from torch import nn
 from perception.errors import InputError
 from perception.frozen.folded import TAIL_LINEARS, BlockTail, FoldedBlock
 from perception_tools.export.graph import quietly
+from perception_tools.export.onnx_file import write_onnx
 from perception_tools.export.precisions import ExportPrecision
 
 if TYPE_CHECKING:
@@ -80,6 +81,29 @@ def narrow(proto: onnx.ModelProto, weights: Collection[str], precision: ExportPr
     products = {node.name for node in proto.graph.node if not set(weights).isdisjoint(node.input)}
     with quietly():
         return _int8(proto, products) if precision == "int8" else _int4(proto, products)
+
+
+def write_narrowed(
+    proto: onnx.ModelProto, weights: Collection[str], precision: ExportPrecision, folder: Path, metadata: Mapping
+) -> tuple[Path, float]:
+    """Writes the graph in a precision, and leaves it as it is; see `narrow` and `write_onnx`.
+
+    Args:
+        proto: The graph.
+        weights: Names of the weights to narrow.
+        precision: Precision that they get, and the name of the file.
+        folder: Where to write.
+        metadata: What a user of the file must know, as JSON.
+
+    Returns:
+        The file, and its megabytes with those of its weights.
+    """
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    files = write_onnx(narrow(copy, weights, precision), folder / f"{precision}.onnx", metadata)
+    return files[-1], sum(file.stat().st_size for file in files) / 1e6
 
 
 def expect_narrowable(weights: Collection[str], precision: ExportPrecision) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from perception.batches import named_tensors
 from perception.errors import InputError
 from perception_nodes.exported.runtimes import Runtime
 from perception_tools.export.exportable import Exportable
@@ -49,8 +48,7 @@ def compare_outputs(exportable: Exportable, cases: Mapping[str, Any], runtime: R
     for case, batch in cases.items():
         with torch.inference_mode():
             truth = {name: value.numpy() for name, value in exportable.source.answer(batch).items()}
-        arrays = {name: value.numpy() for name, value in named_tensors(batch, exportable.source.input_name).items()}
-        answer, valid = runtime.run(arrays), exportable.valid(batch)
+        answer, valid = runtime.run(exportable.source.arrays(batch)), exportable.valid(batch)
         for name, expected in truth.items():
             found.append(_compare(case, name, answer[name], expected, valid))
     return found

@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perception.batches import named_tensors
 from perception.errors import InputError
 from perception_nodes.exported.runtimes import Runtime, open_runtime
 from perception_tools.export.exportable import Exportable
-from perception_tools.export.narrowing import narrow
-from perception_tools.export.onnx_file import write_onnx
+from perception_tools.export.narrowing import write_narrowed
 from perception_tools.export.parity import BOUNDS, compare_outputs
 from perception_tools.export.precisions import ExportPrecision
 
@@ -121,9 +119,14 @@ class PrecisionTable:
     batch: str
 
     @property
+    def best(self) -> PrecisionTrial:
+        """The fastest trial that is allowed; float32 always is."""
+        return min((t for t in self.trials if t.allowed), key=lambda trial: trial.p50_ms)
+
+    @property
     def chosen(self) -> ExportPrecision:
-        """The fastest precision that is allowed; float32 always is."""
-        return min((t for t in self.trials if t.allowed), key=lambda trial: trial.p50_ms).precision
+        """The precision of the best one."""
+        return self.best.precision
 
     def as_json(self) -> dict[str, Any]:
         """For the file's metadata."""
@@ -170,9 +173,8 @@ def search_precision(
     runtimes: dict[ExportPrecision, Runtime] = {}
     sizes = {}
     for precision in CANDIDATES if tail else CANDIDATES[:1]:
-        files = write_onnx(narrow(_copy(proto), tail, precision), folder / f"{precision}.onnx", exportable.metadata)
-        runtimes[precision] = open_runtime(files[-1], "onnxruntime")
-        sizes[precision] = sum(file.stat().st_size for file in files) / 1e6
+        file, sizes[precision] = write_narrowed(proto, tail, precision, folder, exportable.metadata)
+        runtimes[precision] = open_runtime(file, "onnxruntime")
     batch = exportable.timed[0]
     times = _times(runtimes, exportable, cases[batch])
     trials = []
@@ -184,19 +186,11 @@ def search_precision(
     return PrecisionTable(budget, numbers, tuple(trials), batch)
 
 
-def _copy(proto: onnx.ModelProto) -> onnx.ModelProto:
-    import onnx
-
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    return copy
-
-
 def _times(
     runtimes: Mapping[ExportPrecision, Runtime], exportable: Exportable, batch: Any
 ) -> dict[ExportPrecision, float]:
     """Median time of each, ms; they take turns, so that a change in the machine's load meets each of them."""
-    arrays = {name: value.numpy() for name, value in named_tensors(batch, exportable.source.input_name).items()}
+    arrays = exportable.source.arrays(batch)
     taken: dict[ExportPrecision, list[float]] = {precision: [] for precision in runtimes}
     for _ in range(ROUNDS + 1):
         for precision, runtime in runtimes.items():

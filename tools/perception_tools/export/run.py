@@ -92,7 +92,11 @@ def export_run(
         if check:
             summary["parity"] = [asdict(parity) for parity in check_parity(exportable, cases, runtime, precision)]
         if data is not None:
-            metrics = {"trained": measure(trained.model), "exported": measure(exportable.serve(runtime))}
+            metrics = (
+                {"trained": measure(trained.model), "exported": measure(exportable.serve(runtime))}
+                if table is None
+                else {"trained": table.trained, "exported": table.best.metrics}
+            )
             if check:
                 check_metrics(metrics, runtime, precision)
             summary["metrics"] = metrics

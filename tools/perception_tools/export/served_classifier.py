@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from perception_nodes.exported.runtimes import Runtime
 
 
-class ExportedClassifier(nn.Module):
+class ServedClassifier(nn.Module):
     """A graph from one tensor to logits, and how records are shown to it.
 
     Args:

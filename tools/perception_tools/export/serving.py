@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from perception_nodes.exported.runtimes import Backend, open_runtime
 from perception_tools.export.exported_run import exported_file
@@ -12,10 +12,54 @@ from perception_tools.references import resolve
 from perception_tools.tasks import TrainedModel, task_of_run
 
 if TYPE_CHECKING:
-    from perception_nodes.operations.node_plan import NodePlan
+    from perception.kernels.precision import Precision
 
 
-def serve_for(plan: NodePlan) -> Any:
+class ServedPlan(Protocol):
+    """What a node's plan says about its model."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """A run's folder or a model file."""
+        ...
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of the block's weights, in the node's own process."""
+        ...
+
+    @property
+    def backend(self) -> Literal["torch", "onnxruntime", "openvino"]:
+        """What computes the model."""
+        ...
+
+    @property
+    def provider(self) -> str | None:
+        """Device of a backend other than torch, in its own words."""
+        ...
+
+    @property
+    def share_weights(self) -> bool:
+        """Whether ONNX Runtime shares the block's weights with other processes."""
+        ...
+
+    @property
+    def block(self) -> str | None:
+        """Name of the pipeline to ask the service for; None for the node's own block."""
+        ...
+
+    @property
+    def timeout_ms(self) -> float:
+        """Deadline of a request to the service."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Number of threads that torch computes with."""
+        ...
+
+
+def serve_for(plan: ServedPlan, trained: TrainedModel | None = None) -> Any:
     """The model of a node's plan, whose backend is another one than torch; see `serve_exported`."""
     assert plan.backend != "torch"
     return serve_exported(
@@ -25,6 +69,7 @@ def serve_for(plan: NodePlan) -> Any:
         threads=plan.threads,
         provider=plan.provider,
         share_weights=plan.share_weights,
+        trained=trained,
     )
 
 

@@ -53,5 +53,4 @@ def demo(out: Path = Path("out/demo"), data: Path | None = None, steps: int = 90
 def _shortened(recipe: ForecastRecipe, scenarios: int, steps: int, source: str) -> ForecastRecipe:
     """The recipe for about so many steps."""
     passes = max(1, round(steps * recipe.batch_scenarios / scenarios))
-    block = replace(recipe.block, source=source)
-    return replace(recipe, passes=passes, validate_every=max(1, passes // 4), block=block)
+    return replace(recipe.with_source(source), passes=passes, validate_every=max(1, passes // 4))

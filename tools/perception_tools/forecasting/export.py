@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 from jaxtyping import Int
@@ -67,7 +67,7 @@ def exportable(trained: TrainedForecaster) -> Exportable:
 def untrained(block: str, recipe_name: str | None = None) -> TrainedForecaster:
     """The model of a recipe with a block, as it is before training."""
     name = recipe_name or RECIPE
-    recipe = replace(RECIPES[name], block=replace(RECIPES[name].block, source=block))
+    recipe = RECIPES[name].with_source(block)
     training = Training(name, "nothing", 0, HISTORY_STEPS, FUTURE_STEPS, 0)
     return TrainedForecaster(build_forecaster(recipe, FUTURE_STEPS).eval(), recipe, training)
 

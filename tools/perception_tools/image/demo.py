@@ -59,13 +59,11 @@ def demo(
 def _shortened(recipe: ImageRecipe, pictures: int, steps: int, source: str) -> ImageRecipe:
     """The recipe for about so many steps."""
     passes = max(1, round(steps * recipe.batch / pictures))
-    block, every = replace(recipe.block, source=source), max(1, passes // 4)
     # An average over so few steps would still hold the initial weights.
     return replace(
-        recipe,
+        recipe.with_source(source),
         passes=passes,
-        validate_every=every,
+        validate_every=max(1, passes // 4),
         validate_average=False,
         learning_rate=LEARNING_RATE,
-        block=block,
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
 
 from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import GraphSource
-from perception_tools.export.served_classifier import ExportedClassifier
+from perception_tools.export.served_classifier import ServedClassifier
 from perception_tools.image.bench.vit import timm_of
 from perception_tools.image.model import ImageTraining, TrainedClassifier, build_classifier
 from perception_tools.image.recipes import RECIPES
@@ -22,7 +22,7 @@ CLASSES = 1000
 def untrained(block: str, recipe_name: str | None = None) -> TrainedClassifier:
     """The model of a recipe with a block, as it is before training."""
     name = recipe_name or RECIPE
-    recipe = replace(RECIPES[name], block=replace(RECIPES[name].block, source=block))
+    recipe = RECIPES[name].with_source(block)
     classes = tuple(f"class{number}" for number in range(CLASSES))
     return TrainedClassifier(build_classifier(recipe, CLASSES).eval(), recipe, classes, ImageTraining(name, "", 0, 0))
 
@@ -57,7 +57,7 @@ def exportable(trained: TrainedClassifier) -> Exportable:
             "inputs": {"images": "RGB, resized and cropped as `picture` says, then normalised by its mean and std"},
             "outputs": {"logits": "one for each of `classes`; softmax gives probabilities"},
         },
-        serve=lambda runtime: ExportedClassifier(runtime, trained.model, "images"),
+        serve=lambda runtime: ServedClassifier(runtime, trained.model, "images"),
         peers={
             "timm, no block": lambda: timm_of(model.encoder, (shown.height, shown.width), len(trained.classes)).eval()
         },

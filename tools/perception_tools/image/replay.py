@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from tyro.conf import Positional
 
 from perception_tools.classification.replay import (
+    active,
     check_places,
     find_topic,
     largest_difference,
@@ -57,7 +58,6 @@ def replay(
     from perception_nodes.ros.image import READERS
     from perception_nodes.ros.messages import CLASSIFICATION, deserialize, topic_of
     from perception_tools.image.model import load_classifier
-    from perception_tools.model_metadata import model_id
 
     del lockstep
     require("PIL")
@@ -66,17 +66,16 @@ def replay(
     compute_with(threads)
     trained = load_classifier(checkpoint)
     classifier = ImageNode(top)
-    name = model_id(trained.name, checkpoint, precision)
-    classifier.configure(trained.model.folded(precision), trained.classes, model_id=name)
-    classifier.activate()
 
     def difference(message: Recorded, answer: bytes) -> float:
         (expected,) = trained.model.classify([Picture("offline", READERS[message.type](message.cdr).pixels)])
         return largest_difference(deserialize(answer, CLASSIFICATION).results, expected, trained.classes)
 
-    with recording(out, [pictures], topic_of(CLASSES, CLASSIFICATION)) as record:
+    with (
+        active(classifier, trained, checkpoint, precision) as name,
+        recording(out, [pictures], topic_of(CLASSES, CLASSIFICATION)) as record,
+    ):
         played = play(
             log, pictures.name, "pictures", lambda of: answer_to(of.cdr, of.type, classifier), difference, record
         )
-    classifier.shutdown()
     return print_summary(node, log, pictures.name, name, precision, played)

@@ -45,4 +45,4 @@ def demo(out: Path = Path("out/demo-image-text"), steps: int = 700) -> None:
 def _shortened(recipe: ImageTextRecipe, questions: int, steps: int, source: str) -> ImageTextRecipe:
     """The recipe for about so many steps."""
     passes = max(1, round(steps * recipe.batch / questions))
-    return replace(recipe, passes=passes, block=replace(recipe.block, source=source))
+    return replace(recipe.with_source(source), passes=passes)

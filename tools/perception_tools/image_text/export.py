@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -37,7 +37,7 @@ class StartedPixels:
     tokens: Tokens
 
     def expand(self, batch: int) -> StartedPixels:
-        """One picture beside each of so many texts; no memory is copied."""
+        """Returns one picture for `batch` texts; no memory is copied."""
         values, valid = self.tokens.values, self.tokens.valid
         return StartedPixels(Tokens(values.expand(batch, *values.shape[1:]), valid.expand(batch, *valid.shape[1:])))
 
@@ -95,7 +95,7 @@ class ExportedImageText(nn.Module):
 def untrained(block: str, recipe_name: str | None = None) -> TrainedImageText:
     """The model of a recipe with a block, as it is before training, for a few words."""
     name = recipe_name or RECIPE
-    recipe = replace(RECIPES[name], block=replace(RECIPES[name].block, source=block))
+    recipe = RECIPES[name].with_source(block)
     answers = tuple(f"answer{number}" for number in range(ANSWERS)) if recipe.goal == "vqa" else ()
     model = build_image_text(recipe, WordTokenizer(WORDS), len(answers)).eval()
     return TrainedImageText(model, recipe, answers, ImageTextTraining(name, "", 0, 0))

@@ -11,7 +11,7 @@ from perception.heads.classification import ClsMaxHead
 from perception.models.point_classifier import PointClassifier
 from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import GraphSource
-from perception_tools.export.served_classifier import ExportedClassifier
+from perception_tools.export.served_classifier import ServedClassifier
 from perception_tools.points.bench.naive import NaivePointBert
 from perception_tools.points.model import PointTraining, TrainedClassifier, build_classifier
 from perception_tools.points.recipes import RECIPES
@@ -24,7 +24,7 @@ CLASSES = 40
 def untrained(block: str, recipe_name: str | None = None) -> TrainedClassifier:
     """The model of a recipe with a block, as it is before training."""
     name = recipe_name or RECIPE
-    recipe = replace(RECIPES[name], block=replace(RECIPES[name].block, source=block))
+    recipe = RECIPES[name].with_source(block)
     classes = tuple(f"class{number}" for number in range(CLASSES))
     return TrainedClassifier(build_classifier(recipe, CLASSES).eval(), recipe, classes, PointTraining(name, "", 0, 0))
 
@@ -64,7 +64,7 @@ def exportable(trained: TrainedClassifier) -> Exportable:
             },
             "outputs": {"logits": "one for each of `classes`; softmax gives probabilities"},
         },
-        serve=lambda runtime: ExportedClassifier(runtime, trained.model, "points"),
+        serve=lambda runtime: ServedClassifier(runtime, trained.model, "points"),
         peers={"usual PyTorch, no block": lambda: _usual(trained)},
     )
 

@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from perception.clouds.cloud import Cloud
 from perception_tools.classification.replay import (
+    active,
     check_places,
     find_topic,
     largest_difference,
@@ -77,7 +78,6 @@ def replay(
     from perception_nodes.points.node import PointsNode
     from perception_nodes.points.plan import OBJECTS, PointsPlan
     from perception_nodes.ros.messages import DETECTIONS, POINT_CLOUD, topic_of
-    from perception_tools.model_metadata import model_id
     from perception_tools.points.model import load_classifier
 
     del lockstep
@@ -103,14 +103,13 @@ def replay(
     compute_with(threads)
     trained = load_classifier(checkpoint)
     classifier = PointsNode(top, plan.clustering)
-    name = model_id(trained.name, checkpoint, precision)
-    classifier.configure(trained.model.folded(precision), trained.classes, model_id=name)
-    classifier.activate()
     beside = _Beside(classifier, trained, plan)
     noun, (*clouds, answered) = "clouds" if boxes is None else "boxes", [source.name for source in sources]
-    with recording(out, sources, topic_of(OBJECTS, DETECTIONS)) as record:
+    with (
+        active(classifier, trained, checkpoint, precision) as name,
+        recording(out, sources, topic_of(OBJECTS, DETECTIONS)) as record,
+    ):
         played = play(log, answered, noun, beside.answer, beside.difference, record, clouds)
-    classifier.shutdown()
     return print_summary(node, log, answered, name, precision, played)
 
 

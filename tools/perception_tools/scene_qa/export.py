@@ -8,7 +8,7 @@ the points alone, not on any weight, and a search that skips most of them is far
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ class ExportedAnswerer:
 def untrained(block: str, recipe_name: str | None = None) -> TrainedAnswerer:
     """The model of a recipe with a block, as it is before training, for a few words."""
     name = recipe_name or RECIPE
-    recipe = replace(RECIPES[name], block=replace(RECIPES[name].block, source=block))
+    recipe = RECIPES[name].with_source(block)
     answers = AnswerVocabulary(tuple(f"answer{number}" for number in range(ANSWERS)))
     words = KnownWords(Vocabulary.of_texts([SITUATION, " ".join(BOX_CLASSES)]), answers)
     model = build_answerer(recipe, words, torch.ones(len(BOX_CLASSES), 3)).eval()

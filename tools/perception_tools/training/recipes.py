@@ -196,6 +196,10 @@ class LearningRecipe:
     RENAMED: ClassVar[Mapping[str, str]] = {}
     """Former name of a field → its name now, for files that were written before."""
 
+    def with_source(self, source: str) -> Self:
+        """The recipe around the block of a URI."""
+        return dataclasses.replace(self, block=dataclasses.replace(self.block, source=source))
+
     def check(self) -> None:
         """Checks the numbers before anything is built from them.
 

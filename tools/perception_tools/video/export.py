@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from perception.errors import InputError
 from perception.models.action_recognizer import ActionRecognizer
 from perception_tools.export.exportable import Exportable
 from perception_tools.export.graph import GraphSource
-from perception_tools.export.served_classifier import ExportedClassifier
+from perception_tools.export.served_classifier import ServedClassifier
 from perception_tools.video.bench.video import make_transformers
 from perception_tools.video.model import ActionTraining, TrainedRecognizer, build_recognizer
 from perception_tools.video.recipes import RECIPES
@@ -24,7 +24,7 @@ CLASSES = 174
 def untrained(block: str, recipe_name: str | None = None) -> TrainedRecognizer:
     """The model of a recipe with a block, as it is before training."""
     name = recipe_name or RECIPE
-    recipe = replace(RECIPES[name], block=replace(RECIPES[name].block, source=block))
+    recipe = RECIPES[name].with_source(block)
     classes = tuple(f"class{number}" for number in range(CLASSES))
     training = ActionTraining(name, "", labels="", where="", clips=0, steps=0)
     return TrainedRecognizer(build_recognizer(recipe, CLASSES).eval(), recipe, classes, training)
@@ -68,6 +68,6 @@ def exportable(trained: TrainedRecognizer) -> Exportable:
             },
             "outputs": {"logits": "one for each of `classes`; softmax gives probabilities"},
         },
-        serve=lambda runtime: ExportedClassifier(runtime, trained.recognizer, "clips"),
+        serve=lambda runtime: ServedClassifier(runtime, trained.recognizer, "clips"),
         peers={"transformers, no block": lambda: make_transformers(model.encoder, len(trained.classes)).eval()},
     )

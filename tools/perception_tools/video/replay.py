@@ -12,6 +12,7 @@ from tyro.conf import Positional
 
 from perception.errors import InputError
 from perception_tools.classification.replay import (
+    active,
     check_places,
     find_topic,
     largest_difference,
@@ -54,7 +55,7 @@ def replay(
         lockstep: Every picture as soon as the one before was taken. It is always so.
         out: MCAP file to record the answers to, beside the pictures.
         top: Number of classes that are named.
-        every: One answer for so many pictures.
+        every: Number of pictures for each answer.
         stride_s: Time between two pictures of a clip, seconds.
         max_gap_s: After a longer gap between two pictures the clip begins anew.
         threads: Number of threads that torch computes with.
@@ -67,7 +68,6 @@ def replay(
     from perception_nodes.ros.messages import CLASSIFICATION, deserialize, topic_of
     from perception_nodes.video.node import VideoNode
     from perception_nodes.video.plan import ACTIONS
-    from perception_tools.model_metadata import model_id
     from perception_tools.video.node import load_served
 
     del lockstep
@@ -81,9 +81,6 @@ def replay(
     trained = load_served(checkpoint)
     offline, side = trained.recognizer, trained.recipe.shorter_side
     recognizer = VideoNode(top, stride_s=stride_s, max_gap_s=max_gap_s, every=every, shorter_side=side)
-    name = model_id(trained.name, checkpoint, precision)
-    recognizer.configure(offline.folded(precision), trained.classes, model_id=name)
-    recognizer.activate()
     seen = SeenPictures(offline.input.images, stride_s)
 
     def answer(message: Recorded) -> bytes | None:
@@ -96,9 +93,11 @@ def replay(
         (expected,) = offline.classify([Clip("offline", resized(seen.images(), side))])
         return largest_difference(deserialize(answer, CLASSIFICATION).results, expected, trained.classes)
 
-    with recording(out, [pictures], topic_of(ACTIONS, CLASSIFICATION)) as record:
+    with (
+        active(recognizer, trained, checkpoint, precision) as name,
+        recording(out, [pictures], topic_of(ACTIONS, CLASSIFICATION)) as record,
+    ):
         played = play(log, pictures.name, "pictures", answer, difference, record)
-    recognizer.shutdown()
     return print_summary(node, log, pictures.name, name, precision, played)
 
 

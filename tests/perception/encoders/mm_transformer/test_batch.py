@@ -4,26 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import pytest
-import torch
 
-from perception.batches import named_tensors
 from perception.encoders.mm_transformer.batch import SceneBatch
 from perception.encoders.mm_transformer.input import SceneInput
-from perception.traffic.scenario import Scenario
 
 
 @pytest.mark.parametrize("view", ["agent", "scene"])
 def test_the_tensors_are_the_inputs_arrays_and_the_readout_names_the_agents(
-    view, make_scenario: Callable[..., Scenario]
+    view,
+    expect_the_arrays: Callable[[SceneInput, type], None],
 ) -> None:
-    shown, scenarios = SceneInput(view), [make_scenario("a", agents=3), make_scenario("b", agents=2)]
-    prepared, asked = [shown.prepare(scenario) for scenario in scenarios], [np.array([0, 2]), np.array([1])]
-    arrays, batch = shown.arrays(prepared, asked), shown.collate(prepared, asked)
-    assert isinstance(batch, SceneBatch)
-    tensors = named_tensors(batch)
-    assert tensors.keys() == arrays.keys()
-    assert all(torch.equal(tensors[name], torch.from_numpy(array)) for name, array in arrays.items())
-    assert batch.readout.rows is batch.rows
-    assert int(batch.rows_valid.sum()) == 3
+    expect_the_arrays(SceneInput(view), SceneBatch)
