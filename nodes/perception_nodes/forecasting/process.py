@@ -234,16 +234,21 @@ class ForecastingProcess(TopicProcess):
             self._node.finish(pending)  # it counts the ticks
             return
         self._take_over()
-        self._reply(kept, at_s + self._plan.deadline_ms / 1e3)
+        self._reply(kept, self._deadline_s(kept))
 
     def _take_over(self) -> None:
-        """Answers the last ticks in place of the other node, which has fallen silent; the newest with the model."""
+        """Answers the last ticks in place of the other node, which has fallen silent; with the model if still due."""
         missed = [kept for kept in self._kept if not self._watch.has_answered(kept.pending.stamp_ns)]
         self._kept.clear()
         for kept in missed:
-            late = kept is not missed[-1]
-            pending = replace(kept.pending, question=None, reason=SILENT) if late else kept.pending
-            self._reply(replace(kept, pending=pending), time.monotonic() + self._plan.deadline_ms / 1e3)
+            until_s = self._deadline_s(kept)
+            if until_s <= time.monotonic():
+                kept = replace(kept, pending=replace(kept.pending, question=None, reason=SILENT))
+            self._reply(kept, until_s)
+
+    def _deadline_s(self, kept: KeptTick) -> float:
+        """By when a tick is answered, on the monotonic clock, whichever node does it."""
+        return kept.at_s + self._plan.deadline_ms / 1e3
 
     def _reply(self, kept: KeptTick, until_s: float) -> None:
         """Answers a tick by a time at the latest, then sends its status, which knows when that was."""
