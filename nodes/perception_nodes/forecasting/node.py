@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
+from typing_extensions import override
 
 from perception.errors import InputError
 from perception.traffic.map_index import MapIndex
@@ -38,7 +39,7 @@ from perception_nodes.forecasting.question import (
     why_not,
 )
 from perception_nodes.forecasting.tick import LARGEST_HEADING_RAD, Reason, Tick, UnusableTick
-from perception_nodes.operations.lifecycle import Lifecycle
+from perception_nodes.operations.lifecycle import LifecycleNode
 
 if TYPE_CHECKING:
     from perception.models.forecaster import Forecaster
@@ -48,7 +49,7 @@ _UNANSWERED = (Arrival.LATE, Arrival.DUPLICATE)
 _LONGEST_REASON = 500
 
 
-class ForecastingNode:
+class ForecastingNode(LifecycleNode):
     """Forecasts a stream of tracked objects, one tick at a time.
 
     Args:
@@ -57,8 +58,8 @@ class ForecastingNode:
     """
 
     def __init__(self, settings: ForecastingSettings | None = None, clock: Callable[[], int] = time.time_ns) -> None:
+        super().__init__()
         self.settings = settings or ForecastingSettings()
-        self.lifecycle = Lifecycle()
         self._clock = clock
         self._model_id = ""
         self._horizon_steps = 1
@@ -103,26 +104,13 @@ class ForecastingNode:
             self._equipment = replace(self._equipment, model=model, lanes=encoded)
             self._horizon_steps = model.horizon_steps
 
-    def activate(self) -> None:
-        """Starts answering."""
-        self.lifecycle.change("activate")
-
-    def deactivate(self) -> None:
-        """Stops answering, and forgets the history, which would have a gap."""
-        self.lifecycle.change("deactivate")
-        self._history.clear()
-
-    def cleanup(self) -> None:
-        """Releases the model."""
-        self.lifecycle.change("cleanup")
+    @override
+    def _forget_model(self) -> None:
         with self._exchange:
             self._equipment = replace(self._equipment, model=None, lanes=None)
 
-    def shutdown(self) -> None:
-        """Ends for good."""
-        self.lifecycle.change("shutdown")
-        with self._exchange:
-            self._equipment = Equipment()
+    @override
+    def _forget_stream(self) -> None:
         self._history.clear()
 
     def set_map(self, lanes: MapIndex, city: str = "") -> None:

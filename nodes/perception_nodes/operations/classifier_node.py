@@ -8,27 +8,27 @@ from typing import Generic, TypeVar
 
 import numpy as np
 from jaxtyping import Float32
+from typing_extensions import override
 
 from perception.errors import InputError
-from perception_nodes.operations.lifecycle import Lifecycle
+from perception_nodes.operations.lifecycle import LifecycleNode
 from perception_nodes.ros.classification import RankedClasses, ranked
 
 M = TypeVar("M")
 
 
-class ClassifierNode(ABC, Generic[M]):
+class ClassifierNode(LifecycleNode, ABC, Generic[M]):
     """Classifies what one sensor sees.
 
     Args:
         top: Number of classes that are named.
 
     Attributes:
-        lifecycle: Its state.
         model_id: Name of the model.
     """
 
     def __init__(self, top: int = 5) -> None:
-        self.lifecycle = Lifecycle()
+        super().__init__()
         self.model_id = ""
         self._top = top
         self._model: M | None = None
@@ -52,27 +52,13 @@ class ClassifierNode(ABC, Generic[M]):
         self._model, self._classes, self.model_id = model, tuple(classes), model_id
         self.lifecycle.change("configure")
 
-    def activate(self) -> None:
-        """Starts answering."""
-        self.lifecycle.change("activate")
-
-    def deactivate(self) -> None:
-        """Stops answering."""
-        self.lifecycle.change("deactivate")
-
-    def cleanup(self) -> None:
-        """Releases the model."""
-        self.lifecycle.change("cleanup")
-        self._model = None
-
-    def shutdown(self) -> None:
-        """Ends for good."""
-        self.lifecycle.change("shutdown")
-        self._model = None
-
     @abstractmethod
     def _warm_up(self, model: M) -> Float32[np.ndarray, " classes"]:
         """Returns the probabilities of something blank."""
+
+    @override
+    def _forget_model(self) -> None:
+        self._model = None
 
     def _active_model(self, call: str) -> M:
         """Returns the model; raises LifecycleError unless the node is active."""

@@ -58,6 +58,44 @@ class Lifecycle:
             raise LifecycleError(f"{call}: expected an active node, it is {self.state.value}; {_advice(self.state)}")
 
 
+class LifecycleNode:
+    """A node with states; what it lets go of in them is its own.
+
+    Attributes:
+        lifecycle: Its state.
+    """
+
+    def __init__(self) -> None:
+        self.lifecycle = Lifecycle()
+
+    def activate(self) -> None:
+        """Starts answering."""
+        self.lifecycle.change("activate")
+
+    def deactivate(self) -> None:
+        """Stops answering, and forgets what would have a gap when it starts again."""
+        self.lifecycle.change("deactivate")
+        self._forget_stream()
+
+    def cleanup(self) -> None:
+        """Releases the model."""
+        self.lifecycle.change("cleanup")
+        self._forget_model()
+
+    def shutdown(self) -> None:
+        """Ends for good."""
+        self.lifecycle.change("shutdown")
+        self._forget_model()
+        self._forget_stream()
+
+    def _forget_model(self) -> None:
+        """Lets go of the model and of what was computed with it."""
+        raise NotImplementedError
+
+    def _forget_stream(self) -> None:
+        """Lets go of what has come so far and must be without a gap; nothing unless a node says so."""
+
+
 def _advice(state: State) -> str:
     if state is State.FINALISED:
         return "make a new one"

@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
+from typing_extensions import override
 
 from perception.errors import InputError
 from perception.models.scene_answerer import SceneAnswerer, SceneTokens
 from perception.texts.answers import AnswerVocabulary
 from perception_nodes.block.service import DeadlineExceeded, Overloaded
-from perception_nodes.operations.lifecycle import Lifecycle
+from perception_nodes.operations.lifecycle import LifecycleNode
 from perception_nodes.scene_qa.answering import NotAnswered, answer_of, notes_on
 from perception_nodes.scene_qa.encoding import EncodedScene, SceneEncoder, encode_snapshot
 from perception_nodes.scene_qa.question import AskedQuestion, GivenAnswer, Status
@@ -36,7 +37,7 @@ class _Configured:
     encoder: SceneEncoder
 
 
-class SceneQaNode:
+class SceneQaNode(LifecycleNode):
     """Answers questions from any number of threads, one at a time.
 
     Args:
@@ -49,8 +50,8 @@ class SceneQaNode:
     """
 
     def __init__(self, settings: SceneQaSettings = DEFAULTS, clock: Callable[[], int] = time.time_ns) -> None:
+        super().__init__()
         self.settings = settings
-        self.lifecycle = Lifecycle()
         self.counts: Counter[Status] = Counter()
         self.scenes_encoded = 0
         self._clock = clock
@@ -74,23 +75,10 @@ class SceneQaNode:
         self._configured = _Configured(model, answers, model_id, encoder)
         self.lifecycle.change("configure")
 
-    def activate(self) -> None:
-        """Starts answering."""
-        self.lifecycle.change("activate")
-
-    def deactivate(self) -> None:
-        """Stops answering; the scene stays."""
-        self.lifecycle.change("deactivate")
-
-    def cleanup(self) -> None:
-        """Releases the model."""
-        self.lifecycle.change("cleanup")
-        self._forget_model()
-
+    @override
     def shutdown(self) -> None:
         """Ends for good."""
-        self.lifecycle.change("shutdown")
-        self._forget_model()
+        super().shutdown()
         self._scene = None
 
     def set_scene(self, scene: SceneSnapshot) -> None:
@@ -195,6 +183,7 @@ class SceneQaNode:
             self.scenes_encoded += 1
         return tokens
 
+    @override
     def _forget_model(self) -> None:
         if self._configured is not None:
             self._configured.encoder.close()

@@ -76,10 +76,9 @@ class VideoNode(ClassifierNode["ActionRecognizer"]):
         return self._ranked(probabilities)
 
     @override
-    def cleanup(self) -> None:
-        """Releases the model, and the pictures."""
-        super().cleanup()
-        self._clip = None
+    def _forget_model(self) -> None:
+        super()._forget_model()
+        self._clip = None  # which is as long as the model's
 
     def _clip_of(self, model: ActionRecognizer) -> RollingClip[torch.Tensor]:
         if self._clip is None:

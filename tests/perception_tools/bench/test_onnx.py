@@ -36,6 +36,12 @@ def test_models_of_a_recipe_are_timed_by_its_name() -> None:
         bench_onnx(recipe=("image/vit-micr",))
 
 
+def test_the_block_of_an_untrained_model_counts_in_the_error() -> None:
+    result = bench_onnx(recipe=("forecast/query-centric-micro-llama",), block="random:64x96x4", repeat=1, quick=True)
+    errors = {timing["way"]: timing["error"] for timing in result["timings"]}
+    assert errors["onnxruntime int8"] > 5 * errors["onnxruntime float32"]
+
+
 @pytest.mark.parametrize("options", [{"repeat": 0}, {"threads": 0}])
 def test_nothing_is_timed_without_a_round_or_a_thread(options: dict) -> None:
     with pytest.raises(InputError, match="expected at least 1"):

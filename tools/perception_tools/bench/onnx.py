@@ -106,9 +106,19 @@ def bench_onnx(
 
 
 def _untrained(task: Task, block: str, recipe: str | None = None) -> TrainedModel:
+    import torch
+
+    from perception.frozen.adapter import FrozenBlockAdapter
+
     if task.untrained is None:
         raise InputError(f"--recipe {recipe}: models of the task {task.name} cannot be exported yet; leave it out")
-    return resolve(task.untrained)(block, recipe)
+    trained = resolve(task.untrained)(block, recipe)
+    adapter = trained.model.block
+    if isinstance(adapter, FrozenBlockAdapter) and adapter.residual:
+        seeded = torch.Generator().manual_seed(0)
+        for parameter in adapter.project_out.parameters():  # zero before training: no precision would show an error
+            torch.nn.init.normal_(parameter, std=0.02, generator=seeded)
+    return trained
 
 
 def _time_model(task: Task, trained: TrainedModel, repeat: int, threads: int, *, quick: bool) -> list[WayTiming]:
