@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,8 +35,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads wait for each o
 
 @pytest.fixture(autouse=True)
 def _sampled_alike() -> None:
-    """Lets every run check the same items of long containers: beartype looks at one of them, drawn by `random`."""
-    random.seed(int(os.environ.get("TEST_SEED", "0")))
+    """Lets every run draw the same: weights, and, by `random`, the one item of a container that beartype checks."""
+    seed = int(os.environ.get("TEST_SEED", "0"))
+    random.seed(seed)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
 
 
 @pytest.fixture(autouse=True)

@@ -287,5 +287,5 @@ def test_a_grounded_model_trains_through_its_names_places_and_looks(scenes) -> N
     assert answers.viewpoint is not None
     (answers.logits.sum() + answers.viewpoint.position.sum()).backward()
     assert model.grounding is not None
-    silent = [name for name, p in model.grounding.named_parameters() if p.grad is None or not p.grad.any()]
-    assert silent == []
+    silent = {name for name, p in model.grounding.named_parameters() if p.grad is None or not p.grad.any()}
+    assert silent <= {"viewpoint.score.2.bias"}  # it shifts all scores alike: its gradient is 0 but for rounding

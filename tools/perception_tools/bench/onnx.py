@@ -91,9 +91,9 @@ def bench_onnx(
         raise InputError(f"--repeat {repeat} --threads {threads}: expected at least 1; leave them out for the usual")
     compute_with(threads)
     models = [(task_of_run(run), task_of_run(run).load_model(run)) for run in runs]
-    models += [(task_of_recipe(name), _untrained(task_of_recipe(name), block, name)) for name in recipe]
+    models += [(task_of_recipe(name), untrained(task_of_recipe(name), block, name)) for name in recipe]
     if not models:
-        models = [(task, _untrained(task, block)) for task in all_tasks() if task.export and task.untrained]
+        models = [(task, untrained(task, block)) for task in all_tasks() if task.export and task.untrained]
     timings: list[WayTiming] = []
     for task, trained in models:
         if task.export is None:
@@ -105,7 +105,12 @@ def bench_onnx(
     return result
 
 
-def _untrained(task: Task, block: str, recipe: str | None = None) -> TrainedModel:
+def untrained(task: Task, block: str, recipe: str | None = None) -> TrainedModel:
+    """A recipe's model, or the task's usual one, as it is before training but for a block that counts.
+
+    Raises:
+        InputError: The task's models cannot be exported.
+    """
     import torch
 
     from perception.frozen.adapter import FrozenBlockAdapter
