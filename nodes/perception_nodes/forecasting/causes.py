@@ -65,8 +65,8 @@ def cause_of(reason: str) -> Cause:
 
 
 def has_no_model(reason: str) -> bool:
-    """Whether a reason is that a node has no model, so that another one may answer better."""
-    return reason.startswith((NO_MODEL, CANNOT_LOAD))
+    """Whether a reason says that a node has no model, so that another one may answer better."""
+    return NO_MODEL in reason or CANNOT_LOAD in reason
 
 
 WORDS = AccountWords(

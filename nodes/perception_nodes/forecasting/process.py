@@ -275,6 +275,8 @@ class ForecastingProcess(TopicProcess):
         """Says that no objects come, so that nobody takes silence for a node that has ended."""
         now_s = time.monotonic()
         reason = f"{NO_OBJECTS} for {now_s - self._tick_s:.1f} s"
+        if self._runner.missing:  # a standby that has a model goes on
+            reason = f"{reason}; {self._runner.missing}"
         self._status_s = now_s
         if self._passive:
             return

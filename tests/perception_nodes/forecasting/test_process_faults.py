@@ -154,6 +154,8 @@ def test_a_node_answers_while_its_model_is_loaded_and_says_so(
 ) -> None:
     loaded = threading.Event()
     with running(configured(), load=lambda: _wait(loaded)) as (process, tracker):
+        silent = tracker.state(lambda state: state.reason.startswith("no objects for "))
+        assert silent.reason.endswith(" s; the model is not loaded yet")  # so that a standby with a model goes on
         tracker.meet(make_tick(0))
         state = tracker.state_of(make_tick(0))
         assert (state.source, state.reason) == ("fallback", "the model is not loaded yet")

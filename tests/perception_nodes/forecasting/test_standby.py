@@ -35,6 +35,7 @@ def test_a_standby_with_a_model_answers_for_a_primary_without_one() -> None:
     watch = PeerWatch("spare", "ego", 0.3, clock=lambda: now_s[0])
     now_s[0] = 11.0
     watch.take(status_from("ego", LOADING, valid=True))
+    watch.take(status_from("ego", f"no objects for 0.2 s; {LOADING}"))
     assert watch.left_s(has_model=True) <= 0
     assert watch.left_s(has_model=False) > 0
     watch.take(status_from("ego", "no map yet", valid=True))
