@@ -41,15 +41,14 @@ def causal_velocity(
     over_steps: int = VELOCITY_STEPS,
 ) -> Float[np.ndarray, "agents steps 2"]:
     """Returns the mean velocity in m/s over the last `over_steps` steps, or fewer if the track is shorter."""
-    velocity = np.zeros_like(position)
-    known = np.zeros_like(valid)
-    for back in range(min(over_steps, valid.shape[1] - 1), 0, -1):
-        usable = valid[:, back:] & valid[:, :-back] & ~known[:, back:]
-        moved = position[:, back:] - position[:, :-back]
-        velocity[:, back:] = np.where(usable[..., None], moved / (back * STEP_S), velocity[:, back:])
-        known[:, back:] |= usable
-    source = _hold(known, present)
-    return np.take_along_axis(velocity, source[..., None], axis=1) * valid[..., None]
+    seen = np.ascontiguousarray(valid.T)  # steps first: their slices are contiguous then, which halves the time
+    back = np.zeros(seen.shape, np.int64)
+    for steps in range(min(over_steps, len(seen) - 1), 0, -1):
+        usable = seen[steps:] & seen[:-steps] & (back[steps:] == 0)
+        back[steps:][usable] = steps
+    moved, back = _held_displacement(position, back.T, present)
+    known = valid & (back > 0)
+    return np.where(known[..., None], moved / (np.maximum(back, 1) * STEP_S)[..., None], 0.0)
 
 
 def causal_heading(
@@ -59,19 +58,29 @@ def causal_heading(
 
     The direction is held while an agent stands. It is unknown until the agent has moved.
     """
-    heading = np.zeros(valid.shape)
-    known = np.zeros_like(valid)
-    for back in HEADING_STEPS:
-        if back >= valid.shape[1]:
+    x, y, seen = (np.ascontiguousarray(values.T) for values in (position[..., 0], position[..., 1], valid))
+    back = np.zeros(seen.shape, np.int64)
+    for steps in HEADING_STEPS:
+        if steps >= len(seen):
             continue
-        moved = position[:, back:] - position[:, :-back]
-        far = (moved**2).sum(axis=2) >= MIN_DISPLACEMENT_M**2
-        usable = valid[:, back:] & valid[:, :-back] & far & ~known[:, back:]
-        heading[:, back:][usable] = np.arctan2(moved[usable][:, 1], moved[usable][:, 0])
-        known[:, back:] |= usable
-    source = _hold(known, present)
-    held = np.take_along_axis(known, source, axis=1) & valid
-    return np.take_along_axis(heading, source, axis=1) * held, held
+        squared = (x[steps:] - x[:-steps]) ** 2 + (y[steps:] - y[:-steps]) ** 2
+        usable = seen[steps:] & seen[:-steps] & (squared >= MIN_DISPLACEMENT_M**2) & (back[steps:] == 0)
+        back[steps:][usable] = steps
+    moved, back = _held_displacement(position, back.T, present)
+    known = valid & (back > 0)
+    heading = np.zeros(valid.shape)
+    heading[known] = np.arctan2(moved[known][:, 1], moved[known][:, 0])
+    return heading, known
+
+
+def _held_displacement(
+    position: Float[np.ndarray, "agents steps 2"], back: Int[np.ndarray, "agents steps"], present: int
+) -> tuple[Float[np.ndarray, "agents steps 2"], Int[np.ndarray, "agents steps"]]:
+    """Returns the displacement over the last `back` steps, held where that is 0, and the number of steps it is over."""
+    points, steps = position.reshape(-1, 2), position.shape[1]
+    end = steps * np.arange(len(back))[:, None] + _hold(back > 0, present)
+    back = back.ravel()[end]
+    return points.take(end, axis=0) - points.take(end - back, axis=0), back
 
 
 def regressed_velocity(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
@@ -23,7 +24,8 @@ from perception_datasets.scannet.folder import open_scans
 from perception_datasets.scannet.scan import Scan
 from perception_datasets.sqa3d.answer_dict import read_answer_dict
 from perception_datasets.sqa3d.questions import read_questions, read_situations
-from perception_datasets.stores import forecasting, part, questions, scenes, store
+from perception_datasets.stores import forecasting, part, questions, scenes, shared_rows, store
+from perception_datasets.stores.frames import read_frame
 from perception_datasets.stores.group import digest, load_attributes, write_group
 from perception_datasets.stores.schema import Record, Schema
 
@@ -33,6 +35,7 @@ Fuzz = Callable[..., None]
 def _read_stores(folder: Path) -> None:
     part.open_index.cache_clear()
     part._open_part.cache_clear()
+    shared_rows.open_rows.cache_clear()
     scenarios = forecasting.find_store(folder / "scenarios", "val")
     assert scenarios is None or [scenarios.read(name) for name in scenarios.names()]
     scans = scenes.open_scene_store(folder / "scenes")
@@ -62,15 +65,40 @@ def _forge(split: Path, schema: Schema) -> None:
     path = split / "part-00000"
     index = load_attributes(path, "")
     assert index is not None
+    table, segments = _forge_table(split)
     with suppress(Exception):
-        ends = np.cumsum([0, *(schema.size(row) for row in index["shapes"])])
-        data = np.asarray(part._open_array(path / "bytes", int(ends[-1]))[:])
-        index["digests"] = [digest(data[start:end].tobytes()) for start, end in pairwise(ends)]
+        _forge_records(path, schema, index, table)
     own = _seal(path, index)
     attributes = load_attributes(split, "")
     assert attributes is not None
-    _seal(split, {**attributes, "parts": [own]})
+    _seal(split, {**attributes, "parts": [own], "segments": segments})
     _seal(split.parent, load_attributes(split.parent, "") or {})
+
+
+def _forge_table(split: Path) -> tuple[shared_rows.Rows, list[str]]:
+    """Writes new digests of a split's table; returns its rows and its digest, if it has one."""
+    path = shared_rows.segment_path(split, 0)
+    if not path.is_dir():
+        return part.NO_ROWS, []
+    index = load_attributes(path, "")
+    assert index is not None
+    with suppress(Exception):
+        _forge_records(path, shared_rows._SCHEMA, index, part.NO_ROWS)
+    own = _seal(path, index)
+    with suppress(Exception):
+        return shared_rows.read_segment(path, own), [own]
+    return part.NO_ROWS, [own]
+
+
+def _forge_records(path: Path, schema: Schema, index: dict[str, Any], table: shared_rows.Rows) -> None:
+    """Puts the checksum and the digest of each record into the index, as far as it can be parsed."""
+    whole = (path / part.CHUNK).read_bytes()
+    frames = [whole[start:end] for start, end in pairwise(np.cumsum([0, *index["sizes"]]))]
+    index["checksums"] = [zlib.crc32(frame) for frame in frames]
+    for row, (frame, shapes) in enumerate(zip(frames, index["shapes"], strict=True)):
+        data, places = read_frame(schema, frame, shapes)
+        rows = table[places] if len(places) else np.zeros((0, schema.table_shape(shapes)[1]), np.uint8)
+        index["digests"][row] = digest(data, rows)
 
 
 def _seal(folder: Path, attributes: dict[str, Any]) -> str:
@@ -107,8 +135,13 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _write(folder: Path, kind: str, schema: Schema, split: str, record: Record) -> None:
     store.create_store(folder, store.StoreInfo(kind, "synthetic", schema))
     path = store.part_path(folder, split, 0)
-    part.write_part(path, {"a": part.PackedRecord(*schema.pack(record), "0")}, {})
-    store.finish_split(folder, split, [part.read_index(path, schema).digest])
+    packed = part.PackedRecord(*schema.pack(record), "0")
+    rows = np.frombuffer(packed.rows, np.uint8).reshape(schema.table_shape(packed.shapes))
+    writer = shared_rows.RowWriter(folder / split)
+    (places,) = writer.places([rows])
+    part.write_part(path, schema, {"a": packed}, {}, {"a": places})
+    segments = map(shared_rows.segment_digest, shared_rows.segment_folders(folder / split))
+    store.finish_split(folder, split, store.SplitInfo((part.read_index(path, schema).digest,), tuple(segments)))
 
 
 def _scenario() -> Scenario:

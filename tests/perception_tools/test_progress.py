@@ -66,3 +66,5 @@ def test_other_sizes_are_projected_from_what_was_measured() -> None:
         "10.0 ms and 40.0 kB for each of the scenes; so one process would take 360,000 in 1 hours and 14 GB, "
         "1,000 in 0.0028 hours and 0.04 GB"
     )
+    shared = Prepared(records=100, read=50, seconds=0.5, stored_bytes=4_000_000, shared_bytes=2_500_000)
+    assert "40.0 kB for each of the scenes beside 2.5 MB that they share; so one" in projection(shared, "scenes", (7,))

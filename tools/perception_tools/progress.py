@@ -71,4 +71,6 @@ def projection(prepared: Prepared, noun: str, sizes: Sequence[int]) -> str:
     """
     seconds, size = prepared.seconds / prepared.read, prepared.stored_bytes / prepared.records
     others = ", ".join(f"{n:,} in {n * seconds / 3600:.2g} hours and {n * size / 1e9:.2g} GB" for n in sizes)
-    return f"{1e3 * seconds:.1f} ms and {size / 1e3:.1f} kB for each of the {noun}; so one process would take {others}"
+    shared = f" beside {prepared.shared_bytes / 1e6:.1f} MB that they share" if prepared.shared_bytes else ""
+    each = f"{1e3 * seconds:.1f} ms and {size / 1e3:.1f} kB for each of the {noun}{shared}"
+    return f"{each}; so one process would take {others}"

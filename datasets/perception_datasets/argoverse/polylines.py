@@ -16,27 +16,38 @@ def resample(
 ) -> Float[np.ndarray, "polylines {num_points} 2"]:
     """Resamples polylines to points at equal arc length; keeps both end points exactly.
 
+    The points of a polyline are the same bits whatever other polylines are beside it, so that a lane that is in the
+    maps of many scenarios is recognised (`perception_datasets.stores.shared_rows`).
+
     Args:
         vertices: Vertices of all polylines, one polyline after the other.
         counts: Number of vertices of each polyline, at least one.
         num_points: Number of points of each resampled polyline.
     """
-    ends = np.cumsum(counts)
-    starts = ends - counts
-    length = np.linalg.norm(np.diff(vertices, axis=0, prepend=vertices[:1]), axis=1)
-    length[starts] = 0.0
-    travelled = np.cumsum(length)
-    first, last = travelled[starts], travelled[ends - 1]
-    wanted = first[:, None] + (last - first)[:, None] * np.linspace(0.0, 1.0, num_points)
+    starts = np.cumsum(counts) - counts
+    points = np.empty((len(counts), num_points, 2))
+    magnitude = np.frexp(counts)[1]  # of similar length, so that the shorter ones are not padded to many times theirs
+    for rows in (np.flatnonzero(magnitude == one) for one in np.unique(magnitude)):
+        column = np.minimum(np.arange(counts[rows].max()), counts[rows, None] - 1)
+        points[rows] = _resample_padded(vertices[starts[rows, None] + column], counts[rows], num_points)
+    return points
 
-    # All polylines are searched at once, so the result must be clipped to the polyline that a point belongs to.
-    before = np.searchsorted(travelled, wanted, side="right") - 1
-    before = np.clip(before, starts[:, None], np.maximum(ends - 2, starts)[:, None])
-    after = np.minimum(before + 1, (ends - 1)[:, None])
-    step = travelled[after] - travelled[before]
-    share = np.clip((wanted - travelled[before]) / np.where(step > 0, step, 1.0), 0.0, 1.0)[..., None]
-    points = vertices[before] * (1 - share) + vertices[after] * share
-    points[:, 0], points[:, -1] = vertices[starts], vertices[ends - 1]
+
+def _resample_padded(
+    vertices: Float[np.ndarray, "polylines longest 2"], counts: Int[np.ndarray, " polylines"], num_points: int
+) -> Float[np.ndarray, "polylines {num_points} 2"]:
+    """Resamples polylines whose last vertices are repeated up to the longest one's number."""
+    row = np.arange(len(counts))[:, None]
+    travelled = np.zeros(vertices.shape[:2])
+    travelled[:, 1:] = np.cumsum(np.linalg.norm(np.diff(vertices, axis=1), axis=2), axis=1)
+    wanted = travelled[:, -1:] * np.linspace(0.0, 1.0, num_points)
+    before = (travelled[:, None] <= wanted[..., None]).sum(axis=2) - 1
+    before = np.minimum(before, np.maximum(counts - 2, 0)[:, None])
+    after = np.minimum(before + 1, (counts - 1)[:, None])
+    step = travelled[row, after] - travelled[row, before]
+    share = np.clip((wanted - travelled[row, before]) / np.where(step > 0, step, 1.0), 0.0, 1.0)[..., None]
+    points = vertices[row, before] * (1 - share) + vertices[row, after] * share
+    points[:, 0], points[:, -1] = vertices[:, 0], vertices[:, -1]
     return points
 
 

@@ -14,26 +14,30 @@ from perception.traffic.scenario import AgentTracks, MapPolylines, Scenario
 from perception_datasets.argoverse.scenario_folder import ScenarioFiles, ScenarioFolder
 from perception_datasets.stores import store
 from perception_datasets.stores.schema import Record, Schema
+from perception_datasets.stores.tracks import from_integers, to_integers
 from perception_datasets.stores.writer import Prepared, write_split
 
 SCHEMA = Schema(
-    (
+    fields=(
         ("kinds", "<i8", 1),
-        ("position", "<f8", 3),
-        ("heading", "<f8", 2),
-        ("velocity", "<f8", 3),
+        ("position", "<i8", 3),
+        ("heading", "<i8", 2),
+        ("velocity", "<i8", 3),
+        ("valid", "|b1", 2),
+        ("scored", "|b1", 1),
+        ("text", "|u1", 1),
+    ),
+    shared=(
         ("lane_ids", "<i8", 1),
         ("lane_points", "<f8", 3),
         ("lane_kinds", "<i8", 1),
         ("lane_turns", "<i8", 1),
-        ("valid", "|b1", 2),
-        ("scored", "|b1", 1),
         ("lane_is_intersection", "|b1", 1),
         ("lane_has_traffic_control", "|b1", 1),
-        ("text", "|u1", 1),
-    )
+    ),
 )
-"""`text` is UTF-8 JSON with the ids, the city and the scalar fields."""
+"""Tracks are integers (`perception_datasets.stores.tracks`). `text` is UTF-8 JSON with the ids, the city, the scalar
+fields, and how the tracks became integers."""
 
 KIND = "forecasting"
 
@@ -42,13 +46,12 @@ def to_record(scenario: Scenario) -> dict[str, np.ndarray]:
     """Converts a scenario to the arrays of `SCHEMA`."""
     agents, lanes = scenario.agents, scenario.map
     names = ("id", "source", "city", "history_steps", "focal", "ego")
-    text = {**{name: getattr(scenario, name) for name in names}, "agents": agents.ids}
+    tracks, known = to_integers(agents.position, agents.heading, agents.velocity, agents.valid, scenario.present)
+    text = {**{name: getattr(scenario, name) for name in names}, "agents": agents.ids, "tracks": known}
     return {
+        **tracks,
         "text": np.frombuffer(json.dumps(text).encode(), np.uint8),
         "kinds": agents.kinds,
-        "position": agents.position,
-        "heading": agents.heading,
-        "velocity": agents.velocity,
         "valid": agents.valid,
         "scored": agents.scored,
         "lane_ids": lanes.ids,
@@ -63,12 +66,11 @@ def to_record(scenario: Scenario) -> dict[str, np.ndarray]:
 def from_record(record: Record) -> Scenario:
     """Returns the scenario of a record; the inverse of `to_record`."""
     text = json.loads(record["text"].tobytes())
+    tracks = from_integers(record, record["valid"], text["history_steps"] - 1, text.pop("tracks"))
     agents = AgentTracks(
         ids=tuple(text.pop("agents")),
         kinds=record["kinds"],
-        position=record["position"],
-        heading=record["heading"],
-        velocity=record["velocity"],
+        **tracks,
         valid=record["valid"],
         scored=record["scored"],
     )

@@ -16,9 +16,12 @@ _DIGEST = "digest"
 _DIGEST_BYTES = 16
 
 
-def digest(data: Any) -> str:
-    """Returns the first 128 bits of the SHA-256 of an object with a buffer, in hexadecimal."""
-    return hashlib.sha256(data).digest()[:_DIGEST_BYTES].hex()
+def digest(*pieces: Any) -> str:
+    """Returns the first 128 bits of the SHA-256 of objects with a buffer, one after the other, in hexadecimal."""
+    hashed = hashlib.sha256()
+    for piece in pieces:
+        hashed.update(piece)
+    return hashed.digest()[:_DIGEST_BYTES].hex()
 
 
 def write_group(folder: Path, attributes: Mapping[str, Any]) -> str:

@@ -67,8 +67,8 @@ def write_questions(scans: StoredScans, split: str, questions: Sequence[SceneQue
         for question in questions
     }
     path = store.part_path(inside, split, 0)
-    part.write_part(path, records, failures={})
-    store.finish_split(inside, split, [part.read_index(path, SCHEMA).digest])
+    part.write_part(path, SCHEMA, records, failures={})
+    store.finish_split(inside, split, store.SplitInfo((part.read_index(path, SCHEMA).digest,)))
 
 
 def read_questions(folder: Path, split: str) -> list[SceneQuestion]:

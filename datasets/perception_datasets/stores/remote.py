@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import fsspec
 
 from perception.errors import InputError
 from perception.files import cache_folder
-from perception_datasets.stores import part, store
+from perception_datasets.stores import part, shared_rows, store
 from perception_datasets.stores.group import METADATA, load_attributes
 
-_SHARD = f"{part.ARRAY}/c/0"
-_FILES = (_SHARD, f"{part.ARRAY}/{METADATA}", METADATA)
-"""Files of a part, in the order in which they are written; a part without records has no shard."""
+_FILES = (part.CHUNK, f"{part.ARRAY}/{METADATA}", METADATA)
+"""Files of a part, in the order in which they are written; a part without records has no chunk."""
 
 
 def local_copy(url: str) -> Path:
@@ -43,19 +44,18 @@ def download(url: str, split: str) -> Path:
         if not files.exists(f"{root}/{METADATA}"):
             raise InputError(f"{url}: expected a store, found none; check the URL")
         _get(files, f"{root}/{METADATA}", folder / METADATA)
+        store.read_info(folder)  # one of another version is refused before it is copied
         if not files.exists(f"{root}/{split}/{METADATA}"):
             raise InputError(f"{url}: expected a complete split {split!r}, found none; {part.CURE}")
         listed = folder / split / METADATA
         new = listed.with_name(".new") / METADATA
         _get(files, f"{root}/{split}/{METADATA}", new)
-        digests = (load_attributes(new.parent, part.CURE) or {}).get("parts", [])
-        for number, own in enumerate(digests):
-            path = store.part_path(folder, split, number)
+        for path, own in _contents(folder, split, load_attributes(new.parent, part.CURE) or {}):
             if _digest(path) != own:
                 shutil.rmtree(path, ignore_errors=True)
                 for name in _FILES:
                     source = f"{root}/{split}/{path.name}/{name}"
-                    if name != _SHARD or files.exists(source):
+                    if name != part.CHUNK or files.exists(source):
                         _get(files, source, path / name)
         new.replace(listed)
         new.parent.rmdir()
@@ -70,8 +70,7 @@ def upload(folder: Path, url: str, splits: Sequence[str]) -> None:
     """
     with _at(url) as (files, root):
         for split in splits:
-            for number, own in enumerate(store.read_split(folder, split)):
-                path = store.part_path(folder, split, number)
+            for path, own in _contents(folder, split, asdict(store.read_split(folder, split))):
                 there = f"{root}/{split}/{path.name}"
                 if files.exists(f"{there}/{METADATA}") and own in str(files.read_text(f"{there}/{METADATA}")):
                     continue
@@ -81,6 +80,14 @@ def upload(folder: Path, url: str, splits: Sequence[str]) -> None:
                     _put(files, path / name, f"{there}/{name}")
             _put(files, folder / split / METADATA, f"{root}/{split}/{METADATA}")
         _put(files, folder / METADATA, f"{root}/{METADATA}")
+
+
+def _contents(folder: Path, split: str, listed: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
+    """Yields the folder and the digest of each segment and part that a split lists; records refer to segments."""
+    for number, own in enumerate(listed.get("segments", ())):
+        yield shared_rows.segment_path(folder / split, number), own
+    for number, own in enumerate(listed.get("parts", ())):
+        yield store.part_path(folder, split, number), own
 
 
 def _digest(path: Path) -> object:

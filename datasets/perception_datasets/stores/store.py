@@ -3,17 +3,18 @@
 A store is a Zarr v3 hierarchy with a group per split, and in each of these a group per part with some hundred records
 (`perception_datasets.stores.part`). A record is a fixed list of named arrays (`perception_datasets.stores.schema`).
 They follow each other in the part's bytes. They are not Zarr arrays of their own, because a Zarr read takes about a
-millisecond however little it reads, and a scenario has a dozen fields.
+millisecond however little it reads, and a scenario has a dozen fields. What records have in common, such as the lanes
+of a map, is in a table of the split (`perception_datasets.stores.shared_rows`), and a record refers to it.
 
 The attributes of each group hold a digest (`perception_datasets.stores.group`): the store's are its kind, source and
-schema, a split's the digests of its parts, a part's the digests of its records. So a record that is read is the one
-that was written, and a split without its own file is incomplete.
+schema, a split's the digests of its parts and of its table, a part's the digests of its records. So a record that is
+read is the one that was written, and a split without its own file is incomplete.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,16 +24,17 @@ from perception.errors import InputError
 from perception.files import reading
 from perception_datasets.errors import reading as record_reading
 from perception_datasets.folders import check_split, is_name
-from perception_datasets.stores import part
+from perception_datasets.stores import part, shared_rows
 from perception_datasets.stores.group import METADATA, check_digest, load_attributes, read_group, write_group
 from perception_datasets.stores.part import CURE
 from perception_datasets.stores.schema import Record, Schema
 
 FORMAT = "perception-records"
-VERSION = 2
+VERSION = 3
 PART_RECORDS = 256
 
 _PART = re.compile(r"part-\d{5,}")
+_UNFINISHED = re.compile(rf"\.(part-|{shared_rows.SEGMENT})\d{{5,}}")
 
 T = TypeVar("T")
 
@@ -61,6 +63,7 @@ def create_store(folder: Path, info: StoreInfo) -> None:
             "kind": info.kind,
             "source": info.source,
             "schema": [list(f) for f in info.schema.fields],
+            "shared": [list(f) for f in info.schema.shared],
         }
         write_group(folder, attributes)
 
@@ -97,7 +100,11 @@ def read_info(folder: Path) -> StoreInfo | None:
         raise InputError(f"{folder}: expected store version {VERSION}, found {found}; {cure}")
     check_digest(folder, attributes, cure)
     with reading(folder / METADATA, cure):
-        schema = Schema(tuple((str(name), str(kind), int(axes)) for name, kind, axes in attributes["schema"]))
+        own, shared = (
+            tuple((str(name), str(kind), int(axes)) for name, kind, axes in attributes[key])
+            for key in ("schema", "shared")
+        )
+        schema = Schema(own, shared)
         return StoreInfo(attributes["kind"], attributes["source"], schema)
 
 
@@ -113,19 +120,33 @@ def part_folders(folder: Path, split: str) -> list[Path]:
 
 
 def unfinished_folders(folder: Path, split: str) -> list[Path]:
-    """Returns the folders of parts whose writer was killed."""
+    """Returns the folders of parts and of segments of the table whose writer was killed."""
     place = folder / split
     parts = (path for path in place.iterdir() if path.name.startswith(".")) if place.is_dir() else ()
-    return sorted(path for path in parts if _PART.match(path.name[1:]) and path.is_dir())
+    return sorted(path for path in parts if _UNFINISHED.match(path.name) and path.is_dir())
 
 
-def finish_split(folder: Path, split: str, digests: Sequence[str]) -> None:
-    """Marks a split as complete; `digests` are those of its parts."""
-    write_group(folder / split, {"split": split, "parts": list(digests)})
+@dataclass(frozen=True)
+class SplitInfo:
+    """What a complete split consists of.
+
+    Attributes:
+        parts: Digests of its parts.
+        segments: Digests of the segments of its table of shared rows.
+    """
+
+    parts: tuple[str, ...]
+    segments: tuple[str, ...] = ()
 
 
-def read_split(folder: Path, split: str) -> list[str]:
-    """Returns the digests of the parts of a complete split.
+def finish_split(folder: Path, split: str, info: SplitInfo) -> None:
+    """Marks a split as complete."""
+    attributes = {"split": split, "parts": list(info.parts), "segments": list(info.segments)}
+    write_group(folder / split, attributes)
+
+
+def read_split(folder: Path, split: str) -> SplitInfo:
+    """Returns the digests of the parts and the table of a complete split.
 
     Raises:
         InputError: The split is missing, incomplete or damaged.
@@ -137,9 +158,10 @@ def read_split(folder: Path, split: str) -> list[str]:
         raise InputError(f"{folder}: expected a complete split {split!r}, found {', '.join(found) or 'none'}; {CURE}")
     attributes, _ = group
     with reading(folder / split, CURE):
-        if attributes["split"] != split or not all(map(is_name, attributes["parts"])):
+        found = SplitInfo(tuple(attributes["parts"]), tuple(attributes["segments"]))
+        if attributes["split"] != split or not all(map(is_name, (*found.parts, *found.segments))):
             raise ValueError(f"expected the digests of the parts of {split}")
-        return list(attributes["parts"])
+        return found
 
 
 @dataclass(frozen=True)
@@ -160,10 +182,18 @@ class StoredSplit:
     """Fields of each record, which a subclass states."""
 
     @cached_property
+    def _info(self) -> SplitInfo:
+        """Digests of the parts and of the table."""
+        return read_split(self.folder, self.split)
+
+    @cached_property
     def _parts(self) -> list[tuple[Path, str]]:
         """Folder and digest of each part."""
-        digests = read_split(self.folder, self.split)
-        return [(part_path(self.folder, self.split, number), own) for number, own in enumerate(digests)]
+        return [(part_path(self.folder, self.split, number), own) for number, own in enumerate(self._info.parts)]
+
+    def _table(self) -> shared_rows.Rows:
+        """Rows that the records share; not an attribute, so that it is not sent to other processes."""
+        return shared_rows.open_rows(self.folder / self.split, self._info.segments)
 
     @cached_property
     def _locations(self) -> dict[str, tuple[int, int]]:
@@ -208,7 +238,7 @@ class StoredSplit:
         """
         path, own, row = self._locate(name)
         with record_reading(path, CURE):
-            return convert(part.read_record(path, own, row, self.schema))
+            return convert(part.read_record(path, own, row, self.schema, self._table()))
 
     def read_all_as(self, convert: Callable[[Record, str], T]) -> list[T]:
         """Reads all records at once and converts each with the fingerprint of its source, for small records.
@@ -220,7 +250,7 @@ class StoredSplit:
         for path, own in self._parts:
             with record_reading(path, CURE):
                 sources = part.open_index(path, own, self.schema).sources
-                records = part.read_part(path, own, self.schema)
+                records = part.read_part(path, own, self.schema, self._table())
                 converted += [convert(record, source) for record, source in zip(records, sources, strict=True)]
         return converted
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int32
 
 from perception.errors import InputError, first_of
 from perception.files import alone_in
 from perception_datasets.errors import Failures, RecordError, bad_file
 from perception_datasets.folders import check_split, is_name
-from perception_datasets.stores import part, store
+from perception_datasets.stores import part, shared_rows, store
 from perception_datasets.stores.part import PackedRecord
 from perception_datasets.stores.schema import Record, Schema
 from perception_datasets.stores.sources import fingerprint
@@ -46,6 +50,7 @@ class Prepared:
         read: Number of records that were read now; the others were there.
         seconds: Time that the processes spent in all, one after the other.
         stored_bytes: Size of the parts on disk.
+        shared_bytes: Size on disk of what the records of a split share; the last of its parts states it.
     """
 
     records: int = 0
@@ -54,6 +59,7 @@ class Prepared:
     read: int = field(default=0, compare=False)
     seconds: float = field(default=0.0, compare=False)
     stored_bytes: int = field(default=0, compare=False)
+    shared_bytes: int = field(default=0, compare=False)
 
     def add(self, other: Prepared) -> None:
         """Adds the outcome of further parts."""
@@ -63,6 +69,7 @@ class Prepared:
         self.read += other.read
         self.seconds += other.seconds
         self.stored_bytes += other.stored_bytes
+        self.shared_bytes += other.shared_bytes
 
 
 def write_split(
@@ -106,14 +113,21 @@ def write_split(
             _check_kept(folder, split, info.schema, names)
         for unfinished in store.unfinished_folders(folder, split):
             shutil.rmtree(unfinished)
+        shared_rows.remove_damaged_segments(folder / split)
         size = part_records or store.PART_RECORDS
         parts = [list(names[start : start + size]) for start in range(0, len(names), size)]
         paths = [store.part_path(folder, split, number) for number in range(len(parts))]
         with worker_pool(processes, lock, folder / split) as pool:
-            yield from pool.map(partial(_write_part, info.schema, raw), paths, parts)
+            outcomes = pool.map(partial(_write_part, info.schema, raw, secrets.token_hex(4)), paths, parts)
+            for number, outcome in enumerate(outcomes, 1):
+                if number == len(parts):
+                    outcome.shared_bytes = sum(map(_size_on_disk, shared_rows.segment_folders(folder / split)))
+                yield outcome
         for left_over in set(store.part_folders(folder, split)) - set(paths):
             part.remove_part(left_over)
-        store.finish_split(folder, split, [part.read_index(path, info.schema).digest for path in paths])
+        own = tuple(part.read_index(path, info.schema).digest for path in paths)
+        segments = tuple(map(shared_rows.segment_digest, shared_rows.segment_folders(folder / split)))
+        store.finish_split(folder, split, store.SplitInfo(own, segments))
 
 
 def _check_kept(folder: Path, split: str, schema: Schema, names: Sequence[str]) -> None:
@@ -136,10 +150,18 @@ class _Stopped(Exception):
     """The parent stops, and nobody waits for the outcome."""
 
 
-def _write_part(schema: Schema, raw: RawRecords, path: Path, names: list[str]) -> Prepared:
+@lru_cache(maxsize=1)
+def _row_writer(place: Path, _run: str) -> shared_rows.RowWriter:
+    """Returns what this process knows of a split's table; kept from part to part of one run."""
+    return shared_rows.RowWriter(place)
+
+
+def _write_part(schema: Schema, raw: RawRecords, run: str, path: Path, names: list[str]) -> Prepared:
     """Brings a part up to date; writes nothing if it holds what it should."""
     start = time.perf_counter()
-    index, intact = part.read_intact(path, schema) or (None, {})
+    table = _row_writer(path.parent, run)
+    table.refresh()
+    index, intact = part.read_intact(path, schema, table.rows) or (None, {})
     outcome = Prepared(len(names))
     records: dict[str, PackedRecord] = {}
     for name in names:
@@ -158,10 +180,27 @@ def _write_part(schema: Schema, raw: RawRecords, path: Path, names: list[str]) -
             outcome.failures.add(name, error)
     failures = outcome.failures.reasons
     if index is None or (list(intact.items()), index.failures) != (list(records.items()), failures):
-        part.write_part(path, records, failures)
-    outcome.stored_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        part.write_part(path, schema, records, failures, _places(table, schema, records))
+    outcome.stored_bytes = _size_on_disk(path)
     outcome.seconds = time.perf_counter() - start
     return outcome
+
+
+def _places(
+    table: shared_rows.RowWriter, schema: Schema, records: Mapping[str, PackedRecord]
+) -> dict[str, Int32[np.ndarray, "*_"]]:
+    """Returns where the shared rows of each record are in the table; new ones are added in one segment."""
+    shapes = {name: schema.table_shape(record.shapes) for name, record in records.items()}
+    places = table.places([_rows_of(record, shapes[name]) for name, record in records.items()])
+    return dict(zip(records, places, strict=True))
+
+
+def _rows_of(record: PackedRecord, shape: tuple[int, int]) -> shared_rows.Rows:
+    return np.frombuffer(record.rows, np.uint8).reshape(shape)
+
+
+def _size_on_disk(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def verify_split(folder: Path, split: str, schema: Schema) -> Generator[Prepared, None, None]:
@@ -173,9 +212,16 @@ def verify_split(folder: Path, split: str, schema: Schema) -> Generator[Prepared
     Raises:
         InputError: The split is missing or incomplete.
     """
-    for number, own in enumerate(store.read_split(folder, split)):
+    found = store.read_split(folder, split)
+    table, errors = shared_rows.verify_segments(folder / split, found.segments)
+    if errors:
+        damaged = Prepared(len(errors))
+        for name, error in errors.items():
+            damaged.failures.add(name, error)
+        yield damaged
+    for number, own in enumerate(found.parts):
         path, outcome = store.part_path(folder, split, number), Prepared()
-        index, intact = part.read_intact(path, schema) or (None, {})
+        index, intact = part.read_intact(path, schema, table) or (None, {})
         if index is None or index.digest != own:
             outcome.records = 1
             outcome.failures.add(path.name, bad_file(path, "expected the part that its split lists", part.CURE))

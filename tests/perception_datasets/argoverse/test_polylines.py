@@ -30,6 +30,17 @@ def test_resampling_many_polylines_at_once_equals_one_by_one(polylines: list, nu
 
 
 @settings(deadline=None, max_examples=40)
+@given(polylines=st.lists(polyline, min_size=1, max_size=6), others=st.lists(polyline, min_size=1, max_size=6))
+def test_a_polyline_has_the_same_bits_beside_whichever_others(polylines: list, others: list) -> None:
+    def resampled(lines: list) -> np.ndarray:
+        return resample(
+            np.array([vertex for line in lines for vertex in line]), np.array([len(line) for line in lines])
+        )
+
+    np.testing.assert_array_equal(resampled([*others, *polylines])[len(others) :], resampled(polylines), strict=True)
+
+
+@settings(deadline=None, max_examples=40)
 @given(
     points=st.lists(st.tuples(coordinate, coordinate), min_size=2, max_size=12, unique=True), extra=st.integers(1, 5)
 )

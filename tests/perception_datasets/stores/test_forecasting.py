@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,12 @@ from perception.traffic.scenario import Scenario
 from perception_datasets.argoverse.argoverse2_sensor import SensorLogFiles
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
-from perception_datasets.stores import store
-from perception_datasets.stores.forecasting import from_record, prepare, to_record
+from perception_datasets.stores import shared_rows, store
+from perception_datasets.stores.forecasting import SCHEMA, from_record, prepare, to_record
+from perception_datasets.stores.group import load_attributes, write_group
+from perception_datasets.stores.part import CHUNK
 from perception_datasets.stores.schema import Schema
+from perception_datasets.stores.writer import verify_split
 
 
 def assert_equal(one: Scenario, other: Scenario) -> None:
@@ -88,11 +91,13 @@ def test_an_interrupted_run_is_continued(argoverse1: Path, tmp_path: Path, monke
     with pytest.raises(InputError, match="expected a complete split"):
         open_forecasting(folder, "val")
     first = store.part_path(folder, "val", 0)
-    (first.parent / ".part-00001.ab12").mkdir(exist_ok=True)  # as a kill leaves it
+    for name in (".part-00001.ab12", ".rows-00001.cd34"):
+        (first.parent / name).mkdir(exist_ok=True)  # as a kill leaves it
     written = first.stat().st_mtime_ns
     prepare_all(raw, folder)
     assert first.stat().st_mtime_ns == written
-    assert sorted(p.name for p in (folder / "val").iterdir()) == ["part-00000", "part-00001", "part-00002", "zarr.json"]
+    found = sorted(p.name for p in (folder / "val").iterdir())
+    assert found == ["part-00000", "part-00001", "part-00002", "rows-00000", "zarr.json"]
     for one, other in zip(open_forecasting(folder, "val"), raw, strict=True):
         assert_equal(one, other)
 
@@ -100,7 +105,8 @@ def test_an_interrupted_run_is_continued(argoverse1: Path, tmp_path: Path, monke
 PREPARE = """
 import sys
 from pathlib import Path
-from perception_datasets.stores import store
+from perception_datasets.stores import shared_rows, store
+from perception_datasets.stores.group import load_attributes, write_group
 from perception_datasets.forecasting import open_forecasting
 from perception_datasets.stores.forecasting import prepare
 if __name__ == "__main__":
@@ -133,8 +139,10 @@ def test_a_damaged_part_is_named(argoverse1: Path, tmp_path: Path) -> None:
     prepare_all(open_forecasting(argoverse1, "val"), tmp_path / "store")
     shard = store.part_path(tmp_path / "store", "val", 0) / "bytes" / "c" / "0"
     shard.write_bytes(shard.read_bytes()[:100])
-    with pytest.raises(RecordError, match=r"part-00000: it cannot be parsed .*; run `perception prepare` again"):
-        open_forecasting(tmp_path / "store", "val")[0]
+    with pytest.raises(
+        RecordError, match=r"part-00000: record 2: expected the bytes that were written, .*; run `perce"
+    ):
+        open_forecasting(tmp_path / "store", "val")[1]
 
 
 def test_a_store_of_something_else_is_refused(tmp_path: Path) -> None:
@@ -170,3 +178,84 @@ def test_a_store_can_be_prepared_again_from_a_store(argoverse1: Path, tmp_path: 
     prepare_all(first, tmp_path / "second")
     for one, other in zip(open_forecasting(tmp_path / "second", "val"), first, strict=True):
         assert_equal(one, other)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_lane_of_many_scenarios_is_stored_once(
+    argoverse1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PART_RECORDS", 2)
+    raw, folder = open_forecasting(argoverse1, "val"), tmp_path / "store"
+    prepare_all(raw, folder)
+    lanes = [lane for scenario in raw for lane in zip(scenario.city, scenario.map.ids.tolist(), strict=False)]
+    segments = store.read_split(folder, "val").segments
+    table = shared_rows.open_rows(folder / "val", segments)
+    assert len(lanes) > len(table) == len(np.unique(table, axis=0))
+    assert len(segments) == len(shared_rows.segment_folders(folder / "val"))
+    prepare_all(raw, folder)
+    assert store.read_split(folder, "val").segments == segments
+
+
+def test_numbers_that_no_compact_form_holds_are_kept_to_the_bit(argoverse1: Path, made_argoverse2: Path) -> None:
+    plain, other = (open_forecasting(folder, "val")[0] for folder in (argoverse1, made_argoverse2))
+    random = np.random.default_rng(0)
+    for scenario in (plain, other):
+        agents = scenario.agents
+        noisy = replace(agents, position=agents.position + random.normal(size=agents.position.shape))
+        negative = replace(agents, velocity=np.where(agents.valid[..., None], agents.velocity, -0.0))
+        turned = replace(agents, heading=np.nextafter(agents.heading, 9.0))
+        large = replace(agents, position=agents.position * 1e12, velocity=agents.velocity * 1e-300)
+        for changed in (noisy, negative, turned, large):
+            given = replace(scenario, agents=changed)
+            found = from_record(to_record(given))
+            assert_equal(found, given)
+            for name in ("position", "heading", "velocity"):
+                assert getattr(found.agents, name).tobytes() == getattr(changed, name).tobytes(), name
+    empty = replace(plain, map=type(plain.map)(*(getattr(plain.map, field.name)[:0] for field in fields(plain.map))))
+    assert_equal(from_record(to_record(empty)), empty)
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_damage_to_the_lanes_is_named_and_repaired(argoverse1: Path, tmp_path: Path) -> None:
+    raw, folder = open_forecasting(argoverse1, "val"), tmp_path / "store"
+    prepare_all(raw, folder)
+    (segment,) = shared_rows.segment_folders(folder / "val")
+    chunk = segment / CHUNK
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    shared_rows.open_rows.cache_clear()
+    with pytest.raises(RecordError, match=r"rows-00000: record rows: expected the bytes that were written, found dama"):
+        open_forecasting(folder, "val")[0]
+    named = [name for one in verify_split(folder, "val", SCHEMA) for name in one.failures.reasons]
+    assert named == ["rows-00000", "1", "2", "3", "4", "5"]
+    assert sum(one.renewed for one in prepare(raw, folder, processes=1)) == 5
+    for one, other in zip(open_forecasting(folder, "val"), raw, strict=True):
+        assert_equal(one, other)
+    shutil.rmtree(segment)
+    shared_rows.open_rows.cache_clear()
+    with pytest.raises(RecordError, match=r"rows-00000: no such file; run `perception prepare` again"):
+        open_forecasting(folder, "val")[0]
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_store_of_the_former_layout_is_refused_in_one_sentence(argoverse1: Path, tmp_path: Path) -> None:
+    raw, folder = open_forecasting(argoverse1, "val"), tmp_path / "store"
+    prepare_all(raw, folder)
+    attributes = load_attributes(folder, "")
+    assert attributes is not None
+    write_group(folder, {name: attributes[name] for name in ("format", "kind", "source", "schema")} | {"version": 2})
+    said = "expected store version 3, found 2; delete the store and run `perception prepare` again"
+    for act in (lambda: open_forecasting(folder, "val"), lambda: prepare_all(raw, folder)):
+        with pytest.raises(InputError, match=said):
+            act()
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_the_digest_of_a_scenario_does_not_depend_on_its_neighbours(argoverse1: Path, tmp_path: Path) -> None:
+    """What was made of a scenario is found by its digest, in whichever store it lies."""
+    raw = open_forecasting(argoverse1, "val")
+    prepare_all(raw, tmp_path / "all")
+    prepare_all(replace(raw, ids=list(raw.ids)[::-1][:3]), tmp_path / "some")
+    whole, some = (open_forecasting(tmp_path / name, "val") for name in ("all", "some"))
+    assert {some.fingerprint(index) for index in range(3)} < {whole.fingerprint(index) for index in range(5)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from perception.errors import InputError
 from perception.traffic.scenario import Scenario
 from perception_datasets.forecasting import open_forecasting
 from perception_datasets.stores.forecasting import prepare
+from perception_datasets.stores.group import load_attributes, write_group
 from perception_datasets.stores.remote import download, local_copy, upload
 
 S3 = pytest.param(
@@ -91,7 +93,7 @@ def test_scenarios_at_a_url_are_those_of_the_folder(written: Path, url: str) -> 
 def test_a_second_look_copies_no_part(url: str) -> None:
     folder = download(url, "val")
     shards = {path: path.stat().st_mtime_ns for path in folder.rglob("0")}
-    assert len(shards) == 1
+    assert len(shards) == 2, "a part, and the lanes"
     assert download(url, "val") == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("0")} == shards
 
@@ -102,6 +104,24 @@ def test_a_copy_that_was_broken_off_or_damaged_is_completed(url: str) -> None:
     (folder / "val" / "zarr.json").unlink()
     (folder / "val" / "part-00000" / "zarr.json").write_text("{")
     assert len(list(open_forecasting(Path(url), "val"))) == 5
+
+
+@pytest.mark.usefixtures("written")
+def test_lanes_that_the_copy_lacks_are_copied_again(url: str) -> None:
+    folder = download(url, "val")
+    shutil.rmtree(folder / "val" / "rows-00000")
+    assert len(list(open_forecasting(Path(url), "val"))) == 5
+
+
+def test_a_store_of_the_former_layout_is_refused_before_it_is_copied(written: Path, url: str) -> None:
+    attributes = load_attributes(written, "")
+    assert attributes is not None
+    files, root = fsspec.url_to_fs(url)
+    write_group(written, {**attributes, "version": 2})
+    files.put_file(str(written / "zarr.json"), f"{root}/zarr.json")
+    with pytest.raises(InputError, match="expected store version 3, found 2; delete the store and run"):
+        open_forecasting(Path(url), "val")
+    assert not (local_copy(url) / "val").exists()
 
 
 def test_a_store_that_changed_is_copied_anew(written: Path, url: str, argoverse1: Path) -> None:

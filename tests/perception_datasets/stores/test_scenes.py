@@ -161,7 +161,7 @@ def test_a_damaged_part_is_named(rooms_store: Path, tmp_path: Path) -> None:
     shutil.copytree(rooms_store, tmp_path / "store")
     shard = store.part_path(tmp_path / "store", "scenes", 0) / "bytes" / "c" / "0"
     shard.write_bytes(shard.read_bytes()[:100])
-    with pytest.raises(RecordError, match=r"part-00000: it cannot be parsed .*; run `perception prepare` again"):
+    with pytest.raises(RecordError, match=r"part-00000: record synthetic00000_00: expected the bytes that were writ"):
         open_scene_store(tmp_path / "store").read("synthetic00000_00")
 
 

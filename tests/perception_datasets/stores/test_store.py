@@ -36,9 +36,9 @@ def numbers(tmp_path: Path) -> Numbers:
     """A store with a split of two parts."""
     store.create_store(tmp_path, INFO)
     for place, records in enumerate(({"a": packed(1), "b": packed(2, 3)}, {"c": packed()})):
-        part.write_part(store.part_path(tmp_path, "val", place), records, {})
+        part.write_part(store.part_path(tmp_path, "val", place), SCHEMA, records, {})
     digests = [part.read_index(path, SCHEMA).digest for path in store.part_folders(tmp_path, "val")]
-    store.finish_split(tmp_path, "val", digests)
+    store.finish_split(tmp_path, "val", store.SplitInfo(tuple(digests)))
     return Numbers(tmp_path, "val", "somewhere")
 
 
@@ -62,10 +62,9 @@ def test_records_of_all_parts_are_read_by_name(numbers: Numbers) -> None:
 def test_records_without_rows_are_found_in_every_part(tmp_path: Path) -> None:
     store.create_store(tmp_path, INFO)
     for place, records in enumerate(({"a": packed(), "b": packed(1)}, {"c": packed()}, {"d": packed(2)})):
-        part.write_part(store.part_path(tmp_path, "val", place), records, {})
-    store.finish_split(
-        tmp_path, "val", [part.read_index(path, SCHEMA).digest for path in store.part_folders(tmp_path, "val")]
-    )
+        part.write_part(store.part_path(tmp_path, "val", place), SCHEMA, records, {})
+    digests = tuple(part.read_index(path, SCHEMA).digest for path in store.part_folders(tmp_path, "val"))
+    store.finish_split(tmp_path, "val", store.SplitInfo(digests))
     assert Numbers(tmp_path, "val", "somewhere").without("values") == ["a", "c"]
 
 
@@ -100,10 +99,13 @@ def test_a_split_has_a_name_that_stays_in_the_store(tmp_path: Path, split: str) 
 
 def test_only_folders_named_as_parts_are_parts(numbers: Numbers) -> None:
     place = numbers.folder / "val"
-    for name in ("part-1", "parts", "data", ".part-00002.ab12", ".git"):
+    for name in ("part-1", "parts", "data", "rows-00000", ".part-00002.ab12", ".rows-00001.cd34", ".rows", ".git"):
         (place / name).mkdir()
     assert [path.name for path in store.part_folders(numbers.folder, "val")] == ["part-00000", "part-00001"]
-    assert [path.name for path in store.unfinished_folders(numbers.folder, "val")] == [".part-00002.ab12"]
+    assert [path.name for path in store.unfinished_folders(numbers.folder, "val")] == [
+        ".part-00002.ab12",
+        ".rows-00001.cd34",
+    ]
     assert store.part_folders(numbers.folder, "test") == store.unfinished_folders(numbers.folder, "test") == []
 
 
@@ -124,16 +126,18 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     store.create_store(tmp_path / "s", INFO)
     path = tmp_path / "s" / METADATA
     text = json.loads(path.read_text())
-    text["attributes"]["version"] = 1
+    text["attributes"]["version"] = 2
     path.write_text(json.dumps(text))
-    with pytest.raises(InputError, match="expected store version 2, found 1; delete the store and run"):
+    with pytest.raises(
+        InputError, match="expected store version 3, found 2; delete the store and run `perception prepare` again"
+    ):
         store.read_info(tmp_path / "s")
     path.write_text("{")
     with pytest.raises(InputError, match="cannot be parsed"):
         store.read_info(tmp_path / "s")
     del text["attributes"]["digest"]
-    write_group(tmp_path / "s", {**text["attributes"], "version": 2, "schema": [["values", "<f8"]]})
-    with pytest.raises(InputError, match=r"cannot be parsed .*; delete the store and run `perception prepare` again"):
+    write_group(tmp_path / "s", {**text["attributes"], "version": 3, "schema": [["values", "<f8"]]})
+    with pytest.raises(InputError, match=r"cannot be parsed .*; delete the store and run"):
         store.read_info(tmp_path / "s")
 
 

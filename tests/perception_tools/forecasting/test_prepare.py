@@ -29,8 +29,9 @@ def test_the_command_prepares_splits_and_reports_bad_scenes(
     shard.write_bytes(whole[: len(whole) // 2])
     assert main([*verify, "val"]) == 1
     out = capsys.readouterr().out
-    assert "val: 0 scenarios are whole" in out
-    assert "record 1 is damaged" in out
+    assert "val: 2 scenarios are whole" in out, "those in the first half of the file"
+    assert "record 4 is damaged" in out
+    assert "record 5 is damaged" in out
 
 
 def test_scenarios_without_a_split_level_do_not_become_two_splits(

@@ -30,7 +30,7 @@ def prepare_forecasting(
     replace: bool = False,
     verify: bool = False,
 ) -> int:
-    """Writes scenarios to a sharded Zarr store; the same command continues an interrupted run.
+    """Writes scenarios to a store in Zarr's layout; the same command continues an interrupted run.
 
     Scenarios whose files have changed since are read again. The exit status is 1 if a split has none that can be read.
 
