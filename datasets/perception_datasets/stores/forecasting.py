@@ -108,11 +108,17 @@ def find_store(folder: Path, split: str) -> StoredScenarios | None:
 
 
 def prepare(
-    raw: ScenarioFolder, folder: Path, *, processes: int | None = None, replace: bool = False
+    raw: ScenarioFolder,
+    folder: Path,
+    *,
+    processes: int | None = None,
+    cluster: str | None = None,
+    replace: bool = False,
 ) -> Generator[Prepared, None, None]:
-    """Writes the scenarios of a split to a store; yields what `writer.write_split` yields."""
-    info = store.StoreInfo(KIND, raw.source, SCHEMA)
-    return write_split(folder, info, raw.split, raw.ids, RawScenarios(raw.files), processes=processes, replace=replace)
+    """Writes the scenarios of a split to a store; arguments and outcomes are those of `writer.write_split`."""
+    info, records = store.StoreInfo(KIND, raw.source, SCHEMA), RawScenarios(raw.files)
+    how = {"processes": processes, "cluster": cluster, "replace": replace}
+    return write_split(folder, info, raw.split, raw.ids, records, **how)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from jaxtyping import Int32
 
 from perception.errors import InputError, first_of
 from perception.files import alone_in
+from perception_datasets.cluster_pool import cluster_pool
 from perception_datasets.errors import Failures, RecordError, bad_file
 from perception_datasets.folders import check_split, is_name
 from perception_datasets.stores import part, shared_rows, store
@@ -81,6 +82,7 @@ def write_split(
     *,
     part_records: int | None = None,
     processes: int | None = None,
+    cluster: str | None = None,
     replace: bool = False,
 ) -> Generator[Prepared, None, None]:
     """Writes the named records to a split of a store; creates the store if there is none.
@@ -96,6 +98,7 @@ def write_split(
         raw: Reads the records.
         part_records: Number of records per part; a process holds one part in memory, as it was and as it becomes.
         processes: Number of processes; all cores if not given.
+        cluster: Address of a Ray cluster whose processes do the work instead; see `cluster_pool`.
         replace: Whether to drop records that the split holds and `names` lacks.
 
     Yields:
@@ -117,7 +120,8 @@ def write_split(
         size = part_records or store.PART_RECORDS
         parts = [list(names[start : start + size]) for start in range(0, len(names), size)]
         paths = [store.part_path(folder, split, number) for number in range(len(parts))]
-        with worker_pool(processes, lock, folder / split) as pool:
+        workers = cluster_pool(cluster) if cluster else worker_pool(processes, lock, folder / split)
+        with workers as pool:
             outcomes = pool.map(partial(_write_part, info.schema, raw, secrets.token_hex(4)), paths, parts)
             for number, outcome in enumerate(outcomes, 1):
                 if number == len(parts):

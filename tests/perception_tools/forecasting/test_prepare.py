@@ -104,6 +104,23 @@ def test_only_a_store_can_be_verified(argoverse1: Path, tmp_path: Path, capsys: 
     assert "expected a store, found none; prepare it first" in capsys.readouterr().err
 
 
+def test_processes_of_this_host_and_of_a_cluster_are_not_mixed(
+    argoverse1: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        "prepare",
+        "forecasting",
+        str(argoverse1),
+        str(argoverse1.parent / "store"),
+        "--processes",
+        "1",
+        "--ray",
+        "auto",
+    ]
+    assert main(command) == 2
+    assert "--processes and --ray: expected one of them" in capsys.readouterr().err
+
+
 def test_a_store_is_written_to_a_url_and_read_from_there(argoverse1: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = f"file://{argoverse1.parent / 'remote' / 'store'}"
     command = ["prepare", "forecasting", str(argoverse1), url, "--splits", "val", "--processes", "1"]

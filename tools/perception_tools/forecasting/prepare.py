@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 
 from perception.errors import InputError, first_of
 from perception.files import url_of
+from perception_tools.extras import require
 from perception_tools.output_places import keep_apart
 from perception_tools.progress import projection, report_preparation, watch_preparation
 
@@ -27,6 +28,7 @@ def prepare_forecasting(
     out: Store,
     splits: tuple[str, ...] = ("train", "val"),
     processes: int | None = None,
+    ray: str | None = None,
     replace: bool = False,
     verify: bool = False,
 ) -> int:
@@ -40,6 +42,8 @@ def prepare_forecasting(
             $PERCEPTION_CACHE first.
         splits: Which splits to prepare.
         processes: How many processes to use; all cores unless given.
+        ray: Work on a Ray cluster instead: HOST:PORT of its head, `auto` for the one that this host belongs to, or
+            `local` for a cluster of this host alone. Every host needs RAW and STORE at the same paths.
         replace: Drop scenarios that the store holds and RAW lacks; without it, that is refused.
         verify: Write nothing: read every scenario of the store and name those that are damaged, and those that RAW has
             and the store lacks. The exit status is then 1 if there is any.
@@ -48,6 +52,13 @@ def prepare_forecasting(
     from perception_datasets.forecasting import open_forecasting
     from perception_datasets.stores.forecasting import prepare
 
+    if ray is not None:
+        if processes is not None:
+            raise InputError(
+                "--processes and --ray: expected one of them, since a cluster knows its cores; leave one out"
+            )
+        require("ray")
+        raw = raw.absolute()  # the cluster's processes work elsewhere
     url = url_of(out)
     if url is not None:
         from perception_datasets.stores.remote import download, local_copy, upload
@@ -56,6 +67,8 @@ def prepare_forecasting(
         for split in splits:
             with suppress(InputError):  # what is there already need not be prepared again
                 download(url, split)
+    if ray is not None:
+        out = out.absolute()
     keep_apart([out], [raw])
     for split in splits:
         check_split(split)
@@ -70,7 +83,7 @@ def prepare_forecasting(
         return max(_verify(out, split, scenarios.ids) for split, scenarios in opened.items())
     status = 0
     for split, scenarios in opened.items():
-        writing = prepare(scenarios, out, processes=processes, replace=replace)
+        writing = prepare(scenarios, out, processes=processes, cluster=ray, replace=replace)
         prepared = watch_preparation(writing, split, len(scenarios), "scenario")
         print(f"{split}: {len(scenarios) - len(prepared.failures)} scenarios in {out}")
         if prepared.read:
