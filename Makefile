@@ -18,7 +18,9 @@ $(STAMP): pyproject.toml .ci/requirements/lock.txt .ci/requirements/torch.txt
 	@$(MAKE) --no-print-directory system-libraries
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement .ci/requirements/uv.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes --requirement .ci/requirements/lock.txt
+# Compiled once: where PYTHONDONTWRITEBYTECODE is set, each of the many processes that tests start would do it anew.
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes --compile-bytecode \
+		--requirement .ci/requirements/lock.txt
 	$(BIN)/pip install --quiet $(TORCH)
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/pip check

@@ -36,6 +36,28 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(autouse=True, scope="session")
+def traced_as_outside_of_tests() -> Iterator[None]:
+    """Models are traced without the shape checks, as users trace them.
+
+    Checks of axes that are open take most of the time of a trace and leave traces of their own in the graph. What is
+    compared with the graph is computed with them.
+    """
+    import torch
+    from jaxtyping import config
+
+    export = torch.export.export
+
+    def export_unchecked(*args: Any, **options: Any) -> torch.export.ExportedProgram:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(config, "jaxtyping_disable", True)
+            return export(*args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.export, "export", export_unchecked)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def same_threads_after_the_test() -> Iterator[None]:
     """Commands set torch's threads; they are not to be those of the next test."""

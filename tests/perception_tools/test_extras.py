@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -19,9 +21,15 @@ def names(requirements: list[str]) -> set[str]:
     return {canonicalize_name(Requirement(requirement).name) for requirement in requirements}
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """The distributions that bring each module; it reads the lists of files of all that is installed."""
+    return packages_distributions()
+
+
 def distributions_of(module: str) -> set[str]:
     """Names of the distributions that bring a module; what is not installed (Ray) is named as its module."""
-    return names(packages_distributions().get(module.split(".")[0], [module]))
+    return names(installed().get(module.split(".")[0], [module]))
 
 
 def test_table_and_pyproject_name_the_same_extras() -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -269,14 +270,15 @@ def test_nvidias_stock_client_gets_the_adapters_numbers(
 
     venv = tmp_path / "venv"  # of its own: the client wants an older protobuf than our servicer
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(venv / "bin" / "python")]
-    installed = subprocess.run(
-        [*pip, "install", "--quiet", "tritonclient[grpc]"], capture_output=True, text=True, check=False
-    )
+    python, wanted = str(venv / "bin" / "python"), ["--quiet", "tritonclient[grpc]"]
+    pip = ["pip", "--python", python, "install"]
+    if find_spec("uv") is not None:  # takes seconds less, with what it has unpacked before
+        pip = ["uv", "pip", "install", "--python", python]
+    installed = subprocess.run([sys.executable, "-m", *pip, *wanted], capture_output=True, text=True, check=False)
     if installed.returncode:
         pytest.skip(f"the package index gives no tritonclient: {installed.stderr[-300:]}")
     out = tmp_path / "answer.npy"
-    command = [venv / "bin" / "python", "-c", _STOCK_CLIENT, f"127.0.0.1:{server.port}", out]
+    command = [python, "-c", _STOCK_CLIENT, f"127.0.0.1:{server.port}", out]
     finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert finished.returncode == 0, finished.stderr
     values = torch.linspace(-1, 1, 160).reshape(2, 5, 16)

@@ -40,7 +40,7 @@ ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 TINY = "--dim 16 --heads 2 --source random:32x48x4?seed=0 --batch-scenarios 2 --targets-per-scenario 3 --warmup-steps 2"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def one_thread():
     """The same number of threads as the processes that tests start, so that sums are bit-equal."""
     threads = torch.get_num_threads()
@@ -180,13 +180,20 @@ def test_a_run_that_is_killed_and_gone_on_with_ends_bit_equal_to_an_unbroken_one
     assert read_curves(tmp_path / "killed") == read_curves(tmp_path / "unbroken")
 
 
+@pytest.fixture(scope="module")
+def alone(make_run: MakeRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of one process that those of two are held against. Tests must not change it."""
+    out = tmp_path_factory.mktemp("fit") / "alone"
+    fit(make_run(out, {"passes": 2, "dropout": 0.0}))
+    return out
+
+
 @pytest.mark.slow
-def test_two_processes_train_as_one(make_run: MakeRun, data: Path, tmp_path: Path) -> None:
+def test_two_processes_train_as_one(alone: Path, data: Path, tmp_path: Path) -> None:
     words = train_command(data, tmp_path / "two", "--passes 2 --dropout 0 --devices 2 --accelerator cpu")
     two = subprocess.run(words, env=ONE_THREAD, capture_output=True, text=True, check=False)
     assert two.returncode == 0, two.stderr
-    fit(make_run(tmp_path / "one", {"passes": 2, "dropout": 0.0}))
-    assert_same_forecasts(data, tmp_path / "one", tmp_path / "two")
+    assert_same_forecasts(data, alone, tmp_path / "two")
 
 
 KILLED_IN_THE_SECOND_SEGMENT = """
@@ -208,7 +215,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.mark.slow
 def test_one_process_goes_on_with_a_run_of_torchruns_two_and_ends_as_if_it_had_been_alone(
-    make_run: MakeRun, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_run: MakeRun, alone: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "train.py").write_text(KILLED_IN_THE_SECOND_SEGMENT)
     words = train_command(data, tmp_path / "moved", "--passes 2 --dropout 0 --devices 2 --accelerator cpu")[3:]
@@ -218,11 +225,9 @@ def test_one_process_goes_on_with_a_run_of_torchruns_two_and_ends_as_if_it_had_b
     )
     assert "Signal 9 (SIGKILL)" in two.stderr, two.stderr
     assert checkpoint_of(tmp_path / "moved")["global_step"] == 4
-    recipe = {"passes": 2, "dropout": 0.0}
-    fit(make_run(tmp_path / "moved", recipe))
+    fit(make_run(tmp_path / "moved", {"passes": 2, "dropout": 0.0}))
     assert "going on with the run" in capsys.readouterr().out
-    fit(make_run(tmp_path / "alone", recipe))
-    assert_same_forecasts(data, tmp_path / "alone", tmp_path / "moved")
+    assert_same_forecasts(data, alone, tmp_path / "moved")
 
 
 def assert_same_forecasts(data: Path, left: Path, right: Path) -> None:

@@ -26,9 +26,10 @@ from perception_tools.training.failures import in_plain_words
 from perception_tools.training.job import Job
 from perception_tools.training.lightning_task import LearningTask
 from perception_tools.training.loggers import log_recipe, open_logger
-from perception_tools.training.processes import StopOnSigterm, exit_with_launcher
+from perception_tools.training.processes import exit_with_launcher
 from perception_tools.training.run import TrainingRun
 from perception_tools.training.run_folder import RESUME_FILE, RunFolder
+from perception_tools.training.stopping import StopOnSigterm
 from perception_tools.training.waiting import ShareOfWaiting
 from perception_tools.training.weight_average import WeightAverage
 

@@ -1,16 +1,13 @@
-"""The processes of a training: those that train beside the first one, and those that read data. All end with it."""
+"""The processes of a training: those that train beside the first one, and those that read data. All end with it.
+
+Nothing here needs Lightning, whose import takes seconds.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
-from typing import Any
-
-import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback
-from typing_extensions import override
 
 from perception.processes import exit_with_parent
 
@@ -47,21 +44,3 @@ def exit_with_trainer(_worker: int) -> None:
     PyTorch's own watch looks every five seconds, and not while a batch is on its way.
     """
     exit_with_parent()
-
-
-class StopOnSigterm(Callback):
-    """SIGTERM stops training as Ctrl-C does, with all its processes.
-
-    Lightning's handler tells the other processes by a broadcast, which waits for ever where one of them is within
-    another exchange, and goes on until the end of the step.
-    """
-
-    @override
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Takes the place of Lightning's handler, which is there by now; Lightning puts the former ones back."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _stop)
-
-
-def _stop(*_: Any) -> None:
-    raise KeyboardInterrupt

@@ -35,7 +35,7 @@ def test_the_report_holds_every_number_and_judges_them(
             assert 0 < times["p50"] <= times["p99"] <= times["max"]
         assert told["agents"]["max"] == 3
         assert 0 < sum(told["parts_cpu_ms_p50"].values()) < 2 * told["cpu_ms"]["p50"]
-    assert report["memory"]["frames"] == 300
+    assert report["memory"]["frames"] == 120
     assert 0 < report["cpu_share_at_10_hz"] < 1
     for verdict in report["must"].values():
         assert verdict["met"] == (verdict["found"] <= verdict["at_most"])

@@ -53,7 +53,7 @@ def bench_node(
         minutes: Simulated, at 10 Hz, over which memory is watched.
         live_seconds: Real time at 10 Hz for each deployment; 0 leaves deployments out.
         fault_minutes: Real minutes of random faults, tick by tick, after one of each kind; 0 leaves faults out.
-        quick: In under a minute on two free cores: less of the log, half a simulated minute, no deployments.
+        quick: In half a minute on two free cores: less of the log, twelve simulated seconds, no deployments.
         threads: PyTorch's.
         block: URI of the block of an untrained model.
         large_block: URI of a block of LLaMA-7B's size, timed in int8 with 32 agents on one thread and on two.
@@ -72,7 +72,7 @@ def bench_node(
     weights = "untrained" if checkpoint is None else str(checkpoint)
     about = {"drive": drive.id, "frames": len(drive.frames), "weights": weights, **_machine(threads)}
     print(", ".join(f"{name} {value}" for name, value in about.items()), flush=True)
-    report: dict = about | _embedded(model, drive, history_steps, 0.5 if quick else minutes)
+    report: dict = about | _embedded(model, drive, history_steps, 0.2 if quick else minutes)
     report["large_block"] = _large(large_block, drive, quick)
     if live_seconds > 0 and not quick:
         report["live"] = _live(checkpoint, block, drive, live_seconds)
