@@ -94,12 +94,17 @@ def test_a_service_without_its_pipelines_or_their_block_is_found(folded: Path) -
     assert "forecast.safetensors: it cannot be parsed" in found
 
 
-def test_an_exported_file_is_to_be_of_the_nodes_task(tmp_path: Path) -> None:
+def write_exported(file: Path, task: str) -> None:
+    """A graph that says that it was exported from a model of a task."""
     output = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])]
     node = helper.make_node("Constant", [], ["y"], value_floats=[1.0])
     model = helper.make_model(helper.make_graph([node], "tiny", [], output), ir_version=10)
-    helper.set_model_props(model, {KEY: json.dumps({"format": FORMAT, "task": "image", "name": "image/vit-s"})})
-    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    helper.set_model_props(model, {KEY: json.dumps({"format": FORMAT, "task": task, "name": f"{task}/tiny"})})
+    file.write_bytes(model.SerializeToString())
+
+
+def test_an_exported_file_is_to_be_of_the_nodes_task(tmp_path: Path) -> None:
+    write_exported(tmp_path / "m.onnx", "image")
     text = """
 nodes:
   eye: {kind: image, checkpoint: m.onnx, backend: onnxruntime}
@@ -108,3 +113,9 @@ nodes:
     (found,) = found_in(tmp_path, text)
     assert found.startswith("node ego: ")
     assert found.endswith("m.onnx: expected a model for a node of kind forecast, got one of the task image")
+
+
+def test_an_exported_file_is_not_enough_for_a_node_that_needs_pytorch(tmp_path: Path) -> None:
+    write_exported(tmp_path / "m.onnx", "points")
+    (found,) = found_in(tmp_path, "nodes: {lidar: {kind: points, checkpoint: m.onnx, backend: onnxruntime}}")
+    assert "a node of kind points prepares what it sees with PyTorch, got an exported model; give the run" in found

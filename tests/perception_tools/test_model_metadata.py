@@ -25,6 +25,13 @@ def test_metadata_are_those_that_were_written_with_the_model(tmp_path: Path) -> 
         read_metadata(tmp_path, "a format")
 
 
+def test_an_exported_model_is_no_run_and_the_cure_is_named(tmp_path: Path) -> None:
+    exported = tmp_path / "model.onnx"
+    exported.write_bytes(b"graph")
+    with pytest.raises(InputError, match="got an exported model; give the run that it was exported from"):
+        read_metadata(exported, "a format")
+
+
 def test_a_forecasting_node_opens_without_torch() -> None:
     code = "import sys\nimport perception_tools.forecasting.node\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

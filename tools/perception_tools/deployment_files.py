@@ -52,6 +52,11 @@ def _check_model(node: NodePlan) -> None:
             raise InputError(
                 f"{node.checkpoint}: expected a model for a node of kind {node.kind}, got one of the task {task.name}"
             )
+        if task.served is None:
+            raise InputError(
+                f"{node.checkpoint}: expected a run's folder or model file, since a node of kind {node.kind} prepares "
+                "what it sees with PyTorch, got an exported model; give the run that it was exported from"
+            )
         return
     expected, found = task_of_node(node.kind).format, format_of(node.checkpoint)
     if found != expected:

@@ -117,5 +117,10 @@ def opened_model(
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
         raise InputError(f"{path}: expected a run's folder or its {MODEL_FILE}, found none; train one first")
+    if file.suffix == ".onnx":
+        raise InputError(
+            f"{file}: expected a run's folder or its {MODEL_FILE}, since its weights are needed here, got an exported "
+            "model; give the run that it was exported from"
+        )
     with reading(file, CURE, kind), safe_open(file, framework) as opened:
         yield file, opened
