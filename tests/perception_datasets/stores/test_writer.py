@@ -60,10 +60,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def write(texts: Texts, folder: Path, names: Iterable[str] = "12345", **options: bool) -> Prepared:
+def write(texts: Texts, folder: Path, names: Iterable[str] = "12345", *, replace: bool = False) -> Prepared:
     """Writes parts of two records; returns the outcome of all."""
     whole = Prepared()
-    for one in write_split(folder, INFO, "all", list(names), texts, part_records=2, processes=1, **options):
+    for one in write_split(folder, INFO, "all", list(names), texts, part_records=2, processes=1, replace=replace):
         whole.add(one)
     return whole
 
