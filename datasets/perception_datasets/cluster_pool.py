@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from perception.errors import InputError
 
 RETRIES = 3
-"""So often a task is begun again whose process was lost."""
+"""Maximum number of times that a task whose process was lost is begun again."""
 _WAITING = 4
 """Tasks that are handed over beyond one for each core, so that none waits for work, and few are lost when it stops."""
 

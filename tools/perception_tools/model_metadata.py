@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 from perception.errors import InputError
 from perception.files import reading
+from perception_nodes.exported.model_file import is_exported
 
 MODEL_FILE = "model.safetensors"
 """Its name in a run's folder."""
@@ -117,7 +118,7 @@ def opened_model(
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
         raise InputError(f"{path}: expected a run's folder or its {MODEL_FILE}, found none; train one first")
-    if file.suffix == ".onnx":
+    if is_exported(file):
         raise InputError(
             f"{file}: expected a run's folder or its {MODEL_FILE}, since its weights are needed here, got an exported "
             "model; give the run that it was exported from"

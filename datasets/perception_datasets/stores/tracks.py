@@ -92,7 +92,7 @@ def _counted(
 
 
 def _multiples(values: Float64[np.ndarray, "*_"]) -> tuple[Form, Int64[np.ndarray, "*_"]]:
-    """Returns values as multiples of a unit with so many decimals, or as their bits if that is not exact."""
+    """Returns the number of decimals of a unit and the values as its multiples; their bits if that is not exact."""
     if values.size and np.abs(values).max() < _LARGEST:
         some = values.ravel()[:8]
         for decimals in _DECIMALS:

@@ -105,6 +105,13 @@ class ForecastingNode(LifecycleNode):
             self._horizon_steps = model.horizon_steps
 
     @override
+    def shutdown(self) -> None:
+        """Ends for good."""
+        super().shutdown()
+        with self._exchange:
+            self._equipment = Equipment()
+
+    @override
     def _forget_model(self) -> None:
         with self._exchange:
             self._equipment = replace(self._equipment, model=None, lanes=None)
