@@ -116,6 +116,18 @@ def test_a_table_says_what_is_missing_and_is_json() -> None:
     assert "not corrected for 3 pairs" in notes
 
 
+def test_a_metric_that_no_evaluation_states_is_not_one_of_the_table() -> None:
+    """A run on questions has no recall; one that diverged states what is no number, and the table says so."""
+    metrics = {"k6/fde": "min", "recall/image": "max"}
+    table = make_table([results("a", {0: 1.0, 1: 2.0}), results("b", {0: None, 1: 3.0})], metrics, [0, 1])
+    assert table["metrics"] == {"k6/fde": "min"}
+    assert all(list(cell["metrics"]) == ["k6/fde"] for cell in table["cells"])
+    assert [note for note in table["notes"] if "no finite number" in note] == [
+        "b: k6/fde of seed 0 is no finite number; left out."
+    ]
+    assert make_table([results("a", {})], metrics, [0])["metrics"] == metrics
+
+
 def test_one_seed_has_no_interval_and_says_that_it_proves_nothing() -> None:
     table = make_table([results("x/a", {7: 1.0}), results("x/b", {7: 2.0})], {"k6/fde": "min"}, (7,))
     assert table["cells"][0]["metrics"]["k6/fde"]["interval"] is None

@@ -43,11 +43,30 @@ class CellResults:
 
 def lookup(metrics: Mapping[str, Any], path: str) -> float | None:
     """The number at a path such as `k6/min_fde`; None where there is no finite one."""
-    value: Any = metrics
-    for name in path.split("/"):
-        value = value.get(name) if isinstance(value, Mapping) else None
+    value = _at(metrics, path)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and math.isfinite(value) else None
+
+
+def _at(metrics: Mapping[str, Any], path: str, default: Any = None) -> Any:
+    """What is at a path; the default where there is no such path."""
+    value: Any = metrics
+    for name in path.split("/"):
+        if not isinstance(value, Mapping) or name not in value:
+            return default
+        value = value[name]
+    return value
+
+
+def measured(results: Sequence[CellResults], metrics: Mapping[str, str]) -> dict[str, str]:
+    """Those of a task's metrics that its evaluations state: questions have no recall. All before the first one."""
+    stated = [run for result in results for run in result.metrics.values()]
+    absent = object()
+    return {
+        metric: better
+        for metric, better in metrics.items()
+        if not stated or any(_at(run, metric, absent) is not absent for run in stated)
+    }
 
 
 def interval_of_mean(values: Sequence[float]) -> tuple[float, float] | None:
@@ -102,9 +121,10 @@ def make_table(results: Sequence[CellResults], metrics: Mapping[str, str], seeds
 
     Args:
         results: One a cell.
-        metrics: Path in metrics.json → `min` or `max`, which is better.
+        metrics: Path in metrics.json → `min` or `max`, which is better; those that no evaluation states are left out.
         seeds: Those that every cell was to be trained with.
     """
+    metrics = measured(results, metrics)
     cells = [
         {
             "name": result.cell.name,
@@ -117,7 +137,7 @@ def make_table(results: Sequence[CellResults], metrics: Mapping[str, str], seeds
     ]
     pairs = list(combinations(results, 2))
     paired = [compare(first, second, metric) for metric in metrics for first, second in pairs]
-    return {"metrics": dict(metrics), "cells": cells, "paired": paired, "notes": _notes(results, metrics, seeds)}
+    return {"metrics": metrics, "cells": cells, "paired": paired, "notes": _notes(results, metrics, seeds)}
 
 
 def short_names(table: dict) -> dict[str, str]:
