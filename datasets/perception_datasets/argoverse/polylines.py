@@ -69,12 +69,13 @@ def lane_heading(
     """Returns the direction of the nearest polyline piece at each point, and whether it is within `within_m`."""
     if len(lanes) == 0:
         return np.zeros(len(points)), np.zeros(len(points), bool)
-    tail = lanes.points[:, :-1].reshape(-1, 2)
-    piece = lanes.points[:, 1:].reshape(-1, 2) - tail
-    squared = np.maximum((piece**2).sum(axis=1), 1e-12)
-    offset = points[:, None] - tail
-    along = np.clip((offset * piece).sum(axis=2) / squared, 0.0, 1.0)
-    distance = np.linalg.norm(offset - along[..., None] * piece, axis=2)
+    tail_x, tail_y = lanes.points[:, :-1].reshape(-1, 2).T
+    piece = np.diff(lanes.points, axis=1).reshape(-1, 2)
+    piece_x, piece_y = np.ascontiguousarray(piece.T)  # by coordinate: sums over a last axis of two are slow
+    squared = np.maximum(piece_x**2 + piece_y**2, 1e-12)
+    x, y = points[:, :1] - tail_x, points[:, 1:] - tail_y
+    along = np.clip((x * piece_x + y * piece_y) / squared, 0.0, 1.0)
+    distance = np.sqrt((x - along * piece_x) ** 2 + (y - along * piece_y) ** 2)
     nearest = distance.argmin(axis=1)
     heading = np.arctan2(piece[nearest, 1], piece[nearest, 0])
     return heading, distance[np.arange(len(points)), nearest] <= within_m
