@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from perception.attention import GatheredAttention, SelfAttention
+from perception.attention import GatheredAttention, SelfAttention, pack, unpack
 from perception.encoders.forecasting import ModeTokens
 from perception.encoders.query_centric.batch import GraphBatch
 from perception.encoders.query_centric.input import GraphInput
@@ -231,11 +231,12 @@ class QueryCentric(nn.Module):
             x = agent_layer(x.unsqueeze(1), table, *of_agents, seen_by_agents).squeeze(1)
             y = lane_layer(y.unsqueeze(1), table, *of_lanes, seen_by_lanes).squeeze(1)
         table = self.norm(torch.cat([x, y]))
-        asked = batch.token_index.gather(1, batch.rows).flatten()
+        asked = pack(batch.token_index.gather(1, batch.rows).unsqueeze(-1), batch.rows_valid).squeeze(-1)
         around = (part.index_select(0, asked) for part in (*of_agents, seen_by_agents))
         modes = self.decoder(table.index_select(0, asked), table, *around)
         tokens = _rows(table, batch.token_index) * batch.token_valid.unsqueeze(-1)
-        return ModeTokens(tokens, batch.token_valid, modes.unflatten(0, batch.rows.shape))
+        of_rows = unpack(modes.flatten(1), batch.rows_valid).unflatten(-1, modes.shape[1:])
+        return ModeTokens(tokens, batch.token_valid, of_rows)
 
 
 def _rows(
