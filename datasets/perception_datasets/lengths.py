@@ -37,35 +37,64 @@ def shorten(scenario: Scenario, history_steps: int, future_steps: int | None = N
     kept = slice(scenario.history_steps - history_steps, scenario.history_steps + future_steps)
     if kept == slice(0, sum(scenario.shape)):
         return scenario
-    tracks = scenario.agents
-    cut = replace(
+    cut = _of_steps(scenario.agents, kept)
+    return replace(scenario, agents=_estimated(scenario, cut, history_steps - 1), history_steps=history_steps)
+
+
+def hide_history(scenario: Scenario, history_steps: int) -> Scenario:
+    """The scenario with its lengths, in which steps before the newest of the past were not observed."""
+    return _with_length(shorten(scenario, min(history_steps, scenario.history_steps)), scenario.history_steps)
+
+
+def earlier(scenario: Scenario, steps: int) -> Scenario:
+    """The scenario with its lengths as it was some steps before: its past is shorter by them and the rest its future.
+
+    What a reader estimates from positions is estimated from what was seen until then.
+
+    Args:
+        scenario: With as many steps of past, and at least one more.
+        steps: How much earlier the present is.
+
+    Raises:
+        UnusableScenario: It has fewer steps, or its focal agent was not observed then.
+    """
+    if not 0 <= steps < scenario.history_steps:
+        raise UnusableScenario(
+            f"scenario {scenario.id}: expected a present at least one step after the first of {scenario.history_steps} "
+            f"observed steps, got one {steps} steps earlier; ask for fewer"
+        )
+    length, present = sum(scenario.shape), scenario.present - steps
+    cut = _of_steps(scenario.agents, slice(0, length - steps))
+    short = replace(scenario, agents=_estimated(scenario, cut, present), history_steps=present + 1)
+    short.require_focal()
+    return _with_length(short, scenario.history_steps)
+
+
+def _of_steps(tracks: AgentTracks, kept: slice) -> AgentTracks:
+    return replace(
         tracks,
         position=tracks.position[:, kept],
         heading=tracks.heading[:, kept],
         velocity=tracks.velocity[:, kept],
         valid=tracks.valid[:, kept],
     )
-    return replace(scenario, agents=_estimated(scenario, cut, history_steps - 1), history_steps=history_steps)
 
 
-def hide_history(scenario: Scenario, history_steps: int) -> Scenario:
-    """The scenario with its lengths, in which steps before the newest of the past were not observed."""
-    short = shorten(scenario, min(history_steps, scenario.history_steps)).agents
-    hidden = scenario.agents.valid.shape[1] - short.valid.shape[1]
+def _with_length(scenario: Scenario, history_steps: int) -> Scenario:
+    """The scenario with a longer past, whose first steps were not observed."""
+    hidden, tracks = history_steps - scenario.history_steps, scenario.agents
 
     def padded(values: np.ndarray) -> np.ndarray:
         return np.concatenate([np.zeros_like(values[:, :1]).repeat(hidden, axis=1), values], axis=1)
 
-    return replace(
-        scenario,
-        agents=replace(
-            short,
-            position=padded(short.position),
-            heading=padded(short.heading),
-            velocity=padded(short.velocity),
-            valid=padded(short.valid),
-        ),
+    longer = replace(
+        tracks,
+        position=padded(tracks.position),
+        heading=padded(tracks.heading),
+        velocity=padded(tracks.velocity),
+        valid=padded(tracks.valid),
     )
+    return replace(scenario, agents=longer, history_steps=history_steps)
 
 
 def _estimated(scenario: Scenario, tracks: AgentTracks, present: int) -> AgentTracks:

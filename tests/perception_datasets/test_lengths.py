@@ -11,7 +11,7 @@ import pytest
 from perception.encoders.vectornet.vectorize import vectorize
 from perception.traffic.scenario import Scenario, UnusableScenario
 from perception_datasets.forecasting import open_forecasting
-from perception_datasets.lengths import hide_history, shorten
+from perception_datasets.lengths import earlier, hide_history, shorten
 
 
 @pytest.fixture
@@ -68,3 +68,36 @@ def test_a_scenario_that_is_too_short_is_named(scenario: Scenario) -> None:
 
 def test_hiding_more_than_there_is_hides_nothing(scenario: Scenario) -> None:
     assert_equal_tracks(hide_history(scenario, 50), scenario)
+
+
+def test_an_earlier_present_is_that_of_a_record_that_began_later(scenario: Scenario) -> None:
+    """Its past are the steps that had been seen until then, its future begins with those that were past."""
+    sooner, past = earlier(scenario, 6), shorten(scenario, 20)
+    assert sooner.shape == scenario.shape
+    assert not sooner.agents.valid[:, :6].any()
+    np.testing.assert_array_equal(sooner.agents.position[:, 6:], scenario.agents.position[:, :44])
+    np.testing.assert_array_equal(sooner.agents.valid[:, 6:], scenario.agents.valid[:, :44])
+    assert_equal_tracks(earlier(scenario, 0), past)
+
+
+def test_nothing_after_an_earlier_present_changes_what_was_known_then(scenario: Scenario) -> None:
+    after = np.arange(scenario.agents.valid.shape[1]) > scenario.present - 6
+    noise = np.random.default_rng(0).normal(0, 5, scenario.agents.position.shape)
+    position = scenario.agents.position + np.where(after[:, None], noise, 0)
+    other = replace(scenario, agents=replace(scenario.agents, position=position, heading=scenario.agents.heading + 1))
+    here, there = earlier(scenario, 6), earlier(other, 6)
+    for name in ("position", "heading", "velocity"):
+        np.testing.assert_array_equal(
+            getattr(here.agents, name)[:, :20], getattr(there.agents, name)[:, :20], err_msg=name
+        )
+
+
+def test_a_present_before_the_first_step_or_without_the_focal_agent_is_refused(scenario: Scenario) -> None:
+    with pytest.raises(UnusableScenario, match="got one 20 steps earlier"):
+        earlier(scenario, 20)
+    valid = scenario.agents.valid.copy()
+    valid[scenario.focal, :15] = False
+    late = replace(scenario, agents=replace(scenario.agents, valid=valid))
+    earlier(late, 4)
+    with pytest.raises(UnusableScenario, match="focal agent that is observed at the present step 14"):
+        earlier(late, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -230,3 +231,19 @@ def test_a_past_is_cut_by_chance_and_always_the_same_way(folder_of, tiny_recipe:
         assert seen[-1]
     assert 5 < lengths.count(19) < 19
     assert len(set(lengths)) > 5
+
+
+def test_scenarios_are_seen_from_earlier_presents_too(folder_of, tiny_recipe: ForecastRecipe) -> None:
+    folder, recipe = folder_of("train"), replace(tiny_recipe, earlier_present=30)  # more than there is of a past
+    training, whole = TrainingScenarios(folder, INPUT, recipe), TrainingScenarios(folder, INPUT, tiny_recipe)
+    starts = set()
+    for index, data_pass in itertools.product(range(len(folder)), range(12)):
+        sample, now = training[Key(index, data_pass)], whole[Key(index, data_pass)]
+        seen = sample.scenario.prepared.agent_vectors_valid.any(axis=0)
+        starts.add(int(seen.argmax()))
+        assert seen[-1]
+        assert sample.scenario.shape == now.scenario.shape
+        assert sample.augmentation == now.augmentation
+        assert sample.scenario.has_target[sample.targets].all()
+    assert min(starts) == 0
+    assert len(starts) > 8

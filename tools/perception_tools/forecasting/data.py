@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -24,8 +24,14 @@ from perception.traffic.augmentation import Augmentation
 from perception.traffic.scenario import Scenario, UnusableScenario
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder
-from perception_datasets.lengths import hide_history
-from perception_tools.forecasting.prepared import KEEP, PreparedScenario, PreparedScenarios, has_target
+from perception_datasets.lengths import earlier, hide_history
+from perception_tools.forecasting.prepared import (
+    KEEP,
+    PreparedScenario,
+    PreparedScenarios,
+    has_target,
+    prepare_scenario,
+)
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.shared_cache import SharedCache
 from perception_tools.training.loaders import make_loader
@@ -62,6 +68,10 @@ class TrainingBatch(TensorRecord):
     views: ForecastBatch
     weights: Float32[Tensor, "views rows"]
     failures: dict[str, str]
+
+
+OF_PAST = 1
+"""How much of the past is seen has random numbers of its own, so that all others stay the same."""
 
 
 class TrainingScenarios(Dataset[Sample]):
@@ -102,17 +112,25 @@ class TrainingScenarios(Dataset[Sample]):
         failures: dict[str, str] = {}
         index, scenario = self._usable(key.index, failures)
         mirrored = bool(rng.random() < self.recipe.mirror_probability)
+        if self.recipe.earlier_present or self.recipe.history_dropout:
+            of_past = np.random.default_rng((self.recipe.seed, key.data_pass, key.index, OF_PAST))
+            scenario = self._as_seen(index, scenario, of_past)
         targets = choose_targets(scenario, self.recipe.targets_per_scenario, rng)
         augmentation = Augmentation(mirrored, float(rng.normal(0, self.recipe.turn_std_rad)))
-        if self.recipe.history_dropout and rng.random() < self.recipe.history_dropout:
-            scenario = self._with_short_past(index, scenario, rng)
         return Sample(scenario, targets, augmentation, failures)
 
-    def _with_short_past(self, index: int, scenario: PreparedScenario, rng: np.random.Generator) -> PreparedScenario:
-        """The scenario with a past of at least two steps; it is read and prepared anew, and not kept."""
+    def _as_seen(self, index: int, scenario: PreparedScenario, rng: np.random.Generator) -> PreparedScenario:
+        """The scenario from an earlier present and with a shorter past, both by chance; then it is read anew."""
+        recipe, (past, _) = self.recipe, scenario.shape
+        sooner = int(rng.integers(0, min(recipe.earlier_present, past - 2) + 1)) if recipe.earlier_present else 0
+        if recipe.history_dropout and rng.random() < recipe.history_dropout:
+            past = int(rng.integers(2, max(past, 3)))
+        if sooner == 0 and past == scenario.shape[0]:
+            return scenario
         record = self.folder[index]
-        steps = int(rng.integers(2, max(record.history_steps, 3)))
-        return replace(scenario, prepared=self._input.prepare(hide_history(record, steps)))
+        with suppress(UnusableScenario):  # the focal agent was not seen then
+            record = earlier(record, sooner)
+        return prepare_scenario(hide_history(record, past), self._input)
 
     def _usable(self, index: int, failures: dict[str, str]) -> tuple[int, PreparedScenario]:
         for candidate in (*range(index, len(self.folder)), *range(index)):

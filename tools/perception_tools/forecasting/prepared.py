@@ -91,15 +91,23 @@ class PreparedScenarios:
         return self._cache.get(self._maker, self._folder.fingerprint(index), lambda: self._prepare(index))
 
     def _prepare(self, index: int) -> PreparedScenario:
-        scenario = self._folder[index]
-        return PreparedScenario(
-            self._input.prepare(scenario),
-            scenario.focal,
-            has_target(scenario),
-            is_moving(scenario),
-            scenario.shape,
-            bool(scenario.has_complete_future[scenario.focal]),
-        )
+        return prepare_scenario(self._folder[index], self._input)
+
+
+def prepare_scenario(scenario: Scenario, input: ForecastInput) -> PreparedScenario:
+    """A scenario for an encoder.
+
+    Raises:
+        UnusableScenario: The encoder cannot use it.
+    """
+    return PreparedScenario(
+        input.prepare(scenario),
+        scenario.focal,
+        has_target(scenario),
+        is_moving(scenario),
+        scenario.shape,
+        bool(scenario.has_complete_future[scenario.focal]),
+    )
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,8 @@ class ForecastRecipe(LearningRecipe):
         turn_std_rad: Spread of the random turn of every training view.
         history_dropout: Chance that of a training scenario's past only the newest steps are seen, at least two and how
             many at random, so that a forecaster can do with a short past.
+        earlier_present: A training scenario is seen from up to so many steps before its present, chosen at random: its
+            past is shorter then, and the steps until the present are the first of its future.
     """
 
     encoder: str = "vectornet"
@@ -99,6 +101,7 @@ class ForecastRecipe(LearningRecipe):
     mirror_probability: Share = 0.5
     turn_std_rad: Weight = 0.1
     history_dropout: Share = 0.0
+    earlier_present: Index = 0
     validate_every: Count = 4
 
     RENAMED: ClassVar[Mapping[str, str]] = {"frame": "view"}
