@@ -70,6 +70,12 @@ def test_the_table_holds_values_mean_and_interval_of_each_cell_and_pairs(
     assert f"{out / 'table.json'}\n{out / 'report.html'}\n" in shown.out
 
 
+def test_recipes_stand_in_the_order_that_was_asked_for(make_sweep: MakeSweep, train) -> None:
+    sweep = make_sweep("--seeds 0,1", "forecast/vectornet-mlp,forecast/vectornet")
+    train(sweep)
+    assert list(run_sweep(sweep, [], 0)["recipes"]) == ["forecast/vectornet-mlp", "forecast/vectornet"]
+
+
 def test_only_what_is_not_finished_is_run(make_sweep: MakeSweep, train, finish: Callable[..., None]) -> None:
     sweep = make_sweep()
     finish(sweep, sweep.runs[1], 9.0)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from perception.errors import InputError
 from perception_tools.analysis.sweep.jobs import (
@@ -121,6 +122,10 @@ def describe(results: Results, shares: Shares, seconds: float) -> dict:
     """What table.json holds."""
     sweep, preset = results.sweep, PRESETS.get(results.sweep.options.preset or "")
     table = make_table(results.by_cell(), sweep.task.monitored, sweep.seeds)
+    recipes: dict[str, Any] = {}
+    for run in sweep.runs:
+        if run.cell.recipe not in recipes:
+            recipes[run.cell.recipe] = run.description()["recipe"]
     if preset and preset.published:
         table["notes"].append(f"Pang et al. (ICLR 2024): {preset.published}")
     return {
@@ -134,7 +139,7 @@ def describe(results: Results, shares: Shares, seconds: float) -> dict:
         **sweep.options.scoring,
         **table,
         "source": next((metrics.get("source") for metrics in results.metrics.values()), None),
-        "recipes": {run.cell.recipe: run.description()["recipe"] for run in reversed(sweep.runs)},
+        "recipes": recipes,
         "jobs": shares.jobs,
         "threads": shares.threads,
         "wall_seconds": seconds,
