@@ -32,6 +32,7 @@ from perception_tools.forecasting.data import (
 )
 from perception_tools.forecasting.prepared import PreparedScenario, has_target, is_moving
 from perception_tools.forecasting.recipes import ForecastRecipe
+from perception_tools.shared_cache import SharedCache
 from perception_tools.training.sampler import Key
 
 INPUT = VectorizedInput()
@@ -247,3 +248,16 @@ def test_scenarios_are_seen_from_earlier_presents_too(folder_of, tiny_recipe: Fo
         assert sample.scenario.has_target[sample.targets].all()
     assert min(starts) == 0
     assert len(starts) > 8
+
+
+def test_files_are_parsed_once_where_pasts_vary(
+    data: Path, tiny_recipe: ForecastRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, recipe, parsed = open_forecasting(data, "train"), replace(tiny_recipe, earlier_present=10), list[str]()
+    read = type(folder.files).read
+    monkeypatch.setattr(type(folder.files), "read", lambda self, name: parsed.append(name) or read(self, name))
+    cache = SharedCache(tmp_path / "cache.sqlite3", 100_000_000)
+    for _ in range(3):
+        assert len(list(training_loader(folder, INPUT, recipe, cache=cache))) > 0
+    cache.close()
+    assert sorted(parsed) == sorted(folder.ids)

@@ -31,6 +31,7 @@ from perception_tools.forecasting.prepared import (
     PreparedScenarios,
     has_target,
     prepare_scenario,
+    with_cache,
 )
 from perception_tools.forecasting.recipes import ForecastRecipe
 from perception_tools.shared_cache import SharedCache
@@ -112,7 +113,7 @@ class TrainingScenarios(Dataset[Sample]):
         failures: dict[str, str] = {}
         index, scenario = self._usable(key.index, failures)
         mirrored = bool(rng.random() < self.recipe.mirror_probability)
-        if self.recipe.earlier_present or self.recipe.history_dropout:
+        if self.recipe.varies_past:
             of_past = np.random.default_rng((self.recipe.seed, key.data_pass, key.index, OF_PAST))
             scenario = self._as_seen(index, scenario, of_past)
         targets = choose_targets(scenario, self.recipe.targets_per_scenario, rng)
@@ -241,7 +242,12 @@ def training_loader(
     shape: tuple[int, int] | None = None,
     cache: SharedCache | None = None,
 ) -> DataLoader[TrainingBatch]:
-    """Batches of training views, this process's share of each step."""
+    """Batches of training views, this process's share of each step.
+
+    Where pasts vary, raw files are parsed once all the same, and scenarios as they were read are kept in the cache too.
+    """
+    if recipe.varies_past:
+        folder = with_cache(folder, cache)
     return make_loader(
         TrainingScenarios(folder, input, recipe, keep, shape, cache),
         collate=partial(make_training_batch, input=input, recipe=recipe),

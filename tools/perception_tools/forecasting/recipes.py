@@ -106,6 +106,11 @@ class ForecastRecipe(LearningRecipe):
 
     RENAMED: ClassVar[Mapping[str, str]] = {"frame": "view"}
 
+    @property
+    def varies_past(self) -> bool:
+        """Whether a training scenario's past differs from pass to pass, so that it is prepared anew each time."""
+        return self.history_dropout > 0 or self.earlier_present > 0
+
     @override
     def check(self) -> None:
         """As in `LearningRecipe`; of somebody's own encoder nothing is known but the bounds."""
