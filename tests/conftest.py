@@ -54,6 +54,19 @@ def _signals_as_before() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def eventually() -> Callable[..., None]:
+    """Waits until something is so; a busy machine may take its time, and a minute and a half is a failure."""
+
+    def wait(is_so: Callable[[], object], seconds: float = 90.0) -> None:
+        end = time.monotonic() + seconds
+        while not is_so():
+            assert time.monotonic() < end, "did not come about"
+            time.sleep(0.01)
+
+    return wait
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data ($PERCEPTION_DATA or ../shared/data); the test is skipped where there is none."""
     folder = Path(os.environ.get("PERCEPTION_DATA", CHECKOUT.parent / "shared" / "data"))

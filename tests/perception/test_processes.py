@@ -33,23 +33,18 @@ def work(folder):
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_a_process_of_multiprocessing_ends_with_a_parent_that_is_killed(tmp_path: Path, method: str) -> None:
+def test_a_process_of_multiprocessing_ends_with_a_parent_that_is_killed(
+    tmp_path: Path, method: str, eventually: Callable[..., None]
+) -> None:
     (tmp_path / "parent.py").write_text(PARENT)
     (tmp_path / "child.py").write_text(CHILD)
     beat = tmp_path / "beat"
     with subprocess.Popen([sys.executable, tmp_path / "parent.py", tmp_path, method]) as parent:
         try:
-            wait_for(lambda: beat.exists())
+            eventually(lambda: beat.exists())
         finally:
             parent.kill()
-    wait_for(lambda: time.time() - beat.stat().st_mtime > 1)
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: time.time() - beat.stat().st_mtime > 1)
 
 
 def test_sigterm_stops_like_ctrl_c() -> None:

@@ -80,13 +80,6 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def eventually(is_so: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < end, "did not come about"
-        time.sleep(0.05)
-
-
 def test_a_mistake_ends_its_process_for_good_and_the_others_go_on(start: Start) -> None:
     process = start("lasts", "mistaken", "lasts2")
     lines = lines_of(process)
@@ -120,7 +113,7 @@ def test_what_fails_otherwise_is_tried_again_and_later_every_time(start: Start) 
     assert times[2] - times[0] > 2  # 1 s and then 2 s; under load longer
 
 
-def test_children_end_with_a_supervisor_that_is_killed(start: Start) -> None:
+def test_children_end_with_a_supervisor_that_is_killed(start: Start, eventually: Callable[..., None]) -> None:
     process = start("lasts", "deaf")
     wait_for(lines_of(process), "deaf")
     eventually(lambda: len(children(process.pid)) == 2)

@@ -47,13 +47,6 @@ def blocks(sessions: Sessions) -> Iterator[ZenohBlocks]:
     blocks.close()
 
 
-def eventually(is_so: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "did not come about"
-        time.sleep(0.01)
-
-
 def make_tokens(seed: int = 0, count: int = 5) -> Tokens:
     return Tokens(
         torch.randn(2, count, 16, generator=torch.Generator().manual_seed(seed)),
@@ -73,7 +66,7 @@ def test_the_numbers_are_those_of_the_adapter_alone(
 
 
 def test_requests_spread_over_workers_and_follow_them_when_they_leave(
-    sessions: Sessions, blocks: ZenohBlocks, folded: FoldedBlock
+    sessions: Sessions, blocks: ZenohBlocks, folded: FoldedBlock, eventually: Callable[..., None]
 ) -> None:
     hosts = [BlockHost({"forecast": folded}) for _ in range(2)]
     workers = [ZenohBlockWorker(sessions[0], host, f"worker{i}") for i, host in enumerate(hosts)]
@@ -94,7 +87,7 @@ def test_requests_spread_over_workers_and_follow_them_when_they_leave(
 
 
 def test_full_queues_are_said_only_when_no_worker_has_room(
-    sessions: Sessions, blocks: ZenohBlocks, folded: FoldedBlock
+    sessions: Sessions, blocks: ZenohBlocks, folded: FoldedBlock, eventually: Callable[..., None]
 ) -> None:
     host = BlockHost({"forecast": folded}, queue_size=1)
     gate = Gate(host)

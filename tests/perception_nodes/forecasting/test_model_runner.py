@@ -31,14 +31,7 @@ def answer(runner: ModelRunner[int, int], question: int, seconds: float = LONG_S
     return asked.answer, asked.reason
 
 
-def eventually(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + LONG_S
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
-def test_questions_are_answered_in_a_thread_of_its_own_without_gradients() -> None:
+def test_questions_are_answered_in_a_thread_of_its_own_without_gradients(eventually: Callable[..., None]) -> None:
     def ask(question: int) -> int:
         assert threading.current_thread().name == "model"
         assert torch.is_inference_mode_enabled()
@@ -94,7 +87,7 @@ def test_whatever_a_model_raises_the_next_question_is_answered(kind: type[BaseEx
         assert answer(runner, 1) == (1, "")
 
 
-def test_until_the_model_is_loaded_questions_come_back_at_once() -> None:
+def test_until_the_model_is_loaded_questions_come_back_at_once(eventually: Callable[..., None]) -> None:
     loaded = threading.Event()
     with started(lambda question: question, lambda: None if loaded.wait(LONG_S) else None) as runner:  # noqa: RUF034
         assert answer(runner, 1) == (None, NO_MODEL)
@@ -103,7 +96,7 @@ def test_until_the_model_is_loaded_questions_come_back_at_once() -> None:
         assert answer(runner, 1) == (1, "")
 
 
-def test_a_model_that_cannot_be_loaded_is_told_at_every_question() -> None:
+def test_a_model_that_cannot_be_loaded_is_told_at_every_question(eventually: Callable[..., None]) -> None:
     def load() -> None:
         raise OSError("gone")
 
@@ -112,7 +105,7 @@ def test_a_model_that_cannot_be_loaded_is_told_at_every_question() -> None:
         assert answer(runner, 1) == (None, "the model cannot be loaded: OSError: gone")
 
 
-def test_tasks_are_done_between_questions_the_newest_of_those_that_wait() -> None:
+def test_tasks_are_done_between_questions_the_newest_of_those_that_wait(eventually: Callable[..., None]) -> None:
     hold, done = threading.Event(), []
     with started(lambda question: question if hold.wait(LONG_S) else 0) as runner:
         asked = runner.ask(1)
@@ -125,7 +118,7 @@ def test_tasks_are_done_between_questions_the_newest_of_those_that_wait() -> Non
         assert done == [2]
 
 
-def test_a_model_that_is_stuck_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_stuck_is_told(monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]) -> None:
     monkeypatch.setattr("perception_nodes.forecasting.model_runner.STUCK_S", 0.05)
     hold = threading.Event()
     with started(lambda question: question if hold.wait(LONG_S) else 0) as runner:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import queue
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -80,13 +79,6 @@ def node(session: Callable[[str], zenoh.Session]) -> Iterator[Callable[[str], Ro
         yield lambda name: open_.enter_context(RosNode(session(name), RmwZenoh(node=name)))
 
 
-def eventually(is_so: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "did not come about"
-        time.sleep(0.05)
-
-
 def test_each_process_may_do_what_its_part_of_the_deployment_needs(deployment: Deployment) -> None:
     grants = grants_of(deployment)
     assert list(grants) == ["block0", "ego", "mapper", "reader", "foxglove", "tracker", "planner"]
@@ -111,6 +103,7 @@ def test_each_process_may_do_what_its_part_of_the_deployment_needs(deployment: D
 
 def test_messages_go_from_whom_they_should_to_whom_they_should_and_from_nobody_else(
     node: Callable[[str], RosNode],
+    eventually: Callable[..., None],
 ) -> None:
     tracker, ego, planner, block = map(node, ("tracker", "ego", "planner", "block0"))
     objects, maps, forecasts, spied = (queue.Queue[bytes]() for _ in range(4))
@@ -164,7 +157,9 @@ def test_the_block_answers_the_node_that_is_to_ask_it_and_no_other(session: Call
     others.close()
 
 
-def test_who_is_not_in_the_deployment_may_do_nothing(deployment: Deployment, node: Callable[[str], RosNode]) -> None:
+def test_who_is_not_in_the_deployment_may_do_nothing(
+    deployment: Deployment, node: Callable[[str], RosNode], eventually: Callable[..., None]
+) -> None:
     assert deployment.security is not None
     make_certificates(deployment.security.certificates, ["guest"], server="router")
     heard: queue.Queue[bytes] = queue.Queue()

@@ -22,13 +22,6 @@ MAP = Topic("/map/polylines", POLYLINE_MAP, type_hash(POLYLINE_MAP), LATCHED)
 WIRES = [RmwZenoh(), Ros2Dds(), Plain()]
 
 
-def eventually(is_so: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < end, "did not come about"
-        time.sleep(0.01)
-
-
 def say(text: str) -> bytes:
     return serialize(make("std_msgs/msg/String", data=text), "std_msgs/msg/String")
 
@@ -38,7 +31,9 @@ def heard(received: Received) -> str:
 
 
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: type(wire).__name__)
-def test_messages_arrive_in_order_and_numbered(sessions: tuple[zenoh.Session, zenoh.Session], wire: Wire) -> None:
+def test_messages_arrive_in_order_and_numbered(
+    sessions: tuple[zenoh.Session, zenoh.Session], wire: Wire, eventually: Callable[..., None]
+) -> None:
     inbox: queue.Queue[Received] = queue.Queue()
     with RosNode(sessions[0], wire) as talker, RosNode(sessions[1], wire) as listener:
         listener.subscribe(TEXT, inbox.put)
@@ -92,7 +87,9 @@ def test_a_publisher_that_comes_later_still_delivers_its_latched_map(
 
 
 @pytest.mark.parametrize("wire", [RmwZenoh(), Ros2Dds()], ids=lambda wire: type(wire).__name__)
-def test_entities_are_seen_by_others_while_they_live(sessions: tuple[zenoh.Session, zenoh.Session], wire: Wire) -> None:
+def test_entities_are_seen_by_others_while_they_live(
+    sessions: tuple[zenoh.Session, zenoh.Session], wire: Wire, eventually: Callable[..., None]
+) -> None:
     with RosNode(sessions[0], wire) as watcher:
         with RosNode(sessions[1], wire) as other:
             other.publisher(TEXT)
@@ -108,7 +105,10 @@ def test_entities_are_seen_by_others_while_they_live(sessions: tuple[zenoh.Sessi
 
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: type(wire).__name__)
 def test_a_service_answers_each_of_its_requests_and_what_fails_does_not_keep_the_client_waiting(
-    sessions: tuple[zenoh.Session, zenoh.Session], wire: Wire, caplog: pytest.LogCaptureFixture
+    sessions: tuple[zenoh.Session, zenoh.Session],
+    wire: Wire,
+    caplog: pytest.LogCaptureFixture,
+    eventually: Callable[..., None],
 ) -> None:
     service = service_of("/ask", ASK_SCENE)
 
@@ -140,7 +140,9 @@ def test_a_service_answers_each_of_its_requests_and_what_fails_does_not_keep_the
     assert "/ask: RuntimeError: cannot" in caplog.text
 
 
-def test_a_peer_with_another_type_hash_is_found_out(sessions: tuple[zenoh.Session, zenoh.Session]) -> None:
+def test_a_peer_with_another_type_hash_is_found_out(
+    sessions: tuple[zenoh.Session, zenoh.Session], eventually: Callable[..., None]
+) -> None:
     stranger = Topic(TEXT.name, TEXT.type, "RIHS01_" + 64 * "0")
     inbox: queue.Queue[Received] = queue.Queue()
     with RosNode(sessions[0], RmwZenoh()) as ours, RosNode(sessions[1], RmwZenoh()) as theirs:
@@ -151,7 +153,9 @@ def test_a_peer_with_another_type_hash_is_found_out(sessions: tuple[zenoh.Sessio
         assert inbox.empty()
 
 
-def test_the_node_itself_is_announced_as_ros_does(sessions: tuple[zenoh.Session, zenoh.Session]) -> None:
+def test_the_node_itself_is_announced_as_ros_does(
+    sessions: tuple[zenoh.Session, zenoh.Session], eventually: Callable[..., None]
+) -> None:
     def tokens() -> list[str]:
         return [str(reply.ok.key_expr) for reply in sessions[0].liveliness().get("@ros2_lv/5/**") if reply.ok]
 
@@ -162,7 +166,7 @@ def test_the_node_itself_is_announced_as_ros_does(sessions: tuple[zenoh.Session,
 
 
 def test_a_failing_callback_is_counted_and_logged_and_the_next_message_comes(
-    sessions: tuple[zenoh.Session, zenoh.Session], caplog: pytest.LogCaptureFixture
+    sessions: tuple[zenoh.Session, zenoh.Session], caplog: pytest.LogCaptureFixture, eventually: Callable[..., None]
 ) -> None:
     inbox: queue.Queue[str] = queue.Queue()
 
@@ -230,7 +234,9 @@ def test_each_publisher_has_numbers_of_its_own_and_only_so_many_are_remembered()
     assert failures.counts == {f"/points{LOST}": 1}
 
 
-def test_a_message_that_is_lost_between_two_sessions_is_counted(sessions: tuple[zenoh.Session, zenoh.Session]) -> None:
+def test_a_message_that_is_lost_between_two_sessions_is_counted(
+    sessions: tuple[zenoh.Session, zenoh.Session], eventually: Callable[..., None]
+) -> None:
     inbox: queue.Queue[Received] = queue.Queue()
     topic, wire = Topic("/holes", TEXT.type, TEXT.type_hash), RmwZenoh()
     with RosNode(sessions[1], wire) as listener:

@@ -98,13 +98,6 @@ def snapshot(scan: Scene) -> SceneSnapshot:
     return SceneSnapshot.of_scene(scan, time.time_ns())
 
 
-def eventually(is_so: Callable[[], object]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < end, "did not come about"
-        time.sleep(0.05)
-
-
 def metric(process: SceneQaProcess, name: str) -> float:
     lines = generate_latest(process.registry).decode().splitlines()
     return next((float(line.split()[-1]) for line in lines if line.startswith(f"perception_scene_qa_{name} ")), 0.0)
@@ -132,7 +125,11 @@ def test_a_scans_questions_are_answered_as_offline_on_a_topic_and_as_a_service(
 
 
 def test_the_first_question_pays_for_the_scene_and_all_others_for_their_words(
-    start: Start, scene_answerer: SceneAnswerer, scan: Scene, cloud: Callable[..., bytes]
+    start: Start,
+    scene_answerer: SceneAnswerer,
+    scan: Scene,
+    cloud: Callable[..., bytes],
+    eventually: Callable[..., None],
 ) -> None:
     process, asker = start(configured(scene_answerer))
     eventually(lambda: asker.clouds.put(cloud(scan.points, scan.colors)) or len(process.mapper.map))
@@ -150,6 +147,7 @@ def test_clouds_and_poses_on_their_topics_reach_the_map_that_is_asked_about(
     scan: Scene,
     cloud: Callable[..., bytes],
     odometry: Callable[[SE3, str, int], bytes],
+    eventually: Callable[..., None],
 ) -> None:
     process, asker = start(configured(scene_answerer))
     assert process.ready() == f"no scene yet: nothing came on {PLAN.clouds}"
@@ -189,7 +187,11 @@ def test_a_question_that_nobody_foresaw_is_answered_with_an_error_and_the_next_w
 
 
 def test_a_question_that_takes_too_long_is_no_progress(
-    start: Start, scene_answerer: SceneAnswerer, snapshot: SceneSnapshot, monkeypatch: pytest.MonkeyPatch
+    start: Start,
+    scene_answerer: SceneAnswerer,
+    snapshot: SceneSnapshot,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[..., None],
 ) -> None:
     process, asker = start(configured(scene_answerer), snapshot)
     assert asker.ask(question()).status == Status.OK
@@ -240,7 +242,11 @@ def test_what_cannot_be_answered_gets_an_answer_that_says_so_either_way(
 
 
 def test_without_a_scene_or_with_an_old_one_it_says_so(
-    start: Start, scene_answerer: SceneAnswerer, scan: Scene, cloud: Callable[..., bytes]
+    start: Start,
+    scene_answerer: SceneAnswerer,
+    scan: Scene,
+    cloud: Callable[..., bytes],
+    eventually: Callable[..., None],
 ) -> None:
     process, asker = start(configured(scene_answerer, max_age_s=5), plan=replace(PLAN, max_age_s=5))
     assert asker.ask(question()).reason == "there is no scene yet"
@@ -258,7 +264,11 @@ def test_without_a_scene_or_with_an_old_one_it_says_so(
 
 
 def test_questions_during_a_map_update_are_about_one_version_each(
-    start: Start, scene_answerer: SceneAnswerer, scan: Scene, cloud: Callable[..., bytes]
+    start: Start,
+    scene_answerer: SceneAnswerer,
+    scan: Scene,
+    cloud: Callable[..., bytes],
+    eventually: Callable[..., None],
 ) -> None:
     process, asker = start(configured(scene_answerer, max_lag_s=0, max_waiting=100))
     stop = threading.Event()
@@ -315,7 +325,7 @@ def slowed(model: SceneAnswerer) -> tuple[SceneAnswerer, Slow]:
 
 
 def test_too_many_questions_are_turned_away_and_those_in_work_are_answered_before_the_end(
-    start: Start, scene_answerer: SceneAnswerer, snapshot: SceneSnapshot
+    start: Start, scene_answerer: SceneAnswerer, snapshot: SceneSnapshot, eventually: Callable[..., None]
 ) -> None:
     model, slow = slowed(scene_answerer)
     process, asker = start(configured(model, max_waiting=2), snapshot)

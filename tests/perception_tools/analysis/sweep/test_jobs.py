@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,13 +76,6 @@ def is_held(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @settings(deadline=None)
@@ -232,17 +224,19 @@ time.sleep(100)
 """
 
 
-def test_a_process_ends_with_the_sweep_and_so_do_those_that_it_started(tmp_path: Path) -> None:
+def test_a_process_ends_with_the_sweep_and_so_do_those_that_it_started(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
     """The sweep is killed by force: nothing of its own can end the others."""
     for name, program in {"parent.py": PARENT, "start.py": START, "wait.py": WAIT}.items():
         (tmp_path / name).write_text(program)
     with subprocess.Popen([sys.executable, tmp_path / "parent.py", tmp_path]) as parent:
         try:
-            wait_for(lambda: len(list(tmp_path.glob("*.started"))) == 2)
+            eventually(lambda: len(list(tmp_path.glob("*.started"))) == 2)
             assert is_held(tmp_path / "held")
         finally:
             parent.kill()
-    wait_for(lambda: not is_held(tmp_path / "held"))
+    eventually(lambda: not is_held(tmp_path / "held"))
 
 
 def test_a_process_that_is_still_at_work_holds_the_folder(
