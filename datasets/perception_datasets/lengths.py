@@ -38,7 +38,7 @@ def shorten(scenario: Scenario, history_steps: int, future_steps: int | None = N
     if kept == slice(0, sum(scenario.shape)):
         return scenario
     cut = _of_steps(scenario.agents, kept)
-    return replace(scenario, agents=_estimated(scenario, cut, history_steps - 1), history_steps=history_steps)
+    return replace(scenario, agents=with_motion(scenario, cut, history_steps - 1), history_steps=history_steps)
 
 
 def hide_history(scenario: Scenario, history_steps: int) -> Scenario:
@@ -65,7 +65,7 @@ def earlier(scenario: Scenario, steps: int) -> Scenario:
         )
     length, present = sum(scenario.shape), scenario.present - steps
     cut = _of_steps(scenario.agents, slice(0, length - steps))
-    short = replace(scenario, agents=_estimated(scenario, cut, present), history_steps=present + 1)
+    short = replace(scenario, agents=with_motion(scenario, cut, present), history_steps=present + 1)
     short.require_focal()
     return _with_length(short, scenario.history_steps)
 
@@ -97,8 +97,14 @@ def _with_length(scenario: Scenario, history_steps: int) -> Scenario:
     return replace(scenario, agents=longer, history_steps=history_steps)
 
 
-def _estimated(scenario: Scenario, tracks: AgentTracks, present: int) -> AgentTracks:
-    """Tracks with motion from their own positions, where the data set has none."""
+def with_motion(scenario: Scenario, tracks: AgentTracks, present: int) -> AgentTracks:
+    """Tracks with motion from their own positions, where the data set has none.
+
+    Args:
+        scenario: Of whose data set they are.
+        tracks: Changed positions.
+        present: Last observed step.
+    """
     if scenario.source not in WITHOUT_MOTION:
         return tracks
     return replace(

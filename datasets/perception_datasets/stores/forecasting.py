@@ -12,6 +12,7 @@ import numpy as np
 from perception.errors import InputError
 from perception.traffic.scenario import AgentTracks, MapPolylines, Scenario
 from perception_datasets.argoverse.scenario_folder import ScenarioFiles, ScenarioFolder
+from perception_datasets.rounding import check_decimals, rounded
 from perception_datasets.stores import store
 from perception_datasets.stores.schema import Record, Schema
 from perception_datasets.stores.tracks import from_integers, to_integers
@@ -114,18 +115,36 @@ def prepare(
     processes: int | None = None,
     cluster: str | None = None,
     replace: bool = False,
+    decimals: int | None = None,
 ) -> Generator[Prepared, None, None]:
-    """Writes the scenarios of a split to a store; arguments and outcomes are those of `writer.write_split`."""
-    info, records = store.StoreInfo(KIND, raw.source, SCHEMA), RawScenarios(raw.files)
+    """Writes the scenarios of a split to a store; other arguments and outcomes are those of `writer.write_split`.
+
+    Args:
+        raw: The split.
+        folder: The store.
+        processes: See `write_split`.
+        cluster: See `write_split`.
+        replace: See `write_split`.
+        decimals: To how many decimals tracks are rounded (`perception_datasets.rounding`); None keeps every bit.
+    """
+    if decimals is not None:
+        check_decimals(decimals)
+    info, records = store.StoreInfo(KIND, raw.source, SCHEMA, decimals), RawScenarios(raw.files, decimals)
     how = {"processes": processes, "cluster": cluster, "replace": replace}
     return write_split(folder, info, raw.split, raw.ids, records, **how)
 
 
 @dataclass(frozen=True)
 class RawScenarios:
-    """Scenarios as records to write."""
+    """Scenarios as records to write.
+
+    Attributes:
+        files: Where they are.
+        decimals: See `prepare`.
+    """
 
     files: ScenarioFiles
+    decimals: int | None = None
 
     def inputs(self, name: str) -> Sequence[Path]:
         """Returns the files that a scenario is read from."""
@@ -133,4 +152,5 @@ class RawScenarios:
 
     def read(self, name: str) -> Record:
         """Reads one scenario."""
-        return to_record(self.files.read(name))
+        scenario = self.files.read(name)
+        return to_record(scenario if self.decimals is None else rounded(scenario, self.decimals))

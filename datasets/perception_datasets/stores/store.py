@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -30,7 +30,7 @@ from perception_datasets.stores.part import CURE
 from perception_datasets.stores.schema import Record, Schema
 
 FORMAT = "perception-records"
-VERSION = 3
+VERSION = 4
 PART_RECORDS = 256
 
 _PART = re.compile(r"part-\d{5,}")
@@ -47,11 +47,13 @@ class StoreInfo:
         kind: Kind of its records, such as `forecasting` or `scene`.
         source: Name of the data set that they come from.
         schema: Fields of each record.
+        decimals: To how many decimals numbers were rounded; None where they are as the files state them.
     """
 
     kind: str
     source: str
     schema: Schema
+    decimals: int | None = None
 
 
 def create_store(folder: Path, info: StoreInfo) -> None:
@@ -64,6 +66,7 @@ def create_store(folder: Path, info: StoreInfo) -> None:
             "source": info.source,
             "schema": [list(f) for f in info.schema.fields],
             "shared": [list(f) for f in info.schema.shared],
+            **({} if info.decimals is None else {"decimals": info.decimals}),
         }
         write_group(folder, attributes)
 
@@ -77,6 +80,11 @@ def check_place(folder: Path, info: StoreInfo) -> bool:
     found = read_info(folder)
     if found == info:
         return True
+    if found is not None and replace(found, decimals=info.decimals) == info:
+        raise InputError(
+            f"{folder}: expected numbers {_accuracy(info)}, found a store of numbers {_accuracy(found)}; prepare it as "
+            "before, or choose another folder"
+        )
     if found is not None:
         raise InputError(
             f"{folder}: expected a store of {info.kind} records from {info.source}, found one of {found.kind} records "
@@ -105,7 +113,12 @@ def read_info(folder: Path) -> StoreInfo | None:
             for key in ("schema", "shared")
         )
         schema = Schema(own, shared)
-        return StoreInfo(attributes["kind"], attributes["source"], schema)
+        decimals = attributes.get("decimals")
+        return StoreInfo(attributes["kind"], attributes["source"], schema, None if decimals is None else int(decimals))
+
+
+def _accuracy(info: StoreInfo) -> str:
+    return "as the files state them" if info.decimals is None else f"of {info.decimals} decimals"
 
 
 def part_path(folder: Path, split: str, number: int) -> Path:

@@ -1,7 +1,7 @@
 """Tracks as integers that compress well, and back without the loss of a bit.
 
-Positions with three or six decimals, such as millimetres, are counted in those units where dividing again gives exactly
-the same numbers; all others are taken as the integers that their bits are. Of each track only the difference from one
+Numbers with few decimals, such as millimetres, are counted in those units where dividing again gives exactly the same
+numbers; all others are taken as the integers that their bits are. Of each track only the difference from one
 observed step to the next is kept. Headings and velocities that follow from positions, as a reader estimates them where
 its files state none (Argoverse 1), are not kept: they are estimated again, by the same functions.
 """
@@ -19,10 +19,10 @@ from perception.traffic.motion import causal_heading, causal_velocity
 
 Numbers = Float64[np.ndarray, "agents steps *axes"]
 Integers = Int64[np.ndarray, "agents steps *axes"]
-Form = Literal["estimated", "bits", 3, 6]
-"""How an array became integers: where it is no estimate by its bits, by its bits, or as multiples of 10^-3 or 10^-6."""
+Form = Literal["estimated", "bits"] | int
+"""How an array became integers: where it is no estimate by its bits, by its bits, or as multiples of 10^-form."""
 
-_DECIMALS = (3, 6)
+_DECIMALS = (1, 2, 3, 4, 5, 6, 7)
 _LARGEST = 1e9
 """Larger numbers, which no record has, are not looked at for decimals: their multiples would be inexact."""
 
@@ -65,7 +65,7 @@ def from_integers(
     arrays: dict[str, np.ndarray] = {}
     for name in ("position", "heading", "velocity"):  # the others may be estimated from the first
         form, whole = known["forms"][name], _summed(integers[name], seen)
-        arrays[name] = whole / 10.0**form if form in _DECIMALS else whole.view(np.float64)
+        arrays[name] = whole / 10.0**form if isinstance(form, int) else whole.view(np.float64)
         if form == "estimated":
             estimate, where = _estimate(name, arrays["position"], valid, present)
             arrays[name][where] = estimate[where]

@@ -16,6 +16,7 @@ from perception.traffic.scenario import Scenario
 from perception_datasets.argoverse.argoverse2_sensor import SensorLogFiles
 from perception_datasets.errors import Failures, RecordError
 from perception_datasets.forecasting import ScenarioFolder, open_forecasting
+from perception_datasets.rounding import rounded
 from perception_datasets.stores import shared_rows, store
 from perception_datasets.stores.forecasting import SCHEMA, from_record, prepare, to_record
 from perception_datasets.stores.group import load_attributes, write_group
@@ -66,6 +67,29 @@ def test_a_prepared_split_gives_the_same_scenarios(
 
 
 @pytest.mark.usefixtures("in_this_process")
+def test_a_rounded_split_gives_rounded_scenarios_and_says_so(made_argoverse2: Path, tmp_path: Path) -> None:
+    raw = open_forecasting(made_argoverse2, "val")
+    for folder, decimals in (("exact", None), ("rounded", 2)):
+        assert not [
+            one.failures for one in prepare(raw, tmp_path / folder, processes=1, decimals=decimals) if one.failures
+        ]
+    info = store.read_info(tmp_path / "rounded")
+    assert info is not None
+    assert info.decimals == 2
+    for one, other in zip(open_forecasting(tmp_path / "rounded", "val"), raw, strict=True):
+        assert_equal(one, rounded(other, 2))
+    sizes = [
+        sum(f.stat().st_size for f in (tmp_path / name / "val").rglob("*") if f.is_file())
+        for name in ("exact", "rounded")
+    ]
+    assert sizes[1] < 0.6 * sizes[0]
+    with pytest.raises(InputError, match="expected numbers as the files state them, found a store of numbers of 2"):
+        list(prepare(raw, tmp_path / "rounded", processes=1))
+    with pytest.raises(InputError, match="decimals: expected 1 to 6, got 0"):
+        list(prepare(raw, tmp_path / "other", processes=1, decimals=0))
+
+
+@pytest.mark.usefixtures("in_this_process")
 def test_a_bad_scene_is_named_and_its_part_is_written_again_once_it_is_repaired(
     argoverse1: Path, tmp_path: Path
 ) -> None:
@@ -105,6 +129,7 @@ def test_an_interrupted_run_is_continued(argoverse1: Path, tmp_path: Path, monke
 PREPARE = """
 import sys
 from pathlib import Path
+from perception_datasets.rounding import rounded
 from perception_datasets.stores import shared_rows, store
 from perception_datasets.stores.group import load_attributes, write_group
 from perception_datasets.forecasting import open_forecasting
@@ -245,7 +270,7 @@ def test_a_store_of_the_former_layout_is_refused_in_one_sentence(argoverse1: Pat
     attributes = load_attributes(folder, "")
     assert attributes is not None
     write_group(folder, {name: attributes[name] for name in ("format", "kind", "source", "schema")} | {"version": 2})
-    said = "expected store version 3, found 2; delete the store and run `perception prepare` again"
+    said = "expected store version 4, found 2; delete the store and run `perception prepare` again"
     for act in (lambda: open_forecasting(folder, "val"), lambda: prepare_all(raw, folder)):
         with pytest.raises(InputError, match=said):
             act()

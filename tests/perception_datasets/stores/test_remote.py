@@ -119,7 +119,7 @@ def test_a_store_of_the_former_layout_is_refused_before_it_is_copied(written: Pa
     files, root = fsspec.url_to_fs(url)
     write_group(written, {**attributes, "version": 2})
     files.put_file(str(written / "zarr.json"), f"{root}/zarr.json")
-    with pytest.raises(InputError, match="expected store version 3, found 2; delete the store and run"):
+    with pytest.raises(InputError, match="expected store version 4, found 2; delete the store and run"):
         open_forecasting(Path(url), "val")
     assert not (local_copy(url) / "val").exists()
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -122,6 +123,15 @@ def test_a_store_is_not_mixed_with_other_files_or_stores(tmp_path: Path) -> None
         store.create_store(tmp_path / "full" / "file", INFO)
 
 
+def test_numbers_of_different_accuracy_are_not_mixed(tmp_path: Path) -> None:
+    store.create_store(tmp_path / "s", replace(INFO, decimals=2))
+    assert store.read_info(tmp_path / "s") == replace(INFO, decimals=2)
+    with pytest.raises(InputError, match="expected numbers as the files state them, found a store of numbers of 2 dec"):
+        store.create_store(tmp_path / "s", INFO)
+    with pytest.raises(InputError, match="expected numbers of 3 decimals, found a store of numbers of 2 decimals"):
+        store.create_store(tmp_path / "s", replace(INFO, decimals=3))
+
+
 def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     store.create_store(tmp_path / "s", INFO)
     path = tmp_path / "s" / METADATA
@@ -129,14 +139,14 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     text["attributes"]["version"] = 2
     path.write_text(json.dumps(text))
     with pytest.raises(
-        InputError, match="expected store version 3, found 2; delete the store and run `perception prepare` again"
+        InputError, match="expected store version 4, found 2; delete the store and run `perception prepare` again"
     ):
         store.read_info(tmp_path / "s")
     path.write_text("{")
     with pytest.raises(InputError, match="cannot be parsed"):
         store.read_info(tmp_path / "s")
     del text["attributes"]["digest"]
-    write_group(tmp_path / "s", {**text["attributes"], "version": 3, "schema": [["values", "<f8"]]})
+    write_group(tmp_path / "s", {**text["attributes"], "version": 4, "schema": [["values", "<f8"]]})
     with pytest.raises(InputError, match=r"cannot be parsed .*; delete the store and run"):
         store.read_info(tmp_path / "s")
 

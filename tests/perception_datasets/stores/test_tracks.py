@@ -66,6 +66,13 @@ def test_estimated_headings_and_velocities_leave_next_to_nothing(unit: float | N
     assert not integers["position"].ravel()[2 * count :].any()
 
 
+@pytest.mark.parametrize("decimals", range(1, 8))
+def test_numbers_of_few_decimals_are_counted_in_their_last(decimals: int) -> None:
+    tracks, valid = made(3, 10.0**decimals)
+    assert_same_bits(tracks, valid)
+    assert to_integers(**tracks, valid=valid, present=PRESENT)[1]["forms"]["position"] == decimals
+
+
 def test_headings_that_do_not_follow_from_positions_are_kept_beside_those_that_do() -> None:
     tracks, valid = made(6, 1e3)
     tracks["position"][0] = np.where(valid[0, :, None], tracks["position"][0, :1], 0.0)  # it stands
