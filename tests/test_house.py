@@ -61,7 +61,6 @@ WITHOUT_A_TEST_FILE = {
     "perception_tools/export/exportable.py": "a type without behaviour; each task's export is tested with the task",
     "perception/metrics/limits.py": "two numbers, which the metrics' tests compare with av2's",
     "perception/encoders/forecasting.py": "protocols and a record; the tests of encoders and inputs check them",
-    "perception_tools/training/job.py": "a type without behaviour; each task's job is tested with the task",
     "perception_tools/forecasting/bench/outages.py": "kills processes for minutes; its account is tested",
     "perception_tools/forecasting/run.py": "a type without behaviour; the tests of `perception train` parse it",
 }

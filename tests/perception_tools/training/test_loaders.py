@@ -6,7 +6,9 @@ from collections import Counter
 
 import pytest
 
-from perception_tools.training.loaders import KeptRecords, make_loader
+from perception.errors import InputError
+from perception_tools.training.loaders import KeptRecords, SharedLoaders, make_loader
+from perception_tools.training.sampler import Key, SegmentSampler
 
 
 @pytest.fixture
@@ -74,3 +76,35 @@ def test_a_loader_collates_batches_in_the_order_of_its_records(workers: int) -> 
 def test_a_sampler_gives_the_keys() -> None:
     loader = make_loader({"a": 1, "b": 2}, collate=sum, batch=2, sampler=["b", "a", "b"])  # pyright: ignore[reportArgumentType]
     assert list(loader) == [3, 2]
+
+
+class Indices:
+    """Eight training records that are the places they were asked for at."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, key: Key) -> int:
+        return key.index
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_processes_share_steps_and_judge_every_record_once(processes: int) -> None:
+    judged = [f"clip {number}" for number in range(7)]
+    segments = SegmentSampler(records=8, batch=6, seed=0)
+    loaders = SharedLoaders(Indices(), judged, segments, list, list, batch_judged=2)
+    both = [loaders(rank, processes) for rank in range(processes)]
+    learned = [index for training, _ in both for batch in training for index in batch]
+    assert sorted(learned) == sorted(segments.indices_of(0, 0))
+    assert all(len(batch) == 6 // processes for training, _ in both for batch in training)
+    seen = [name for _, validation in both for batch in validation for name in batch]
+    assert sorted(seen) == judged
+    assert max(len(batch) for _, validation in both for batch in validation) <= 2
+
+
+def test_a_step_is_read_in_as_many_parts_as_it_is_computed_in() -> None:
+    segments = SegmentSampler(records=8, batch=6, seed=0)
+    training, _ = SharedLoaders(Indices(), ["clip"], segments, list, list, batch_judged=2, parts=3)(0, 1)
+    assert [len(batch) for batch in training] == [2, 2, 2]
+    with pytest.raises(InputError, match="expected a multiple of 2 processes times accumulate=2"):
+        SharedLoaders(Indices(), ["clip"], segments, list, list, batch_judged=2, parts=2)(0, 2)

@@ -173,3 +173,13 @@ def test_without_repeats_the_order_is_the_shuffled_one() -> None:
         keys = [key for step in keys_of_pass(20, 4, 7, 1, processes) for key in step]
         assert [key.index for key in keys] == np.random.default_rng((7, 1)).permutation(20).tolist()
         assert {key.repetition for key in keys} == {0}
+
+
+def test_the_order_of_one_of_several_processes_is_that_of_all() -> None:
+    alone = SegmentSampler(24, 6, 5, repeats=3)
+    for rank in range(2):
+        part, own = alone.of_process(rank, 2), SegmentSampler(24, 6, 5, rank, 2, 3)
+        for segment in (0, 1):
+            part.set_epoch(segment)
+            own.set_epoch(segment)
+            assert list(part) == list(own)

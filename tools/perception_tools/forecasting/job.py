@@ -53,22 +53,18 @@ def forecast_job(run: ForecastRun, model: Forecaster | None = None) -> Job:
         training = Training(run.name, scenario.source, len(train_folder), *scenario.shape, steps)
         save_model(path, trained, recipe, training)
 
-    def records_of_step(segment: int, step: int) -> list[str]:
-        return [_used(train_folder.ids, index, task.failures) for index in segments.indices_of(segment, step)]
-
     if warning:
         print(warning, file=sys.stderr)
     return Job(
         task=task,
-        epochs=recipe.passes * segments.segments_per_pass,
-        batches=segments.batches,
+        segments=segments,
         loaders=loaders,
         save=save,
         monitor="val/min_fde",
         mode="min",
         closing_message=lambda: _failures(task, train_folder),
         next_command=f"perception evaluate {run.out} --data {run.data} --out …",
-        records_of_step=records_of_step,
+        name_of=lambda index: _used(train_folder.ids, index, task.failures),
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch.utils.data import DataLoader, Subset
-
 from perception.encoders.vit_weights import load_vit
 from perception.errors import InputError
 from perception.models.image_classifier import ImageClassifier
@@ -20,8 +18,8 @@ from perception_tools.image.prediction import PreparedPictures
 from perception_tools.image.run import ImageRun
 from perception_tools.image.sets import read_class_names
 from perception_tools.training.job import Job
-from perception_tools.training.loaders import make_loader
-from perception_tools.training.sampler import SegmentSampler, records_at_once
+from perception_tools.training.loaders import SharedLoaders
+from perception_tools.training.sampler import SegmentSampler
 
 VALIDATION_BATCH = 128
 
@@ -41,19 +39,8 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
     if run.start_from is not None:
         load_vit(run.start_from, trained.encoder, drop_head=True, resample=True)
     task, changed = ImageTask(recipe, trained, len(train.classes)), TrainingPictures(train, recipe, run.keep)
-    repeats = recipe.augmentation.repeats
-    segments = SegmentSampler(len(train), recipe.batch, recipe.seed, repeats=repeats)
-
+    segments = SegmentSampler(len(train), recipe.batch, recipe.seed, repeats=recipe.augmentation.repeats)
     split = "…" if run.held_out else run.val_split
-
-    def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
-        sampler = SegmentSampler(len(train), recipe.batch, recipe.seed, rank, processes, repeats)
-        share = records_at_once(recipe.batch, processes, recipe.accumulate)
-        shown = Subset(PreparedPictures(val, trained.input), range(rank, len(val), processes))
-        return (
-            make_loader(changed, collate=collate_training, batch=share, sampler=sampler, workers=run.workers),
-            make_loader(shown, collate=collate_validation, batch=VALIDATION_BATCH, workers=run.workers),
-        )
 
     def save(path: Path, steps: int) -> None:
         training = ImageTraining(run.name, run.data.resolve().name, len(train), steps)
@@ -61,15 +48,23 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
 
     return Job(
         task=task,
-        epochs=recipe.passes * segments.segments_per_pass,
-        batches=segments.batches,
-        loaders=loaders,
+        segments=segments,
+        loaders=SharedLoaders(
+            changed,
+            PreparedPictures(val, trained.input),
+            segments,
+            collate_training,
+            collate_validation,
+            VALIDATION_BATCH,
+            recipe.accumulate,
+            run.workers,
+        ),
         save=save,
         monitor="val/top1",
         mode="max",
         closing_message=task.unread_in_words,
         next_command=f"perception evaluate {run.out} --data {run.data} --split {split} --out …",
-        records_of_step=lambda segment, step: [train.ids[index] for index in segments.indices_of(segment, step)],
+        name_of=train.ids.__getitem__,
     )
 
 

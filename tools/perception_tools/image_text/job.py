@@ -6,8 +6,6 @@ import json
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
-from torch.utils.data import DataLoader, Subset
-
 from perception.encoders.clip_vision import ClipVision, load_clip_vision
 from perception.encoders.roberta import RobertaText, load_roberta
 from perception.errors import InputError
@@ -32,8 +30,8 @@ from perception_tools.image_text.model import ImageTextTraining, build_image_tex
 from perception_tools.image_text.recipes import ImageTextRecipe
 from perception_tools.image_text.run import ImageTextRun
 from perception_tools.training.job import Job
-from perception_tools.training.loaders import make_loader
-from perception_tools.training.sampler import SegmentSampler, records_at_once
+from perception_tools.training.loaders import SharedLoaders
+from perception_tools.training.sampler import SegmentSampler
 
 VALIDATION_BATCH = 64
 
@@ -68,15 +66,6 @@ def image_text_job(run: ImageTextRun, model: ImageText | None = None) -> Job:
     judged = ShownTexts(val, trained, **options)
     segments = SegmentSampler(len(train.records), recipe.batch, recipe.seed)
 
-    def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
-        sampler = SegmentSampler(len(train.records), recipe.batch, recipe.seed, rank, processes)
-        share = records_at_once(recipe.batch, processes, recipe.accumulate)
-        part = Subset(judged, range(rank, len(judged), processes))
-        return (
-            make_loader(shown, collate=collate, batch=share, sampler=sampler, workers=run.workers),
-            make_loader(part, collate=collate, batch=VALIDATION_BATCH, workers=run.workers),
-        )
-
     def save(path: Path, steps: int) -> None:
         training = ImageTextTraining(run.name, run.data.resolve().name, len(train.records), steps)
         save_image_text(path, trained, recipe, answers, training)
@@ -86,15 +75,23 @@ def image_text_job(run: ImageTextRun, model: ImageText | None = None) -> Job:
 
     return Job(
         task=task,
-        epochs=recipe.passes * segments.segments_per_pass,
-        batches=segments.batches,
-        loaders=loaders,
+        segments=segments,
+        loaders=SharedLoaders(
+            shown,
+            judged,
+            segments,
+            collate,
+            collate,
+            VALIDATION_BATCH,
+            recipe.accumulate,
+            run.workers,
+        ),
         save=save,
         monitor=task.monitor,
         mode="max",
         closing_message=closing_message,
         next_command=f"perception evaluate {run.out} --data {run.data} --split {run.val_split} --out …",
-        records_of_step=lambda segment, step: [_name(train, i) for i in segments.indices_of(segment, step)],
+        name_of=lambda index: _name(train, index),
     )
 
 

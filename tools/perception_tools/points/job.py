@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch.utils.data import DataLoader, Subset
-
 from perception.encoders.point_bert_weights import load_point_bert
 from perception.errors import InputError
 from perception.models.point_classifier import PointClassifier
@@ -19,8 +17,8 @@ from perception_tools.points.model import BEST_FILE, PointTraining, build_classi
 from perception_tools.points.pretraining import load_encoder_of, pretraining_job
 from perception_tools.points.run import PointRun
 from perception_tools.training.job import Job
-from perception_tools.training.loaders import make_loader
-from perception_tools.training.sampler import SegmentSampler, records_at_once
+from perception_tools.training.loaders import SharedLoaders
+from perception_tools.training.sampler import SegmentSampler
 
 VALIDATION_BATCH = 64
 
@@ -54,27 +52,26 @@ def point_job(run: PointRun, model: PointClassifier | None = None) -> Job:
     epochs = EpochRecord(run.out / EPOCHS_FILE, run.best_on, lambda step: save(run.out / BEST_FILE, step))
     task = PointTask(recipe, trained, len(train.classes), epochs)
 
-    def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
-        sampler = SegmentSampler(len(train), recipe.batch, recipe.seed, rank, processes)
-        share = records_at_once(recipe.batch, processes, recipe.accumulate)
-        shown = Subset(seen, range(rank, len(val), processes))
-        return (
-            make_loader(changed, collate=collate_training, batch=share, sampler=sampler, workers=run.workers),
-            make_loader(shown, collate=collate_validation, batch=VALIDATION_BATCH, workers=run.workers),
-        )
-
     split = "test" if run.best_on == "held-out" else run.validated_split
     return Job(
         task=task,
-        epochs=recipe.passes * segments.segments_per_pass,
-        batches=segments.batches,
-        loaders=loaders,
+        segments=segments,
+        loaders=SharedLoaders(
+            changed,
+            seen,
+            segments,
+            collate_training,
+            collate_validation,
+            VALIDATION_BATCH,
+            recipe.accumulate,
+            run.workers,
+        ),
         save=save,
         monitor="val/top1",
         mode="max",
         closing_message=task.unread_in_words,
         next_command=f"perception evaluate {run.out} --data {run.data} --split {split} --out …",
-        records_of_step=lambda segment, step: [train.ids[index] for index in segments.indices_of(segment, step)],
+        name_of=train.ids.__getitem__,
     )
 
 

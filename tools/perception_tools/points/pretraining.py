@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.utils.data import DataLoader, Subset
 from typing_extensions import override
 
 from perception.clouds.cloud import CloudInput
@@ -26,9 +25,9 @@ from perception_tools.points.recipes import PointRecipe
 from perception_tools.points.run import PointRun
 from perception_tools.points.task import TASK
 from perception_tools.training.job import Job
-from perception_tools.training.loaders import make_loader
+from perception_tools.training.loaders import SharedLoaders
 from perception_tools.training.reading_task import ReadingTask
-from perception_tools.training.sampler import SegmentSampler, records_at_once
+from perception_tools.training.sampler import SegmentSampler
 
 SCALE = 1000.0
 """Factor of the loss, so that it is near 1: groups have a radius of some hundredths of a cloud's."""
@@ -87,31 +86,30 @@ def pretraining_job(run: PointRun, train: Clouds, val: Clouds) -> Job:
     segments = SegmentSampler(len(train), recipe.batch, recipe.seed)
     changed, seen = TrainingClouds(train, model.input, recipe, run.keep), ShownClouds(val, model.input, run.keep)
 
-    def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
-        sampler = SegmentSampler(len(train), recipe.batch, recipe.seed, rank, processes)
-        share = records_at_once(recipe.batch, processes, recipe.accumulate)
-        shown = Subset(seen, range(rank, len(val), processes))
-        return (
-            make_loader(changed, collate=collate_training, batch=share, sampler=sampler, workers=run.workers),
-            make_loader(shown, collate=collate_validation, batch=VALIDATION_BATCH, workers=run.workers),
-        )
-
     def save(path: Path, steps: int) -> None:
         training = PointTraining(run.name, run.data.resolve().name, len(train), steps, run.best_on)
         write_model(path, model, TASK.format, {"recipe": recipe.to_json(), "training": asdict(training)})
 
     return Job(
         task=task,
-        epochs=recipe.passes * segments.segments_per_pass,
-        batches=segments.batches,
-        loaders=loaders,
+        segments=segments,
+        loaders=SharedLoaders(
+            changed,
+            seen,
+            segments,
+            collate_training,
+            collate_validation,
+            VALIDATION_BATCH,
+            recipe.accumulate,
+            run.workers,
+        ),
         save=save,
         monitor="val/chamfer",
         mode="min",
         closing_message=task.unread_in_words,
         next_command=f"perception analyse reconstruction {run.out} --data {run.data} --out …, or perception train "
         f"points/… --encoder-run {run.out}",
-        records_of_step=lambda segment, step: [train.ids[index] for index in segments.indices_of(segment, step)],
+        name_of=train.ids.__getitem__,
     )
 
 

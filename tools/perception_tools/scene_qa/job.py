@@ -64,7 +64,7 @@ def scene_qa_job(run: SceneQaRun, model: SceneAnswerer | None = None) -> Job:
     collate = Collator(words.vocabulary, words.answers)
 
     def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
-        sampler = SegmentSampler(len(groups), recipe.scenes, recipe.seed, rank, processes)
+        sampler = segments.of_process(rank, processes)
         share = records_at_once(recipe.scenes, processes, recipe.accumulate)
         train_loader = make_loader(groups, collate=collate, batch=share, sampler=sampler, workers=run.workers)
         return train_loader, validation_loader(scans, val_questions, shown, collate, rank, processes)
@@ -73,13 +73,9 @@ def scene_qa_job(run: SceneQaRun, model: SceneAnswerer | None = None) -> Job:
         training = SceneQaTraining(run.name, scans.source, len(names), len(questions), steps)
         save_answerer(path, trained, recipe, words, training)
 
-    def records_of_step(segment: int, step: int) -> list[str]:
-        return sorted({groups.parts[index].scene_id for index in segments.indices_of(segment, step)})
-
     return Job(
         task=task,
-        epochs=recipe.passes * segments.segments_per_pass,
-        batches=segments.batches,
+        segments=segments,
         loaders=loaders,
         save=save,
         monitor="val/detection_loss" if task.never_answers else "val/em1",
@@ -88,7 +84,7 @@ def scene_qa_job(run: SceneQaRun, model: SceneAnswerer | None = None) -> Job:
         next_command=f"perception train … --data {run.data} --detector-run {run.out} --out …"
         if task.never_answers
         else f"perception evaluate {run.out} --data {run.data} --out …",
-        records_of_step=records_of_step,
+        name_of=lambda index: groups.parts[index].scene_id,
         has_unused_parameters=task.detector_learns and recipe.detector_first > 0,
     )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import lightning.pytorch as pl
 from torch.utils.data import DataLoader
+
+from perception_tools.training.lightning_task import LearningTask
+from perception_tools.training.sampler import SegmentSampler
 
 
 @dataclass(frozen=True)
@@ -17,27 +19,39 @@ class Job:
 
     Attributes:
         task: Model, loss and metrics as a Lightning module.
-        epochs: Number of Lightning's epochs, which are segments of the passes over the data.
-        batches: Number of optimiser steps in each epoch.
-        loaders: Function from a process's rank and the number of processes to its training and validation data.
+        segments: Order of the training data.
+        loaders: Function from a process's rank and the number of processes to its training and validation data, such as
+            `perception_tools.training.loaders.SharedLoaders`.
         save: Function that writes the model file, given its path and the number of optimiser steps so far.
         monitor: Name of the validation metric that says whether a model is better.
         mode: Whether less or more of it is better.
         closing_message: Function that gives what to say about the data at the end; empty where nothing is to be said.
         next_command: Command to run on the model next.
-        records_of_step: Function from an epoch and one of its steps to the names of the records in that, over all
-            processes.
+        name_of: Function from the index of a training record to its name.
         has_unused_parameters: Whether some steps use only part of the model, which processes must then agree about.
     """
 
-    task: pl.LightningModule
-    epochs: int
-    batches: int
+    task: LearningTask[Any, Any]
+    segments: SegmentSampler
     loaders: Callable[[int, int], tuple[DataLoader, DataLoader]]
     save: Callable[[Path, int], None]
     monitor: str
     mode: Literal["min", "max"]
     closing_message: Callable[[], str]
     next_command: str
-    records_of_step: Callable[[int, int], Sequence[str]]
+    name_of: Callable[[int], str]
     has_unused_parameters: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """Number of Lightning's epochs, which are segments of the passes over the data."""
+        return self.task.recipe.passes * self.segments.segments_per_pass
+
+    @property
+    def batches(self) -> int:
+        """Number of optimiser steps in each epoch."""
+        return self.segments.batches
+
+    def records_of_step(self, epoch: int, step: int) -> list[str]:
+        """Names of the records in a step of an epoch, over all processes, each once."""
+        return list(dict.fromkeys(map(self.name_of, self.segments.indices_of(epoch, step))))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, Subset
 
 from perception_tools.training.processes import exit_with_trainer
+from perception_tools.training.sampler import SegmentSampler, records_at_once
 
+Collate = Callable[[Sequence[Any]], Any]
 Key = TypeVar("Key")
 Record = TypeVar("Record")
 
@@ -61,7 +64,7 @@ class Indexable(Protocol):
 def make_loader(
     records: Indexable,
     *,
-    collate: Callable[[Sequence[Any]], Any],
+    collate: Collate,
     batch: int,
     sampler: Sampler | None = None,
     workers: int = 0,
@@ -85,3 +88,44 @@ def make_loader(
         worker_init_fn=exit_with_trainer,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+@dataclass(frozen=True)
+class SharedLoaders:
+    """Training and validation data of any number of processes.
+
+    Every process has records of its own in validation, none of them repeated to make their numbers equal.
+
+    Attributes:
+        learned: Training records by the sampler's keys.
+        judged: Validation records.
+        segments: Order of the training records.
+        collate: Makes batches of training records.
+        collate_judged: Makes batches of validation records.
+        batch_judged: Number of records in a batch of these.
+        parts: In how many parts each process computes its share of a step (`LearningRecipe.accumulate`).
+        workers: Number of processes that read for each loader.
+    """
+
+    learned: Indexable
+    judged: Indexable
+    segments: SegmentSampler
+    collate: Collate
+    collate_judged: Collate
+    batch_judged: int
+    parts: int = 1
+    workers: int = 0
+
+    def __call__(self, rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
+        """The loaders of one of several processes.
+
+        Raises:
+            InputError: A step cannot be divided among them.
+        """
+        sampler = self.segments.of_process(rank, processes)
+        share = records_at_once(self.segments.batch, processes, self.parts)
+        own = Subset(self.judged, range(rank, len(self.judged), processes))  # pyright: ignore[reportArgumentType]
+        return (
+            make_loader(self.learned, collate=self.collate, batch=share, sampler=sampler, workers=self.workers),
+            make_loader(own, collate=self.collate_judged, batch=self.batch_judged, workers=self.workers),
+        )

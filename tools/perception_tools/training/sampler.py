@@ -60,6 +60,10 @@ class SegmentSampler(Sampler[Key]):
         self.batches = batches // self.segments_per_pass
         self.segment = 0
 
+    def of_process(self, rank: int, processes: int) -> SegmentSampler:
+        """The same order, for one of several processes."""
+        return SegmentSampler(self.records, self.batch, self.seed, rank, processes, self.repeats)
+
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch, also after a resume."""
         self.segment = epoch

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch.utils.data import DataLoader, Subset
-
 from perception.encoders.video_mae_weights import load_video_mae
 from perception.errors import InputError
 from perception.models.action_recognizer import ActionRecognizer
@@ -15,8 +13,8 @@ from perception_datasets.video.records import Videos
 from perception_tools.classification.held_out import hold_out
 from perception_tools.classification.records import collate_training, collate_validation, labelled
 from perception_tools.training.job import Job
-from perception_tools.training.loaders import make_loader
-from perception_tools.training.sampler import SegmentSampler, records_at_once
+from perception_tools.training.loaders import SharedLoaders
+from perception_tools.training.sampler import SegmentSampler
 from perception_tools.video.data import ClipReader, TrainingClips, ValidationClips
 from perception_tools.video.learning import ActionTask
 from perception_tools.video.model import (
@@ -65,16 +63,6 @@ def action_job(run: ActionRun, model: ActionRecognizer | None = None) -> Job:
     )
     segments = SegmentSampler(len(train), recipe.batch, recipe.seed)
 
-    def loaders(rank: int, processes: int) -> tuple[DataLoader, DataLoader]:
-        sampler = SegmentSampler(len(train), recipe.batch, recipe.seed, rank, processes)
-        share = records_at_once(recipe.batch, processes, recipe.accumulate)
-        # Every process has its own clips: none is repeated to make their numbers equal.
-        own = Subset(shown, range(rank, len(val), processes))
-        return (
-            make_loader(changed, collate=collate_training, batch=share, sampler=sampler, workers=run.workers),
-            make_loader(own, collate=collate_validation, batch=VALIDATION_BATCH, workers=run.workers),
-        )
-
     def save(path: Path, steps: int) -> None:
         source = run.data.resolve().name
         training = ActionTraining(run.name, source, run.labels, run.where, len(train), steps)
@@ -84,15 +72,23 @@ def action_job(run: ActionRun, model: ActionRecognizer | None = None) -> Job:
     labels = f" --labels {run.labels}" if run.labels else ""
     return Job(
         task=task,
-        epochs=recipe.passes * segments.segments_per_pass,
-        batches=segments.batches,
-        loaders=loaders,
+        segments=segments,
+        loaders=SharedLoaders(
+            changed,
+            shown,
+            segments,
+            collate_training,
+            collate_validation,
+            VALIDATION_BATCH,
+            recipe.accumulate,
+            run.workers,
+        ),
         save=save,
         monitor="val/loss" if recipe.mask_ratio else "val/top1",
         mode="min" if recipe.mask_ratio else "max",
         closing_message=task.unread_in_words,
         next_command=f"perception evaluate {run.out} --data {run.data}{labels} --split {split} --out …",
-        records_of_step=lambda segment, step: [train.ids[index] for index in segments.indices_of(segment, step)],
+        name_of=train.ids.__getitem__,
     )
 
 
