@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -444,13 +445,21 @@ def boxes_message() -> Callable[..., bytes]:
     return message
 
 
+def free_port() -> int:
+    """A port that nothing listens at, and that no other worker is given, nor a client's end of a connection."""
+    own = 20_000 + 500 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 24)
+    for port in random.SystemRandom().sample(range(own, own + 500), 50):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError(f"no port is free from {own} to {own + 500}")
+
+
 @pytest.fixture
 def router() -> Iterator[str]:
     """Where a deployment's router listens."""
     from perception_nodes.operations.router import open_router
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    place = f"tcp/127.0.0.1:{free_port()}"
     with open_router(place):
         yield place
 
