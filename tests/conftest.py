@@ -56,9 +56,9 @@ def _signals_as_before() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., None]:
-    """Waits until something is so; a busy machine may take its time, and a minute and a half is a failure."""
+    """Waits until something is so; a busy machine may take its time, and a minute is a failure."""
 
-    def wait(is_so: Callable[[], object], seconds: float = 90.0) -> None:
+    def wait(is_so: Callable[[], object], seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
         while not is_so():
             assert time.monotonic() < end, "did not come about"

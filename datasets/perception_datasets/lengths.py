@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -37,8 +38,7 @@ def shorten(scenario: Scenario, history_steps: int, future_steps: int | None = N
     kept = slice(scenario.history_steps - history_steps, scenario.history_steps + future_steps)
     if kept == slice(0, sum(scenario.shape)):
         return scenario
-    cut = _of_steps(scenario.agents, kept)
-    return replace(scenario, agents=with_motion(scenario, cut, history_steps - 1), history_steps=history_steps)
+    return _cut(scenario, kept, history_steps)
 
 
 def hide_history(scenario: Scenario, history_steps: int) -> Scenario:
@@ -63,45 +63,40 @@ def earlier(scenario: Scenario, steps: int) -> Scenario:
             f"scenario {scenario.id}: expected a present at least one step after the first of {scenario.history_steps} "
             f"observed steps, got one {steps} steps earlier; ask for fewer"
         )
-    length, present = sum(scenario.shape), scenario.present - steps
-    cut = _of_steps(scenario.agents, slice(0, length - steps))
-    short = replace(scenario, agents=with_motion(scenario, cut, present), history_steps=present + 1)
+    short = _cut(scenario, slice(0, sum(scenario.shape) - steps), scenario.history_steps - steps)
     short.require_focal()
     return _with_length(short, scenario.history_steps)
 
 
-def _of_steps(tracks: AgentTracks, kept: slice) -> AgentTracks:
-    return replace(
-        tracks,
-        position=tracks.position[:, kept],
-        heading=tracks.heading[:, kept],
-        velocity=tracks.velocity[:, kept],
-        valid=tracks.valid[:, kept],
-    )
+def _cut(scenario: Scenario, kept: slice, history_steps: int) -> Scenario:
+    """Some consecutive steps of a scenario, the first of them its past."""
+    tracks = _each(scenario.agents, lambda values: values[:, kept])
+    return replace(scenario, agents=with_motion(scenario, tracks, history_steps - 1), history_steps=history_steps)
 
 
 def _with_length(scenario: Scenario, history_steps: int) -> Scenario:
     """The scenario with a longer past, whose first steps were not observed."""
-    hidden, tracks = history_steps - scenario.history_steps, scenario.agents
+    hidden = history_steps - scenario.history_steps
+    if hidden == 0:
+        return scenario
 
     def padded(values: np.ndarray) -> np.ndarray:
         return np.concatenate([np.zeros_like(values[:, :1]).repeat(hidden, axis=1), values], axis=1)
 
-    longer = replace(
-        tracks,
-        position=padded(tracks.position),
-        heading=padded(tracks.heading),
-        velocity=padded(tracks.velocity),
-        valid=padded(tracks.valid),
-    )
-    return replace(scenario, agents=longer, history_steps=history_steps)
+    return replace(scenario, agents=_each(scenario.agents, padded), history_steps=history_steps)
+
+
+def _each(tracks: AgentTracks, change: Callable[[np.ndarray], np.ndarray]) -> AgentTracks:
+    """Tracks with everything changed that they say of each step."""
+    names = ("position", "heading", "velocity", "valid")
+    return replace(tracks, **{name: change(getattr(tracks, name)) for name in names})
 
 
 def with_motion(scenario: Scenario, tracks: AgentTracks, present: int) -> AgentTracks:
     """Tracks with motion from their own positions, where the data set has none.
 
     Args:
-        scenario: Of whose data set they are.
+        scenario: The scenario that they are part of.
         tracks: Changed positions.
         present: Last observed step.
     """

@@ -11,7 +11,7 @@ from perception.traffic.scenario import Scenario
 from perception_datasets.lengths import with_motion
 
 MOST_DECIMALS = 6
-"""Of a metre. More would keep noise alone: tracks are good to a decimetre."""
+"""Micrometres: tracks are accurate to about a decimetre."""
 
 
 def check_decimals(decimals: int) -> None:
@@ -28,7 +28,7 @@ def check_decimals(decimals: int) -> None:
 
 
 def rounded(scenario: Scenario, decimals: int) -> Scenario:
-    """The scenario with positions in metres and velocities in m/s of so many decimals, and headings of one more.
+    """The scenario with positions (metres) and velocities (m/s) rounded, and headings (radians) to one decimal more.
 
     Where the data set states no motion it is estimated from the rounded positions, as readers do. The map stays.
 

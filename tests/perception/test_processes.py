@@ -41,10 +41,10 @@ def test_a_process_of_multiprocessing_ends_with_a_parent_that_is_killed(
     beat = tmp_path / "beat"
     with subprocess.Popen([sys.executable, tmp_path / "parent.py", tmp_path, method]) as parent:
         try:
-            eventually(lambda: beat.exists())
+            eventually(lambda: beat.exists(), 30)
         finally:
             parent.kill()
-    eventually(lambda: time.time() - beat.stat().st_mtime > 1)
+    eventually(lambda: time.time() - beat.stat().st_mtime > 1, 30)
 
 
 def test_sigterm_stops_like_ctrl_c() -> None:

@@ -116,10 +116,10 @@ def test_what_fails_otherwise_is_tried_again_and_later_every_time(start: Start) 
 def test_children_end_with_a_supervisor_that_is_killed(start: Start, eventually: Callable[..., None]) -> None:
     process = start("lasts", "deaf")
     wait_for(lines_of(process), "deaf")
-    eventually(lambda: len(children(process.pid)) == 2)
+    eventually(lambda: len(children(process.pid)) == 2, PATIENCE_S)
     pids = children(process.pid)
     process.kill()
-    eventually(lambda: not any(map(is_running, pids)))
+    eventually(lambda: not any(map(is_running, pids)), PATIENCE_S)
 
 
 def test_what_does_not_stop_is_stopped_by_force(start: Start) -> None:

@@ -129,7 +129,6 @@ def test_an_interrupted_run_is_continued(argoverse1: Path, tmp_path: Path, monke
 PREPARE = """
 import sys
 from pathlib import Path
-from perception_datasets.rounding import rounded
 from perception_datasets.stores import shared_rows, store
 from perception_datasets.stores.group import load_attributes, write_group
 from perception_datasets.forecasting import open_forecasting

@@ -15,7 +15,9 @@ from torch import Tensor
 from perception.errors import InputError
 from perception_tools.classification.learning import LabelledBatch
 from perception_tools.classification.predictions import Prepared
+from perception_tools.training.loaders import Indexable, SharedLoaders
 from perception_tools.training.readable import Faults, first_readable
+from perception_tools.training.sampler import SegmentSampler
 
 
 class LabelledRecords(Protocol):
@@ -71,6 +73,15 @@ def show_readable(
     """
     found = first_readable(show, start, len(records.labels), lambda index: records.ids[index], noun)
     return ShownRecord(tuple(found.value), int(records.labels[found.index]), found.unread)
+
+
+def labelled_loaders(
+    learned: Indexable, judged: Indexable, segments: SegmentSampler, *, parts: int, batch_judged: int, workers: int
+) -> SharedLoaders:
+    """Training and validation data of a classifier, for any number of processes; see `SharedLoaders`."""
+    return SharedLoaders(
+        learned, judged, segments, collate_training, collate_validation, batch_judged, parts=parts, workers=workers
+    )
 
 
 def collate_training(shown: Sequence[ShownRecord]) -> LabelledBatch:

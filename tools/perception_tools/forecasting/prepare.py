@@ -45,9 +45,9 @@ def prepare_forecasting(
         processes: How many processes to use; all cores unless given.
         ray: Work on a Ray cluster instead: HOST:PORT of its head, `auto` for the one that this host belongs to, or
             `local` for a cluster of this host alone. Every host needs RAW and STORE at the same paths.
-        decimals: Round positions (metres) and velocities (m/s) of all tracks to so many decimals and headings to one
-            more, which takes a tenth of the room where files state them in full: 2 keeps centimetres. The store says
-            so. Without it every bit is kept.
+        decimals: Number of decimals that positions (metres) and velocities (m/s) are rounded to; headings (radians)
+            keep one more. 2 keeps centimetres and makes stores of Argoverse 2 ten times as small. The store records
+            it. By default every bit is kept.
         replace: Drop scenarios that the store holds and RAW lacks; without it, that is refused.
         verify: Write nothing: read every scenario of the store and name those that are damaged, and those that RAW has
             and the store lacks. The exit status is then 1 if there is any.

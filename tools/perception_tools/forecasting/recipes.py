@@ -78,8 +78,8 @@ class ForecastRecipe(LearningRecipe):
         turn_std_rad: Spread of the random turn of every training view.
         history_dropout: Chance that of a training scenario's past only the newest steps are seen, at least two and how
             many at random, so that a forecaster can do with a short past.
-        earlier_present: A training scenario is seen from up to so many steps before its present, chosen at random: its
-            past is shorter then, and the steps until the present are the first of its future.
+        earlier_present: Largest number of steps by which the present of a training scenario is moved back, at random:
+            its past is shorter then, and what was past is the beginning of its future.
     """
 
     encoder: str = "vectornet"

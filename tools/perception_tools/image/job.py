@@ -10,7 +10,7 @@ from perception.models.image_classifier import ImageClassifier
 from perception_datasets.images.open_pictures import open_pictures
 from perception_datasets.images.records import Pictures
 from perception_tools.classification.held_out import hold_out
-from perception_tools.classification.records import collate_training, collate_validation, labelled
+from perception_tools.classification.records import labelled, labelled_loaders
 from perception_tools.image.data import TrainingPictures
 from perception_tools.image.learning import ImageTask
 from perception_tools.image.model import ImageTraining, build_classifier, save_classifier
@@ -18,7 +18,6 @@ from perception_tools.image.prediction import PreparedPictures
 from perception_tools.image.run import ImageRun
 from perception_tools.image.sets import read_class_names
 from perception_tools.training.job import Job
-from perception_tools.training.loaders import SharedLoaders
 from perception_tools.training.sampler import SegmentSampler
 
 VALIDATION_BATCH = 128
@@ -40,7 +39,7 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
         load_vit(run.start_from, trained.encoder, drop_head=True, resample=True)
     task, changed = ImageTask(recipe, trained, len(train.classes)), TrainingPictures(train, recipe, run.keep)
     segments = SegmentSampler(len(train), recipe.batch, recipe.seed, repeats=recipe.augmentation.repeats)
-    split = "…" if run.held_out else run.val_split
+    seen, split = PreparedPictures(val, trained.input), "…" if run.held_out else run.val_split
 
     def save(path: Path, steps: int) -> None:
         training = ImageTraining(run.name, run.data.resolve().name, len(train), steps)
@@ -49,15 +48,8 @@ def image_job(run: ImageRun, model: ImageClassifier | None = None) -> Job:
     return Job(
         task=task,
         segments=segments,
-        loaders=SharedLoaders(
-            changed,
-            PreparedPictures(val, trained.input),
-            segments,
-            collate_training,
-            collate_validation,
-            VALIDATION_BATCH,
-            recipe.accumulate,
-            run.workers,
+        loaders=labelled_loaders(
+            changed, seen, segments, parts=recipe.accumulate, batch_judged=VALIDATION_BATCH, workers=run.workers
         ),
         save=save,
         monitor="val/top1",

@@ -10,14 +10,13 @@ from perception.models.point_classifier import PointClassifier
 from perception_datasets.clouds.open_clouds import open_clouds
 from perception_datasets.clouds.records import Clouds
 from perception_tools.classification.held_out import hold_out
-from perception_tools.classification.records import collate_training, collate_validation
+from perception_tools.classification.records import labelled_loaders
 from perception_tools.points.data import ShownClouds, TrainingClouds
 from perception_tools.points.learning import EPOCHS_FILE, EpochRecord, PointTask
 from perception_tools.points.model import BEST_FILE, PointTraining, build_classifier, save_classifier
 from perception_tools.points.pretraining import load_encoder_of, pretraining_job
 from perception_tools.points.run import PointRun
 from perception_tools.training.job import Job
-from perception_tools.training.loaders import SharedLoaders
 from perception_tools.training.sampler import SegmentSampler
 
 VALIDATION_BATCH = 64
@@ -56,15 +55,8 @@ def point_job(run: PointRun, model: PointClassifier | None = None) -> Job:
     return Job(
         task=task,
         segments=segments,
-        loaders=SharedLoaders(
-            changed,
-            seen,
-            segments,
-            collate_training,
-            collate_validation,
-            VALIDATION_BATCH,
-            recipe.accumulate,
-            run.workers,
+        loaders=labelled_loaders(
+            changed, seen, segments, parts=recipe.accumulate, batch_judged=VALIDATION_BATCH, workers=run.workers
         ),
         save=save,
         monitor="val/top1",

@@ -17,7 +17,7 @@ from perception.losses.reconstruction import chamfer_distance
 from perception.models.point_masked_autoencoder import PointMaskedAutoencoder
 from perception_datasets.clouds.records import Clouds
 from perception_tools.classification.learning import LabelledBatch
-from perception_tools.classification.records import collate_training, collate_validation
+from perception_tools.classification.records import labelled_loaders
 from perception_tools.model_files import read_model, write_model
 from perception_tools.points.data import ShownClouds, TrainingClouds
 from perception_tools.points.model import PointTraining, build_encoder
@@ -25,7 +25,6 @@ from perception_tools.points.recipes import PointRecipe
 from perception_tools.points.run import PointRun
 from perception_tools.points.task import TASK
 from perception_tools.training.job import Job
-from perception_tools.training.loaders import SharedLoaders
 from perception_tools.training.reading_task import ReadingTask
 from perception_tools.training.sampler import SegmentSampler
 
@@ -93,15 +92,8 @@ def pretraining_job(run: PointRun, train: Clouds, val: Clouds) -> Job:
     return Job(
         task=task,
         segments=segments,
-        loaders=SharedLoaders(
-            changed,
-            seen,
-            segments,
-            collate_training,
-            collate_validation,
-            VALIDATION_BATCH,
-            recipe.accumulate,
-            run.workers,
+        loaders=labelled_loaders(
+            changed, seen, segments, parts=recipe.accumulate, batch_judged=VALIDATION_BATCH, workers=run.workers
         ),
         save=save,
         monitor="val/chamfer",

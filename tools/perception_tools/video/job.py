@@ -11,9 +11,8 @@ from perception.models.masked_autoencoder import MaskedAutoencoder
 from perception_datasets.video.open_videos import open_videos
 from perception_datasets.video.records import Videos
 from perception_tools.classification.held_out import hold_out
-from perception_tools.classification.records import collate_training, collate_validation, labelled
+from perception_tools.classification.records import labelled, labelled_loaders
 from perception_tools.training.job import Job
-from perception_tools.training.loaders import SharedLoaders
 from perception_tools.training.sampler import SegmentSampler
 from perception_tools.video.data import ClipReader, TrainingClips, ValidationClips
 from perception_tools.video.learning import ActionTask
@@ -73,15 +72,8 @@ def action_job(run: ActionRun, model: ActionRecognizer | None = None) -> Job:
     return Job(
         task=task,
         segments=segments,
-        loaders=SharedLoaders(
-            changed,
-            shown,
-            segments,
-            collate_training,
-            collate_validation,
-            VALIDATION_BATCH,
-            recipe.accumulate,
-            run.workers,
+        loaders=labelled_loaders(
+            changed, shown, segments, parts=recipe.accumulate, batch_judged=VALIDATION_BATCH, workers=run.workers
         ),
         save=save,
         monitor="val/loss" if recipe.mask_ratio else "val/top1",
