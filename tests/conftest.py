@@ -445,21 +445,38 @@ def boxes_message() -> Callable[..., bytes]:
     return message
 
 
-def free_port() -> int:
-    """A port that nothing listens at, and that no other worker is given, nor a client's end of a connection."""
-    own = 20_000 + 500 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 24)
-    for port in random.SystemRandom().sample(range(own, own + 500), 50):
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise AssertionError(f"no port is free from {own} to {own + 500}")
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Finds a port that nothing listens at, and that no other test is given, nor a client's end of a connection."""
+    first = 20_000 + 500 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 24)
+    ports = iter(random.SystemRandom().sample(range(first, first + 500), 500))
+
+    def find() -> int:
+        for port in ports:
+            with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                return port
+        raise AssertionError(f"no port is left from {first} to {first + 500}")
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def free_place(free_port: Callable[[], int]) -> Callable[[str], str]:
+    """Finds a place where a router can listen, for a protocol."""
+    return lambda protocol: f"{protocol}/127.0.0.1:{free_port()}"
 
 
 @pytest.fixture
-def router() -> Iterator[str]:
+def place(free_place: Callable[[str], str]) -> str:
+    """Where a router can listen."""
+    return free_place("tcp")
+
+
+@pytest.fixture
+def router(place: str) -> Iterator[str]:
     """Where a deployment's router listens."""
     from perception_nodes.operations.router import open_router
 
-    place = f"tcp/127.0.0.1:{free_port()}"
     with open_router(place):
         yield place
 

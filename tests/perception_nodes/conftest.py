@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -43,12 +42,11 @@ def forged_certificates(certificates: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def sessions() -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
+def sessions(free_place: Callable[[str], str]) -> Iterator[tuple[zenoh.Session, zenoh.Session]]:
     """Two peers on loopback, connected to each other."""
     from perception_nodes.ros.topics import open_session
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
+    place = free_place("tcp")
     with open_session(connect=[], listen=[place]) as one, open_session(connect=[place], listen=[]) as other:
         yield one, other
 

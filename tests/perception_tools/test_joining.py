@@ -1,29 +1,14 @@
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from perception.errors import InputError
-from perception_nodes.operations.router import open_router
 from perception_nodes.ros.topics import RosNode
 from perception_nodes.ros.wire import RmwZenoh
 from perception_nodes.security.authority import make_certificates
 from perception_tools.joining import joined
-
-
-@pytest.fixture
-def free() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"tcp/127.0.0.1:{server.getsockname()[1]}"
-
-
-@pytest.fixture
-def router(free: str) -> Iterator[str]:
-    with open_router(free):
-        yield free
 
 
 def test_a_command_joins_at_the_endpoint_or_at_that_of_the_deployment(router: str, tmp_path: Path) -> None:
@@ -34,10 +19,10 @@ def test_a_command_joins_at_the_endpoint_or_at_that_of_the_deployment(router: st
             assert ros.others() == []
 
 
-def test_without_a_router_there_is_one_sentence_with_the_cure(free: str) -> None:
+def test_without_a_router_there_is_one_sentence_with_the_cure(place: str) -> None:
     with (
-        pytest.raises(InputError, match=f"{free}: expected a router, found nobody who listens; start `perception up`"),
-        joined(free, None, "asker"),
+        pytest.raises(InputError, match=f"{place}: expected a router, found nobody who listens; start `perception up`"),
+        joined(place, None, "asker"),
     ):
         pass
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -178,13 +177,6 @@ def plan() -> ForecastPlan:
     from perception_nodes.forecasting.plan import ForecastPlan
 
     return ForecastPlan(checkpoint=Path("unused"), max_age_s=float("inf"), max_ahead_s=float("inf"), deadline_ms=10e3)
-
-
-@pytest.fixture
-def place() -> str:
-    """Where the first of two peers listens."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"tcp/127.0.0.1:{free.getsockname()[1]}"
 
 
 @pytest.fixture

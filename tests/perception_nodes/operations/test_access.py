@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import queue
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -44,11 +43,9 @@ FORECASTS = topic_of("/perception/object_recognition/objects", PREDICTED_OBJECTS
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
+def deployment(tmp_path_factory: pytest.TempPathFactory, free_place: Callable[[str], str]) -> Deployment:
     folder = tmp_path_factory.mktemp("deployment")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tls/127.0.0.1:{free.getsockname()[1]}"
-    (folder / "deployment.yaml").write_text(TEXT.replace("PLACE", place))
+    (folder / "deployment.yaml").write_text(TEXT.replace("PLACE", free_place("tls")))
     plan = read_deployment(folder / "deployment.yaml")
     assert plan.security is not None
     make_certificates(plan.security.certificates, plan.names, server="router")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,21 +15,21 @@ from perception_nodes.security.authority import make_certificates
 SECURE = "router: {listen: 'tls/127.0.0.1:PORT'}\nsecurity: {certificates: tls}\n"
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
+@pytest.fixture
+def deployment(tmp_path: Path, free_port: Callable[[], int]) -> Callable[[str], Deployment]:
+    """Reads a deployment from its text, in which PORT stands for a port that is free."""
+
+    def read(text: str) -> Deployment:
+        if "router:" not in text:
+            text = "router: {listen: 'tcp/127.0.0.1:PORT'}\n" + text
+        file = tmp_path / "deployment.yaml"
+        file.write_text(text.replace("PORT", str(free_port())))
+        return read_deployment(file)
+
+    return read
 
 
-def deployment(folder: Path, text: str) -> Deployment:
-    """A deployment from its text, in which PORT stands for a port that is free."""
-    if "router:" not in text:
-        text = "router: {listen: 'tcp/127.0.0.1:PORT'}\n" + text
-    file = folder / "deployment.yaml"
-    file.write_text(text.replace("PORT", str(free_port())))
-    return read_deployment(file)
-
-
-def test_a_deployment_that_can_work_has_no_findings(tmp_path: Path) -> None:
+def test_a_deployment_that_can_work_has_no_findings(deployment: Callable[[str], Deployment]) -> None:
     text = """
 nodes:
   ego: {kind: forecast, checkpoint: a, metrics: 0}
@@ -37,13 +38,15 @@ nodes:
   hal: {kind: scene-qa, checkpoint: b}
 foxglove: {port: 0, metrics: 0}
 """
-    assert findings(deployment(tmp_path, text)) == []
+    assert findings(deployment(text)) == []
 
 
-def test_a_standby_may_publish_on_the_topics_of_its_primary_and_nobody_else(tmp_path: Path) -> None:
+def test_a_standby_may_publish_on_the_topics_of_its_primary_and_nobody_else(
+    deployment: Callable[[str], Deployment],
+) -> None:
     pair = "nodes:\n  a: {kind: forecast, checkpoint: c}\n  b: {kind: forecast, checkpoint: c, standby_of: a}\n"
-    assert findings(deployment(tmp_path, pair)) == []
-    found = findings(deployment(tmp_path, pair + "  d: {kind: forecast, checkpoint: c}\n"))
+    assert findings(deployment(pair)) == []
+    found = findings(deployment(pair + "  d: {kind: forecast, checkpoint: c}\n"))
     assert len(found) == 2
     assert all("expected one process to publish it, found a, b, d" in sentence for sentence in found)
 
@@ -88,25 +91,31 @@ def test_a_standby_may_publish_on_the_topics_of_its_primary_and_nobody_else(tmp_
         ),
     ],
 )
-def test_everything_that_cannot_work_is_found(tmp_path: Path, text: str, found: list[str]) -> None:
-    told = findings(deployment(tmp_path, text))
+def test_everything_that_cannot_work_is_found(
+    text: str, found: list[str], deployment: Callable[[str], Deployment]
+) -> None:
+    told = findings(deployment(text))
     assert len(told) == len(found), told
     for sentence, beginning in zip(told, found, strict=True):
         assert sentence.startswith(beginning)
 
 
-def test_a_process_that_is_not_ours_may_not_publish_for_a_node(tmp_path: Path) -> None:
+def test_a_process_that_is_not_ours_may_not_publish_for_a_node(
+    tmp_path: Path, deployment: Callable[[str], Deployment]
+) -> None:
     text = SECURE.replace("certificates: tls", "certificates: tls, others: {fake: {publishes: [/o, /status, /free]}}")
     text += "nodes: {a: {kind: forecast, checkpoint: c, status: /status}}"
-    plan = deployment(tmp_path, text)
+    plan = deployment(text)
     make_certificates(tmp_path / "tls", plan.names, server="router")
     assert findings(plan) == [
         "topic /status: expected one process to publish it, found a, fake; give each a topic of its own"
     ]
 
 
-def test_a_port_that_another_program_has_is_found_unless_the_deployment_runs_itself(tmp_path: Path) -> None:
-    plan = deployment(tmp_path, "foxglove: {port: PORT}".replace("PORT", str(free_port())))
+def test_a_port_that_another_program_has_is_found_unless_the_deployment_runs_itself(
+    deployment: Callable[[str], Deployment], free_port: Callable[[], int]
+) -> None:
+    plan = deployment("foxglove: {port: PORT}".replace("PORT", str(free_port())))
     assert plan.foxglove is not None
     with socket.create_server(("127.0.0.1", plan.foxglove.port)):
         (found,) = findings(plan)
@@ -114,9 +123,10 @@ def test_a_port_that_another_program_has_is_found_unless_the_deployment_runs_its
         assert findings(plan, runs=True) == []
 
 
-def test_every_certificate_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_certificate_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deployment: Callable[[str], Deployment]
+) -> None:
     plan = deployment(
-        tmp_path,
         SECURE + "nodes: {a: {kind: forecast, checkpoint: c}, b: {kind: scene-qa, checkpoint: c}}\nfoxglove: {port: 0}",
     )
     tls = tmp_path / "tls"
@@ -138,8 +148,10 @@ def test_every_certificate_is_looked_at(tmp_path: Path, monkeypatch: pytest.Monk
     assert "foxglove.pem: cannot be read" in foxglove
 
 
-def test_the_routers_certificate_must_be_for_where_it_is_reached(tmp_path: Path) -> None:
-    plan = deployment(tmp_path, SECURE.replace("127.0.0.1", "robot.lan"))
+def test_the_routers_certificate_must_be_for_where_it_is_reached(
+    tmp_path: Path, deployment: Callable[[str], Deployment]
+) -> None:
+    plan = deployment(SECURE.replace("127.0.0.1", "robot.lan"))
     make_certificates(tmp_path / "tls", plan.names, server="router")
     found = findings(plan, runs=True)
     assert len(found) == 1
@@ -148,5 +160,5 @@ def test_the_routers_certificate_must_be_for_where_it_is_reached(tmp_path: Path)
     assert findings(plan, runs=True) == []
 
 
-def test_a_router_on_a_file_has_no_port(tmp_path: Path) -> None:
-    assert findings(deployment(tmp_path, "router: {listen: unixsock-stream//tmp/x.sock}")) == []
+def test_a_router_on_a_file_has_no_port(deployment: Callable[[str], Deployment]) -> None:
+    assert findings(deployment("router: {listen: unixsock-stream//tmp/x.sock}")) == []

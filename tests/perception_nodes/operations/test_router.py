@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import queue
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,13 +21,8 @@ from perception_nodes.security.authority import make_certificates
 from perception_nodes.security.identity import identity_in, read_certificates
 
 
-def free_place(protocol: str) -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"{protocol}/127.0.0.1:{free.getsockname()[1]}"
-
-
 @pytest.fixture(scope="module")
-def place(certificates: Path) -> Iterator[str]:
+def place(certificates: Path, free_place: Callable[[str], str]) -> Iterator[str]:
     """Rules of a router: the talker may publish, the listener subscribe, the worker answer and the client ask."""
     grants = {
         "talker": Grant(publishes=("word",)),
@@ -41,7 +35,7 @@ def place(certificates: Path) -> Iterator[str]:
         yield place
 
 
-def test_two_peers_meet_through_it_and_a_second_at_its_place_is_refused() -> None:
+def test_two_peers_meet_through_it_and_a_second_at_its_place_is_refused(free_place: Callable[[str], str]) -> None:
     place = free_place("tcp")
     heard: queue.Queue[bytes] = queue.Queue()
     with open_router(place), open_session([place]) as one, open_session([place]) as other:
@@ -134,7 +128,7 @@ def test_who_may_ask_is_answered_and_who_may_not_is_not_even_heard(place: str, c
 
 
 def test_who_has_no_certificate_or_a_rogue_one_does_not_come_in(
-    place: str, certificates: Path, forged_certificates: Path
+    place: str, certificates: Path, forged_certificates: Path, free_place: Callable[[str], str]
 ) -> None:
     with pytest.raises(NoRouter, match="compare the certificates"):
         open_secure_session(place, identity_in(forged_certificates, "talker"))
@@ -154,7 +148,9 @@ def test_who_has_no_certificate_or_a_rogue_one_does_not_come_in(
         open_secure_router(free_place("tcp"), identity_in(certificates, "router"), access_control({}))
 
 
-def test_a_router_that_is_none_is_not_spoken_to(certificates: Path, forged_certificates: Path) -> None:
+def test_a_router_that_is_none_is_not_spoken_to(
+    certificates: Path, forged_certificates: Path, free_place: Callable[[str], str]
+) -> None:
     """Neither one of another authority, nor one with a certificate that is valid for clients only."""
     for identity in (identity_in(forged_certificates, "router"), identity_in(certificates, "stranger")):
         false_place = free_place("tls")
@@ -162,7 +158,9 @@ def test_a_router_that_is_none_is_not_spoken_to(certificates: Path, forged_certi
             open_secure_session(false_place, identity_in(certificates, "talker"))
 
 
-def test_when_the_router_comes_back_so_do_all_who_were_there(certificates: Path) -> None:
+def test_when_the_router_comes_back_so_do_all_who_were_there(
+    certificates: Path, free_place: Callable[[str], str]
+) -> None:
     place, heard = free_place("tls"), queue.Queue[str]()
     access = access_control({"talker": Grant(publishes=("word",)), "listener": Grant(subscribes=("word",))})
     router = open_secure_router(place, identity_in(certificates, "router"), access)
@@ -198,7 +196,7 @@ class Patience(StopSignal):
         return False
 
 
-def test_a_process_waits_for_a_router_that_starts_later(certificates: Path) -> None:
+def test_a_process_waits_for_a_router_that_starts_later(certificates: Path, free_place: Callable[[str], str]) -> None:
     place = free_place("tls")
     assert not router_answers(place)
     assert join_router(place, identity_in(certificates, "talker"), Patience(3)) is None
@@ -227,7 +225,7 @@ def test_a_router_that_does_not_accept_the_certificate_is_an_error_in_the_end(
 
 
 def test_a_client_takes_its_renewed_certificate_when_the_former_expires(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_place: Callable[[str], str]
 ) -> None:
     """No message is lost to the listener after it, and nothing is started again."""
     make_certificates(tmp_path, ["router", "listener"], server="router")

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from perception_nodes.operations.deployment import Deployment, read_deployment
-from perception_nodes.operations.router import open_router
 from perception_nodes.recordings.recording import Recorder
 from perception_nodes.ros.messages import ODOMETRY, POINT_CLOUD, TRACKED_OBJECTS, topic_of
 from perception_nodes.ros.topics import RosNode, open_session
@@ -17,18 +14,6 @@ from perception_nodes.ros.wire import RmwZenoh
 from perception_tools.main import main
 
 TOPICS = {"/tracker/out": TRACKED_OBJECTS, "/odom": ODOMETRY, "/lidar": POINT_CLOUD}
-
-
-@pytest.fixture
-def place() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"tcp/127.0.0.1:{free.getsockname()[1]}"
-
-
-@pytest.fixture
-def router(place: str) -> Iterator[str]:
-    with open_router(place):
-        yield place
 
 
 @pytest.fixture

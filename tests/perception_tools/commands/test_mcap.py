@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import queue
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -56,11 +55,9 @@ def test_a_file_that_is_no_recording_is_a_mistake_without_a_traceback(
     assert not (tmp_path / "b.mcap").exists()
 
 
-def test_a_latched_recording_is_played_and_lasts_until_it_is_stopped(tmp_path: Path) -> None:
+def test_a_latched_recording_is_played_and_lasts_until_it_is_stopped(tmp_path: Path, place: str) -> None:
     with Recorder(tmp_path / "map.mcap", lossless=True) as recorder:
         recorder.record(replace(TEXT, name="/latched", qos=LATCHED), 0, b"\x00\x01\x00\x00\x02\x00\x00\x00a\x00")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
     command = [sys.executable, "-m", "perception_tools.main", "mcap", "play", str(tmp_path / "map.mcap")]
     inbox: queue.Queue[Received] = queue.Queue()
     with (

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,9 @@ from perception_tools.forecasting.streaming.drive import open_drive
 from perception_tools.main import main
 
 
-def test_a_node_of_a_deployment_starts_is_asked_how_it_is_and_stops(trained_run: Path, tmp_path: Path) -> None:
+def test_a_node_of_a_deployment_starts_is_asked_how_it_is_and_stops(
+    trained_run: Path, tmp_path: Path, free_place: Callable[[str], str]
+) -> None:
     place = free_place("tcp")
     config = tmp_path / "deployment.yaml"
     ego = f"{{kind: forecast, checkpoint: {trained_run}, precision: int8_dynamic, metrics: 0}}"
@@ -73,7 +75,7 @@ def test_a_node_of_a_deployment_starts_is_asked_how_it_is_and_stops(trained_run:
 
 @pytest.mark.parametrize("mistake", ["checkpoint", "port"])
 def test_a_mistake_of_the_users_ends_with_2_which_starting_again_would_not_mend(
-    mistake: str, trained_run: Path, tmp_path: Path
+    mistake: str, trained_run: Path, tmp_path: Path, free_place: Callable[[str], str]
 ) -> None:
     config = tmp_path / "deployment.yaml"
     with socket.create_server(("127.0.0.1", 0)) as taken:  # found only once the model is loaded
@@ -93,7 +95,7 @@ def outcome_of(*words: str) -> tuple[int, str]:
     return ended.returncode, ended.stderr
 
 
-def test_a_deployment_is_shown_to_foxglove(tmp_path: Path) -> None:
+def test_a_deployment_is_shown_to_foxglove(tmp_path: Path, free_place: Callable[[str], str]) -> None:
     pytest.importorskip("foxglove")
     config = tmp_path / "deployment.yaml"
     config.write_text(f"router: {{listen: {free_place('tcp')}}}\nfoxglove: {{port: 0, metrics: 0}}\n")
@@ -141,7 +143,7 @@ def test_an_unknown_kind_is_answered_with_the_known_ones(tmp_path: Path, capsys:
 
 
 def test_a_node_with_a_certificate_forecasts_what_a_tracker_with_one_tracks(
-    trained_run: Path, sensor_log: Path, tmp_path: Path
+    trained_run: Path, sensor_log: Path, tmp_path: Path, free_place: Callable[[str], str]
 ) -> None:
     place = free_place("tls")
     config = tmp_path / "deployment.yaml"
@@ -184,7 +186,7 @@ security:
 
 
 def test_a_scene_question_node_answers_over_tls_and_with_the_shared_block_what_the_evaluation_answers(
-    trained_answerer: Path, rooms_store: Path, tmp_path: Path
+    trained_answerer: Path, rooms_store: Path, tmp_path: Path, free_place: Callable[[str], str]
 ) -> None:
     open3d = pytest.importorskip("open3d", reason="the extra [lidar] is not installed")
     from perception_datasets.stores.questions import read_questions
@@ -251,11 +253,6 @@ def _identity(plan: Deployment, name: str) -> Identity:
     identity = plan.identity_of(name)
     assert identity is not None
     return identity
-
-
-def free_place(protocol: str) -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"{protocol}/127.0.0.1:{free.getsockname()[1]}"
 
 
 @contextmanager

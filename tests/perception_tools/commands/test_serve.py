@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -91,14 +90,12 @@ def ask_from_threads(
 @pytest.mark.parametrize("transport", ["zenoh", "oip"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_request_is_lost_or_answered_twice_when_one_of_two_workers_ends(
-    folder: Path, adapter: FrozenBlockAdapter, transport: str, number: signal.Signals
+    folder: Path, adapter: FrozenBlockAdapter, transport: str, number: signal.Signals, place: str
 ) -> None:
     from perception_nodes.block.oip_client import OipBlocks
     from perception_nodes.block.over_zenoh import ZenohBlocks
     from perception_nodes.ros.topics import open_session
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
     options = ["--zenoh", "--connect", place] if transport == "zenoh" else ["--oip", "0"]
     with open_session(connect=[], listen=[place]) as session, serving(folder, *options, workers=2) as workers:
         if transport == "zenoh":
@@ -182,14 +179,13 @@ def test_a_mistake_is_said_in_one_sentence(
 
 
 def test_over_tls_a_block_answers_its_node_through_a_router_that_knows_the_deployment(
-    folder: Path, adapter: FrozenBlockAdapter, tmp_path: Path
+    folder: Path, adapter: FrozenBlockAdapter, tmp_path: Path, free_place: Callable[[str], str]
 ) -> None:
     from perception_nodes.block.over_zenoh import ZenohBlocks
     from perception_nodes.operations.deployment import read_deployment
     from perception_nodes.ros.topics import open_secure_session
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tls/127.0.0.1:{free.getsockname()[1]}"
+    place = free_place("tls")
     file = tmp_path / "deployment.yaml"
     file.write_text(
         f"router: {{listen: {place}}}\nservice: {{folder: {folder}}}\nsecurity: {{certificates: tls}}\n"
@@ -219,10 +215,9 @@ def test_over_tls_a_block_answers_its_node_through_a_router_that_knows_the_deplo
             process.kill()
 
 
-def test_a_router_opens_again_with_its_renewed_certificate(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+def test_a_router_opens_again_with_its_renewed_certificate(tmp_path: Path, free_port: Callable[[], int]) -> None:
     file, tls = tmp_path / "deployment.yaml", tmp_path / "tls"
+    port = free_port()
     file.write_text(f"router: {{listen: 'tls/127.0.0.1:{port}'}}\nsecurity: {{certificates: tls}}\n")
     assert main(["certificates", str(file)]) == 0
     router = [sys.executable, "-m", "perception_tools.main", "serve", "router", "--config", str(file)]

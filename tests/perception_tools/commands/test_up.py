@@ -7,7 +7,6 @@ import queue
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -42,12 +41,10 @@ def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def deployment(tmp_path: Path) -> Path:
+def deployment(tmp_path: Path, place: str) -> Path:
     """A router on a free port and a tiny block."""
     torch.manual_seed(0)
     save_folded(fold(build_adapter(16, source="random:64x96x4").requires_grad_(False)), tmp_path / "folded", "forecast")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"tcp/127.0.0.1:{free.getsockname()[1]}"
     path = tmp_path / "deployment.yaml"
     path.write_text(f"router: {{listen: {place}}}\nservice: {{folder: folded}}\n")
     return path
