@@ -1,61 +1,13 @@
-"""Small lanelet2 maps, written as XML by hand."""
+"""Small lanelet2 maps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-Line = Sequence[tuple[float, float]]
-
-
-class MapWriter:
-    """Collects elements and writes them as .osm; `degrees` writes places as latitude and longitude alone."""
-
-    def __init__(self, *, degrees: bool = False) -> None:
-        self._degrees, self._next = degrees, 0
-        self.elements: list[str] = []
-
-    def _id(self) -> int:
-        self._next += 1
-        return self._next
-
-    @staticmethod
-    def _tags(tags: Mapping[str, str]) -> str:
-        return "".join(f'<tag k="{key}" v="{value}"/>' for key, value in tags.items())
-
-    def way(self, line: Line, **tags: str) -> int:
-        nodes = []
-        for x, y in line:
-            nodes.append(self._id())
-            place, local = (
-                (f'lat="{y}" lon="{x}"', {}) if self._degrees else ('lat="0" lon="0"', {"local_x": x, "local_y": y})
-            )
-            self.elements.append(
-                f'<node id="{nodes[-1]}" {place}>{self._tags({k: str(v) for k, v in local.items()})}</node>'
-            )
-        number = self._id()
-        refs = "".join(f'<nd ref="{node}"/>' for node in nodes)
-        self.elements.append(f'<way id="{number}">{refs}{self._tags(tags)}</way>')
-        return number
-
-    def relation(self, members: Sequence[tuple[str, str, int]], **tags: str) -> int:
-        number = self._id()
-        written = "".join(f'<member type="{kind}" role="{role}" ref="{ref}"/>' for kind, role, ref in members)
-        self.elements.append(f'<relation id="{number}">{written}{self._tags(tags)}</relation>')
-        return number
-
-    def lanelet(self, left: Line, right: Line, rules: Sequence[int] = (), centreline: Line = (), **tags: str) -> int:
-        members = [("way", "left", self.way(left)), ("way", "right", self.way(right))]
-        members += [("way", "centerline", self.way(centreline))] if centreline else []
-        members += [("relation", "regulatory_element", rule) for rule in rules]
-        return self.relation(members, **{"type": "lanelet", "subtype": "road"} | tags)
-
-    def write(self, path: Path) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f'<?xml version="1.0"?>\n<osm version="0.6">{"".join(self.elements)}</osm>\n')
-        return path
+from fixtures.lanelet2_map import MapWriter
 
 
 @pytest.fixture

@@ -1,20 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fixtures.lanelet2_map import MapWriter
 from perception.traffic.scenario import MapPolylines, PolylineKind, Turn
 from perception_datasets.errors import RecordError
 from perception_datasets.lanelet2.lanes import _aligned, read_lanelet2
 from perception_datasets.lanelet2.projection import PROJECTOR_FILE, Projector
-
-if TYPE_CHECKING:
-    from conftest import MapWriter  # pyright: ignore[reportMissingImports]
 
 LEFT, RIGHT = [(0.0, 2.0), (20.0, 2.0)], [(0.0, -2.0), (20.0, -2.0)]
 
