@@ -22,7 +22,8 @@ class TrajectoryLoss:
     """Parts of the forecasting loss, each a weighted mean over the predicted agents.
 
     Attributes:
-        regression: Smooth L1 loss of the mode that ends nearest to the truth, metres: mean over its steps, and its end.
+        regression: Smooth L1 loss of the modes that end nearest to the truth, metres: mean over their steps, and their
+            ends.
         classification: Cross-entropy of the mode probabilities.
         expected_end_error: Expected endpoint error of a mode drawn by its probability, metres.
     """
@@ -41,8 +42,9 @@ def trajectory_loss(
     futures: Float[Tensor, "*agents steps 2"],
     futures_valid: Bool[Tensor, "*agents steps"],
     weights: Float[Tensor, "*agents"],
+    winners: int = 1,
 ) -> TrajectoryLoss:
-    """Winner-takes-all loss: only the mode that ends nearest to the truth is regressed; the scores learn which it is.
+    """Winner-takes-all loss: the mode that ends nearest to the truth is regressed; the scores learn which it is.
 
     Which mode wins is mostly noise (will that car brake?), and the cross-entropy does not distinguish a mode that is
     wrong by one metre from one that is wrong by ten, so the *most probable* mode can be far off. The expected end error
@@ -54,6 +56,10 @@ def trajectory_loss(
         futures: True futures in the same frames, metres.
         futures_valid: False for steps without a label.
         weights: Weights of the agents; must be 0 for agents without a labelled step.
+        winners: How many of the modes are regressed, the nearest ones. A training that begins with all of them and
+            ends with one (EWTA, Makansi et al., CVPR 2019, https://arxiv.org/abs/1906.03631) first learns what can be
+            known of a future, and then what cannot; with one from the beginning, modes move apart before they have
+            learned what tells agents apart.
     """
     steps = torch.arange(futures.shape[-2], device=futures.device)
     last = torch.where(futures_valid, steps, 0).amax(-1)
@@ -61,11 +67,12 @@ def trajectory_loss(
     at_last = last[..., None, None, None].expand(*error.shape[:-2], 1, 2)
     end_error = error.detach().gather(-2, at_last).squeeze(-2).norm(dim=-1)
     winner = end_error.argmin(-1)
-    won = error.gather(-3, winner[..., None, None, None].expand(*winner.shape, 1, *error.shape[-2:])).squeeze(-3)
-    per_step = F.smooth_l1_loss(won, torch.zeros_like(won), reduction="none").sum(-1) * futures_valid
-    mean = per_step.sum(-1) / futures_valid.sum(-1).clamp_min(1)
-    end = per_step.gather(-1, last.unsqueeze(-1)).squeeze(-1)
-    regression = (mean + END_WEIGHT * end) / (1 + END_WEIGHT)
+    best = winner.unsqueeze(-1) if winners == 1 else end_error.topk(winners, dim=-1, largest=False).indices
+    won = error.gather(-3, best[..., None, None].expand(*best.shape, *error.shape[-2:]))
+    per_step = F.smooth_l1_loss(won, torch.zeros_like(won), reduction="none").sum(-1) * futures_valid.unsqueeze(-2)
+    mean = per_step.sum(-1) / futures_valid.sum(-1, keepdim=True).clamp_min(1)
+    end = per_step.gather(-1, last[..., None, None].expand(*best.shape, 1)).squeeze(-1)
+    regression = ((mean + END_WEIGHT * end) / (1 + END_WEIGHT)).mean(-1)
     log_probability = modes.logits.float().log_softmax(-1)
     classification = -log_probability.gather(-1, winner.unsqueeze(-1)).squeeze(-1)
     expected = (log_probability.exp() * end_error).sum(-1)

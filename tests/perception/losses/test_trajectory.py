@@ -33,6 +33,26 @@ def test_only_the_mode_that_ends_nearest_is_regressed() -> None:
     assert (gradient[:, 1] != 0).any()
 
 
+def test_of_more_winners_the_nearest_are_regressed_alike_and_the_nearest_alone_is_classified() -> None:
+    torch.manual_seed(0)
+    truth, valid = torch.randn(5, 8, 2), torch.rand(5, 8) > 0.2
+    valid[:, 0] = True
+    modes = TrajectoryModes(torch.randn(5, 4, 8, 2, requires_grad=True), torch.randn(5, 4))
+    one, two, all_ = (trajectory_loss(modes, truth, valid, evenly(5), winners) for winners in (1, 2, 4))
+    alone = [
+        trajectory_loss(TrajectoryModes(modes.trajectories[:, [k]], modes.logits[:, [k]]), truth, valid, evenly(5))
+        for k in range(4)
+    ]
+    torch.testing.assert_close(all_.regression, torch.stack([part.regression for part in alone]).mean())
+    assert one.classification == two.classification == all_.classification
+    assert one.expected_end_error == all_.expected_end_error
+    (gradient,) = torch.autograd.grad(two.regression, modes.trajectories)
+    last = torch.where(valid, torch.arange(8), 0).amax(-1)
+    ends = (modes.trajectories.detach() - truth.unsqueeze(1))[torch.arange(5), :, last].norm(dim=-1)
+    nearest = torch.zeros(5, 4, dtype=torch.bool).scatter(1, ends.argsort(1)[:, :2], True)
+    assert torch.equal(gradient.flatten(2).any(-1), nearest)
+
+
 def test_steps_without_a_label_have_no_weight_and_the_last_label_decides() -> None:
     modes, truth = two_modes()
     valid = torch.tensor([[True, False]])  # at step 0 mode 0 is exact

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,10 +28,15 @@ class Alone(ForecastTask):
     def __init__(self, recipe: ForecastRecipe) -> None:
         super().__init__(recipe, build_forecaster(recipe, 30).eval())
         self.logged: dict[str, float] = {}
+        self.steps = 0
 
     @property
     def trainer(self) -> Any:
-        return SimpleNamespace(world_size=1)
+        return SimpleNamespace(world_size=1, global_step=self.steps, estimated_stepping_batches=100)
+
+    @property
+    def global_step(self) -> int:
+        return self.steps
 
     def log(self, name: str, value: Any, **_: Any) -> None:
         self.logged[name] = float(value.detach())
@@ -68,6 +74,20 @@ def test_a_step_gives_the_weighted_loss_of_its_batch_and_names_what_failed(
         "train/classification": pytest.approx(float(loss.classification.detach())),
         "train/expected_end_error": pytest.approx(float(loss.expected_end_error.detach())),
     }
+
+
+@pytest.mark.parametrize(("steps", "winners"), [(0, 6), (10, 5), (49, 1), (50, 1), (100, 1)])
+def test_all_modes_are_regressed_at_first_and_one_in_the_end(
+    tiny_recipe: ForecastRecipe, folder_of: Callable[[str], ScenarioFolder], steps: int, winners: int
+) -> None:
+    recipe = replace(tiny_recipe, modes=6, single_winner_from=0.5)
+    task = Alone(recipe)
+    task.steps = steps
+    (batch, *_) = training_loader(folder_of("train"), task.model.input, recipe)
+    task.training_step(batch, 0)
+    views = batch.views
+    loss = trajectory_loss(task.model(views), views.futures, views.futures_valid, batch.weights, winners)
+    assert task.logged["train/regression"] == pytest.approx(float(loss.regression.detach()))
 
 
 def test_it_is_validated_by_the_benchmarks_numbers(task: Alone, folder_of: Callable[[str], ScenarioFolder]) -> None:

@@ -70,6 +70,7 @@ def test_mm_transformer_has_the_papers_numbers_and_36_proposals_six_regions() ->
         ("query-centric", {"view": "scene"}, "view: expected pairwise, got scene"),
         ("query-centric", {"proposals": ProposalRecipe(layers=1)}, "only mmtransformer reads them"),
         ("query-centric", {"dim": 127}, "dim: expected a multiple of heads=8"),
+        ("mmtransformer", {"single_winner_from": 0.5}, "single_winner_from: expected 0 with loss=proposals"),
         ("mmtransformer", {"dim": 127}, "dim: expected a multiple of heads=2"),
     ],
 )

@@ -49,7 +49,7 @@ class ForecastTask(LearningTask[ForecastRecipe, Forecaster]):
         """The recipe's loss, as a sum and in parts."""
         truth = views.futures, views.futures_valid
         if self.recipe.loss == "winner":
-            parts = trajectory_loss(modes, *truth, weights)
+            parts = trajectory_loss(modes, *truth, weights, self.recipe.winners(self.trained))
             return parts.total(self.recipe.expected_error_weight), parts
         ends, head = true_ends(*truth), self.model.head
         if isinstance(head, ProposalDecoder):

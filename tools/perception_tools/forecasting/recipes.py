@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -74,6 +75,8 @@ class ForecastRecipe(LearningRecipe):
         focal_weight: Weight of the focal agent in the loss, where every other predicted agent weighs 1.
         expected_error_weight: Weight of the expected end error, which teaches the probabilities by how much modes are
             wrong.
+        single_winner_from: Share of training from which the nearest mode alone is regressed, by the loss `winner`. At
+            first all are, then fewer and fewer (EWTA); 0 regresses one from the beginning.
         mirror_probability: Chance that a training scenario is mirrored.
         turn_std_rad: Spread of the random turn of every training view.
         history_dropout: Chance that of a training scenario's past only the newest steps are seen, at least two and how
@@ -98,6 +101,7 @@ class ForecastRecipe(LearningRecipe):
     focal_weight: Weight = 1.0
     warmup_steps: Index = 300
     expected_error_weight: Weight = 0.4
+    single_winner_from: Share = 0.0
     mirror_probability: Share = 0.5
     turn_std_rad: Weight = 0.1
     history_dropout: Share = 0.0
@@ -111,12 +115,23 @@ class ForecastRecipe(LearningRecipe):
         """Whether a training scenario's past differs from pass to pass, so that it is prepared anew each time."""
         return self.history_dropout > 0 or self.earlier_present > 0
 
+    def winners(self, trained: float) -> int:
+        """How many modes are regressed after a share of training."""
+        if trained >= self.single_winner_from:
+            return 1
+        return math.ceil(self.modes * (1 - trained / self.single_winner_from))
+
     @override
     def check(self) -> None:
         """As in `LearningRecipe`; of somebody's own encoder nothing is known but the bounds."""
         super().check()
         if self.encoder in ENCODERS:
             check_heads(self.dim, self.heads)
+        if self.single_winner_from and self.loss != "winner":
+            raise InputError(
+                f"single_winner_from: expected 0 with loss={self.loss}, which has its own winners, got "
+                f"{self.single_winner_from}; leave it out"
+            )
         regions = self.proposals.regions
         if self.encoder == "query-centric" and self.view != "pairwise":
             raise InputError(

@@ -53,6 +53,11 @@ class LearningTask(pl.LightningModule, Generic[Recipe, Model]):
         block = getattr(self.model, "block", None)
         return {"block": list(block.parameters())} if isinstance(block, nn.Module) else {}
 
+    @property
+    def trained(self) -> float:
+        """Share of training that is done."""
+        return self.global_step / max(self.trainer.estimated_stepping_batches, 1)
+
     def step_seed(self, batch_idx: int) -> int:
         """Seed of everything random in a step: a resumed run then draws what an unbroken run draws."""
         part = batch_idx % self.recipe.accumulate
