@@ -32,7 +32,7 @@ class Alone(ForecastTask):
 
     @property
     def trainer(self) -> Any:
-        return SimpleNamespace(world_size=1, global_step=self.steps, estimated_stepping_batches=100)
+        return SimpleNamespace(world_size=1, estimated_stepping_batches=100)
 
     @property
     def global_step(self) -> int:
