@@ -105,6 +105,7 @@ def copy_tree(chosen: dict[str, list[str]]) -> None:
     # without jaxtyping's hook, which refuses to be loaded twice in a process: shapes are not checked at run time
     pytest = {
         "addopts": "-p no:dash --import-mode=importlib -q",
+        "pythonpath": ["tests"],
         "markers": ["slow: slow"],
         "filterwarnings": ["error"],
     }

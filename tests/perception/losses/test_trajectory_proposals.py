@@ -76,3 +76,34 @@ def test_agents_without_weight_do_not_count() -> None:
     valid, region = LABELLED.repeat(2, 1), torch.tensor([0, 1])
     loss = proposal_loss(both, futures, valid, torch.tensor([1.0, 0.0]), region, regions=2)
     torch.testing.assert_close(loss.total(), loss_of(modes, truth, 0, regions=2).total())
+
+
+def test_weights_are_shares_and_leading_axes_make_no_difference() -> None:
+    torch.manual_seed(0)
+    modes = TrajectoryModes(torch.randn(3, 2, 4, 5, 2), torch.randn(3, 2, 4))
+    futures, weights = torch.randn(3, 2, 5, 2), torch.rand(3, 2)
+    valid, region = torch.rand(3, 2, 5) < 0.7, torch.randint(2, (3, 2))
+    valid[..., 0] = True
+    flat = TrajectoryModes(modes.trajectories.flatten(0, 1), modes.logits.flatten(0, 1))
+    one_by_one = [
+        proposal_loss(
+            TrajectoryModes(flat.trajectories[i : i + 1], flat.logits[i : i + 1]),
+            futures.flatten(0, 1)[i : i + 1],
+            valid.flatten(0, 1)[i : i + 1],
+            torch.ones(1),
+            region.flatten()[i : i + 1],
+            regions=2,
+        )
+        for i in range(6)
+    ]
+    shares = weights.flatten() / weights.sum()
+    loss = proposal_loss(modes, futures, valid, weights, region, regions=2)
+    for part in ("regression", "confidence", "region"):
+        expected = sum(share * getattr(one, part) for share, one in zip(shares, one_by_one, strict=True))
+        torch.testing.assert_close(getattr(loss, part), expected)
+
+
+def test_the_true_end_is_that_of_the_last_label_of_each_agent() -> None:
+    futures = torch.arange(3 * 4 * 2.0).view(3, 4, 2)
+    valid = torch.tensor([[True, True, True, False], [False, False, False, False], [True, False, False, True]])
+    torch.testing.assert_close(true_ends(futures, valid), futures[torch.arange(3), torch.tensor([2, 0, 3])])
