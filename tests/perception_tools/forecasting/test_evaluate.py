@@ -306,3 +306,28 @@ def test_a_model_of_argoverse_1_is_scored_on_the_nearer_horizon_of_argoverse_2(
 ) -> None:
     metrics = evaluate_models([trained_run], made_argoverse2, tmp_path, history_steps=20, horizon_steps=30)
     assert (metrics["scenarios"], metrics["failures"]) == (4, {})
+
+
+@pytest.mark.usefixtures("without_report")
+def test_means_over_runs_and_mirror_images_are_columns_of_their_own(
+    trained_run: Path, data: Path, metrics: dict, tmp_path: Path
+) -> None:
+    shutil.copytree(trained_run, tmp_path / "second")
+    runs = [trained_run, tmp_path / "second"]
+    found = evaluate_models(runs, data, tmp_path / "out", mirrored=True, ensemble=True)
+    first = found["name"]
+    assert found["k6"] == metrics["k6"], "what was asked about first stays as it is"
+    columns = [*found["others"]]
+    means = ["ensemble of 2", f"{first} + mirror images", "vectornet-llama [second] + mirror images"]
+    assert columns == ["vectornet-llama [second]", *means, "ensemble of 2 + mirror images", BASELINE]
+    assert found["others"]["ensemble of 2"]["k6"]["min_fde"] == pytest.approx(metrics["k6"]["min_fde"], rel=1e-5)
+    mirrored = [found["others"][name]["k6"]["min_fde"] for name in (means[1], "ensemble of 2 + mirror images")]
+    assert mirrored[0] == pytest.approx(mirrored[1], rel=1e-5)
+    assert mirrored[0] != pytest.approx(metrics["k6"]["min_fde"], rel=1e-5)
+    assert set(columns) | {first} == set(found["systems"])
+    assert {row["model"] for row in pq.read_table(tmp_path / "out" / "records.parquet").to_pylist()} >= set(means)
+
+
+def test_an_ensemble_of_one_is_refused(trained_run: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--ensemble: expected at least two runs, got 1"):
+        evaluate_models([trained_run], data, tmp_path, ensemble=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,15 @@ from perception_tools.forecasting.model import TrainedForecaster
 from perception_tools.forecasting.prepared import with_cache
 from perception_tools.forecasting.report.evaluation import BlockProvenance, Evaluation, choose_examples, choose_worst
 from perception_tools.forecasting.report.writer import write_report
-from perception_tools.forecasting.scored import Scored, asked_agents, load_scored, make_systems, name_apart
+from perception_tools.forecasting.scored import (
+    Scored,
+    asked_agents,
+    ensemble_of,
+    load_scored,
+    make_systems,
+    mirrored_too,
+    name_apart,
+)
 from perception_tools.forecasting.split import Split, asked_shape, leak, scenarios_in_train, trained_shape
 from perception_tools.json_files import write_json
 from perception_tools.output_places import keep_apart
@@ -45,6 +54,8 @@ def evaluate_forecasters(
     history_steps: int | None = None,
     horizon_steps: int | None = None,
     worst: int = 0,
+    mirrored: bool = False,
+    ensemble: bool = False,
     batch: int = 8,
     device: str = "cpu",
     cache_gb: float = LIMIT_GB,
@@ -67,6 +78,9 @@ def evaluate_forecasters(
         horizon_steps: Score this many of the first future steps only, instead of as many as the models were trained
             on: 30 to score a model of Argoverse 2 on Argoverse 1, or the other way about.
         worst: Show this many of the scenarios that each model forecasts worst in the report, by manoeuvre.
+        mirrored: Also score each model with the mean of what it forecasts of a scenario and of its mirror image, in a
+            column of its own; forecasting then takes twice the time.
+        ensemble: Also score the mean of what all runs forecast, in a column of its own.
         batch: Number of scenarios in one call of the model.
         device: Where the model runs: cpu, cuda.
         cache_gb: Size in 10⁹ bytes up to which scenarios of raw files are kept on disk in $PERCEPTION_CACHE, or else
@@ -83,6 +97,8 @@ def evaluate_forecasters(
         history_steps=history_steps,
         horizon_steps=horizon_steps,
         worst=worst,
+        mirrored=mirrored,
+        ensemble=ensemble,
         batch=batch,
         device=device,
         cache_gb=cache_gb,
@@ -100,6 +116,8 @@ def evaluate_models(
     history_steps: int | None = None,
     horizon_steps: int | None = None,
     worst: int = 0,
+    mirrored: bool = False,
+    ensemble: bool = False,
     batch: int = 8,
     device: str = "cpu",
     cache_gb: float = LIMIT_GB,
@@ -113,10 +131,15 @@ def evaluate_models(
         raise InputError("evaluate: expected at least one run, got none; give a run's folder")
     if worst < 0 or not cache_gb >= 0:
         raise InputError(f"--worst {worst}, --cache-gb {cache_gb}: expected numbers of at least 0; give such numbers")
+    if ensemble and len(runs) < 2:
+        raise InputError(f"--ensemble: expected at least two runs, got {len(runs)}; give the runs to average")
     place, folder = find_device(device), open_forecasting(data, split, limit=limit)
     models = [load_scored(run, place) for run in runs]
     name_apart(models)
-    trained = [model.trained for model in models]
+    trained = [one for model in models for one in model.trained]
+    columns = [*models, ensemble_of(models)] if ensemble else models
+    if mirrored:
+        columns = [*columns, *map(mirrored_too, columns)]
     in_train = scenarios_in_train(data, folder)
     folder = with_cache(folder, open_cache(cache_gb))
     if history_steps is None and horizon_steps is None:
@@ -125,20 +148,20 @@ def evaluate_models(
         scenes = Split(folder, asked_shape(trained, history_steps, horizon_steps), in_train, cut=True)
     baseline = ForecastTable()
     for scenarios in tqdm(scenes.batches(batch), total=-(-len(folder) // batch), desc="evaluate"):
-        for model in models:
+        for column in columns:
             start = time.perf_counter()
-            forecasts = model.forecast(scenarios)
-            model.seconds += time.perf_counter() - start
+            forecasts = column.forecast(scenarios)
+            column.seconds += time.perf_counter() - start
             for scenario, forecast in zip(scenarios, forecasts, strict=True):
-                model.score(scenario, forecast)
+                column.score(scenario, forecast)
         for scenario in scenarios:
             baseline.add(scenario, constant_velocity(scenario, asked_agents(scenario)))
     if baseline.scenarios == 0:
         raise InputError(f"{data}: expected scenarios to evaluate, got none\n{scenes.failures.report(len(folder))}")
-    by_name = {model.name: model.table.as_json() for model in models} | {BASELINE: baseline.as_json()}
-    systems = [*make_systems(models), System(BASELINE, (BASELINE,), (None,), (baseline.rows(),))]
+    by_name = {column.name: column.table.as_json() for column in columns} | {BASELINE: baseline.as_json()}
+    systems = [*make_systems(columns), System(BASELINE, (BASELINE,), (None,), (baseline.rows(),))]
     comparisons = compare_all(systems)
-    metrics = _metrics(models, by_name, scenes)
+    metrics = _metrics(columns, by_name, scenes)
     metrics["systems"] = {system.name: system.as_json() for system in systems}
     metrics["paired"] = [comparison.as_json() for comparison in comparisons]
     _print_table(metrics)
@@ -146,13 +169,13 @@ def evaluate_models(
     if len(scenes.failures):
         print(scenes.failures.report(len(folder)))
     write_json(out / "metrics.json", metrics)
-    write_records(out / RECORDS_FILE, [row for model in models for row in model.records])
-    _report(models, by_name, comparisons, scenes, out, data_name or f"{folder.source} {split} of {data}", worst)
+    write_records(out / RECORDS_FILE, [row for column in columns for row in column.records])
+    _report(columns, by_name, comparisons, scenes, out, data_name or f"{folder.source} {split} of {data}", worst)
     print(f"{out / 'metrics.json'}\n{out / RECORDS_FILE}\n{out / 'report.html'}")
     return metrics
 
 
-def _metrics(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split) -> dict:
+def _metrics(columns: Sequence[Scored], by_name: dict[str, dict], scenes: Split) -> dict:
     """The contract's numbers of the first model, and everybody else's beside them."""
     first, *others = by_name
     return by_name[first] | {
@@ -163,14 +186,14 @@ def _metrics(models: Sequence[Scored], by_name: dict[str, dict], scenes: Split) 
         "horizon_steps": None if scenes.shape is None else scenes.shape[1],
         "failures": scenes.failures.reasons,
         "scenarios_in_train": scenes.in_train,
-        "blocks": {model.name: fingerprints(model.trained.model) for model in models},
-        "seconds_per_scene": {model.name: model.seconds / model.table.scenarios for model in models},
+        "blocks": {c.name: fingerprints(c.trained[0].model) for c in columns if len(c.trained) == 1},
+        "seconds_per_scene": {column.name: column.seconds / column.table.scenarios for column in columns},
         "others": {name: by_name[name] for name in others},
     }
 
 
 def _report(
-    models: Sequence[Scored],
+    columns: Sequence[Scored],
     by_name: dict[str, dict],
     comparisons: Sequence[Comparison],
     scenes: Split,
@@ -178,36 +201,43 @@ def _report(
     data_name: str,
     worst: int,
 ) -> None:
-    evaluations = [_evaluation(model, by_name[model.name], scenes, worst) for model in models]
+    evaluations = [_evaluation(column, by_name[column.name], scenes, worst) for column in columns]
     evaluations.append(Evaluation(BASELINE, {}, by_name[BASELINE], system=BASELINE))
     folder = scenes.folder
     synthetic = folder.source == "synthetic"
     write_report(out, evaluations, comparisons, data_name=data_name, synthetic=synthetic, notes=scenes.notes())
 
 
-def _evaluation(model: Scored, metrics: dict, scenes: Split, worst: int) -> Evaluation:
+def _evaluation(column: Scored, metrics: dict, scenes: Split, worst: int) -> Evaluation:
     def recall(scenario_id: str) -> tuple[Scenario, Forecast]:
         scenario = scenes.recall(scenario_id)
-        return scenario, model.forecast([scenario])[0]
+        return scenario, column.forecast([scenario])[0]
 
-    parameters = list(model.trained.model.parameters())
+    parameters = [parameter for trained in column.trained for parameter in trained.model.parameters()]
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
-    block = model.trained.model.block
-    assert isinstance(block, FrozenBlockAdapter)
-    return Evaluation(
-        name=model.name,
-        system=model.system,
-        recipe=model.trained.recipe.to_json(),
+    evaluation = Evaluation(
+        name=column.name,
+        recipe={},
+        system=column.system,
         metrics=metrics,
-        curves=read_curves(model.run) if model.run else {},
-        examples=choose_examples(model.table, recall),
-        worst=choose_worst(model.table, recall, worst),
-        seconds_per_scene=model.seconds / model.table.scenarios,
+        examples=choose_examples(column.table, recall),
+        worst=choose_worst(column.table, recall, worst),
+        seconds_per_scene=column.seconds / column.table.scenarios,
         parameters=(trainable, sum(p.numel() for p in parameters) - trainable),
+        view=" and ".join(sorted({trained.recipe.view for trained in column.trained})),
+    )
+    if len(column.trained) > 1:
+        return evaluation
+    (trained,) = column.trained
+    block = trained.model.block
+    assert isinstance(block, FrozenBlockAdapter)
+    return replace(
+        evaluation,
+        recipe=trained.recipe.to_json(),
+        curves=read_curves(column.run) if column.run and not column.mirrored else {},
         block=BlockProvenance(block.source, block.fingerprint, provenance(block.source))
         if block.source and block.fingerprint
         else None,
-        view=model.trained.recipe.view,
     )
 
 

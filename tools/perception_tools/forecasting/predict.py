@@ -1,4 +1,4 @@
-"""Files of forecasts in the benchmarks' own formats, from a trained forecaster."""
+"""Files of forecasts in the benchmarks' own formats, from a trained forecaster or several."""
 
 from __future__ import annotations
 
@@ -15,46 +15,51 @@ from perception.traffic.scenario import Forecast, Scenario
 from perception_datasets.argoverse.submissions import GivenForecast, write_argoverse1, write_argoverse2
 from perception_datasets.forecasting import open_forecasting
 from perception_tools.devices import find_device
-from perception_tools.forecasting.model import TrainedForecaster, load_model
+from perception_tools.forecasting.mean_forecast import MeanForecaster
+from perception_tools.forecasting.model import load_model
 from perception_tools.forecasting.scored import asked_agents
 from perception_tools.forecasting.split import Split
 from perception_tools.output_places import keep_apart
 
 
 def predict_forecasts(
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")],
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN...")],
     data: Path,
     out: Path,
     split: str = "val",
     agents: Literal["focal", "scored"] = "focal",
+    mirrored: bool = False,
     limit: int | None = None,
     device: str = "cpu",
 ) -> None:
-    """Writes a trained forecaster's forecasts as a submission, of labelled scenarios or not.
+    """Writes a trained forecaster's forecasts as a submission, of labelled scenarios or not; of several, their mean.
 
     With `scored` a world holds the futures of one rank of every scored and focal track, the likeliest first, with the
     focal track's probabilities: a forecaster of single agents knows no others.
 
     Args:
-        run: A run's folder or model file.
+        runs: Folders of runs or model files.
         data: Folder of Argoverse 1 or 2.
         out: File to write: .parquet for Argoverse 2, .h5 for Argoverse 1.
         split: Split to forecast.
         agents: Tracks to forecast.
+        mirrored: Also average over each scenario and its mirror image, in twice the time.
         limit: Forecast this many of the first scenarios only.
         device: Where the model runs: cpu, cuda.
     """
-    keep_apart([out], [data, run])
+    if not runs:
+        raise InputError("predict: expected at least one run, got none; give a run's folder")
+    keep_apart([out], [data, *runs])
     formats = {".parquet": write_argoverse2, ".h5": write_argoverse1}
     if out.suffix not in formats:
         raise InputError(f"--out {out}: expected a name that ends in .parquet (Argoverse 2) or .h5 (Argoverse 1)")
     if out.suffix == ".h5" and agents != "focal":
         raise InputError("--agents scored: expected focal, because Argoverse 1's format holds the AGENT alone")
-    trained = load_model(run)
-    trained.model.to(find_device(device))
+    place = find_device(device)
+    forecaster = MeanForecaster(tuple(load_model(run).model.to(place) for run in runs), mirrored)
     folder = open_forecasting(data, split, limit=limit)
     scenes = Split(folder)
-    forecasts = list(_forecasts(trained, scenes, agents == "focal"))
+    forecasts = list(_forecasts(forecaster, scenes, agents == "focal"))
     if len(scenes.failures):
         raise InputError(
             f"{out}: expected a forecast of every scenario, which the benchmarks ask for\n"
@@ -64,10 +69,10 @@ def predict_forecasts(
     print(f"{out}: {len(forecasts):,} scenarios")
 
 
-def _forecasts(trained: TrainedForecaster, scenes: Split, focal_only: bool) -> Iterator[tuple[str, GivenForecast]]:
+def _forecasts(forecaster: MeanForecaster, scenes: Split, focal_only: bool) -> Iterator[tuple[str, GivenForecast]]:
     for (scenario,) in tqdm(scenes.batches(1), total=len(scenes.folder), desc="forecast"):
         asked = np.array([scenario.focal]) if focal_only else asked_agents(scenario)
-        (forecast,) = trained.model.forecast([scenario], [asked])
+        (forecast,) = forecaster.forecast([scenario], [asked])
         yield scenario.id, as_given(scenario, forecast)
 
 

@@ -14,6 +14,7 @@ from perception.metrics.forecasting import ForecastTable
 from perception.traffic.scenario import Forecast, Scenario
 from perception_tools.forecasting.agent_records import agent_rows
 from perception_tools.forecasting.comparison import System
+from perception_tools.forecasting.mean_forecast import MeanForecaster
 from perception_tools.forecasting.model import TrainedForecaster, load_model
 from perception_tools.forecasting.recipes import ENCODERS
 from perception_tools.forecasting.task import TASK
@@ -22,21 +23,23 @@ from perception_tools.report.side_by_side import Contestant, group_seeds
 
 @dataclass
 class Scored:
-    """One model's running result.
+    """One column of an evaluation: what forecasts, and its result so far.
 
     Attributes:
-        name: Heading of its column.
+        name: Heading of the column.
+        trained: The model; those of an ensemble, whose mean forecast is scored.
+        run: A model's run folder, for the learning curves; None where it was given as a loaded model.
+        mirrored: Whether what is forecast of each scenario's mirror image goes into the mean as well.
         system: Name of what it is one training of: the same but for the seed.
-        run: Its run folder, for the learning curves; None where it was given as a loaded model.
-        trained: The model.
         table: Its scores so far.
         records: A row for each scored agent so far.
         seconds: Time spent in forecasting, from scenarios to futures in the city frame.
     """
 
     name: str
-    run: Path | None
-    trained: TrainedForecaster
+    trained: tuple[TrainedForecaster, ...]
+    run: Path | None = None
+    mirrored: bool = False
     system: str = ""
     table: ForecastTable = field(default_factory=ForecastTable)
     records: list[dict[str, object]] = field(default_factory=list)
@@ -50,7 +53,8 @@ class Scored:
 
     def forecast(self, scenarios: Sequence[Scenario]) -> list[Forecast]:
         """Futures of every agent that the benchmark asks about, no longer than those that are known."""
-        forecasts = self.trained.model.forecast(scenarios, [asked_agents(scenario) for scenario in scenarios])
+        forecaster = MeanForecaster(tuple(trained.model for trained in self.trained), self.mirrored)
+        forecasts = forecaster.forecast(scenarios, [asked_agents(scenario) for scenario in scenarios])
         return [
             replace(forecast, trajectories=forecast.trajectories[:, :, : scenario.future_steps])
             for scenario, forecast in zip(scenarios, forecasts, strict=True)
@@ -72,7 +76,19 @@ def load_scored(run: Path | TrainedForecaster, device: torch.device) -> Scored:
     if trained.recipe.encoder not in ENCODERS:  # the recipe's name says nothing of it
         name += f" ({trained.recipe.encoder})"
     folder = None if not isinstance(run, Path) else run if run.is_dir() else run.parent
-    return Scored(name, folder, trained)
+    return Scored(name, (trained,), folder)
+
+
+def ensemble_of(models: Sequence[Scored]) -> Scored:
+    """The column of all models' mean."""
+    name = f"ensemble of {len(models)}"
+    return Scored(name, tuple(trained for model in models for trained in model.trained), system=name)
+
+
+def mirrored_too(column: Scored) -> Scored:
+    """A column beside another, with mirror images."""
+    name, system = (f"{words} + mirror images" for words in (column.name, column.system))
+    return Scored(name, column.trained, column.run, mirrored=True, system=system)
 
 
 def name_apart(models: list[Scored]) -> None:
@@ -88,22 +104,21 @@ def name_apart(models: list[Scored]) -> None:
 
 def _add_what_differs(models: list[Scored], attribute: str, form: str) -> None:
     """Adds a field of the recipe to all names, where names are equal and the field is not."""
-    values = [getattr(model.trained.recipe, attribute) for model in models]
+    values = [getattr(trained.recipe, attribute) for model in models for trained in model.trained]
     if len({model.name for model in models}) < len(models) and len(set(values)) > 1:
         for model, value in zip(models, values, strict=True):
             model.name += f" {form.format(value)}"
 
 
-def make_systems(models: Sequence[Scored]) -> list[System]:
-    """Puts models together that differ in nothing but the seed; a second model of the same seed stands for itself."""
+def make_systems(columns: Sequence[Scored]) -> list[System]:
+    """Puts models together that differ in nothing but the seed; ensembles, and second models of a seed, stand alone."""
+    models = [column for column in columns if len(column.trained) == 1]
     contestants = [
         Contestant(
-            model.system,
-            model.trained.recipe,
-            model.run or Path(),
-            (model.trained.training.source, model.trained.training.scenarios),
+            model.system, trained.recipe, model.run or Path(), (trained.training.source, trained.training.scenarios)
         )
         for model in models
+        for trained in model.trained
     ]
     systems = []
     for found in group_seeds(contestants, [model.name for model in models]):
@@ -112,4 +127,5 @@ def make_systems(models: Sequence[Scored]) -> list[System]:
         systems.append(System(found.name, tuple(model.name for model in members), found.seeds, tables))
         for model in members:
             model.system = found.name
-    return systems
+    ensembles = [column for column in columns if len(column.trained) > 1]
+    return systems + [System(one.name, (one.name,), (None,), (one.table.rows(),)) for one in ensembles]
