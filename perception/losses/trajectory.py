@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from perception.heads.trajectory import TrajectoryModes
@@ -37,6 +37,17 @@ class TrajectoryLoss:
         return self.regression + self.classification + expected_weight * self.expected_end_error
 
 
+def last_labelled(futures_valid: Bool[Tensor, "*agents steps"]) -> Int[Tensor, "*agents"]:
+    """The last step with a label; 0 where there is none."""
+    steps = torch.arange(futures_valid.shape[-1], device=futures_valid.device)
+    return torch.where(futures_valid, steps, 0).amax(-1)
+
+
+def weighted_mean(values: Float[Tensor, "*agents"], weights: Float[Tensor, "*agents"]) -> Float[Tensor, ""]:
+    """The mean over all agents; 0 where no agent has a weight."""
+    return (values * (weights / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny))).sum()
+
+
 def trajectory_loss(
     modes: TrajectoryModes,
     futures: Float[Tensor, "*agents steps 2"],
@@ -61,8 +72,7 @@ def trajectory_loss(
             known of a future, and then what cannot; with one from the beginning, modes move apart before they have
             learned what tells agents apart.
     """
-    steps = torch.arange(futures.shape[-2], device=futures.device)
-    last = torch.where(futures_valid, steps, 0).amax(-1)
+    last = last_labelled(futures_valid)
     error = modes.trajectories - futures.unsqueeze(-3)
     at_last = last[..., None, None, None].expand(*error.shape[:-2], 1, 2)
     end_error = error.detach().gather(-2, at_last).squeeze(-2).norm(dim=-1)
@@ -76,5 +86,4 @@ def trajectory_loss(
     log_probability = modes.logits.float().log_softmax(-1)
     classification = -log_probability.gather(-1, winner.unsqueeze(-1)).squeeze(-1)
     expected = (log_probability.exp() * end_error).sum(-1)
-    share = weights / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
-    return TrajectoryLoss(*((part * share).sum() for part in (regression, classification, expected)))
+    return TrajectoryLoss(*(weighted_mean(part, weights) for part in (regression, classification, expected)))

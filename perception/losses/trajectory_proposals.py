@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from perception.heads.trajectory import TrajectoryModes
+from perception.losses.trajectory import last_labelled, weighted_mean
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,6 @@ class ProposalLoss:
     def total(self) -> Float[Tensor, ""]:
         """Returns the sum that is minimised."""
         return self.regression + self.confidence + self.region
-
-
-def last_labelled(futures_valid: Bool[Tensor, "*agents steps"]) -> Int[Tensor, "*agents"]:
-    """The last step with a label; 0 where there is none."""
-    steps = torch.arange(futures_valid.shape[-1], device=futures_valid.device)
-    return torch.where(futures_valid, steps, 0).amax(-1)
 
 
 def true_ends(
@@ -87,5 +82,4 @@ def proposal_loss(
     confidence = (wanted.exp() * (wanted - own_logits.log_softmax(-1))).sum(-1)
     of_regions = logits.logsumexp(-1).log_softmax(-1)
     missed = -of_regions.gather(-1, region.unsqueeze(-1)).squeeze(-1)
-    share = weights / weights.sum().clamp_min(torch.finfo(weights.dtype).tiny)
-    return ProposalLoss(*((part * share).sum() for part in (regression, confidence, missed)))
+    return ProposalLoss(*(weighted_mean(part, weights) for part in (regression, confidence, missed)))
