@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from perception_tools.analysis.sweep.table import short_names
 from perception_tools.report.theme import LINES, colour, figure_to_svg, quiet
@@ -17,6 +18,8 @@ WIDE_RATIO = 10
 """From this ratio of the largest to the smallest value on, a field's axis is logarithmic."""
 MOST_TICKS = 16
 """On an axis."""
+MOST_INTERVALS = 6
+"""Between the ticks of a metric's axis, so that numbers of four decimals do not run into each other."""
 LEGEND_CHARACTERS = 100
 """In a row of a legend."""
 SEEDS_BELOW = 0.22
@@ -35,6 +38,7 @@ def seed_chart(table: dict) -> str:
         for row, cell in enumerate(cells):
             _draw_cell(axes, row, cell["metrics"][metric])
         axes.set_xlabel(f"{metric}, {direction(table['metrics'][metric])}")
+        axes.xaxis.set_major_locator(MaxNLocator(MOST_INTERVALS))
         _tone_down(axes, "x")
     panels[0].set_yticks(range(len(cells)), list(short_names(table).values()))
     panels[0].set_ylim(len(cells) - 0.5, -0.5)
