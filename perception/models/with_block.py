@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar
 
 from torch import nn
 
@@ -15,7 +15,6 @@ from perception.kernels.precision import Precision
 Model = TypeVar("Model", bound=nn.Module)
 
 
-@runtime_checkable
 class WithBlock(Protocol):
     """A model around a block; every model of `perception.models` is one.
 

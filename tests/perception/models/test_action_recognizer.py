@@ -8,6 +8,7 @@ import torch
 from timm.optim import param_groups_layer_decay  # pyright: ignore[reportPrivateImportUsage]
 from torch import Tensor
 
+from fixtures.protocols import keeps_with_block
 from perception.clips.clip import Clip
 from perception.encoders.video_mae import VideoMae
 from perception.encoders.vit import VitSize
@@ -16,7 +17,6 @@ from perception.frozen.folded import FoldedBlock
 from perception.frozen.trained_state import fingerprints, load_trainable_state_dict, trainable_state_dict
 from perception.heads.action import ActionHead
 from perception.models.action_recognizer import ActionRecognizer
-from perception.models.with_block import WithBlock
 from perception.tokens import Readout
 
 SIZE, CLIP, SOURCE = VitSize(24, 3, 3), (4, 16, 16), "random:32x48x4?seed=0"
@@ -83,7 +83,7 @@ def test_the_order_of_images_matters() -> None:
 
 def test_the_folded_model_gives_the_same_and_keeps_the_protocol() -> None:
     model = recognizer(kind="language")
-    assert isinstance(model, WithBlock)
+    assert keeps_with_block(model)
     folded = model.folded()
     assert isinstance(folded.block, FoldedBlock)
     np.testing.assert_allclose(folded.classify(clips()), model.classify(clips()), atol=1e-5)

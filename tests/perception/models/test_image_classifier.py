@@ -11,6 +11,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from fixtures.protocols import keeps_with_block
 from perception.encoders.vit import Vit, VitSize
 from perception.errors import InputError
 from perception.frozen.adapter import build_adapter
@@ -22,7 +23,6 @@ from perception.images.picture_input import PictureInput
 from perception.kernels.linear import InferenceLinear
 from perception.losses.classification import classification_loss
 from perception.models.image_classifier import ImageClassifier, Position
-from perception.models.with_block import WithBlock
 from perception.tokens import Readout
 
 SIZE = VitSize(24, 4, 3)
@@ -128,7 +128,7 @@ def test_the_block_at_the_tail_computes_only_the_row_that_is_read() -> None:
 def test_folded_it_gives_the_same_probabilities(position: Position, pooling: Pooling) -> None:
     model = classifier(position=position, pooling=pooling)
     folded = model.folded()
-    assert isinstance(folded, WithBlock)
+    assert keeps_with_block(folded)
     assert isinstance(folded.block, FoldedBlock)
     assert isinstance(folded.encoder.get_submodule("blocks.0.attn.qkv"), InferenceLinear)
     shown = pictures(3)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from fixtures.protocols import keeps_with_block
 from perception.frozen.adapter import build_adapter
 from perception.images.image import Picture
 from perception.models.image_text import ImageText
-from perception.models.with_block import WithBlock
 from perception.tokens import Tokens
 
 pytest.importorskip("transformers")
@@ -93,7 +93,7 @@ def test_every_kind_of_block_learns_with_the_frozen_part_unchanged(make_image_te
 def test_it_keeps_the_protocol_of_models_with_a_block(make_image_text: MakeModel) -> None:
     model, images = make_image_text(), torch.randn(2, 3, 16, 16)
     texts = model.text.batch(["red", "a zebra"])
-    assert isinstance(model, WithBlock)
+    assert keeps_with_block(model)
     folded = model.folded()
     with torch.inference_mode():
         torch.testing.assert_close(folded(images, texts), model(images, texts), rtol=1e-4, atol=1e-5)

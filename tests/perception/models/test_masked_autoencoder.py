@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from fixtures.protocols import keeps_with_block
 from perception.clips.masking import tube_masks
 from perception.encoders.video_mae import VideoMae
 from perception.encoders.video_mae_weights import published_names
@@ -13,7 +14,6 @@ from perception.encoders.vit import VitSize
 from perception.errors import InputError
 from perception.losses.masked_pixels import masked_pixel_loss
 from perception.models.masked_autoencoder import MaskedAutoencoder
-from perception.models.with_block import WithBlock
 
 CLIP = (4, 16, 16)
 
@@ -73,7 +73,7 @@ def test_what_is_hidden_is_not_seen() -> None:
 
 def test_it_has_no_place_for_a_block() -> None:
     ours, _ = pair()
-    assert isinstance(ours, WithBlock)
+    assert keeps_with_block(ours)
     assert isinstance(ours.folded(), MaskedAutoencoder)
     with pytest.raises(InputError, match="no language block"):
         ours.with_block(torch.nn.Identity())

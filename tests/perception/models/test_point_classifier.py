@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fixtures.protocols import keeps_with_block
 from perception.clouds.cloud import Cloud, CloudInput
 from perception.encoders.point_bert import PointBert, PointBertSize
 from perception.encoders.vit import VitSize
@@ -15,7 +16,6 @@ from perception.frozen.adapter import build_adapter
 from perception.frozen.folded import FoldedBlock
 from perception.heads.classification import ClsMaxHead
 from perception.models.point_classifier import PointClassifier
-from perception.models.with_block import WithBlock
 
 SIZE = PointBertSize(VitSize(24, 2, 3), 16)
 
@@ -56,7 +56,7 @@ def test_folding_changes_no_answer() -> None:
     served = model.folded()
     assert isinstance(served.block, FoldedBlock)
     np.testing.assert_allclose(served.classify(clouds(3)), model.classify(clouds(3)), atol=1e-5)
-    assert isinstance(model, WithBlock)
+    assert keeps_with_block(model)
 
 
 def test_a_cloud_is_classified_alike_alone_and_among_others() -> None:

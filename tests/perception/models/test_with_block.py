@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from fixtures.protocols import keeps_with_block
 from perception.encoders.vectornet.network import VectorNet
 from perception.errors import InputError
 from perception.frozen.adapter import Kind, build_adapter
@@ -13,7 +14,7 @@ from perception.frozen.folded import FoldedBlock
 from perception.heads.trajectory import TrajectoryDecoder
 from perception.kernels.linear import InferenceLinear
 from perception.models.forecaster import Forecaster
-from perception.models.with_block import WithBlock, exchange_block, fold_block
+from perception.models.with_block import exchange_block, fold_block
 
 
 def make(kind: Kind = "language", source: str = "random:32x48x4?seed=0") -> Forecaster:
@@ -23,7 +24,7 @@ def make(kind: Kind = "language", source: str = "random:32x48x4?seed=0") -> Fore
 
 
 def test_a_forecaster_is_a_model_with_a_block() -> None:
-    assert isinstance(make(), WithBlock)
+    assert keeps_with_block(make())
 
 
 def test_another_block_takes_the_place_of_the_first_and_all_other_weights_are_shared() -> None:

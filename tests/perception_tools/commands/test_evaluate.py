@@ -30,7 +30,7 @@ def test_the_contracts_words_are_understood(asked: dict[str, Any], trained_run: 
     assert asked == {
         "runs": (trained_run,), "data": Path("in"), "out": Path("out"), "split": "val",
         "limit": None, "history_steps": None, "horizon_steps": None, "data_name": None, "batch": 8, "device": "cpu",
-        "cache_gb": 4.0, "worst": 0,
+        "cache_gb": 4.0, "worst": 0, "mirrored": False, "ensemble": False,
     }  # fmt: skip
 
 
