@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -206,7 +206,7 @@ class _Images:
         self._pixels[places] = np.rot90(rgb, turns)
 
 
-def _tolerant(version: str) -> dict[str, str]:
+def _tolerant(version: str) -> dict[str, Any]:
     """Options with which titles that are not UTF-8 do no harm, as those of HMDB51; from 19 on PyAV needs none."""
     return {"metadata_errors": "ignore"} if int(version.partition(".")[0]) < 19 else {}
 

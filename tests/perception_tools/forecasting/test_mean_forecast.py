@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perception.errors import InputError
+from perception.models.forecaster import Forecaster
 from perception.traffic.mirror import mirror_forecast, mirror_scenario
 from perception.traffic.scenario import Forecast, Scenario
 from perception_tools.forecasting.mean_forecast import MeanForecaster, mean_forecast
@@ -22,6 +23,13 @@ def forecast_of(rng: np.random.Generator, agents: int = 3, modes: int = 4, steps
     weights = rng.uniform(0.1, 1, (agents, modes))
     trajectories = 10 * rng.normal(size=(agents, modes, steps, 2))
     return Forecast(np.arange(agents), trajectories, weights / weights.sum(1, keepdims=True))
+
+
+def spread_modes(model: Forecaster, std: float) -> None:
+    """Moves the futures of an untrained model apart."""
+    for name, parameter in model.head.named_parameters():
+        if name == "mode":
+            torch.nn.init.normal_(parameter, std=std)
 
 
 @given(st.integers(0, 1000), st.integers(2, 4))
@@ -66,7 +74,7 @@ def test_models_and_mirror_images_have_equal_parts_in_the_mean(make_scenario: Ca
     recipe = RECIPES["forecast/query-centric-micro"]
     models = tuple(build_forecaster(recipe, 30).eval() for _ in range(2))
     for number, model in enumerate(models):
-        torch.nn.init.normal_(model.head.regress[-1].bias, std=0.3 + number)
+        spread_modes(model, 0.3 + number)
     found = MeanForecaster(models, mirrored=True).forecast(scenarios, agents)
     reflections = [mirror_scenario(scenario) for scenario in scenarios]
     for number, mean in enumerate(found):
@@ -80,7 +88,7 @@ def test_models_and_mirror_images_have_equal_parts_in_the_mean(make_scenario: Ca
 def test_a_mirrored_mean_turns_with_the_mirror(make_scenario: Callable[..., Scenario]) -> None:
     scenario = make_scenario(agents=3)
     model = build_forecaster(RECIPES["forecast/query-centric-micro"], 30).eval()
-    torch.nn.init.normal_(model.head.regress[-1].bias)
+    spread_modes(model, 1.0)
     forecaster = MeanForecaster((model,), mirrored=True)
     (plain,), (other,) = (forecaster.forecast([s], [np.array([0, 1])]) for s in (scenario, mirror_scenario(scenario)))
     back = mirror_forecast(other)

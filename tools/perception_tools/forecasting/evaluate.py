@@ -226,9 +226,9 @@ def _evaluation(column: Scored, metrics: dict, scenes: Split, worst: int) -> Eva
         parameters=(trainable, sum(p.numel() for p in parameters) - trainable),
         view=" and ".join(sorted({trained.recipe.view for trained in column.trained})),
     )
-    if len(column.trained) > 1:
+    trained, *others = column.trained
+    if others:
         return evaluation
-    (trained,) = column.trained
     block = trained.model.block
     assert isinstance(block, FrozenBlockAdapter)
     return replace(
