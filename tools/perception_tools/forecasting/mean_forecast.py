@@ -45,7 +45,7 @@ def mean_forecast(forecasts: Sequence[Forecast]) -> Forecast:
     least squared distance over all steps and modes. Trajectories and probabilities of paired modes are averaged.
 
     Args:
-        forecasts: Of equally many modes and steps.
+        forecasts: All with the same number of modes and steps.
 
     Raises:
         InputError: They are of other agents, or differ in the number of modes or steps.
